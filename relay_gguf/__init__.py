@@ -1,0 +1,45 @@
+"""Relay turns a base LLM into an IRC: chat with it, in a terminal or from Python.
+
+    from relay_gguf import RelayLM, suggest_relay_model
+
+Importing this package loads neither llama.cpp nor numpy; making a `RelayLM` does.
+"""
+
+from importlib import import_module
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .engine import Engine as Engine
+    from .errors import RelayError as RelayError
+    from .llama import LlamaEngine as LlamaEngine
+    from .messages import Message as Message
+    from .relay import RelayLM as RelayLM
+    from .relay import suggest_relay_model as suggest_relay_model
+    from .sampling import SamplingParams as SamplingParams
+
+_HOMES = {
+    "Engine": ".engine",
+    "LlamaEngine": ".llama",
+    "Message": ".messages",
+    "RelayError": ".errors",
+    "RelayLM": ".relay",
+    "SamplingParams": ".sampling",
+    "suggest_relay_model": ".relay",
+}
+__all__ = [*_HOMES, "__version__"]
+
+try:
+    __version__ = version("relay-gguf")
+except PackageNotFoundError:  # a source tree that is not installed
+    __version__ = "0"
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,120 @@
+"""What a typed line means. One table of commands makes parsing, /help, completion and README.
+
+The table is short on purpose: a name that it takes never reaches the model, and inventing commands
+is half the fun of Relay. Names are matched whole and case-sensitively.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from .messages import SILENCE
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One entry of the table; `name` is without its slash, `argument` as shown in /help."""
+
+    name: str
+    argument: str
+    help: str
+
+    @property
+    def usage(self) -> str:
+        """How it is typed."""
+        return f"/{self.name} {self.argument}".rstrip()
+
+
+COMMANDS: Final[dict[str, Command]] = {
+    command.name: command
+    for command in (
+        Command("join", "#channel", "Begin a new scene in a channel."),
+        Command("topic", "text", "Set the channel's topic."),
+        Command("cast", "bio", "Say who the model is: I'm a pirate."),
+        Command("slap", "", "Slap the model around a bit with a large trout."),
+        Command("lazy", "[beginning]", "Let the model write your message, from its beginning on."),
+        Command("lazy?", "[beginning]", "The same as a draft for you to change; so is /lazy ...?"),
+        Command("retry", "", "Another reply; the ones before stay, see /prev."),
+        Command("prev", "", "Back to the reply before."),
+        Command("next", "", "On to the reply after."),
+        Command("continue", "", "Let a reply that was cut go on."),
+        Command(
+            "undo", "", "Take back your last line and its reply; the text returns for editing."
+        ),
+        Command("edit", "[line]", "Say something else instead of your last line."),
+        Command("context", "", "What the model sees, and how many tokens it takes."),
+        Command("save", "[name]", "Name this session; everything is saved anyway."),
+        Command("load", "[name]", "Go to a saved session; without a name, list them."),
+        Command("export", "[format]", "Write the scene to a file: jsonl, txt, md, irssi, weechat."),
+        Command("reset", "", "Back to the first scene."),
+        Command("message", "text", "Say something, whatever it begins with; //text says /text."),
+        Command("help", "[command]", "This list."),
+        Command("exit", "", "Leave; so do /quit and Ctrl-D."),
+        Command("quit", "", "Leave."),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """A message for the channel."""
+
+    content: str
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """A command of the table; `name` is without its slash."""
+
+    name: str
+    argument: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wildcard:
+    """Any other command, for the model to make sense of; `name` is with its slash."""
+
+    name: str
+    argument: str
+
+
+def parse(line: str) -> Say | Call | Wildcard:
+    """What a typed line means.
+
+    An empty line is silence, `//text` says `/text`. The words of a command are split at spaces
+    alone, as the original does.
+    """
+    line = line.strip()
+    if not line:
+        return Say(SILENCE)
+    if line.startswith("//"):
+        return Say(line[1:])
+    if not line.startswith("/"):
+        return Say(line)
+    name, _, argument = line.partition(" ")
+    if name[1:] in COMMANDS:
+        return Call(name[1:], argument.strip())
+    return Wildcard(name, argument.strip())
+
+
+def spell(content: str) -> str:
+    """The line that says `content`: what `parse` turns into `Say(content)`."""
+    return f"/{content}" if content.startswith("/") else content
+
+
+def help_text(name: str = "") -> str:
+    """The table, or one entry of it (its name with or without the slash)."""
+    name = name.removeprefix("/")
+    if not name:
+        return "\n".join(
+            [*_rows(COMMANDS.values()), "Any other /command goes to the model: try /dance wildly."]
+        )
+    if name not in COMMANDS:
+        return f"/{name} is not a command of this program: it goes to the model as it is."
+    return "\n".join(_rows([COMMANDS[name]]))
+
+
+def _rows(commands: Iterable[Command]) -> list[str]:
+    return [f"{command.usage:<20} {command.help}" for command in commands]

@@ -1,0 +1,109 @@
+"""What a session asks of an engine: token ids in, token ids out.
+
+`relay_gguf.llama.LlamaEngine` is the real one. Anything with these methods will do in its place:
+the tests bring an engine of bytes, and `RelayLM(engine=...)` takes yours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from .sampling import SamplingParams
+
+FinishReason = Literal["stop", "length", "context", "cancelled"]
+
+
+@dataclass(frozen=True, slots=True)
+class ControlTokens:
+    """The ids that frame a turn. `bos` is None where the model's file asks for none."""
+
+    im_start: int
+    im_end: int
+    bos: int | None = None
+    bos_text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilling:
+    """The prompt is being evaluated: `done` of `total` new tokens so far."""
+
+    done: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """The prompt is evaluated: `evaluated` tokens in `seconds`, `reused` came from the cache."""
+
+    evaluated: int
+    reused: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One generated token."""
+
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The end of a generation; `seconds` is the time from the first token on.
+
+    stop: the model ended its turn. length: max_tokens were generated. context: n_ctx is full.
+    cancelled: `cancel` was called.
+    """
+
+    reason: FinishReason
+    seconds: float
+
+
+Step = Prefilling | Prefilled | Token | Finished
+
+
+class Engine(Protocol):
+    """A language model with a cache of the last prompt."""
+
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+
+    @property
+    def vocabulary(self) -> str:
+        """A fingerprint of the vocabulary: equal where token ids mean the same."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that a prompt and its reply may have together."""
+
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a turn."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; nothing for a control token."""
+
+    def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """Evaluate what is new in `prompt`, then yield tokens, and `Finished` at last.
+
+        The token that ends a turn is not yielded. Closing the iterator cancels.
+        """
+
+    def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
+        """Remove `prompt[start:stop]` from the cache and move what follows up.
+
+        False where the cache does not hold `prompt[:stop]` or cannot move: the next `generate`
+        then evaluates more, and is right all the same.
+        """
+
+    def cancel(self) -> None:
+        """End the generation in flight, from any thread; without one, the next."""
+
+    def close(self) -> None:
+        """Free the model. A second call does nothing."""

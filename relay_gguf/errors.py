@@ -1,0 +1,47 @@
+"""Every error that a user may see.
+
+    RelayError
+    ├── ModelError       the file is missing, broken, of an unknown kind, or lacks what Relay needs
+    │   └── MemoryShortError  the model does not fit into this machine's memory
+    ├── EngineError      llama.cpp could not evaluate a prompt
+    ├── ContextError     a message, bio or topic is longer than the context holds
+    ├── CommandError     a command was typed that cannot be done now
+    ├── StoreError       a session cannot be read, written or locked
+    └── SettingsError    an option or a line of the config file is wrong
+
+A message says what happened, where, and what to do next, in one line: the command line shows it
+as it is and exits with 1; the chat shows `CommandError`, `ContextError`, `StoreError` and
+`EngineError` as notices and goes on.
+"""
+
+
+class RelayError(Exception):
+    """The root of the tree; its text is meant for the user."""
+
+
+class ModelError(RelayError):
+    """The model file is missing, broken, of an unknown kind, or lacks what Relay needs."""
+
+
+class MemoryShortError(ModelError):
+    """The model does not fit into this machine's memory."""
+
+
+class EngineError(RelayError):
+    """llama.cpp could not evaluate a prompt."""
+
+
+class ContextError(RelayError):
+    """A message, bio or topic is longer than the context holds."""
+
+
+class CommandError(RelayError):
+    """A command was typed that cannot be done now."""
+
+
+class StoreError(RelayError):
+    """A session cannot be read, written or locked."""
+
+
+class SettingsError(RelayError):
+    """An option or a line of the config file is wrong."""

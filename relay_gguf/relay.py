@@ -1,0 +1,304 @@
+"""`RelayLM`: a context, a model, and the words of the original's declarative API."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import random
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from . import messages as rules
+from .engine import Engine, Finished, FinishReason, Prefilled, Prefilling, Token
+from .errors import CommandError
+from .events import Event, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .export import new_file
+from .messages import DEFAULT_CHANNEL, NICKS, Message, Role
+from .prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
+from .sampling import DEFAULTS, SEED_BITS, SamplingParams, draw_seed
+
+
+class RelayLM:
+    """A model in an IRC channel.
+
+    `context` is what the model reads next: a list of `{"role": nick, "content": text}`, yours to
+    read and change. `nicks` maps the roles `system`, `model` and `input` to nicks; `channel` is
+    where the scene plays.
+    """
+
+    def __init__(
+        self,
+        model_name_or_path: str | Path | None = None,
+        temperature: float = DEFAULTS.temperature,
+        *,
+        engine: Engine | None = None,
+        exact_trim: bool = False,
+        n_ctx: int | None = None,
+        n_threads: int | None = None,
+        **sampling: Any,
+    ) -> None:
+        """Load a model, or take an engine.
+
+        Args:
+            model_name_or_path: a GGUF file.
+            temperature: 0 always takes the likeliest token.
+            engine: used instead of a file; the caller closes it.
+            exact_trim: when the context is full, evaluate what stays anew instead of moving it
+                within the cache: slower, and as if the dropped turns had never been read.
+            n_ctx: tokens of context; None is 4096.
+            n_threads: None is one for each physical core.
+            sampling: further fields of `SamplingParams`: top_k, top_p, min_p, repeat_penalty,
+                max_tokens, seed.
+
+        Raises:
+            ModelError: the file cannot be used.
+            SettingsError: a sampling value is outside its range.
+        """
+        self.params = SamplingParams(temperature=temperature, **sampling)
+        self.nicks: dict[Role, str] = dict(NICKS)
+        self.channel = DEFAULT_CHANNEL
+        self.context: list[dict[str, str]] = []
+        self.exact_trim = exact_trim
+        self.seed = draw_seed() if self.params.seed is None else self.params.seed
+        self._seeds = random.Random(self.seed)
+        self._generating = False
+        self._cancelled = False
+        if engine is None:
+            if model_name_or_path is None:
+                raise TypeError("RelayLM needs a model file or an engine.")
+            from .llama import LlamaEngine
+
+            engine = LlamaEngine(model_name_or_path, n_ctx=n_ctx, n_threads=n_threads)
+        self.engine = engine
+        self.encoder = Encoder(engine)
+
+    # The context
+
+    def init_context(self) -> None:
+        """Empty the context."""
+        self.context = []
+
+    def get_last(self) -> dict[str, str]:
+        """The last entry of the context; an empty dict if there is none."""
+        return self.context[-1] if self.context else {}
+
+    def message(self, role: Role, content: str) -> None:
+        """Add a message."""
+        self._add(Message(self.nicks[role], content))
+
+    def join(self, role: Role, channel: str) -> None:
+        """Begin a scene in a channel; the context before it is gone.
+
+        Raises:
+            CommandError: the channel has no name. The context stays, as after all such errors.
+        """
+        lines = rules.join(self.nicks, role, channel)
+        self.init_context()
+        self._add(*lines)
+        self.channel = channel
+
+    def topic(self, role: Role, text: str) -> None:
+        """Set the channel's topic."""
+        self._add(*rules.topic(self.nicks, role, self.channel, text))
+
+    def cast(self, role: Role, desc: str) -> None:
+        """Give a bio to the other one: `role` asks who that is, IRC answers."""
+        self._add(*rules.cast(self.nicks, role, desc))
+
+    def slap(self, role: Role) -> None:
+        """Slap the other one with a large trout."""
+        self._add(*rules.slap(self.nicks, role))
+
+    def wildcard(self, role: Role, cmd: str, arg: str = "") -> None:
+        """Use a command that nobody knows, `cmd` with its slash: the model sees what it means."""
+        self._add(*rules.wildcard(self.nicks, role, cmd, arg))
+
+    def reset(self, role: Role = "model") -> None:
+        """Back to the first scene: `role` joins #random."""
+        self.join(role, DEFAULT_CHANNEL)
+
+    def export(self, path: str | Path | None = None) -> Path:
+        """Write the context as JSON lines of role, content and model; the path written.
+
+        A file that exists is never overwritten: the name gets a number.
+        """
+        name = path or f"export-relay-gguf-{int(time.time())}.jsonl"
+        with new_file(Path(name)) as file:
+            for entry in self.context:
+                line = {**entry, "model": self.engine.name}
+                file.write(json.dumps(line, ensure_ascii=False) + "\n")
+        return Path(file.name)
+
+    def _add(self, *lines: Message) -> None:
+        self.context += [{"role": line.nick, "content": line.content} for line in lines]
+
+    # Generating
+
+    def respond(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
+        """Let `role` say something, add it to the context, and return it.
+
+        Args:
+            role: `model` to answer, `input` to write your side too.
+            on_text: called with each piece of the text as it comes.
+
+        Raises:
+            ContextError: the newest turn alone is longer than the context.
+            EngineError: the model failed.
+        """
+        content = ""
+        for event in self.speak(role):
+            match event:
+                case Piece(text) if on_text is not None:
+                    on_text(text)
+                case Said(message):
+                    content = message.content
+                    self._add(message)
+        return content
+
+    def retry(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
+        """Take back the last message, which `role` must have said, and say another.
+
+        Raises:
+            CommandError: the last message is not of `role`.
+        """
+        if self.get_last().get("role") != self.nicks[role]:
+            raise CommandError(f"Nothing to retry: {self.nicks[role]} did not speak last.")
+        before = self.context
+        self.context = before[:-1]
+        try:
+            return self.respond(role, on_text)
+        except BaseException:
+            self.context = before
+            raise
+
+    def cancel(self) -> None:
+        """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
+        self._cancelled = True
+        if self._generating:
+            self.engine.cancel()
+
+    def close(self) -> None:
+        """Free the model."""
+        self.engine.close()
+
+    def speak(self, role: Role, opening: str = "") -> Iterator[Event]:
+        """Generate a message of `role` that begins with `opening`; the last event is `Said`.
+
+        The message is not added to the context, which changes only where a full one is trimmed.
+        Without a single token (cancelled while reading the prompt) there is no `Said`.
+
+        Raises:
+            ContextError, EngineError: as `respond`.
+        """
+        self._cancelled = False
+        try:
+            yield from self._speak(self.nicks[role], opening)
+        finally:
+            self._generating = False
+
+    def _speak(self, nick: str, opening: str) -> Iterator[Event]:
+        yield from self._trim(nick, opening)
+        lines = [Message(entry["role"], entry["content"]) for entry in self.context]
+        ids = self.encoder.prompt(lines, nick, opening)
+        yield Typing(nick, opening)
+
+        body = list(self.encoder.body(nick, opening))
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        content = opening
+        if opening:  # a reply that was cut within a character goes on with that character
+            start = decoder.decode(b"".join(map(self.engine.piece, body)))
+            content = start.partition("\n")[2]
+        params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
+        text = render(lines, nick, opening, self.engine.control.bos_text)
+        count, seconds = 0, 0.0
+        reason: FinishReason | None = None
+        self._generating = True
+        if self._cancelled:  # while the prompt was being made
+            self.engine.cancel()
+        for step in self.engine.generate(ids, params):
+            match step:
+                case Prefilling(done, total):
+                    yield Reading(done, total)
+                case Prefilled(evaluated, reused):
+                    yield Prompted(nick, text, evaluated, reused)
+                case Token(token):
+                    count += 1
+                    body.append(token)
+                    if piece := decoder.decode(self.engine.piece(token)):
+                        content += piece
+                        yield Piece(piece)
+                case Finished(why, duration):
+                    reason, seconds = why, duration
+        if rest := decoder.decode(b"", final=True):
+            content += rest
+            yield Piece(rest)
+        if count or reason == "stop":
+            self.encoder.remember(nick, content, body)
+            yield Said(Message(nick, content, count, cut=reason != "stop"), count, seconds, reason)
+
+    # The context window
+
+    @property
+    def reserve(self) -> int:
+        """Tokens that stay free for a reply."""
+        return min(self.params.max_tokens, self.engine.n_ctx // 4)
+
+    def sizes(self, lines: Sequence[Message]) -> list[int]:
+        """Tokens of each message."""
+        return [len(self.encoder.message(line)) for line in lines]
+
+    def check_room(self, added: Sequence[Message], *, fresh: bool, answered: bool) -> None:
+        """Refuse lines that the context could not hold even with all old turns gone.
+
+        Args:
+            added: the lines of one turn, not yet in the context.
+            fresh: they begin a scene.
+            answered: the model replies next; otherwise room for a message is kept as well.
+
+        Raises:
+            ContextError: with the number of tokens.
+        """
+        before = [] if fresh else self.context
+        lines = [*(Message(entry["role"], entry["content"]) for entry in before), *added]
+        self._plan(lines, self.reserve if answered else 2 * self.reserve, target=0)
+
+    def _plan(
+        self, lines: Sequence[Message], reserve: int, target: int | None = None
+    ) -> tuple[list[range], list[int], list[int]]:
+        """The turns, their sizes in tokens, and which of them must go."""
+        groups = turns(lines, self.nicks)
+        each = self.sizes(lines)
+        sizes = [sum(each[index] for index in group) for group in groups]
+        n_ctx = self.engine.n_ctx
+        target = int(n_ctx * TRIM_TARGET) if target is None else target
+        return groups, sizes, fit(sizes, head(lines, groups), n_ctx - reserve, target)
+
+    def _trim(self, nick: str, opening: str) -> Iterator[Trimmed]:
+        lines = [Message(entry["role"], entry["content"]) for entry in self.context]
+        before = 0 if self.engine.control.bos is None else 1
+        after = len(self.encoder.opening(nick, opening))
+        groups, sizes, dropped = self._plan(lines, self.reserve + before + after)
+        if not dropped:
+            return
+        ids = self.encoder.prompt(lines, nick, opening)
+        for start, stop in spans(sizes, dropped, before):
+            if not self.exact_trim:
+                self.engine.forget(ids, start, stop)
+            del ids[start:stop]
+        gone = tuple(index for turn in dropped for index in groups[turn])
+        self.context = [e for i, e in enumerate(self.context) if i not in set(gone)]
+        yield Trimmed(gone, sum(sizes[turn] for turn in dropped))
+
+
+def suggest_relay_model() -> dict[str, Any]:
+    """Keyword arguments for `RelayLM`: the model to take on this machine.
+
+    Raises:
+        ModelError: there is none; the message says how to get one.
+    """
+    from .demo import demo_model
+
+    return {"model_name_or_path": str(demo_model())}
