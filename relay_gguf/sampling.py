@@ -106,9 +106,8 @@ def largest(scores: Logits, k: int) -> Ids:
             ids = np.arange(scores.size)
             break
     kept: Logits = scores[ids]
-    kth = np.partition(kept, ids.size - k)[ids.size - k]
-    ids = ids[kept >= kth]
-    return ids
+    kth = float(np.partition(kept, ids.size - k)[ids.size - k])
+    return ids[kept >= kth]
 
 
 def distribution(

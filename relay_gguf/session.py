@@ -53,6 +53,7 @@ class Session:
         path: str = "",
         exports: Path | None = None,
         now: Callable[[], float] = time.time,
+        watch: Callable[[Event], None] | None = None,
     ) -> None:
         """Begin a new session; nothing is written before something was said.
 
@@ -63,6 +64,7 @@ class Session:
             path: of the model's file, to find it again with --resume.
             exports: where /export writes; None is the current folder.
             now: the clock, in Unix time.
+            watch: is shown every event before it is passed on.
         """
         self.relay = relay
         self.transcript = Transcript()
@@ -70,6 +72,7 @@ class Session:
         self._folder = folder
         self._exports = exports or Path()
         self._now = now
+        self._watch = watch
         self._speed = 0.0
         self._busy = False
         self._cancelled = False
@@ -316,6 +319,8 @@ class Session:
         self._busy, self._cancelled = True, False
         try:
             for event in events:
+                if self._watch is not None:
+                    self._watch(event)
                 yield event
                 yield from self._take_notes()
         except (CommandError, StoreError) as error:

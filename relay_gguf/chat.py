@@ -1,0 +1,164 @@
+"""`relay-gguf chat`: a model, a session and a front end put together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+
+from . import __version__
+from .demo import demo_model
+from .errors import ModelError, StoreError
+from .events import Event, Notice, Prompted
+from .plain import run_plain, standard_streams
+from .relay import RelayLM
+from .session import Session
+from .settings import ChatSettings, history_path, sessions_folder
+from .store import peek, session_path, sessions
+
+NEWEST = ""
+"""The name that --resume means without one."""
+
+
+def chat(
+    settings: ChatSettings,
+    *,
+    demo: bool = False,
+    resume: str | None = None,
+    plain: bool = False,
+    as_json: bool = False,
+    show_prompt: bool = False,
+) -> None:
+    """Chat until the user leaves or the input ends.
+
+    Args:
+        settings: the options that have defaults.
+        demo: take the demo model.
+        resume: the session to go on with; `NEWEST` for the newest.
+        plain: use nothing that only a terminal can do.
+        as_json: write JSON objects.
+        show_prompt: write each prompt to stderr.
+
+    Raises:
+        RelayError: the model or the session cannot be used.
+        KeyboardInterrupt: Ctrl-C while loading, or in a plain chat.
+    """
+    folder = sessions_folder()
+    name = _session_name(folder, resume)
+    path = demo_model() if demo else _model_path(settings, folder, name)
+    with _loaded(path, settings) as relay:
+        session = Session(
+            relay,
+            folder,
+            channel=settings.channel,
+            path=str(path.resolve()),
+            watch=_print_prompt if show_prompt else None,
+        )
+        try:
+            if name is not None:
+                opening = session.resume(name)
+            else:
+                opening = session.start(settings.topic, settings.cast)
+            if plain or as_json or not _has_terminal():
+                stdin, stdout = standard_streams()
+                run_plain(session, opening, stdin, stdout, as_json=as_json)
+            else:
+                _run_terminal(session, opening, settings)
+        finally:
+            session.close()
+
+
+def _session_name(folder: Path, resume: str | None) -> str | None:
+    if resume != NEWEST:
+        return resume
+    saved = sessions(folder)
+    if not saved:
+        raise StoreError(f"No session is saved yet in {folder}.")
+    return saved[0].stem
+
+
+def _model_path(settings: ChatSettings, folder: Path, name: str | None) -> Path:
+    """The model that was asked for, or the one that a session was begun with."""
+    if settings.model is not None:
+        return Path(settings.model).expanduser()
+    if name is not None:
+        saved = session_path(folder, name)
+        if not saved.exists():
+            raise StoreError(f"There is no session {name!r} in {folder}.")
+        return Path(peek(saved).path)
+    raise ModelError(
+        "Which model? `relay-gguf chat MODEL.gguf` takes a file, `relay-gguf chat --demo` a small "
+        "one that comes with the demo extra."
+    )
+
+
+@contextmanager
+def _loaded(path: Path, settings: ChatSettings) -> Iterator[RelayLM]:
+    """The model in memory, with its progress on stderr while it loads."""
+    from .llama import LlamaEngine
+
+    show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
+    try:
+        engine = LlamaEngine(
+            path, n_ctx=settings.n_ctx, n_threads=settings.threads, on_progress=show
+        )
+    finally:
+        clear()
+    with engine:
+        yield RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
+
+
+def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
+    """Functions that show and clear a line about loading; a quick load shows none."""
+    shown = [0]
+
+    def show(share: float) -> None:
+        percent = int(share * 100)
+        if 0 < percent < 100 and percent != shown[0]:
+            shown[0] = percent
+            sys.stderr.write(f"\rLoading {path.name[:50]} ... {percent} %")
+            sys.stderr.flush()
+
+    def clear() -> None:
+        if shown[0]:
+            sys.stderr.write("\r\x1b[K")
+
+    return show, clear
+
+
+def _print_prompt(event: Event) -> None:
+    if isinstance(event, Prompted):
+        sys.stderr.write(f"{event.text}\n")
+        sys.stderr.flush()
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSettings) -> None:
+    from .terminal import Terminal
+
+    colour = settings.color and not os.environ.get("NO_COLOR")
+    try:
+        terminal = Terminal(session, history_path(), colour=colour)
+    except Exception as error:  # prompt_toolkit names the console errors of Windows only there
+        if type(error).__name__ != "NoConsoleScreenBufferError":
+            raise
+        stdin, stdout = standard_streams()  # Git Bash's mintty is no Windows console
+        run_plain(session, opening, stdin, stdout, as_json=False)
+        return
+    terminal.run([Notice(banner(session)), *opening])
+
+
+def banner(session: Session) -> str:
+    """What a chat begins with."""
+    nicks = session.relay.nicks
+    return (
+        f"relay-gguf {__version__} with {session.relay.engine.name}, seed {session.relay.seed}\n"
+        f"You are <{nicks['input']}>, the model is <{nicks['model']}>. /help lists the commands, "
+        "Ctrl-C stops a reply, Ctrl-D leaves."
+    )

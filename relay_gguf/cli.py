@@ -1,0 +1,157 @@
+"""The command line: what each option is called, and how errors end.
+
+Importing this loads neither llama.cpp nor numpy, so that --help is quick; the commands import what
+they need.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .errors import RelayError
+
+app = typer.Typer(
+    name="relay-gguf",
+    help="Relay turns a base LLM into an IRC channel: talk to it on any machine.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"relay-gguf {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+    ] = False,
+) -> None:
+    """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
+
+
+Model = Annotated[str | None, typer.Argument(help="A GGUF file.", envvar="RELAY_MODEL")]
+Number = int | None
+Share = float | None
+Text = str | None
+Switch = bool | None
+
+
+@app.command()
+def chat(
+    model: Model = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Take the small demo model.")] = False,
+    channel: Annotated[Text, typer.Option(help="The first channel. [random]")] = None,
+    topic: Annotated[Text, typer.Option(help="Its topic.")] = None,
+    cast: Annotated[Text, typer.Option(help="Who the model is.")] = None,
+    resume: Annotated[
+        Text, typer.Option(metavar="[NAME]", help="Go on with a session; without NAME the newest.")
+    ] = None,
+    temperature: Annotated[Share, typer.Option(help="0 takes the likeliest token. [0.3]")] = None,
+    top_k: Annotated[Number, typer.Option(help="0 is off. [40]")] = None,
+    top_p: Annotated[Share, typer.Option(help="1 is off. [0.95]")] = None,
+    min_p: Annotated[Share, typer.Option(help="0 is off. [0.05]")] = None,
+    repeat_penalty: Annotated[Share, typer.Option(help="1 is off. [1.1]")] = None,
+    max_tokens: Annotated[Number, typer.Option(help="Tokens of a reply at most. [128]")] = None,
+    seed: Annotated[Number, typer.Option(help="The same seed gives the same replies.")] = None,
+    n_ctx: Annotated[Number, typer.Option(help="Tokens of context. [4096]")] = None,
+    threads: Annotated[Number, typer.Option(help="[one for each physical core]")] = None,
+    exact_trim: Annotated[
+        Switch, typer.Option("--exact-trim", help="Read a trimmed context anew: slow, exact.")
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines in, lines out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Lines in, JSON objects out.")] = False,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print each prompt to stderr.")
+    ] = False,
+    color: Annotated[Switch, typer.Option("--color/--no-color", help="[--color]")] = None,
+    config: Annotated[
+        Path | None,
+        typer.Option(help="A TOML file with defaults for these options."),
+    ] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
+    ] = False,
+) -> None:
+    """Chat in a terminal; with a pipe, line by line."""
+    from .settings import chat_settings, config_path, read_config
+
+    if debug:
+        logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(name)s: %(message)s")
+    given = {
+        "model": model,
+        "channel": channel,
+        "topic": topic,
+        "cast": cast,
+        "n_ctx": n_ctx,
+        "threads": threads,
+        "color": color,
+        "exact_trim": exact_trim,
+        "temperature": temperature,
+        "top_k": top_k,
+        "top_p": top_p,
+        "min_p": min_p,
+        "repeat_penalty": repeat_penalty,
+        "max_tokens": max_tokens,
+        "seed": seed,
+    }
+    settings = chat_settings(given, read_config(config or config_path()))
+    from . import chat as front
+
+    front.chat(
+        settings,
+        demo=demo,
+        resume=resume,
+        plain=plain,
+        as_json=as_json,
+        show_prompt=show_prompt,
+    )
+
+
+def bare_resume(arguments: list[str]) -> list[str]:
+    """`--resume` without a name, which typer's options cannot have, as `--resume=`."""
+    return [
+        "--resume="
+        if argument == "--resume" and (not following or following.startswith("-"))
+        else argument
+        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+    ]
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line. Exits with 0, 1 (an error), 2 (wrong usage) or 130 (Ctrl-C)."""
+    arguments = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in arguments or bool(os.environ.get("RELAY_DEBUG"))
+    try:
+        app(args=bare_resume(arguments))
+    except RelayError as error:
+        if debug:
+            raise
+        typer.echo(f"relay-gguf: {error}", err=True)
+        sys.exit(1)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        # The reader went away; what is left in the buffer has nowhere to go at exit either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+    except Exception as error:
+        if debug:
+            raise
+        what = f"{type(error).__name__}: {error}"
+        typer.echo(f"relay-gguf: {what}. This is a bug; --debug shows where.", err=True)
+        sys.exit(1)

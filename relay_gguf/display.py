@@ -1,0 +1,140 @@
+"""Text for a screen: made harmless, wrapped, coloured."""
+
+from __future__ import annotations
+
+import re
+import zlib
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from prompt_toolkit.utils import get_cwidth
+
+from .events import Said
+from .messages import Message
+
+RESET: Final = "\x1b[0m"
+DIM, RED, GREEN = "\x1b[2m", "\x1b[31m", "\x1b[32m"
+NICK_COLOURS: Final = ("\x1b[34m", "\x1b[36m", "\x1b[35m", "\x1b[33m", "\x1b[94m", "\x1b[96m")
+
+# C0 and C1 controls, line and paragraph separators, and what turns the direction of text around.
+_UNSAFE: Final = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
+)
+
+
+def visible(text: str) -> str:
+    """Text that a terminal prints and does not obey: controls as ^X or <U+XXXX>, tabs as spaces."""
+    return _UNSAFE.sub(_name, text).replace("\t", "    ")
+
+
+def _name(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    return f"^{chr(code ^ 0x40)}" if code < 0x20 or code == 0x7F else f"<U+{code:04X}>"
+
+
+def one_line(text: str) -> str:
+    """Visible text without line breaks."""
+    return " ".join(visible(text).split())
+
+
+def cut(text: str, columns: int) -> str:
+    """The beginning of a text that takes at most `columns` columns, marked if cut."""
+    if get_cwidth(text) <= columns:
+        return text
+    while text and get_cwidth(text) > columns - 1:
+        text = text[:-1]
+    return f"{text}…" if columns > 0 else ""
+
+
+def nick_colour(nick: str) -> str:
+    """The colour of a nick: the same everywhere, by its letters."""
+    return NICK_COLOURS[zlib.crc32(nick.encode()) % len(NICK_COLOURS)]
+
+
+def is_notice(message: Message) -> bool:
+    """Whether a message is a line of IRC itself, which has its own star."""
+    return message.nick == "system"
+
+
+def cut_mark(said: Said) -> str:
+    """What follows a reply that was cut."""
+    if not said.message.cut:
+        return ""
+    why = {"length": "at --max-tokens", "context": "the context is full"}
+    return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
+
+
+class Wrap:
+    """Wraps text that comes in pieces at words, without ever moving the cursor back.
+
+    The last word is held until what follows shows that it is whole. `columns` is asked anew for
+    each line, since the window may change.
+    """
+
+    def __init__(self, columns: Callable[[], int], column: int, indent: int) -> None:
+        self._columns = columns
+        self._column = column
+        self._indent = indent
+        self._gap = ""
+        self._word = ""
+
+    def feed(self, text: str) -> str:
+        """What can be printed now."""
+        return "".join(self._step(char) for char in visible(text))
+
+    def flush(self) -> str:
+        """The word held back."""
+        return self._put_word()
+
+    def _step(self, char: str) -> str:
+        if char == "\n":
+            out = self._put_word() + self._new_line()
+            self._gap = ""
+            return out
+        if char == " ":
+            out = self._put_word()
+            self._gap += " "
+            return out
+        out = ""
+        width = get_cwidth(char)
+        # East Asian text has no spaces: a line may break before each of its letters.
+        if width == 2 or get_cwidth(self._word) + width > self._room():
+            out = self._put_word()
+        self._word += char
+        return out
+
+    def _room(self) -> int:
+        return max(8, self._columns() - 1 - self._indent)
+
+    def _new_line(self) -> str:
+        self._column = self._indent
+        return "\n" + " " * self._indent
+
+    def _put_word(self) -> str:
+        if not self._word:
+            return ""
+        width = get_cwidth(self._word)
+        fits = self._column + len(self._gap) + width <= self._indent + self._room()
+        lead = self._gap if fits or self._column == self._indent else self._new_line()
+        out = lead + self._word
+        self._column += width + (len(self._gap) if fits else 0)
+        self._gap = self._word = ""
+        return out
+
+
+def wrap(text: str, columns: int, column: int = 0, indent: int = 0) -> str:
+    """A whole text, wrapped; its first line begins at `column`."""
+    wrapping = Wrap(lambda: columns, column, indent)
+    return wrapping.feed(text) + wrapping.flush()
+
+
+def status_line(parts: Iterable[tuple[int, str]], columns: int) -> str:
+    """The parts that fit into one line, in their order; those with the lowest numbers first."""
+    chosen: dict[int, str] = {}
+    room = columns - 1
+    for index, (_, text) in sorted(enumerate(parts), key=lambda part: part[1][0]):
+        width = get_cwidth(text) + 2
+        if text and width <= room:
+            chosen[index] = text
+            room -= width
+    return " " + "  ".join(chosen[index] for index in sorted(chosen))

@@ -1,0 +1,128 @@
+"""Options of the chat: their defaults, the config file, the folders.
+
+The config file is `config.toml` in the platform's config folder; a key is the long option's name,
+with or without its hyphens turned into underscores:
+
+    model = "~/models/relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf"
+    temperature = 0.5
+    channel = "boston"
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any, Final
+
+from platformdirs import PlatformDirs
+
+from .errors import SettingsError
+from .messages import DEFAULT_CHANNEL
+from .sampling import DEFAULTS, SamplingParams
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+DIRS: Final = PlatformDirs("relay-gguf", appauthor=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ChatSettings:
+    """Every option that has a default. `n_ctx` and `threads` None are chosen by the engine."""
+
+    model: str | None = None
+    channel: str = DEFAULT_CHANNEL
+    topic: str = ""
+    cast: str = ""
+    n_ctx: int | None = None
+    threads: int | None = None
+    color: bool = True
+    exact_trim: bool = False
+    temperature: float = DEFAULTS.temperature
+    top_k: int = DEFAULTS.top_k
+    top_p: float = DEFAULTS.top_p
+    min_p: float = DEFAULTS.min_p
+    repeat_penalty: float = DEFAULTS.repeat_penalty
+    max_tokens: int = DEFAULTS.max_tokens
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.n_ctx is not None and self.n_ctx < 256:
+            raise SettingsError(f"n_ctx is {self.n_ctx}; it must be 256 or more.")
+        if self.threads is not None and self.threads < 1:
+            raise SettingsError(f"threads is {self.threads}; it must be 1 or more.")
+        SamplingParams(**self._sampled())
+
+    @property
+    def sampling(self) -> SamplingParams:
+        """The options that the engine samples with."""
+        return SamplingParams(**self._sampled())
+
+    def _sampled(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(SamplingParams)}
+
+
+KINDS: Final[Mapping[str, tuple[type, ...]]] = {
+    **dict.fromkeys(("model", "channel", "topic", "cast"), (str,)),
+    **dict.fromkeys(("n_ctx", "threads", "top_k", "max_tokens", "seed"), (int,)),
+    **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
+    **dict.fromkeys(("color", "exact_trim"), (bool,)),
+}
+
+
+def config_path() -> Path:
+    """Where the config file is looked for."""
+    return DIRS.user_config_path / "config.toml"
+
+
+def sessions_folder() -> Path:
+    """Where sessions are saved."""
+    return DIRS.user_data_path / "sessions"
+
+
+def history_path() -> Path:
+    """Where typed lines are remembered."""
+    return DIRS.user_state_path / "history"
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """The options that a config file sets; none if there is no file.
+
+    Raises:
+        SettingsError: it is no TOML, has an unknown key, or a value of the wrong kind.
+    """
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{path} is no TOML: {error}.") from error
+    config = {}
+    for key, value in table.items():
+        name = key.replace("-", "_")
+        if name not in KINDS:
+            raise SettingsError(f"{path}: unknown key {key!r}. Known are: {', '.join(KINDS)}.")
+        kinds = KINDS[name]
+        if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
+            raise SettingsError(
+                f"{path}: {key} = {value!r} should be a {kinds[0].__name__} in TOML's sense."
+            )
+        config[name] = value
+    return config
+
+
+def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSettings:
+    """Options from the command line (None: not given) over those of the config file.
+
+    Raises:
+        SettingsError: a value is outside its range.
+    """
+    return ChatSettings(
+        **{**config, **{name: value for name, value in given.items() if value is not None}}
+    )

@@ -1,0 +1,383 @@
+"""The chat in a terminal: the one file that draws.
+
+Half-duplex: the input line is live only while the model is silent. A finished line is never
+repainted, so wrapped text cannot be erased wrongly, and the terminal's own scrollback, selection
+and copying work. The only things erased are the input line, by prompt_toolkit, which knows its
+rows, and the one row that says that someone is typing.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from prompt_toolkit import PromptSession
+from prompt_toolkit.completion import CompleteEvent, Completer, Completion
+from prompt_toolkit.document import Document
+from prompt_toolkit.formatted_text import FormattedText
+from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
+from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output.defaults import create_output
+from prompt_toolkit.styles import Style
+from prompt_toolkit.utils import get_cwidth
+
+from .commands import COMMANDS, Say, parse
+from .display import (
+    DIM,
+    GREEN,
+    RED,
+    RESET,
+    Wrap,
+    cut,
+    cut_mark,
+    is_notice,
+    nick_colour,
+    one_line,
+    status_line,
+    visible,
+    wrap,
+)
+from .events import (
+    Draft,
+    Event,
+    Failed,
+    Left,
+    Notice,
+    Piece,
+    Prompted,
+    Reading,
+    Replayed,
+    Said,
+    Trimmed,
+    Typing,
+)
+from .export import FORMATS
+from .interrupt import stoppable
+from .messages import SILENCE, Message
+from .plain import trim_notice
+from .session import Session
+
+STYLE = Style.from_dict(
+    {"bottom-toolbar": "noreverse fg:ansibrightblack", "channel": "bold", "completion-menu": ""}
+)
+NARROW = 60
+"""Below this many columns, long lines are indented less."""
+
+
+class Terminal:
+    """A chat on a terminal, from the banner to the last line."""
+
+    def __init__(
+        self,
+        session: Session,
+        history: Path | None,
+        *,
+        colour: bool,
+        input: Input | None = None,
+        output: Output | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Prepare the input line.
+
+        Args:
+            session: the conversation.
+            history: where typed lines are remembered, readable by the user alone; None forgets.
+            colour: whether to use colours.
+            input: a prompt_toolkit input instead of stdin.
+            output: a prompt_toolkit output instead of stdout.
+            now: the clock, in Unix time.
+        """
+        self._session = session
+        self._colour = colour
+        self._now = now
+        self._draft = ""
+        self._out = output or create_output(sys.stdout)
+        self._started = False
+        self._typing = False
+        self._writer = self._opening = ""
+        self._stream: Wrap | None = None
+        self._prompt: PromptSession[str] = PromptSession(
+            history=_history(history),
+            completer=_Completer(session),
+            complete_while_typing=False,
+            multiline=True,
+            erase_when_done=True,
+            key_bindings=_keys(),
+            bottom_toolbar=self._toolbar,
+            prompt_continuation=lambda width, number, soft: " " * width,
+            style=STYLE,
+            color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
+            input=input,
+            output=self._out,
+        )
+
+    def run(self, opening: Iterable[Event]) -> None:
+        """Show what opens the scene, then chat until the user leaves."""
+        left = self._turn("", opening)
+        self._started = True
+        asked = False
+        while not left:
+            try:
+                line = self._ask()
+            except EOFError:
+                return
+            except KeyboardInterrupt:
+                if asked:
+                    return
+                asked = True
+                self._line("* Ctrl-C again leaves; so does Ctrl-D.", DIM)
+                continue
+            asked = False
+            left = self._turn(line, self._session.submit(line))
+
+    # Input
+
+    def _ask(self) -> str:
+        draft, self._draft = self._draft, ""
+        channel = one_line(self._session.transcript.channel)
+        label = f"[#{cut(channel, self._columns // 3)}] "
+        return self._prompt.prompt(FormattedText([("class:channel", label)]), default=draft)
+
+    def _toolbar(self) -> str:
+        status = self._session.status
+        topic = one_line(status.topic)
+        parts = (
+            (0, status.nick),
+            (1, f"#{cut(one_line(status.channel), 24)}"),
+            (4, cut(topic, max(0, self._columns - 56))),
+            (2, f"{status.tokens}/{status.n_ctx}"),
+            (3, f"{status.speed:.1f} t/s" if status.speed else ""),
+            (5, cut(one_line(status.model), 36)),
+        )
+        return status_line(parts, self._columns)
+
+    # Output
+
+    @property
+    def _columns(self) -> int:
+        return self._out.get_size().columns
+
+    def _turn(self, line: str, events: Iterable[Event]) -> bool:
+        """Show what a line brings about; whether the user leaves."""
+        with stoppable(self._session.cancel) as interrupts, _silent_keys():
+            left = False
+            typed = line or (SILENCE if self._started else "")
+            try:
+                for event in events:
+                    if isinstance(event, Left):
+                        left = True
+                    elif isinstance(event, Said) and self._is_typed(event.message):
+                        if typed:
+                            said = parse(typed)
+                            text = said.content if isinstance(said, Say) else typed
+                            self._message(event.message.nick, text)
+                        typed = ""
+                    else:
+                        self._show(event)
+            finally:
+                self._end_stream()
+                self._end_typing()
+        return left or interrupts.leaves
+
+    def _is_typed(self, message: Message) -> bool:
+        """Whether a message stands for the typed line, or for the program's own /join."""
+        if message.generated or is_notice(message):
+            return False
+        human = message.nick == self._session.relay.nicks["input"]
+        return human or message.content.startswith("/join ")
+
+    def _show(self, event: Event) -> None:
+        match event:
+            case Typing(nick, opening):
+                self._writer, self._opening = nick, opening
+                self._say_typing(f"* {nick} is typing ...")
+            case Reading(done, total) if done < total:
+                self._say_typing(f"* {self._writer} is typing ... (read {done} of {total} tokens)")
+            case Prompted() | Reading():
+                pass
+            case Piece(text):
+                if self._stream is None:
+                    self._begin_stream(self._writer, self._opening)
+                self._feed(text)
+            case Said(message) if self._stream is not None and message.generated:
+                self._end_stream()
+                if mark := cut_mark(event):
+                    self._line(mark, DIM)
+            case Said(message):
+                self._end_typing()
+                self._said(message)
+            case Replayed(messages):
+                for when, message in messages:
+                    self._said(message, when)
+            case Notice(text):
+                self._line(text, DIM)
+            case Failed(text):
+                self._line(f"* {text}", RED)
+            case Trimmed():
+                self._line(f"* {trim_notice(event)}", DIM)
+            case Draft(text):
+                self._draft = text
+            case Left():
+                pass
+
+    def _said(self, message: Message, when: float | None = None) -> None:
+        if is_notice(message):
+            self._line(message.content, GREEN, when)
+        else:
+            self._message(message.nick, message.content, when)
+
+    def _message(self, nick: str, text: str, when: float | None = None) -> None:
+        self._begin_stream(nick, when=when)
+        self._feed(text)
+        self._end_stream()
+
+    def _begin_stream(self, nick: str, opening: str = "", when: float | None = None) -> None:
+        self._end_typing()
+        self._end_stream()
+        clock = self._clock(when)
+        shown = f"<{one_line(nick)}>"
+        self._write(self._paint(clock, DIM) + " " + self._paint(shown, nick_colour(nick)) + " ")
+        column = get_cwidth(clock) + get_cwidth(shown) + 2
+        indent = column if self._columns >= NARROW else get_cwidth(clock) + 1
+        self._stream = Wrap(lambda: self._columns, column, indent)
+        if opening:
+            self._feed(opening)
+
+    def _feed(self, text: str) -> None:
+        if self._stream is not None:
+            self._write(self._stream.feed(text))
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._write(self._stream.flush() + "\n")
+            self._stream = None
+
+    def _line(self, text: str, colour: str, when: float | None = None) -> None:
+        """A line of the program's or of IRC's own; several if the text has line breaks."""
+        self._end_typing()
+        self._end_stream()
+        clock = self._clock(when)
+        column = get_cwidth(clock) + 1
+        head = self._paint(clock, DIM) + " "
+        for number, part in enumerate(text.split("\n")):
+            lead = head if number == 0 else " " * column
+            # A table's columns stay where they are; what follows in a row is wrapped below it.
+            indent = column + len(part) - len(part.lstrip())
+            body = wrap(visible(part), self._columns, column, indent + 2)
+            self._write(lead + self._paint(body, colour) + "\n")
+
+    def _say_typing(self, text: str) -> None:
+        self._end_stream()
+        self._typing = True
+        self._write(f"\r\x1b[K{self._paint(cut(visible(text), self._columns - 1), DIM)}")
+
+    def _end_typing(self) -> None:
+        if self._typing:
+            self._typing = False
+            self._write("\r\x1b[K")
+
+    def _clock(self, when: float | None) -> str:
+        return time.strftime("%H:%M", time.localtime(self._now() if when is None else when))
+
+    def _paint(self, text: str, colour: str) -> str:
+        return f"{colour}{text}{RESET}" if self._colour and text else text
+
+    def _write(self, text: str) -> None:
+        if text:
+            self._out.write_raw(text.replace("\n", "\r\n"))
+            self._out.flush()
+
+
+def _keys() -> KeyBindings:
+    """Enter sends, Alt-Enter breaks the line, Ctrl-C clears the line or asks to leave."""
+    keys = KeyBindings()
+
+    @keys.add("enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.validate_and_handle()
+
+    @keys.add("escape", "enter")
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.insert_text("\n")
+
+    @keys.add("c-c")
+    def _(event: KeyPressEvent) -> None:
+        if event.current_buffer.text:
+            event.current_buffer.reset()
+        else:
+            event.app.exit(exception=KeyboardInterrupt())
+
+    return keys
+
+
+class _Completer(Completer):
+    """Commands at the beginning of the line, and the arguments that can be listed."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def get_completions(self, document: Document, event: CompleteEvent) -> Iterator[Completion]:
+        text = document.text_before_cursor
+        if not text.startswith("/"):
+            return
+        name, space, argument = text[1:].partition(" ")
+        if not space:
+            for command in COMMANDS.values():
+                if command.name.startswith(name):
+                    yield Completion(f"/{command.name}", -len(text), command.usage, command.help)
+            return
+        choices = {
+            "export": list(FORMATS),
+            "help": list(COMMANDS),
+            "load": self._session.names,
+        }.get(name, [])
+        for choice in choices:
+            if choice.startswith(argument):
+                yield Completion(choice, -len(argument))
+
+
+class _SafeHistory(FileHistory):
+    """A history whose file may fail: the chat goes on without it."""
+
+    def store_string(self, string: str) -> None:
+        with suppress(OSError):
+            super().store_string(string)
+
+
+def _history(path: Path | None) -> History:
+    """Typed lines of earlier chats, in a file that only the user can read."""
+    if path is None:
+        return InMemoryHistory()
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
+        path.chmod(0o600)
+    except OSError:
+        return InMemoryHistory()
+    return _SafeHistory(str(path))
+
+
+@contextmanager
+def _silent_keys() -> Iterator[None]:
+    """Within the block, keys typed ahead are not echoed; they wait for the prompt."""
+    try:
+        import termios
+
+        descriptor = sys.stdin.fileno()
+        before = termios.tcgetattr(descriptor)
+    except (ImportError, OSError, ValueError, termios.error):
+        yield
+        return
+    quiet = [*before]
+    quiet[3] = before[3] & ~termios.ECHO
+    termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)
