@@ -1,0 +1,69 @@
+"""One thread that does one job after another, and waits that Ctrl-C can interrupt."""
+
+from __future__ import annotations
+
+import queue
+import sys
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import ParamSpec, TypeVar
+
+T = TypeVar("T")
+P = ParamSpec("P")
+
+# Windows does not interrupt a wait for a lock, so waits there are cut into short ones.
+_PATIENCE = 0.1 if sys.platform == "win32" else None
+
+
+class Worker:
+    """A thread with a queue of jobs.
+
+    Not an executor: Python waits for those before it calls what `atexit` registered, so that a
+    reply in flight could not be cancelled at exit.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self._thread.start()
+
+    def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do `job(*args, **kwargs)` after the jobs before it."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(job(*args, **kwargs))
+            except BaseException as error:
+                future.set_exception(error)
+
+        self._jobs.put(run)
+        return future
+
+    def stop(self) -> None:
+        """End the thread after the jobs that it has."""
+        self._jobs.put(None)
+        self._thread.join()
+
+    def _work(self) -> None:
+        while (job := self._jobs.get()) is not None:
+            job()
+
+
+def next_of(items: queue.SimpleQueue[T]) -> T:
+    """The next item of a queue."""
+    while True:
+        with suppress(queue.Empty):
+            return items.get(timeout=_PATIENCE)
+
+
+def wait(future: Future[T]) -> T:
+    """The result of a job, or its error raised."""
+    while True:
+        try:
+            return future.result(timeout=_PATIENCE)
+        except TimeoutError:
+            if future.done():
+                raise
