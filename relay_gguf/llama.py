@@ -18,7 +18,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import llama_cpp as lib
 import numpy as np
@@ -29,6 +29,9 @@ from .errors import EngineError
 from .llama_load import N_BATCH, Loaded, check_file, free, load, tokenize
 from .sampling import SamplingParams, distribution, draw_seed, pick
 from .worker import Worker, next_of, wait
+
+if TYPE_CHECKING:
+    from .sampling import Logits
 
 
 class LlamaEngine:
@@ -139,6 +142,11 @@ class LlamaEngine:
             return self.piece(token)
         return buffer.raw[:size]
 
+    def logits(self) -> Logits:
+        """A copy of the logits (n_vocab,) after the last token that was evaluated."""
+        model = self._model
+        return wait(self._worker.submit(_logits, model)).copy()
+
     # Generating
 
     def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
@@ -237,9 +245,7 @@ class LlamaEngine:
         ends = {model.control.im_start, model.control.im_end}
         seen = set(prompt)
         for count in range(1, params.max_tokens + 1):
-            row = lib.llama_get_logits_ith(model.ctx, -1)
-            logits = np.ctypeslib.as_array(row, shape=(model.n_vocab,))
-            token = pick(*distribution(logits, seen, params), rng)
+            token = pick(*distribution(_logits(model), seen, params), rng)
             if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
                 return "stop"
             steps.put(Token(token))
@@ -301,6 +307,12 @@ def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_vo
     """
     strlen = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen
     return ctypes.cast(strlen, lib.ggml_abort_callback), ctypes.cast(flag, ctypes.c_void_p)
+
+
+def _logits(model: Loaded) -> Logits:
+    """The logits of the last token, in llama.cpp's own memory."""
+    row = lib.llama_get_logits_ith(model.ctx, -1)
+    return np.ctypeslib.as_array(row, shape=(model.n_vocab,))
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

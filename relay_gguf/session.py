@@ -20,8 +20,9 @@ from .errors import CommandError, ContextError, EngineError, StoreError
 from .events import Draft, Event, Failed, Notice, Replayed, Said, Trimmed
 from .export import write
 from .messages import DEFAULT_CHANNEL, Message, Role
+from .records import Header
 from .relay import RelayLM
-from .store import Header, Store, sessions
+from .store import Store, sessions
 from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
 
 SHOWN_AFTER_LOAD = 12

@@ -1,10 +1,4 @@
-"""Sessions on disk: a file each, a JSON line a record, flushed at once.
-
-    {"event": "session", "version": 1, "model": …, "path": …, "vocabulary": …, "time": …}
-    {"event": "turn", "line": "/slap", "messages": [{"nick": …, "content": …}, …], "time": …}
-    {"event": "reply", "nick": …, "content": …, "ids": […], "tokens": 12, "time": …}
-    {"event": "alternative" | "continue", …}   {"event": "choose", "index": 0}
-    {"event": "undo"}   {"event": "edit", …}   {"event": "trim", "messages": [3, 4]}
+"""Sessions on disk: a file each, a JSON line a record (see `records`), flushed at once.
 
 A file is only ever appended to, by one process at a time. A last line without its newline was
 being written when the program was killed: it is dropped.
@@ -12,51 +6,20 @@ being written when the program was killed: it is dropped.
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import sys
 import time
-from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 from .errors import StoreError
-from .messages import Message
-from .transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Undone
+from .records import Header, Saved, decode, encode, header_json, to_json
+from .transcript import Record, Turned
 
-VERSION = 1
 ENDING = ".jsonl"
-
-
-@dataclass(frozen=True, slots=True)
-class Header:
-    """Which model wrote the records that follow; `vocabulary` tells if their ids mean the same."""
-
-    model: str
-    path: str
-    vocabulary: str
-
-
-@dataclass(frozen=True, slots=True)
-class Saved:
-    """What a session file holds. `good` is the length in bytes of what could be read."""
-
-    header: Header
-    entries: tuple[tuple[Record, str], ...]
-    good: int
-    torn: bool
-
-    @property
-    def transcript(self) -> Transcript:
-        """The conversation, replayed."""
-        transcript = Transcript()
-        for record, _ in self.entries:
-            transcript = transcript.apply(record)
-        return transcript
 
 
 class Store:
@@ -92,7 +55,7 @@ class Store:
         self._file.truncate(saved.good)
         self._file.seek(saved.good)
         if saved.header != self.header:
-            self._unsaved = _line(_header_json(self.header))
+            self._unsaved = encode(header_json(self.header))
         return saved
 
     def append(self, record: Record) -> None:
@@ -101,7 +64,9 @@ class Store:
         Raises:
             StoreError: it cannot be written now; it is kept for the next call.
         """
-        self._unsaved += _line(to_json(record))
+        self._unsaved += encode(to_json(record))
+        if self._file is None and isinstance(record, Turned) and not record.line:
+            return  # a scene that opened by itself is no reason to make a file
         try:
             if self._file is None:
                 self._begin()
@@ -167,7 +132,7 @@ class Store:
                     raise
                 continue
             self.name = free
-            self._unsaved = _line(_header_json(self.header)) + self._unsaved
+            self._unsaved = encode(header_json(self.header)) + self._unsaved
             return
 
     def _flush(self) -> None:
@@ -229,138 +194,6 @@ def peek(path: Path) -> Header:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def decode(data: bytes, path: Path) -> Saved:
-    """The records of a session file; `path` is for messages.
-
-    Raises:
-        StoreError: a line other than the last is no record.
-    """
-    header: Header | None = None
-    entries: list[tuple[Record, str]] = []
-    good = 0
-    transcript = Transcript()
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
-        try:
-            fields = json.loads(line)
-            if fields["event"] == "session":
-                if fields["version"] > VERSION:
-                    raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade.")
-                header = Header(fields["model"], fields["path"], fields["vocabulary"])
-            else:
-                record = from_json(fields)
-                transcript = transcript.apply(record)
-                entries.append((record, header.vocabulary if header else ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StoreError(
-                f"{path} is damaged at line {number} ({error}). Remove that line and those after "
-                "it to use the rest."
-            ) from error
-        good += len(line)
-    if header is None:
-        raise StoreError(f"{path} is no session of relay-gguf: it does not begin with its header.")
-    return Saved(header, tuple(entries), good, torn=good < len(data))
-
-
-def to_json(record: Record) -> dict[str, Any]:
-    """A record as the fields of its line; what has its usual value is left out."""
-    match record:
-        case Turned():
-            fields = {
-                "event": "edit" if record.edits else "turn",
-                "line": record.line,
-                "messages": [_message_json(message) for message in record.messages],
-                "fresh": record.fresh,
-                "channel": record.channel,
-                "awaits": record.awaits,
-                "ids": list(record.ids),
-                "time": record.time,
-            }
-            return {key: value for key, value in fields.items() if value not in (False, "", [])}
-        case Answered():
-            return {
-                "event": record.how,
-                **_message_json(record.message),
-                "ids": list(record.ids),
-                "time": record.time,
-            }
-        case Chose(index):
-            return {"event": "choose", "index": index}
-        case Undone():
-            return {"event": "undo"}
-        case Forgot(indices):
-            return {"event": "trim", "messages": list(indices)}
-
-
-def from_json(fields: Mapping[str, Any]) -> Record:
-    """The record of a line.
-
-    Raises:
-        KeyError, TypeError, ValueError: the line is not one that `to_json` wrote.
-    """
-    match fields["event"]:
-        case "turn" | "edit" as event:
-            return Turned(
-                line=str(fields.get("line", "")),
-                messages=tuple(_message(message) for message in fields["messages"]),
-                time=float(fields["time"]),
-                fresh=bool(fields.get("fresh", False)),
-                channel=str(fields.get("channel", "")),
-                awaits=bool(fields.get("awaits", False)),
-                edits=event == "edit",
-                ids=_ids(fields.get("ids", ())),
-            )
-        case "reply" | "alternative" | "continue" as how:
-            return Answered(how, _message(fields), _ids(fields["ids"]), float(fields["time"]))
-        case "choose":
-            return Chose(int(fields["index"]))
-        case "undo":
-            return Undone()
-        case "trim":
-            return Forgot(_ids(fields["messages"]))
-        case other:
-            raise ValueError(f"unknown event {other!r}")
-
-
-def _message_json(message: Message) -> dict[str, Any]:
-    fields: dict[str, Any] = {"nick": message.nick, "content": message.content}
-    if message.generated:
-        fields["tokens"] = message.generated
-    if message.cut:
-        fields["cut"] = True
-    return fields
-
-
-def _message(fields: Mapping[str, Any]) -> Message:
-    nick, content = fields["nick"], fields["content"]
-    if not isinstance(nick, str) or not isinstance(content, str):
-        raise TypeError("nick and content must be text")
-    return Message(nick, content, int(fields.get("tokens", 0)), bool(fields.get("cut", False)))
-
-
-def _ids(values: Any) -> tuple[int, ...]:
-    ids = tuple(values)
-    if not all(isinstance(value, int) and value >= 0 for value in ids):
-        raise TypeError("ids must be whole numbers")
-    return ids
-
-
-def _header_json(header: Header) -> dict[str, Any]:
-    return {
-        "event": "session",
-        "version": VERSION,
-        "model": header.model,
-        "path": header.path,
-        "vocabulary": header.vocabulary,
-        "time": time.time(),
-    }
-
-
-def _line(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
-
-
 def _is_stamp(name: str) -> bool:
     return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", name) is not None
 
@@ -401,9 +234,3 @@ else:
 
     def _lock(file: BinaryIO) -> None:
         fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)
-
-
-def iter_names(folder: Path) -> Iterator[str]:
-    """The names of the saved sessions, newest first."""
-    for path in sessions(folder):
-        yield path.stem

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+import llama_cpp
 import pytest
 from hypothesis import settings
+from pico import write_pico
 
 from relay_gguf import LlamaEngine
 from relay_gguf.demo import demo_model
@@ -35,3 +37,28 @@ def smollm2_engine(smollm2: Path) -> Iterator[LlamaEngine]:
     """The real model, loaded once."""
     with LlamaEngine(smollm2) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def pico(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random float32 model of two small layers, with SmolLM2's tokenizer."""
+    return write_pico(tmp_path_factory.mktemp("pico") / "pico.gguf", smollm2)
+
+
+@pytest.fixture
+def pico_engine(pico: Path) -> Iterator[LlamaEngine]:
+    """An engine whose cache no other test has touched."""
+    with LlamaEngine(pico, n_threads=1) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def smollm2_f16(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2 in F16: its results depend less on how a prompt was cut into batches."""
+    path = tmp_path_factory.mktemp("smollm2") / "smollm2-F16.gguf"
+    params = llama_cpp.llama_model_quantize_default_params()
+    params.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_F16
+    params.allow_requantize = True
+    params.nthread = 2
+    assert llama_cpp.llama_model_quantize(str(smollm2).encode(), str(path).encode(), params) == 0
+    return path

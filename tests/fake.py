@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from relay_gguf import RelayLM, SamplingParams
-from relay_gguf.engine import ControlTokens, Finished, Prefilled, Step, Token
+from relay_gguf.engine import ControlTokens, Finished, FinishReason, Prefilled, Step, Token
 from relay_gguf.events import Event
 from relay_gguf.session import Session
 
@@ -23,7 +23,11 @@ class FakeEngine:
     name = "fake"
 
     def __init__(
-        self, replies: Iterable[str] = (), *, n_ctx: int = 1 << 20, vocabulary: str = "bytes"
+        self,
+        replies: Iterable[str | bytes] = (),
+        *,
+        n_ctx: int = 1 << 20,
+        vocabulary: str = "bytes",
     ) -> None:
         self.replies = deque(replies)
         self.n_ctx = n_ctx
@@ -51,8 +55,9 @@ class FakeEngine:
             reused += 1
         self.cache = list(prompt)
         yield Prefilled(len(prompt) - reused, reused, 0.5)
-        reply = self.replies.popleft().encode() if self.replies else b"ok"
-        reason = "stop" if len(reply) <= params.max_tokens else "length"
+        reply = self.replies.popleft() if self.replies else b"ok"
+        reply = reply.encode() if isinstance(reply, str) else reply
+        reason: FinishReason = "stop" if len(reply) <= params.max_tokens else "length"
         for count, token in enumerate(reply[: params.max_tokens], 1):
             self.on_token(count)
             if self._cancelled:
@@ -83,7 +88,7 @@ class FakeEngine:
 
 
 def fake_session(
-    replies: Iterable[str] = (), folder: Path | None = None, **options: int | str
+    replies: Iterable[str | bytes] = (), folder: Path | None = None, **options: int | str
 ) -> Session:
     """A session on a fake engine, with its first scene open."""
     n_ctx = int(options.pop("n_ctx", 1 << 20))
