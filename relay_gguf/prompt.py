@@ -75,13 +75,17 @@ def turns(messages: Sequence[Message], nicks: Mapping[Role, str]) -> list[range]
     """The messages grouped into turns, as ranges of their indices.
 
     A turn begins where someone speaks, and takes in the system lines and the model's reply that
-    follow.
+    follow. What the model says is no reply if it is a command, which a system line answers.
     """
+    if not messages:
+        return []
     starts: list[int] = []
     replied = True
-    for index, message in enumerate(messages):
+    following = [*(message.nick for message in messages[1:]), ""]
+    for index, (message, follower) in enumerate(zip(messages, following, strict=True)):
         is_model = message.nick == nicks["model"]
-        opens = message.nick != nicks["system"] and (replied or not is_model)
+        acts = message.content.startswith("/") and follower == nicks["system"]
+        opens = message.nick != nicks["system"] and (replied or acts or not is_model)
         if opens or index == 0:
             starts.append(index)
             replied = is_model

@@ -1,0 +1,76 @@
+"""Who may import whom, and how little `import relay_gguf` and --help load."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import relay_gguf
+
+SOURCES = {path.stem: path for path in Path(relay_gguf.__file__).parent.glob("*.py")}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules that a file imports while it is run, ours by their own name with a dot."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name.partition(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            names = [node.module] if node.module else [alias.name for alias in node.names]
+            found |= {f".{name}" for name in names}
+        elif isinstance(node, ast.ImportFrom):
+            found.add(str(node.module).partition(".")[0])
+    return found
+
+
+OURS = {name: {i for i in imports(path) if i.startswith(".")} for name, path in SOURCES.items()}
+
+
+@pytest.mark.parametrize("name", ["messages", "commands"])
+def test_rules_know_nothing_but_errors(name: str) -> None:
+    assert OURS[name] <= {".errors", ".messages"}
+
+
+def test_one_place_imports_llama_cpp() -> None:
+    users = {name for name, path in SOURCES.items() if "llama_cpp" in imports(path)}
+    assert users == {"llama", "llama_load", "llama_log"}
+
+
+def test_one_file_draws_on_the_terminal() -> None:
+    users = {name for name, path in SOURCES.items() if "prompt_toolkit" in imports(path)}
+    assert users == {"terminal", "display"}  # display measures text, and draws nothing
+
+
+@pytest.mark.parametrize("name", ["relay", "session", "actions", "transcript", "prompt", "engine"])
+def test_the_session_is_free_of_any_front_end(name: str) -> None:
+    assert not OURS[name] & {".terminal", ".plain", ".chat", ".cli", ".display", ".settings"}
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert [name for name, ours in OURS.items() if ".cli" in ours] == ["__main__"]
+
+
+def test_files_stay_short() -> None:
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in SOURCES.items()}
+    assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+@pytest.mark.parametrize("code", ["import relay_gguf", "import relay_gguf.cli"])
+def test_importing_loads_nothing_heavy(code: str) -> None:
+    heavy = "{'llama_cpp', 'numpy', 'prompt_toolkit', 'huggingface_hub', 'rich'}"
+    check = f"{code}; import sys; print(sorted({heavy} & set(sys.modules)))"
+    run = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    assert run.stdout == "[]\n"
+
+
+def test_public_names() -> None:
+    for name in relay_gguf.__all__:
+        assert getattr(relay_gguf, name) is not None
+    assert set(relay_gguf.__all__) <= set(dir(relay_gguf))
+    with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
+        _ = relay_gguf.nothing

@@ -1,0 +1,140 @@
+"""The original's declarative API, under its own names."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from fake import FakeEngine
+from pico import write_pico
+
+from relay_gguf import RelayLM, suggest_relay_model
+from relay_gguf.errors import CommandError, ContextError
+
+
+def test_the_readme_example_of_the_original() -> None:
+    def favorite_holiday(relay: RelayLM, country: str) -> str:
+        relay.init_context()
+        relay.join(role="model", channel=country.lower())
+        relay.cast(role="model", desc=f"I'm from {country}.")
+        relay.message(role="input", content="What's your favorite holiday?")
+        relay.respond(role="model")
+        response = relay.get_last()
+        return response["content"]
+
+    model_info = suggest_relay_model()
+    relay = RelayLM(**model_info, max_tokens=12)
+    try:
+        for country in ("Portugal", "China"):
+            answer = favorite_holiday(relay, country)
+            assert answer
+            assert relay.context == [
+                {"role": "user", "content": f"/join #{country.lower()}"},
+                {"role": "system", "content": f"* Now talking in #{country.lower()}"},
+                {"role": "system", "content": "* anon has joined #" + country.lower()},
+                {"role": "user", "content": "/whois anon"},
+                {"role": "system", "content": f"* anon's bio: I'm from {country}."},
+                {"role": "anon", "content": "What's your favorite holiday?"},
+                {"role": "user", "content": answer},
+            ]
+    finally:
+        relay.close()
+
+
+def test_every_word_of_the_api() -> None:
+    relay = RelayLM(engine=FakeEngine(["hello", "ouch", "again"]))
+    assert relay.nicks == {"system": "system", "model": "user", "input": "anon"}
+    assert relay.get_last() == {}
+    assert relay.channel == "random"
+
+    relay.join("input", "boston")
+    assert relay.channel == "boston"
+    relay.topic("input", "tea")
+    relay.slap("model")
+    relay.wildcard("input", "/dance", "wildly")
+    pieces: list[str] = []
+    assert relay.respond("model", pieces.append) == "hello"
+    assert "".join(pieces) == "hello"
+    assert relay.retry("model") == "ouch"
+    relay.message("system", "* the lights go out")
+    assert relay.respond("input") == "again"
+
+    assert [entry["content"] for entry in relay.context[3:]] == [
+        "/topic tea",
+        "* Topic for #boston is: tea",
+        "/slap anon",
+        "* user slaps anon around a bit with a large trout",
+        "/dance wildly",
+        "* anon used /dance wildly",
+        "ouch",
+        "* the lights go out",
+        "again",
+    ]
+    relay.reset()
+    assert relay.get_last()["content"] == "* anon has joined #random"
+
+
+def test_the_context_is_the_callers_to_change() -> None:
+    engine = FakeEngine(["one", "two"])
+    relay = RelayLM(engine=engine)
+    relay.context = [{"role": "anon", "content": "hi"}]
+    relay.respond()
+    relay.context[0]["content"] = "bye"
+    relay.context.append({"role": "anon", "content": "more"})
+    relay.respond()
+    assert engine.text(engine.prompts[1]) == (
+        "<s><|im_start|>anon\nbye<|im_end|>\n<|im_start|>user\none<|im_end|>\n"
+        "<|im_start|>anon\nmore<|im_end|>\n<|im_start|>user\n"
+    )
+
+
+def test_refusals_leave_the_context_alone() -> None:
+    relay = RelayLM(engine=FakeEngine(n_ctx=300))
+    relay.message("input", "hi")
+    before = list(relay.context)
+    for refused in (
+        lambda: relay.join("input", ""),
+        lambda: relay.topic("input", ""),
+        lambda: relay.cast("input", ""),
+        lambda: relay.retry("model"),
+    ):
+        with pytest.raises(CommandError):
+            refused()
+        assert relay.context == before
+    relay.message("input", "x" * 400)
+    with pytest.raises(ContextError, match="408 tokens"):
+        relay.respond()
+    assert len(relay.context) == 2
+
+
+def test_retry_that_fails_keeps_the_reply() -> None:
+    relay = RelayLM(engine=FakeEngine(["one"]))
+    relay.message("input", "hi")
+    relay.respond()
+
+    def boom(text: str) -> None:
+        raise RuntimeError(text)
+
+    with pytest.raises(RuntimeError):
+        relay.retry(on_text=boom)
+    assert relay.get_last() == {"role": "user", "content": "one"}
+
+
+def test_export_never_overwrites(tmp_path: Path) -> None:
+    relay = RelayLM(engine=FakeEngine())
+    relay.message("input", "é")
+    first, second = relay.export(tmp_path / "log.jsonl"), relay.export(tmp_path / "log.jsonl")
+    assert (first.name, second.name) == ("log.jsonl", "log-2.jsonl")
+    assert json.loads(first.read_text("utf-8")) == {"role": "anon", "content": "é", "model": "fake"}
+    assert relay.context == [{"role": "anon", "content": "é"}], "export adds nothing to it"
+
+
+def test_options_reach_the_engine(smollm2: Path, tmp_path: Path) -> None:
+    path = write_pico(tmp_path / "p.gguf", smollm2)
+    relay = RelayLM(path, 0.7, top_k=5, seed=9, n_ctx=300)
+    assert (relay.params.temperature, relay.params.top_k, relay.seed) == (0.7, 5, 9)
+    assert relay.engine.n_ctx == 512
+    relay.close()
+    with pytest.raises(TypeError, match="model file or an engine"):
+        RelayLM()
