@@ -13,6 +13,7 @@ from . import __version__
 from .demo import demo_model
 from .errors import ModelError, StoreError
 from .events import Event, Notice, Prompted
+from .hub import locate
 from .plain import run_plain, standard_streams
 from .relay import RelayLM
 from .session import Session
@@ -83,7 +84,7 @@ def _session_name(folder: Path, resume: str | None) -> str | None:
 def _model_path(settings: ChatSettings, folder: Path, name: str | None) -> Path:
     """The model that was asked for, or the one that a session was begun with."""
     if settings.model is not None:
-        return Path(settings.model).expanduser()
+        return locate(settings.model)
     if name is not None:
         saved = session_path(folder, name)
         if not saved.exists():

@@ -44,7 +44,10 @@ def root(
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
 
 
-Model = Annotated[str | None, typer.Argument(help="A GGUF file.", envvar="RELAY_MODEL")]
+Model = Annotated[
+    str | None,
+    typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub.", envvar="RELAY_MODEL"),
+]
 Number = int | None
 Share = float | None
 Text = str | None

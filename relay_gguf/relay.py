@@ -43,7 +43,7 @@ class RelayLM:
         """Load a model, or take an engine.
 
         Args:
-            model_name_or_path: a GGUF file.
+            model_name_or_path: a GGUF file, or a repository of the hub (see `hub.locate`).
             temperature: 0 always takes the likeliest token.
             engine: used instead of a file; the caller closes it.
             exact_trim: when the context is full, evaluate what stays anew instead of moving it
@@ -69,9 +69,10 @@ class RelayLM:
         if engine is None:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
+            from .hub import locate
             from .llama import LlamaEngine
 
-            engine = LlamaEngine(model_name_or_path, n_ctx=n_ctx, n_threads=n_threads)
+            engine = LlamaEngine(locate(model_name_or_path), n_ctx=n_ctx, n_threads=n_threads)
         self.engine = engine
         self.encoder = Encoder(engine)
 

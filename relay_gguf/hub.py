@@ -1,0 +1,136 @@
+"""Model names to files: a path, or a repository of the Hugging Face Hub. The one file that fetches.
+
+    models/relay.gguf                a file
+    owner/name                       the repository's only GGUF file, or its Q4_K_M
+    owner/name:Q8_0                  the one of this type
+    owner/name/file-Q8_0.gguf        the one of this name
+
+Downloads go to the hub's shared cache, resume where they stopped, and are used from there without
+asking the network again.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from .errors import ModelError
+
+USUAL_TYPE: Final = "Q4_K_M"
+"""Taken where a repository has several files and none was named: half the size of Q8_0, and what
+local models are mostly run in."""
+
+_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<ftype>[\w-]+)|/(?P<file>.+\.gguf))?")
+_PART = re.compile(r"-\d{5}-of-\d{5}\.gguf$")
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFile:
+    """A file asked of a repository: by name, by type, or any."""
+
+    repo: str
+    ftype: str = ""
+    file: str = ""
+
+
+def parse_repo(model: str) -> RepoFile | None:
+    """What a model argument asks of the hub; None where it can only be a path."""
+    match = _REPO.fullmatch(model)
+    if match is None or model.startswith((".", "/", "~")):
+        return None
+    if not match["file"] and match["repo"].endswith(".gguf"):
+        return None
+    return RepoFile(match["repo"], match["ftype"] or "", match["file"] or "")
+
+
+def pick_file(wanted: RepoFile, files: Iterable[str]) -> str:
+    """The file of a repository to take.
+
+    Raises:
+        ModelError: there is none of that name or type, or several and no way to choose.
+    """
+    models = sorted(f for f in files if f.endswith(".gguf") and not f.startswith("mmproj"))
+    whole = [file for file in models if not _PART.search(file)]
+    listing = ", ".join(whole) or "no GGUF file"
+    if wanted.file:
+        if wanted.file in models:
+            return wanted.file
+        raise ModelError(f"{wanted.repo} has no file {wanted.file}. It has: {listing}.")
+    types = [wanted.ftype] if wanted.ftype else ["", USUAL_TYPE]
+    for ftype in types:
+        end = re.compile(rf"[-.]{re.escape(ftype)}\.gguf$", re.IGNORECASE)
+        found = [file for file in whole if not ftype or end.search(file)]
+        if len(found) == 1:
+            return found[0]
+    asked = f"file of type {wanted.ftype}" if wanted.ftype else f"single file or {USUAL_TYPE}"
+    raise ModelError(
+        f"{wanted.repo} has no {asked}. It has: {listing}. Name one: {wanted.repo}/FILE."
+    )
+
+
+def locate(model: str | Path) -> Path:
+    """The file of a model argument, downloaded if need be.
+
+    Raises:
+        ModelError: the repository or file does not exist, is not open to this user, or cannot be
+            reached. A path is returned as it is, whether a file is there or not.
+    """
+    path = Path(model).expanduser()
+    wanted = None if path.exists() else parse_repo(str(model))
+    if wanted is None:
+        return path
+    return _cached(wanted) or _download(wanted)
+
+
+def _cached(wanted: RepoFile) -> Path | None:
+    """The file in the hub's cache, of the newest snapshot that has it."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+    from huggingface_hub.file_download import repo_folder_name
+
+    folder = Path(HF_HUB_CACHE) / repo_folder_name(repo_id=wanted.repo, repo_type="model")
+    snapshots = [path for path in (folder / "snapshots").glob("*") if path.is_dir()]
+    for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
+        files = [path.relative_to(snapshot).as_posix() for path in snapshot.rglob("*.gguf")]
+        try:
+            return snapshot / pick_file(wanted, files)
+        except ModelError:
+            continue
+    return None
+
+
+def _download(wanted: RepoFile) -> Path:
+    from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        file = pick_file(wanted, HfApi().list_repo_files(wanted.repo))
+        return Path(hf_hub_download(wanted.repo, file))
+    except ModelError:
+        raise
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{wanted.repo} is gated: accept its terms on its page, then run `hf auth login`."
+        ) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise ModelError(f"{wanted.repo} is not in the cache, and the hub is offline.") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
+            raise ModelError(
+                f"There is no file {wanted.repo} here, and no repository {wanted.repo} on the hub "
+                "that you may read. Check the name, or run `hf auth login`."
+            ) from error
+        raise ModelError(f"The hub answered {status} for {wanted.repo}. Try later.") from error
+    except Exception as error:  # the hub's library passes its transport's errors on as they are
+        raise ModelError(
+            f"Cannot reach the hub for {wanted.repo}: {error}. `--demo` needs no network."
+        ) from error
