@@ -21,7 +21,7 @@ from .transcript import Chose, Turned, Undone
 if TYPE_CHECKING:
     from .session import Session
 
-PREVIEW = 60
+PREVIEW = 56
 """Characters of a message that /context shows."""
 
 

@@ -88,14 +88,18 @@ class FakeEngine:
 
 
 def fake_session(
-    replies: Iterable[str | bytes] = (), folder: Path | None = None, **options: int | str
+    replies: Iterable[str | bytes] = (),
+    folder: Path | None = None,
+    *,
+    n_ctx: int = 1 << 20,
+    vocabulary: str = "bytes",
+    max_tokens: int = 128,
+    exports: Path | None = None,
 ) -> Session:
     """A session on a fake engine, with its first scene open."""
-    n_ctx = int(options.pop("n_ctx", 1 << 20))
-    vocabulary = str(options.pop("vocabulary", "bytes"))
     engine = FakeEngine(replies, n_ctx=n_ctx, vocabulary=vocabulary)
-    relay = RelayLM(engine=engine, seed=1, **options)
-    session = Session(relay, folder, now=lambda: 1_700_000_000.0)
+    relay = RelayLM(engine=engine, seed=1, max_tokens=max_tokens)
+    session = Session(relay, folder, exports=exports, now=lambda: 1_700_000_000.0)
     deque(session.start(), maxlen=0)
     return session
 

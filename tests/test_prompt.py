@@ -10,7 +10,13 @@ from relay_gguf.errors import ContextError
 from relay_gguf.messages import NICKS, Message, cast, join, slap, topic, wildcard
 from relay_gguf.prompt import fit, head, spans, turns
 
-ANON, USER = (lambda text: Message("anon", text)), (lambda text: Message("user", text))
+
+def anon(text: str) -> Message:
+    return Message("anon", text)
+
+
+def user(text: str) -> Message:
+    return Message("user", text)
 
 
 def texts(lines: list[Message]) -> list[list[str]]:
@@ -21,12 +27,12 @@ def test_a_scene_in_turns() -> None:
     lines = [
         *join(NICKS, "model", "random"),
         *topic(NICKS, "input", "random", "tea"),
-        ANON("hi"),
-        USER("yo"),
+        anon("hi"),
+        user("yo"),
         *slap(NICKS, "input"),
-        USER("ouch"),
-        ANON("hello?"),
-        ANON("anyone?"),
+        user("ouch"),
+        anon("hello?"),
+        anon("anyone?"),
         *wildcard(NICKS, "input", "/dance", ""),
     ]
     assert texts(lines) == [
@@ -44,11 +50,11 @@ def test_a_scene_in_turns() -> None:
     ("lines", "groups"),
     [
         ([], []),
-        ([USER("a"), USER("b")], [["a"], ["b"]]),
-        ([Message("system", "s"), ANON("a"), USER("b")], [["s"], ["a", "b"]]),
-        ([ANON("a"), USER("b"), USER("c")], [["a", "b"], ["c"]]),
+        ([user("a"), user("b")], [["a"], ["b"]]),
+        ([Message("system", "s"), anon("a"), user("b")], [["s"], ["a", "b"]]),
+        ([anon("a"), user("b"), user("c")], [["a", "b"], ["c"]]),
         (
-            [ANON("a"), USER("/slap anon"), Message("system", "* slap"), USER("b")],
+            [anon("a"), user("/slap anon"), Message("system", "* slap"), user("b")],
             [["a"], ["/slap anon", "* slap"], ["b"]],
         ),
     ],
@@ -64,7 +70,7 @@ def test_the_head_is_the_join_the_newest_topic_and_each_bio() -> None:
         *cast(NICKS, "input", "a cat"),  # 2: the model's bio
         *cast(NICKS, "model", "a dog"),  # 3: the human's
         *topic(NICKS, "input", "x", "new"),  # 4
-        ANON("* Topic for #x is: fake"),  # 5
+        anon("* Topic for #x is: fake"),  # 5
         *wildcard(NICKS, "input", "/whois", "anon"),  # 6: asked, not answered
     ]
     assert head(lines, turns(lines, NICKS)) == {0, 2, 3, 4}
@@ -96,7 +102,7 @@ def test_fit(sizes: list[int], pinned: set[int], limit: int, target: int) -> Non
 @given(SIZES, st.sets(st.integers(0, 18)), st.integers(0, 3))
 def test_spans_remove_what_was_dropped(sizes: list[int], drop: set[int], offset: int) -> None:
     dropped = sorted(i for i in drop if i < len(sizes))
-    ids = [("bos", n) for n in range(offset)]
+    ids = [(-1, n) for n in range(offset)]
     ids += [(turn, n) for turn, size in enumerate(sizes) for n in range(size)]
     kept = [pair for pair in ids if pair[0] not in dropped]
     ranges = list(spans(sizes, dropped, offset))

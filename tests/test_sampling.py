@@ -23,7 +23,8 @@ Array = np.ndarray[Any, np.dtype[np.float64]]
 
 def softmax(scores: Array) -> Array:
     weights = np.exp(scores - scores.max())
-    return weights / weights.sum()
+    probs: Array = weights / weights.sum()
+    return probs
 
 
 def transformers_probabilities(

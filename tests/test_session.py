@@ -344,7 +344,7 @@ def test_context_tells_who_said_what_in_tokens() -> None:
         "    21  user    /join #random\n"
         "    34  system  * Now talking in #random\n"
         "    35  system  * anon has joined #random\n"
-        "   187  anon    hello hello hello hello hello hello hello hello hello hello…\n"
+        "   187  anon    hello hello hello hello hello hello hello hello hello h…\n"
         "    10  user    ok\n"
         "   288  of 1000 tokens (29%), 128 kept for a reply"
     )
@@ -364,8 +364,7 @@ def test_leaving(line: str) -> None:
 
 @pytest.mark.parametrize("style", ["jsonl", "txt", "md", "irssi", "weechat"])
 def test_export(style: str, tmp_path: Path) -> None:
-    session = fake_session(["aye"])
-    session._exports = tmp_path
+    session = fake_session(["aye"], exports=tmp_path)
     first = notices(run(session, "/cast I'm a *pirate*", "hi", f"/export {style}"))[-1]
     second = notices(run(session, f"/export {style}"))[-1]
     assert first != second
@@ -401,8 +400,7 @@ def lines_of(path: Path) -> Iterator[dict[str, str]]:
 
 
 def test_jsonl_export_is_the_originals(tmp_path: Path) -> None:
-    session = fake_session(["naïve"])
-    session._exports = tmp_path
+    session = fake_session(["naïve"], exports=tmp_path)
     run(session, "hi", "/export")
     (path,) = tmp_path.iterdir()
     assert list(lines_of(path))[-2:] == [

@@ -28,8 +28,16 @@ HEADER = Header("fake", "fake.gguf", "bytes")
 
 
 @contextmanager
-def chat(folder: Path, *replies: str | bytes, **options: int | str) -> Iterator[Session]:
-    session = fake_session(replies, folder, **options)
+def chat(
+    folder: Path,
+    *replies: str | bytes,
+    n_ctx: int = 1 << 20,
+    vocabulary: str = "bytes",
+    max_tokens: int = 128,
+) -> Iterator[Session]:
+    session = fake_session(
+        replies, folder, n_ctx=n_ctx, vocabulary=vocabulary, max_tokens=max_tokens
+    )
     try:
         yield session
     finally:
