@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import sys
+from itertools import zip_longest
 from pathlib import Path
 from typing import Annotated
 
@@ -112,7 +113,8 @@ def chat(
         "max_tokens": max_tokens,
         "seed": seed,
     }
-    settings = chat_settings(given, read_config(config or config_path()))
+    options = read_config(config_path()) if config is None else read_config(config, named=True)
+    settings = chat_settings(given, options)
     from . import chat as front
 
     front.chat(
@@ -131,7 +133,7 @@ def bare_resume(arguments: list[str]) -> list[str]:
         "--resume="
         if argument == "--resume" and (not following or following.startswith("-"))
         else argument
-        for argument, following in zip(arguments, [*arguments[1:], ""], strict=True)
+        for argument, following in zip_longest(arguments, arguments[1:], fillvalue="")
     ]
 
 
@@ -148,10 +150,6 @@ def main(arguments: list[str] | None = None) -> None:
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:
-        # The reader went away; what is left in the buffer has nowhere to go at exit either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(141)
     except Exception as error:
         if debug:
             raise

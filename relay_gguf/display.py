@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import zlib
 from collections.abc import Callable, Iterable
 from typing import Final
 
@@ -48,7 +47,7 @@ def cut(text: str, columns: int) -> str:
 
 def nick_colour(nick: str) -> str:
     """The colour of a nick: the same everywhere, by its letters."""
-    return NICK_COLOURS[zlib.crc32(nick.encode()) % len(NICK_COLOURS)]
+    return NICK_COLOURS[sum(nick.encode()) % len(NICK_COLOURS)]
 
 
 def is_notice(message: Message) -> bool:
@@ -113,11 +112,14 @@ class Wrap:
     def _put_word(self) -> str:
         if not self._word:
             return ""
-        width = get_cwidth(self._word)
-        fits = self._column + len(self._gap) + width <= self._indent + self._room()
-        lead = self._gap if fits or self._column == self._indent else self._new_line()
+        room = self._indent + self._room() - self._column - get_cwidth(self._word)
+        if len(self._gap) > room and self._column > self._indent:
+            lead = self._new_line()
+        else:  # at the beginning of a line there is nowhere else to go
+            lead = self._gap[: max(0, room)]
+            self._column += len(lead)
         out = lead + self._word
-        self._column += width + (len(self._gap) if fits else 0)
+        self._column += get_cwidth(self._word)
         self._gap = self._word = ""
         return out
 

@@ -23,6 +23,7 @@ from .events import (
     Typing,
 )
 from .interrupt import stoppable
+from .messages import NICKS, Message
 from .session import Session
 
 
@@ -66,25 +67,26 @@ class _Lines:
                     self._streaming = True
                 case Piece(text):
                     self._write(visible(text))
-                case Said(message) if message.generated and self._streaming:
+                case Said(reason=reason) if reason is not None and self._streaming:
                     self._end()
                     if mark := cut_mark(event):
                         self._line(mark)
                 case Said(message) if is_notice(message):
                     self._line(visible(message.content))
+                case Said(message, reason=None) if _by_program(message):
+                    pass
                 case Said(message) if message.generated or not line:
-                    if not message.content.startswith("/join "):
-                        self._line(f"<{message.nick}> {visible(message.content)}")
+                    self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
                 case Said(message) if echo:
                     echo = False
                     said = parse(line)
                     typed = said.content if isinstance(said, Say) else line
-                    self._line(f"<{message.nick}> {visible(typed)}")
+                    self._line(f"<{one_line(message.nick)}> {visible(typed)}")
                 case Said():
                     pass
                 case Replayed(messages):
                     for _, message in messages:
-                        nick = "" if is_notice(message) else f"<{message.nick}> "
+                        nick = "" if is_notice(message) else f"<{one_line(message.nick)}> "
                         self._line(nick + visible(message.content))
                 case Notice(text):
                     self._line(visible(text))
@@ -113,6 +115,11 @@ class _Lines:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
+
+
+def _by_program(message: Message) -> bool:
+    """Whether this is the /join with which the program opens a scene in the model's name."""
+    return message.nick == NICKS["model"] and not message.generated
 
 
 class _Json:

@@ -89,8 +89,8 @@ def history_path() -> Path:
     return DIRS.user_state_path / "history"
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """The options that a config file sets; none if there is no file.
+def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
+    """The options that a config file sets; none if there is no file, unless the user `named` it.
 
     Raises:
         SettingsError: it is no TOML, has an unknown key, or a value of the wrong kind.
@@ -98,6 +98,8 @@ def read_config(path: Path) -> dict[str, Any]:
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
+        if named:
+            raise SettingsError(f"There is no config file {path}.") from None
         return {}
     except OSError as error:
         raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error

@@ -167,13 +167,14 @@ class Terminal:
         """Show what a line brings about; whether the user leaves."""
         with stoppable(self._session.cancel) as interrupts, _silent_keys():
             left = False
+            human = self._session.relay.nicks["input"]
             typed = line or (SILENCE if self._started else "")
             try:
                 for event in events:
                     if isinstance(event, Left):
                         left = True
-                    elif isinstance(event, Said) and self._is_typed(event.message):
-                        if typed:
+                    elif isinstance(event, Said) and self._is_typed(event):
+                        if typed and event.message.nick == human:
                             said = parse(typed)
                             text = said.content if isinstance(said, Say) else typed
                             self._message(event.message.nick, text)
@@ -185,12 +186,10 @@ class Terminal:
                 self._end_typing()
         return left or interrupts.leaves
 
-    def _is_typed(self, message: Message) -> bool:
+    def _is_typed(self, said: Said) -> bool:
         """Whether a message stands for the typed line, or for the program's own /join."""
-        if message.generated or is_notice(message):
-            return False
-        human = message.nick == self._session.relay.nicks["input"]
-        return human or message.content.startswith("/join ")
+        generated = said.message.generated or said.reason is not None
+        return not generated and not is_notice(said.message)
 
     def _show(self, event: Event) -> None:
         match event:
@@ -205,7 +204,9 @@ class Terminal:
                 if self._stream is None:
                     self._begin_stream(self._writer, self._opening)
                 self._feed(text)
-            case Said(message) if self._stream is not None and message.generated:
+            case Said(message, reason=reason) if reason is not None:
+                if self._stream is None:  # a reply without a word
+                    self._begin_stream(message.nick)
                 self._end_stream()
                 if mark := cut_mark(event):
                     self._line(mark, DIM)

@@ -1,0 +1,859 @@
+"""The chat in a terminal, screen by screen.
+
+A real `Terminal` reads typed keys from a pipe and draws on a terminal emulator (pyte), whose whole
+screen is compared: the conversation, the input line, the status line at the bottom.
+"""
+
+from __future__ import annotations
+
+import inspect
+import io
+import re
+import signal
+import stat
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock, Thread
+from typing import Any
+
+import pyte
+import pytest
+from fake import engine_of, fake_session
+from prompt_toolkit.data_structures import Size
+from prompt_toolkit.input import PipeInput, create_pipe_input
+from prompt_toolkit.output.vt100 import Vt100_Output
+
+from relay_gguf.events import Event, Notice
+from relay_gguf.session import Session
+from relay_gguf.terminal import Terminal
+
+WIDE, SMALL = (80, 24), (40, 12)
+PATIENCE = 5.0
+"""Seconds until a screen that does not come counts as wrong."""
+
+
+class _Stream(io.StringIO):
+    """A terminal emulator, and all that was written to it."""
+
+    def __init__(self, columns: int, rows: int) -> None:
+        super().__init__()
+        self.screen: Any = pyte.Screen(columns, rows)
+        self._emulator: Any = pyte.Stream(self.screen)
+        self._lock = Lock()
+
+    def write(self, text: str) -> int:
+        with self._lock:
+            self._emulator.feed(text)
+        return super().write(text)
+
+    @property
+    def text(self) -> str:
+        """The screen without the spaces at the ends of its lines, and its last empty lines."""
+        with self._lock:
+            lines: list[str] = list(self.screen.display)
+        return "\n".join(line.rstrip() for line in lines).rstrip("\n")
+
+
+class _Output(Vt100_Output):
+    """An output that knows where the cursor is, as a terminal's answer to a query would tell."""
+
+    def __init__(self, stream: _Stream) -> None:
+        size = Size(rows=stream.screen.lines, columns=stream.screen.columns)
+        super().__init__(stream, lambda: size)
+        self._screen = stream.screen
+
+    def get_rows_below_cursor_position(self) -> int:
+        return int(self._screen.lines - self._screen.cursor.y)
+
+
+class Chat:
+    """A chat, and the screen on which it is."""
+
+    def __init__(
+        self,
+        session: Session,
+        keys: PipeInput,
+        size: tuple[int, int] = SMALL,
+        *,
+        opening: Iterable[Event] = (),
+        history: Path | None = None,
+        colour: bool = False,
+    ) -> None:
+        self.session = session
+        self._keys = keys
+        self._stream = _Stream(*size)
+        self._opening = opening
+        self._terminal = Terminal(
+            session,
+            history,
+            colour=colour,
+            input=keys,
+            output=_Output(self._stream),
+            now=lambda: 1_700_000_000.0,
+        )
+
+    def type(self, keys: str) -> None:
+        """Press keys; `\\r` is Enter."""
+        self._keys.send_text(keys)
+
+    def run(self) -> None:
+        """Chat in this thread, until the typed keys leave."""
+        self._terminal.run(self._opening)
+
+    def shows(self, literal: str) -> None:
+        """Compare the screen, as soon as it can be right."""
+        expected = inspect.cleandoc(literal)
+        until = time.monotonic() + PATIENCE
+        while self._stream.text != expected and time.monotonic() < until:
+            time.sleep(0.002)
+        assert self._stream.text == expected
+
+    @property
+    def written(self) -> str:
+        """Everything that was sent to the terminal."""
+        return self._stream.getvalue()
+
+
+@contextmanager
+def chatting(session: Session, size: tuple[int, int] = SMALL, **options: Any) -> Iterator[Chat]:
+    """A chat that goes on in another thread while the block types and looks."""
+    with create_pipe_input() as keys:
+        chat = Chat(session, keys, size, **options)
+        thread = Thread(target=chat.run)
+        thread.start()
+        try:
+            yield chat
+        finally:
+            keys.close()
+            thread.join(PATIENCE)
+        assert not thread.is_alive()
+
+
+def chatted(session: Session, typed: str, size: tuple[int, int] = SMALL, **options: Any) -> Chat:
+    """A chat that is over: all was typed in advance, and its last line leaves."""
+    with create_pipe_input() as keys:
+        chat = Chat(session, keys, size, **options)
+        chat.type(typed)
+        chat.run()
+        return chat
+
+
+@pytest.fixture(autouse=True)
+def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The clock of the screens."""
+    with monkeypatch.context() as patch:
+        patch.setenv("TZ", "UTC")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+def test_a_chat_on_80_columns() -> None:
+    replies = [
+        "Ahoy! I have sailed from Tortuga to Nassau and back, and never once have I been sober "
+        "enough to tell the one from the other.",
+        "Ouch! That was a fresh one.",
+        "Has the cat got your tongue?",
+    ]
+    session = fake_session(replies)
+    with chatting(session, WIDE, opening=[Notice("relay-gguf with fake\nYou are <anon>.")]) as chat:
+        chat.type("/topic pirates of the Caribbean\r")
+        chat.type("/cast I am a pirate\r")
+        chat.type("hello there, old friend; where have you been all these years, and with whom?\r")
+        chat.type("/slap\r")
+        chat.type("\r")
+        chat.type("I was thin")
+        chat.shows("""
+            22:13 relay-gguf with fake
+                  You are <anon>.
+            22:13 <anon> /topic pirates of the Caribbean
+            22:13 * Topic for #random is: pirates of the Caribbean
+            22:13 <anon> /cast I am a pirate
+            22:13 * user's bio: I am a pirate
+            22:13 <anon> hello there, old friend; where have you been all these years, and
+                         with whom?
+            22:13 <user> Ahoy! I have sailed from Tortuga to Nassau and back, and never
+                         once have I been sober enough to tell the one from the other.
+            22:13 <anon> /slap
+            22:13 * anon slaps user around a bit with a large trout
+            22:13 <user> Ouch! That was a fresh one.
+            22:13 <anon> ...
+            22:13 <user> Has the cat got your tongue?
+            [#random] I was thin
+
+
+
+
+
+
+
+             anon  #random  pirates of the Caribbean  619/1048576  13.5 t/s  fake
+            """)
+
+
+def test_a_chat_on_40_columns() -> None:
+    with chatting(fake_session(["Ahoy! I have sailed from Tortuga to Nassau and back."])) as chat:
+        chat.type("/topic pirates\r")
+        chat.type("where have you been all these years, and with whom?\r")
+        chat.shows("""
+            22:13 <anon> /topic pirates
+            22:13 * Topic for #random is: pirates
+            22:13 <anon> where have you been all
+                  these years, and with whom?
+            22:13 <user> Ahoy! I have sailed from
+                  Tortuga to Nassau and back.
+            [#random]
+
+
+
+
+             anon  #random  273/1048576  25.5 t/s
+            """)
+
+
+SCREENS = {
+    "a refused command is a notice": (
+        [],
+        "/join\r",
+        """
+            22:13 * Invalid: Missing channel name.
+            [#random]
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "a new scene": (
+        [],
+        "/join #boston\r",
+        """
+            22:13 <anon> /join #boston
+            22:13 * Now talking in #boston
+            22:13 * user has joined #boston
+            [#boston]
+
+
+
+
+
+
+
+             anon  #boston  91/1048576  fake
+            """,
+    ),
+    "a command that nobody knows": (
+        ["Splendid!"],
+        "/dance wildly\r",
+        """
+            22:13 <anon> /dance wildly
+            22:13 * anon used /dance wildly
+            22:13 <user> Splendid!
+            [#random]
+
+
+
+
+
+
+
+             anon  #random  164/1048576  4.0 t/s
+            """,
+    ),
+    "an empty line is silence": (
+        ["Well?"],
+        "\r",
+        """
+            22:13 <anon> ...
+            22:13 <user> Well?
+            [#random]
+
+
+
+
+
+
+
+
+             anon  #random  115/1048576  2.0 t/s
+            """,
+    ),
+    "escape sequences are shown": (
+        ["\x1b[2J\x1b[31mred\x07 \x9b1A\u202eevil"],
+        "\x1b[200~hi \x1b]0;title\x07\x1b[201~\r",
+        """
+            22:13 <anon> hi ^[]0;title^G
+            22:13 <user> ^[[2J^[[31mred^G
+                  <U+009B>1A<U+202E>evil
+            [#random]
+
+
+
+
+
+
+
+             anon  #random  145/1048576  12.0 t/s
+            """,
+    ),
+    "a channel's name obeys nobody": (
+        [],
+        "\x1b[200~/join #a\x1b[31mb\x1b[201~\r",
+        """
+            22:13 <anon> /join #a^[[31mb
+            22:13 * Now talking in #a^[[31mb
+            22:13 * user has joined #a^[[31mb
+            [#a^[[31mb]
+
+
+
+
+
+
+
+             anon  #a^[[31mb  94/1048576  fake
+            """,
+    ),
+    "a reply has lines": (
+        ["one\n  two\n\nthree"],
+        "count\r",
+        """
+            22:13 <anon> count
+            22:13 <user> one
+                    two
+
+                  three
+            [#random]
+
+
+
+
+
+             anon  #random  128/1048576  7.5 t/s
+            """,
+    ),
+    "wide letters": (
+        ["東京都は日本の首都です。人口は世界一です。"],
+        "東京は?\r",
+        """
+            22:13 <anon> 東京は?
+            22:13 <user> 東京都は日本の首都です。人
+                  口は世界一です。
+            [#random]
+
+
+
+
+
+
+
+             anon  #random  180/1048576  31.0 t/s
+            """,
+    ),
+    "a long word": (
+        [f"see https://example.org/{'abc' * 12}"],
+        "where?\r",
+        """
+            22:13 <anon> where?
+            22:13 <user> see
+                  https://example.org/abcabcabcabca
+                  bcabcabcabcabcabcabcabc
+            [#random]
+
+
+
+
+
+
+             anon  #random  173/1048576  29.5 t/s
+            """,
+    ),
+    "retry keeps the old reply": (
+        ["one", "two"],
+        "count\r/retry\r",
+        """
+            22:13 <anon> count
+            22:13 <user> one
+            22:13 * user's reply is replaced (2/2),
+                    /prev brings it back:
+            22:13 <user> two
+            [#random]
+
+
+
+
+
+             anon  #random  115/1048576  1.0 t/s
+            """,
+    ),
+    "prev brings the old reply back": (
+        ["one", "two"],
+        "count\r/retry\r/prev\r",
+        """
+            22:13 <anon> count
+            22:13 <user> one
+            22:13 * user's reply is replaced (2/2),
+                    /prev brings it back:
+            22:13 <user> two
+            22:13 * user's reply 1/2:
+            22:13 <user> one
+            [#random]
+
+
+
+             anon  #random  115/1048576  1.0 t/s
+            """,
+    ),
+    "undo puts the text back": (
+        ["one"],
+        "count the ships\r/undo\r",
+        """
+            22:13 <anon> count the ships
+            22:13 <user> one
+            22:13 * Took back: count the ships
+            [#random] count the ships
+
+
+
+
+
+
+
+             anon  #random  91/1048576  1.0 t/s
+            """,
+    ),
+    "edit puts the text back": (
+        ["one"],
+        "count the ships\r/edit\r",
+        """
+            22:13 <anon> count the ships
+            22:13 <user> one
+            [#random] /edit count the ships
+
+
+
+
+
+
+
+
+             anon  #random  125/1048576  1.0 t/s
+            """,
+    ),
+    "a pasted text keeps its lines": (
+        [],
+        "\x1b[200~one\ntwo\rthree\r\nfour\x1b[201~",
+        """
+            [#random] one
+                      two
+                      three
+                      four
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "a pasted text waits for Enter": (
+        ["Aye."],
+        "\x1b[200~one\ntwo\n\x1b[201~\r",
+        """
+            22:13 <anon> one
+                  two
+            22:13 <user> Aye.
+            [#random]
+
+
+
+
+
+
+
+             anon  #random  118/1048576  1.5 t/s
+            """,
+    ),
+    "Alt-Enter breaks the line": (
+        ["Aye."],
+        "one\x1b\rtwo\rthree\x1b\rfour",
+        """
+            22:13 <anon> one
+                  two
+            22:13 <user> Aye.
+            [#random] three
+                      four
+
+
+
+
+
+
+             anon  #random  118/1048576  1.5 t/s
+            """,
+    ),
+    "Ctrl-C clears the input": (
+        [],
+        "hello\x03you",
+        """
+            [#random] you
+
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "Ctrl-C on an empty line asks": (
+        [],
+        "\x03",
+        """
+            22:13 * Ctrl-C again leaves; so does
+                    Ctrl-D.
+            [#random]
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "a command is completed": (
+        [],
+        "/jo\t",
+        """
+            [#random] /join
+
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "an argument is completed": (
+        [],
+        "/export j\t",
+        """
+            [#random] /export jsonl
+
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """,
+    ),
+    "lazy writes for the human": (
+        ["hi there", "hello"],
+        "/lazy\r",
+        """
+            22:13 <anon> hi there
+            22:13 <user> hello
+            [#random]
+
+
+
+
+
+
+
+
+             anon  #random  120/1048576  2.0 t/s
+            """,
+    ),
+    "lazy? writes a draft": (
+        ["hi there"],
+        "/lazy?\r",
+        """
+            22:13 <anon> hi there
+            [#random] hi there
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  3.5 t/s
+            """,
+    ),
+}
+
+
+@pytest.mark.parametrize(("replies", "typed", "screen"), SCREENS.values(), ids=SCREENS.keys())
+def test_screen(replies: list[str], typed: str, screen: str) -> None:
+    with chatting(fake_session(replies)) as chat:
+        chat.type(typed)
+        chat.shows(screen)
+
+
+def test_a_reset_is_not_put_into_the_mouth_of_the_model() -> None:
+    session = fake_session()
+    chat = chatted(session, "/join #boston\r/reset\r/quit\r")
+    assert session.transcript.channel == "random"
+    assert "<user> /reset" not in chat.written
+
+
+def test_help_on_80_columns() -> None:
+    with chatting(fake_session(), WIDE) as chat:
+        chat.type("/help\r")
+        chat.shows("""
+                    on.
+                  /lazy? [beginning]   The same as a draft for you to change; so is /lazy
+                    ...?
+                  /retry               Another reply; the ones before stay, see /prev.
+                  /prev                Back to the reply before.
+                  /next                On to the reply after.
+                  /continue            Let a reply that was cut go on.
+                  /undo                Take back your last line and its reply; the text
+                    returns for editing.
+                  /edit [line]         Say something else instead of your last line.
+                  /context             What the model sees, and how many tokens it takes.
+                  /save [name]         Name this session; everything is saved anyway.
+                  /load [name]         Go to a saved session; without a name, list them.
+                  /export [format]     Write the scene to a file: jsonl, txt, md, irssi,
+                    weechat.
+                  /reset               Back to the first scene.
+                  /message text        Say something, whatever it begins with; //text says
+                    /text.
+                  /help [command]      This list.
+                  /exit                Leave; so do /quit and Ctrl-D.
+                  /quit                Leave.
+                  Any other /command goes to the model: try /dance wildly.
+            [#random]
+             anon  #random  91/1048576  fake
+            """)
+
+
+def test_a_reply_that_is_too_long_is_cut_and_goes_on() -> None:
+    with chatting(fake_session(["I would say that", "it is late."], max_tokens=12)) as chat:
+        chat.type("what is it?\r")
+        chat.shows("""
+            22:13 <anon> what is it?
+            22:13 <user> I would say
+            22:13 * cut (at --max-tokens);
+                    /continue goes on
+            [#random]
+
+
+
+
+
+
+             anon  #random  130/1048576  5.5 t/s
+            """)
+        chat.type("/continue\r")
+        chat.shows("""
+            22:13 <anon> what is it?
+            22:13 <user> I would say
+            22:13 * cut (at --max-tokens);
+                    /continue goes on
+            22:13 <user> I would say it is late.
+            [#random]
+
+
+
+
+
+             anon  #random  141/1048576  5.0 t/s
+            """)
+
+
+def test_what_was_undone_can_be_sent_again() -> None:
+    session = fake_session(["one", "two"])
+    chatted(session, "count\r/undo\r please\r/quit\r")
+    assert [message.content for message in session.transcript.context[3:]] == [
+        "count please",
+        "two",
+    ]
+
+
+def test_a_pasted_text_is_one_message() -> None:
+    session = fake_session()
+    chatted(session, "\x1b[200~one\r\ntwo\rthree\n/quit\x1b[201~\r/quit\r")
+    assert session.transcript.context[3].content == "one\ntwo\nthree\n/quit"
+
+
+@pytest.mark.parametrize("keys", ["\x04", "\x03\x03", "/quit\r", "/exit\r", "hello\r\x03\x03"])
+def test_leaving(keys: str) -> None:
+    chat = chatted(fake_session(), keys)
+    assert chat.written.endswith("\x1b[?2004l")  # bracketed paste is off again
+
+
+@pytest.mark.parametrize("keys", ["\x03hello\r\x03", "hello\x03\x03", "hello\x04\x03\x03"])
+def test_staying(keys: str) -> None:
+    session = fake_session()
+    chatted(session, f"{keys}still here\r/quit\r")
+    assert session.transcript.turns[-1].said.line == "still here"
+
+
+def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
+    session = fake_session(["Aye."], tmp_path)
+    list(session.submit("/save old"))
+    list(session.submit("are you there?"))
+    session.close()
+    again = fake_session((), tmp_path)
+    with chatting(again, opening=again.resume("old")) as chat:
+        chat.type("hello\r")
+        chat.shows("""
+            22:13 <user> /join #random
+            22:13 * Now talking in #random
+            22:13 * anon has joined #random
+            22:13 <anon> are you there?
+            22:13 <user> Aye.
+            22:13 * This is the session old.
+            22:13 <anon> hello
+            22:13 <user> ok
+            [#random]
+
+
+             anon  #random  148/1048576  0.5 t/s
+            """)
+    again.close()
+
+
+@pytest.mark.parametrize(
+    ("presses", "screen"),
+    [
+        pytest.param(
+            1,
+            """
+            22:13 <anon> what is it?
+            22:13 <user> I would
+            22:13 * cut (stopped); /continue goes
+                    on
+            22:13 <anon> really?
+            22:13 <user> ok
+            """,
+            id="stops the reply",
+        ),
+        pytest.param(
+            2,
+            """
+            22:13 <anon> what is it?
+            22:13 <user> I would
+            22:13 * cut (stopped); /continue goes
+                    on
+            """,
+            id="leaves after it",
+        ),
+    ],
+)
+def test_ctrl_c_while_the_model_writes(presses: int, screen: str) -> None:
+    session = fake_session(["I would say that it is late."])
+
+    def press(count: int) -> None:
+        if count == 8:
+            for _ in range(presses):
+                signal.raise_signal(signal.SIGINT)
+
+    engine_of(session).on_token = press
+    chatted(session, "what is it?\rreally?\r/quit\r").shows(screen)
+
+
+def test_who_is_typing_is_said_and_erased() -> None:
+    session = fake_session(["Aye."])
+    seen: list[str] = []
+    with create_pipe_input() as keys:
+        chat = Chat(session, keys)
+        engine_of(session).on_token = lambda count: seen.append(chat.written.rpartition("\r\n")[2])
+        chat.type("hello\r/quit\r")
+        chat.run()
+    assert seen[0] == "\r\x1b[K* user is typing ..."
+    chat.shows("""
+            22:13 <anon> hello
+            22:13 <user> Aye.
+            """)
+
+
+def colours(chat: Chat) -> set[str]:
+    """The parameters of all SGR sequences."""
+    return {
+        number
+        for parameters in re.findall(r"\x1b\[([\d;]*)m", chat.written)
+        for number in parameters.split(";")
+    }
+
+
+def test_no_colour() -> None:
+    typed = "hello\r/slap\r/join\r/retry\r/help\r/quit\r"
+    assert colours(chatted(fake_session(), typed)) <= {"", "0", "1"}
+
+
+def test_colour() -> None:
+    typed = "hello\r/slap\r/join\r/quit\r"
+    assert colours(chatted(fake_session(), typed, colour=True)) >= {"2", "32"}
+
+
+def test_typed_lines_are_remembered_for_the_user_alone(tmp_path: Path) -> None:
+    history = tmp_path / "state" / "history"
+    chatted(fake_session(), "hello\r/topic ships\r/quit\r", history=history)
+    assert stat.S_IMODE(history.stat().st_mode) == 0o600
+    assert stat.S_IMODE(history.parent.stat().st_mode) == 0o700
+    with chatting(fake_session(), history=history) as chat:
+        chat.type("\x1b[A\x1b[A")
+        chat.shows("""
+            [#random] /topic ships
+
+
+
+
+
+
+
+
+
+
+             anon  #random  91/1048576  fake
+            """)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        pytest.param(lambda path: path.mkdir(), id="a folder"),
+        pytest.param(
+            lambda path: path.parent.rmdir() or path.parent.write_text(""), id="no folder"
+        ),
+    ],
+)
+def test_a_chat_needs_no_history(tmp_path: Path, spoil: Callable[[Path], object]) -> None:
+    history = tmp_path / "state" / "history"
+    history.parent.mkdir()
+    spoil(history)
+    session = fake_session()
+    chatted(session, "hello\r/quit\r", history=history)
+    assert session.transcript.turns[-1].said.line == "hello"
