@@ -6,14 +6,14 @@ cannot be done is raised as a `CommandError`, and shown as a notice.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from . import messages as rules
 from .commands import Call, help_text, parse, spell
 from .errors import CommandError
-from .events import Draft, Event, Left, Notice, Said
+from .events import Draft, Event, Left, Notice, Piece, Said, Typing
 from .export import FORMATS
 from .messages import SILENCE
 from .transcript import Chose, Turned, Undone
@@ -78,9 +78,26 @@ def lazy(session: Session, argument: str, line: str) -> Iterator[Event]:
 
 def draft(session: Session, argument: str, line: str) -> Iterator[Event]:
     """The model writes into the input line."""
-    said = yield from session.speak("input", argument)
+    said = yield from _unheard(session.speak("input", argument))
     if said is not None:
         yield Draft(spell(said.message.content))
+
+
+def _unheard(speaking: Generator[Event, None, Said | None]) -> Generator[Event, None, Said | None]:
+    """The events of a message that is not said, without its pieces."""
+    while True:
+        try:
+            event = next(speaking)
+        except StopIteration as end:
+            said: Said | None = end.value
+            return said
+        match event:
+            case Typing(nick, opening):
+                yield Typing(nick, opening, draft=True)
+            case Piece():
+                pass
+            case _:
+                yield event
 
 
 # Commands about the last turn

@@ -9,21 +9,21 @@ from typing import Final
 from prompt_toolkit.utils import get_cwidth
 
 from .events import Said
-from .messages import Message
+from .messages import NICKS, Message
 
 RESET: Final = "\x1b[0m"
 DIM, RED, GREEN = "\x1b[2m", "\x1b[31m", "\x1b[32m"
 NICK_COLOURS: Final = ("\x1b[34m", "\x1b[36m", "\x1b[35m", "\x1b[33m", "\x1b[94m", "\x1b[96m")
 
 # C0 and C1 controls, line and paragraph separators, and what turns the direction of text around.
-_UNSAFE: Final = re.compile(
+UNSAFE: Final = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff\ufeff]"
 )
 
 
 def visible(text: str) -> str:
     """Text that a terminal prints and does not obey: controls as ^X or <U+XXXX>, tabs as spaces."""
-    return _UNSAFE.sub(_name, text).replace("\t", "    ")
+    return UNSAFE.sub(_name, text).replace("\t", "    ")
 
 
 def _name(match: re.Match[str]) -> str:
@@ -47,7 +47,7 @@ def cut(text: str, columns: int) -> str:
 
 def nick_colour(nick: str) -> str:
     """The colour of a nick: the same everywhere, by its letters."""
-    return NICK_COLOURS[sum(nick.encode()) % len(NICK_COLOURS)]
+    return NICK_COLOURS[sum(nick.encode("utf-8", "replace")) % len(NICK_COLOURS)]
 
 
 def is_notice(message: Message) -> bool:
@@ -61,6 +61,11 @@ def cut_mark(said: Said) -> str:
         return ""
     why = {"length": "at --max-tokens", "context": "the context is full"}
     return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
+
+
+def by_program(message: Message) -> bool:
+    """Whether this is the /join with which the program opens a scene in the model's name."""
+    return message.nick == NICKS["model"] and not message.generated
 
 
 class Wrap:

@@ -10,10 +10,11 @@ from .messages import Message
 
 @dataclass(frozen=True, slots=True)
 class Typing:
-    """`nick` begins to write a message that starts with `opening`."""
+    """`nick` begins to write a message that starts with `opening`; a `draft` is not said yet."""
 
     nick: str
     opening: str = ""
+    draft: bool = False
 
 
 @dataclass(frozen=True, slots=True)

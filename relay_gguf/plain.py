@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from .commands import Say, parse
-from .display import cut_mark, is_notice, one_line, visible
+from .display import UNSAFE, by_program, cut_mark, is_notice, one_line, visible
 from .events import (
     Draft,
     Event,
@@ -23,7 +23,6 @@ from .events import (
     Typing,
 )
 from .interrupt import stoppable
-from .messages import NICKS, Message
 from .session import Session
 
 
@@ -62,7 +61,7 @@ class _Lines:
         echo = True
         for event in events:
             match event:
-                case Typing(nick, opening):
+                case Typing(nick, opening, draft=False):
                     self._write(f"<{nick}> {visible(opening)}")
                     self._streaming = True
                 case Piece(text):
@@ -73,7 +72,7 @@ class _Lines:
                         self._line(mark)
                 case Said(message) if is_notice(message):
                     self._line(visible(message.content))
-                case Said(message, reason=None) if _by_program(message):
+                case Said(message, reason=None) if by_program(message):
                     pass
                 case Said(message) if message.generated or not line:
                     self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
@@ -86,6 +85,8 @@ class _Lines:
                     pass
                 case Replayed(messages):
                     for _, message in messages:
+                        if by_program(message):
+                            continue
                         nick = "" if is_notice(message) else f"<{one_line(message.nick)}> "
                         self._line(nick + visible(message.content))
                 case Notice(text):
@@ -117,11 +118,6 @@ class _Lines:
         self._out.flush()
 
 
-def _by_program(message: Message) -> bool:
-    """Whether this is the /join with which the program opens a scene in the model's name."""
-    return message.nick == NICKS["model"] and not message.generated
-
-
 class _Json:
     """One object a line."""
 
@@ -134,9 +130,15 @@ class _Json:
             if isinstance(event, Left):
                 return True
             if fields := event_json(event):
-                self._out.write(json.dumps(fields, ensure_ascii=False) + "\n")
+                self._out.write(harmless_json(fields) + "\n")
                 self._out.flush()
         return False
+
+
+def harmless_json(fields: dict[str, Any]) -> str:
+    """An object in a line that a terminal prints and does not obey, should it be one."""
+    text = json.dumps(fields, ensure_ascii=False)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def event_json(event: Event) -> dict[str, Any] | None:

@@ -34,6 +34,7 @@ from .display import (
     RED,
     RESET,
     Wrap,
+    by_program,
     cut,
     cut_mark,
     is_notice,
@@ -99,6 +100,7 @@ class Terminal:
         self._draft = ""
         self._out = output or create_output(sys.stdout)
         self._started = False
+        self._asked = False
         self._typing = False
         self._writer = self._opening = ""
         self._stream: Wrap | None = None
@@ -108,7 +110,7 @@ class Terminal:
             complete_while_typing=False,
             multiline=True,
             erase_when_done=True,
-            key_bindings=_keys(),
+            key_bindings=_keys(on_clear=self._stay),
             bottom_toolbar=self._toolbar,
             prompt_continuation=lambda width, number, soft: " " * width,
             style=STYLE,
@@ -121,22 +123,25 @@ class Terminal:
         """Show what opens the scene, then chat until the user leaves."""
         left = self._turn("", opening)
         self._started = True
-        asked = False
         while not left:
             try:
                 line = self._ask()
             except EOFError:
                 return
             except KeyboardInterrupt:
-                if asked:
+                if self._asked:
                     return
-                asked = True
+                self._asked = True
                 self._line("* Ctrl-C again leaves; so does Ctrl-D.", DIM)
                 continue
-            asked = False
+            self._asked = False
             left = self._turn(line, self._session.submit(line))
 
     # Input
+
+    def _stay(self) -> None:
+        """Forget that Ctrl-C was pressed on an empty line: something was typed since."""
+        self._asked = False
 
     def _ask(self) -> str:
         draft, self._draft = self._draft, ""
@@ -168,7 +173,7 @@ class Terminal:
         with stoppable(self._session.cancel) as interrupts, _silent_keys():
             left = False
             human = self._session.relay.nicks["input"]
-            typed = line or (SILENCE if self._started else "")
+            typed = line.strip() or (SILENCE if self._started else "")
             try:
                 for event in events:
                     if isinstance(event, Left):
@@ -215,7 +220,8 @@ class Terminal:
                 self._said(message)
             case Replayed(messages):
                 for when, message in messages:
-                    self._said(message, when)
+                    if not by_program(message):
+                        self._said(message, when)
             case Notice(text):
                 self._line(text, DIM)
             case Failed(text):
@@ -295,7 +301,7 @@ class Terminal:
             self._out.flush()
 
 
-def _keys() -> KeyBindings:
+def _keys(on_clear: Callable[[], None]) -> KeyBindings:
     """Enter sends, Alt-Enter breaks the line, Ctrl-C clears the line or asks to leave."""
     keys = KeyBindings()
 
@@ -311,6 +317,7 @@ def _keys() -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.reset()
+            on_clear()
         else:
             event.app.exit(exception=KeyboardInterrupt())
 

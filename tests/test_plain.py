@@ -160,7 +160,6 @@ TRANSCRIPTS = {
         """
         <anon> hi there
         <user> hello
-        <anon> how are you?
         * draft: how are you?
         """,
     ),

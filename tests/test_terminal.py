@@ -596,8 +596,8 @@ SCREENS = {
         ["hi there"],
         "/lazy?\r",
         """
-            22:13 <anon> hi there
             [#random] hi there
+
 
 
 
@@ -729,7 +729,6 @@ def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
     with chatting(again, opening=again.resume("old")) as chat:
         chat.type("hello\r")
         chat.shows("""
-            22:13 <user> /join #random
             22:13 * Now talking in #random
             22:13 * anon has joined #random
             22:13 <anon> are you there?
@@ -738,6 +737,7 @@ def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
             22:13 <anon> hello
             22:13 <user> ok
             [#random]
+
 
 
              anon  #random  148/1048576  0.5 t/s
