@@ -257,10 +257,12 @@ class Session:
         try:
             for event in self.relay.speak(role, opening):
                 match event:
-                    case Said(tokens=tokens, seconds=seconds):
+                    case Said(tokens=tokens, seconds=seconds, reason=reason):
                         said = event
-                        if seconds and tokens > 1:
-                            self._speed = (tokens - 1) / seconds
+                        # The last token is evaluated only if the model then ends its turn.
+                        evaluated = tokens if reason == "stop" else tokens - 1
+                        if seconds and evaluated > 0:
+                            self._speed = evaluated / seconds
                     case Trimmed(indices):
                         self.record(Forgot(indices), sync=False)
                         yield event

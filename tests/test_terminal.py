@@ -189,7 +189,7 @@ def test_a_chat_on_80_columns() -> None:
 
 
 
-             anon  #random  pirates of the Caribbean  619/1048576  13.5 t/s  fake
+             anon  #random  pirates of the Caribbean  619/1048576  14.0 t/s  fake
             """)
 
 
@@ -209,7 +209,7 @@ def test_a_chat_on_40_columns() -> None:
 
 
 
-             anon  #random  273/1048576  25.5 t/s
+             anon  #random  273/1048576  26.0 t/s
             """)
 
 
@@ -265,7 +265,7 @@ SCREENS = {
 
 
 
-             anon  #random  164/1048576  4.0 t/s
+             anon  #random  164/1048576  4.5 t/s
             """,
     ),
     "an empty line is silence": (
@@ -283,7 +283,7 @@ SCREENS = {
 
 
 
-             anon  #random  115/1048576  2.0 t/s
+             anon  #random  115/1048576  2.5 t/s
             """,
     ),
     "escape sequences are shown": (
@@ -301,7 +301,7 @@ SCREENS = {
 
 
 
-             anon  #random  145/1048576  12.0 t/s
+             anon  #random  145/1048576  12.5 t/s
             """,
     ),
     "a channel's name obeys nobody": (
@@ -337,7 +337,7 @@ SCREENS = {
 
 
 
-             anon  #random  128/1048576  7.5 t/s
+             anon  #random  128/1048576  8.0 t/s
             """,
     ),
     "wide letters": (
@@ -355,7 +355,7 @@ SCREENS = {
 
 
 
-             anon  #random  180/1048576  31.0 t/s
+             anon  #random  180/1048576  31.5 t/s
             """,
     ),
     "a long word": (
@@ -373,7 +373,7 @@ SCREENS = {
 
 
 
-             anon  #random  173/1048576  29.5 t/s
+             anon  #random  173/1048576  30.0 t/s
             """,
     ),
     "retry keeps the old reply": (
@@ -391,7 +391,7 @@ SCREENS = {
 
 
 
-             anon  #random  115/1048576  1.0 t/s
+             anon  #random  115/1048576  1.5 t/s
             """,
     ),
     "prev brings the old reply back": (
@@ -409,7 +409,7 @@ SCREENS = {
 
 
 
-             anon  #random  115/1048576  1.0 t/s
+             anon  #random  115/1048576  1.5 t/s
             """,
     ),
     "undo puts the text back": (
@@ -427,7 +427,7 @@ SCREENS = {
 
 
 
-             anon  #random  91/1048576  1.0 t/s
+             anon  #random  91/1048576  1.5 t/s
             """,
     ),
     "edit puts the text back": (
@@ -445,7 +445,7 @@ SCREENS = {
 
 
 
-             anon  #random  125/1048576  1.0 t/s
+             anon  #random  125/1048576  1.5 t/s
             """,
     ),
     "a pasted text keeps its lines": (
@@ -481,7 +481,7 @@ SCREENS = {
 
 
 
-             anon  #random  118/1048576  1.5 t/s
+             anon  #random  118/1048576  2.0 t/s
             """,
     ),
     "Alt-Enter breaks the line": (
@@ -499,7 +499,7 @@ SCREENS = {
 
 
 
-             anon  #random  118/1048576  1.5 t/s
+             anon  #random  118/1048576  2.0 t/s
             """,
     ),
     "Ctrl-C clears the input": (
@@ -589,7 +589,7 @@ SCREENS = {
 
 
 
-             anon  #random  120/1048576  2.0 t/s
+             anon  #random  120/1048576  2.5 t/s
             """,
     ),
     "lazy? writes a draft": (
@@ -607,7 +607,7 @@ SCREENS = {
 
 
 
-             anon  #random  91/1048576  3.5 t/s
+             anon  #random  91/1048576  4.0 t/s
             """,
     ),
 }
@@ -688,7 +688,7 @@ def test_a_reply_that_is_too_long_is_cut_and_goes_on() -> None:
 
 
 
-             anon  #random  141/1048576  5.0 t/s
+             anon  #random  141/1048576  5.5 t/s
             """)
 
 
@@ -740,7 +740,7 @@ def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
 
 
 
-             anon  #random  148/1048576  0.5 t/s
+             anon  #random  148/1048576  1.0 t/s
             """)
     again.close()
 
