@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 
 from . import messages as rules
 from .commands import Call, help_text, parse, spell
-from .errors import CommandError
-from .events import Draft, Event, Left, Notice, Piece, Said, Typing
+from .errors import CommandError, ContextError
+from .events import Draft, Event, Failed, Left, Notice, Piece, Said, Typing
 from .export import FORMATS
 from .messages import SILENCE
 from .transcript import Chose, Turned, Undone
@@ -72,7 +72,12 @@ def lazy(session: Session, argument: str, line: str) -> Iterator[Event]:
     if said.reason == "cancelled":
         yield Draft(spell(said.message.content))
         return
-    yield from session.turn("/lazy", [said.message], awaits=True, generated=said)
+    try:
+        yield from session.turn("/lazy", [said.message], awaits=True, generated=said)
+    except ContextError as error:
+        yield Failed(str(error))
+        yield Draft(spell(said.message.content))
+        return
     yield from session.answer()
 
 

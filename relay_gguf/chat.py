@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import __version__
 from .demo import demo_model
+from .display import one_line, visible
 from .errors import ModelError, StoreError
 from .events import Event, Notice, Prompted
 from .hub import locate
@@ -27,6 +28,7 @@ NEWEST = ""
 def chat(
     settings: ChatSettings,
     *,
+    model: str | None = None,
     demo: bool = False,
     resume: str | None = None,
     plain: bool = False,
@@ -37,6 +39,7 @@ def chat(
 
     Args:
         settings: the options that have defaults.
+        model: the one named on the command line, which goes before all others.
         demo: take the demo model.
         resume: the session to go on with; `NEWEST` for the newest.
         plain: use nothing that only a terminal can do.
@@ -49,13 +52,13 @@ def chat(
     """
     folder = sessions_folder()
     name = _session_name(folder, resume)
-    path = demo_model() if demo else _model_path(settings, folder, name)
+    path = demo_model() if demo else _model_path(model, settings.model, folder, name)
     with _loaded(path, settings) as relay:
         session = Session(
             relay,
             folder,
             channel=settings.channel,
-            path=str(path.resolve()),
+            path=str(path.absolute()),
             watch=_print_prompt if show_prompt else None,
         )
         try:
@@ -81,15 +84,17 @@ def _session_name(folder: Path, resume: str | None) -> str | None:
     return saved[0].stem
 
 
-def _model_path(settings: ChatSettings, folder: Path, name: str | None) -> Path:
-    """The model that was asked for, or the one that a session was begun with."""
-    if settings.model is not None:
-        return locate(settings.model)
+def _model_path(named: str | None, usual: str | None, folder: Path, name: str | None) -> Path:
+    """The model that was named, or the one that the session was begun with, or the usual one."""
+    if named is not None:
+        return locate(named)
     if name is not None:
         saved = session_path(folder, name)
         if not saved.exists():
             raise StoreError(f"There is no session {name!r} in {folder}.")
         return Path(peek(saved).path)
+    if usual is not None:
+        return locate(usual)
     raise ModelError(
         "Which model? `relay-gguf chat MODEL.gguf` takes a file, `relay-gguf chat --demo` a small "
         "one that comes with the demo extra."
@@ -120,7 +125,7 @@ def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
         percent = int(share * 100)
         if 0 < percent < 100 and percent != shown[0]:
             shown[0] = percent
-            sys.stderr.write(f"\rLoading {path.name[:50]} ... {percent} %")
+            sys.stderr.write(f"\rLoading {one_line(path.name)[:50]} ... {percent} %")
             sys.stderr.flush()
 
     def clear() -> None:
@@ -132,7 +137,8 @@ def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
 
 def _print_prompt(event: Event) -> None:
     if isinstance(event, Prompted):
-        sys.stderr.write(f"{event.text}\n")
+        text = visible(event.text) if sys.stderr.isatty() else event.text
+        sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
 
 

@@ -11,7 +11,7 @@ import os
 import sys
 from itertools import zip_longest
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -47,7 +47,7 @@ def root(
 
 Model = Annotated[
     str | None,
-    typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub.", envvar="RELAY_MODEL"),
+    typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [env: RELAY_MODEL]"),
 ]
 Number = int | None
 Share = float | None
@@ -95,9 +95,9 @@ def chat(
     from .settings import chat_settings, config_path, read_config
 
     if debug:
-        logging.basicConfig(stream=sys.stderr, level=logging.DEBUG, format="%(name)s: %(message)s")
+        _log_everything()
     given = {
-        "model": model,
+        "model": os.environ.get("RELAY_MODEL"),
         "channel": channel,
         "topic": topic,
         "cast": cast,
@@ -119,6 +119,7 @@ def chat(
 
     front.chat(
         settings,
+        model=model,
         demo=demo,
         resume=resume,
         plain=plain,
@@ -146,13 +147,31 @@ def main(arguments: list[str] | None = None) -> None:
     except RelayError as error:
         if debug:
             raise
-        typer.echo(f"relay-gguf: {error}", err=True)
-        sys.exit(1)
+        _complain(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as error:
         if debug:
             raise
-        what = f"{type(error).__name__}: {error}"
-        typer.echo(f"relay-gguf: {what}. This is a bug; --debug shows where.", err=True)
-        sys.exit(1)
+        _complain(f"{type(error).__name__}: {error}. This is a bug; --debug shows where.")
+
+
+def _complain(text: str) -> NoReturn:
+    """Say what is wrong in one line, in which a file's metadata may stand; exit with 1."""
+    from .display import one_line
+
+    typer.echo(f"relay-gguf: {one_line(text)}", err=True)
+    sys.exit(1)
+
+
+def _log_everything() -> None:
+    """llama.cpp's log, made harmless, on stderr."""
+    from .display import visible
+
+    class Harmless(logging.Formatter):
+        def format(self, record: logging.LogRecord) -> str:
+            return visible(super().format(record))
+
+    handler = logging.StreamHandler()
+    handler.setFormatter(Harmless("%(name)s: %(message)s"))
+    logging.basicConfig(level=logging.DEBUG, handlers=[handler])

@@ -65,7 +65,8 @@ def cut_mark(said: Said) -> str:
 
 def by_program(message: Message) -> bool:
     """Whether this is the /join with which the program opens a scene in the model's name."""
-    return message.nick == NICKS["model"] and not message.generated
+    joins = message.content.startswith("/join #") and not message.generated
+    return message.nick == NICKS["model"] and joins
 
 
 class Wrap:

@@ -24,7 +24,7 @@ def new_file(path: Path) -> TextIO:
     for number in count(1):
         name = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
-            return name.open("x", encoding="utf-8", newline="\n")
+            return name.open("x", encoding="utf-8", errors="replace", newline="\n")
         except FileExistsError:
             continue
     raise AssertionError("count() never ends")

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -34,6 +34,14 @@ class RepoFile:
     repo: str
     ftype: str = ""
     file: str = ""
+
+    def __str__(self) -> str:
+        end = f":{self.ftype}" if self.ftype else f"/{self.file}" if self.file else ""
+        return self.repo + end
+
+
+class UnreachableError(ModelError):
+    """The hub cannot be asked now."""
 
 
 def parse_repo(model: str) -> RepoFile | None:
@@ -78,11 +86,22 @@ def locate(model: str | Path) -> Path:
         ModelError: the repository or file does not exist, is not open to this user, or cannot be
             reached. A path is returned as it is, whether a file is there or not.
     """
-    path = Path(model).expanduser()
+    try:
+        path = Path(model).expanduser()
+    except RuntimeError as error:
+        raise ModelError(f"There is no file {model}: {error}.") from error
     wanted = None if path.exists() else parse_repo(str(model))
     if wanted is None:
         return path
-    return _cached(wanted) or _download(wanted)
+    usual = wanted if wanted.ftype or wanted.file else replace(wanted, ftype=USUAL_TYPE)
+    if (cached := _cached(usual)) is not None:
+        return cached
+    try:
+        return _download(wanted)
+    except UnreachableError:
+        if (cached := _cached(wanted)) is not None:
+            return cached
+        raise
 
 
 def _cached(wanted: RepoFile) -> Path | None:
@@ -121,16 +140,18 @@ def _download(wanted: RepoFile) -> Path:
             f"{wanted.repo} is gated: accept its terms on its page, then run `hf auth login`."
         ) from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
-        raise ModelError(f"{wanted.repo} is not in the cache, and the hub is offline.") from error
+        raise UnreachableError(
+            f"{wanted} is not in the cache, and the hub is offline. `--demo` needs no network."
+        ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
             raise ModelError(
-                f"There is no file {wanted.repo} here, and no repository {wanted.repo} on the hub "
+                f"There is no file {wanted} here, and no repository {wanted.repo} on the hub "
                 "that you may read. Check the name, or run `hf auth login`."
             ) from error
-        raise ModelError(f"The hub answered {status} for {wanted.repo}. Try later.") from error
+        raise UnreachableError(f"The hub answered {status} for {wanted}. Try later.") from error
     except Exception as error:  # the hub's library passes its transport's errors on as they are
-        raise ModelError(
-            f"Cannot reach the hub for {wanted.repo}: {error}. `--demo` needs no network."
+        raise UnreachableError(
+            f"Cannot reach the hub for {wanted}: {error}. `--demo` needs no network."
         ) from error

@@ -12,9 +12,11 @@ from __future__ import annotations
 import atexit
 import ctypes
 import hashlib
+import os
 import queue
 import random
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -67,6 +69,9 @@ class LlamaEngine:
         self._closing = False
         self._fingerprint: str | None = None
         self._past: list[int] = []  # token ids whose K and V are in the cache, by position
+        self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
+        self._freeing = threading.Lock()  # the vocabulary is read from any thread
+        self._pid = os.getpid()
         self._piece = ctypes.create_string_buffer(512)
         self._flag = ctypes.create_string_buffer(2)
         self._worker = Worker("relay-llama")
@@ -131,16 +136,26 @@ class LlamaEngine:
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of `text`, in which control tokens are plain text; no BOS."""
-        return tokenize(self._model.vocab, text, parse_special=False)
+        with self._freeing:
+            return tokenize(self._model.vocab, text, parse_special=False)
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token, whatever their number; nothing for a control token."""
-        vocab, buffer = self._model.vocab, self._piece
-        size = lib.llama_token_to_piece(vocab, token, buffer, len(buffer), 0, False)
-        if size < 0:
-            self._piece = ctypes.create_string_buffer(-size)
-            return self.piece(token)
-        return buffer.raw[:size]
+        """The bytes of a token, whatever their number; nothing for a control token.
+
+        Raises:
+            EngineError: there is no such token; llama.cpp would end the process.
+        """
+        with self._freeing:
+            model = self._model
+            if not 0 <= token < model.n_vocab:
+                raise EngineError(f"There is no token {token}; the vocabulary has {model.n_vocab}.")
+            size = -len(self._piece)
+            while size < 0:
+                if len(self._piece) < -size:
+                    self._piece = ctypes.create_string_buffer(-size)
+                buffer = self._piece
+                size = lib.llama_token_to_piece(model.vocab, token, buffer, len(buffer), 0, False)
+            return buffer.raw[:size]
 
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated."""
@@ -187,12 +202,13 @@ class LlamaEngine:
 
     def close(self) -> None:
         """Free the model. Metal aborts a process that ends with a model loaded."""
-        if self._closing:
+        if self._closing or os.getpid() != self._pid:  # a forked child has no worker
             return
         self._closing = True
         self.cancel()
         atexit.unregister(self.close)
-        loaded, self._loaded = self._loaded, None
+        with self._freeing:
+            loaded, self._loaded = self._loaded, None
         if loaded is not None:
             self._worker.submit(free, loaded).result()
         self._worker.stop()
@@ -227,7 +243,7 @@ class LlamaEngine:
                 if stop is not None:
                     steps.put(Prefilling(stop - reused, fresh))
             seconds = time.perf_counter() - began
-            steps.put(Prefilled(len(self._past) - reused, reused, seconds))
+            steps.put(Prefilled(max(0, len(self._past) - reused), reused, seconds))
             began = time.perf_counter()
             reason = "cancelled" if aborted else self._sample(model, prompt, params, steps)
             steps.put(Finished(reason, time.perf_counter() - began))
@@ -278,7 +294,12 @@ class LlamaEngine:
         status = lib.llama_decode(model.ctx, lib.llama_batch_get_one(array, len(tokens)))
         if status == 0:
             self._past += tokens
+            self._shifting = False
             return True
+        if self._shifting:  # some layers are moved, some are not, and nobody knows which
+            lib.llama_memory_clear(model.memory, True)
+            self._past.clear()
+            self._shifting = False
         lib.llama_memory_seq_rm(model.memory, 0, len(self._past), -1)
         if status == 2:
             return False
@@ -289,13 +310,13 @@ class LlamaEngine:
 
     def _shift(self, model: Loaded, prompt: list[int], start: int) -> bool:
         stop = len(prompt)
-        holds = self._past[:stop] == prompt
-        if not holds or not lib.llama_memory_can_shift(model.memory):
+        if self._past[:stop] != prompt or not model.can_shift:
             return False
         if not lib.llama_memory_seq_rm(model.memory, 0, start, stop):
             return False
         lib.llama_memory_seq_add(model.memory, 0, stop, -1, start - stop)
         del self._past[start:stop]
+        self._shifting = True
         return True
 
 

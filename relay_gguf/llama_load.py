@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import os
+import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,14 @@ N_CTX_STEP = 256
 """llama.cpp pads a context to a multiple of this (src/llama-context.cpp)."""
 N_BATCH = 512
 """Tokens of a prompt that are evaluated at once."""
+MAX_RUN = 1024
+"""Characters without a change between space and no space that are tokenized as one: the regex of
+Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
 MAX_KV_PER_TOKEN = 1 << 20
 """Bytes of KV cache for a token: more than any published model of this kind has."""
+
+
+_LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +45,7 @@ class Loaded:
     n_vocab: int
     n_ctx: int
     control: ControlTokens
+    can_shift: bool
     callbacks: tuple[Any, ...]  # C holds pointers to them, Python must not free them
 
 
@@ -78,7 +87,7 @@ def load(
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.progress_callback = progress
-        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             raise explain(path, lines.lines)
         try:
@@ -107,8 +116,12 @@ def load(
         lib.llama_get_memory(ctx),
         vocab,
         int(lib.llama_vocab_n_tokens(vocab)),
-        int(lib.llama_n_ctx(ctx)),
+        min(int(lib.llama_n_ctx(ctx)), trained),
         control,
+        # A recurrent state says that it can, and forgets nothing.
+        bool(lib.llama_memory_can_shift(lib.llama_get_memory(ctx)))
+        and not lib.llama_model_is_recurrent(model)
+        and not lib.llama_model_is_hybrid(model),
         (progress, abort),
     )
 
@@ -121,6 +134,24 @@ def free(loaded: Loaded) -> None:
 
 def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
     """The ids of a text; with `parse_special`, control tokens in it are found."""
+    return [
+        token
+        for part in _parts(text)
+        for token in _tokenize(vocab, part, parse_special=parse_special)
+    ]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text, cut within its long runs, if it has any."""
+    start = 0
+    for run in _LONG_RUN.finditer(text):
+        for cut in range(run.start() + MAX_RUN, run.end(), MAX_RUN):
+            yield text[start:cut]
+            start = cut
+    yield text[start:]
+
+
+def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
     data = text.encode("utf-8", "replace")  # a lone surrogate from a broken terminal
     room = len(data) + 2
     ids = (lib.llama_token * room)()
@@ -136,6 +167,8 @@ def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
     Raises:
         ModelError: the vocabulary lacks them, or the model cannot chat at all.
     """
+    if lib.llama_vocab_type(vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
+        raise ModelError(f"{path} has no vocabulary: it is a part of a model, or made for tests.")
     found = {text: tokenize(vocab, text, parse_special=True) for text in (IM_START, IM_END)}
     missing = [text for text, ids in found.items() if len(ids) != 1]
     if missing:
@@ -196,7 +229,7 @@ def measure(path: Path, n_ctx: int) -> MemoryNeed | None:
     with LogLines() as lines:
         params = lib.llama_model_default_params()
         params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
-        model = lib.llama_model_load_from_file(str(path).encode(), params)
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             return None
         ctx = lib.llama_init_from_model(model, _context_params(n_ctx))

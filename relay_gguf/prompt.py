@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from .engine import Engine
-from .errors import ContextError
+from .errors import ContextError, EngineError
 from .messages import Message, Role
 
 IM_START = "<|im_start|>"
@@ -49,7 +49,18 @@ class Encoder:
         If the same nick said the same text before in other ids, the first ones stay: those are
         deep in the cache, these are at its end and cheap to evaluate again.
         """
+        if content.endswith("\ufffd"):  # half a character: which one, only its own ids know
+            self._bodies[nick, content] = tuple(body)
         self._bodies.setdefault((nick, content), tuple(body))
+
+    def recall(self, nick: str, content: str, body: Sequence[int]) -> None:
+        """Remember ids that were read from a file, if they do spell the message."""
+        try:
+            text = b"".join(map(self._engine.piece, body)).decode("utf-8", "replace")
+        except EngineError:
+            return
+        if text.partition("\n")[2] == content:
+            self.remember(nick, content, body)
 
     def message(self, message: Message) -> tuple[int, ...]:
         """The ids of a whole turn, control tokens and the newline after it included."""
@@ -94,9 +105,9 @@ def turns(messages: Sequence[Message], nicks: Mapping[Role, str]) -> list[range]
     return [range(a, b) for a, b in zip(starts, [*starts[1:], len(messages)], strict=True)]
 
 
-def _pins(turn: Sequence[Message]) -> str | None:
+def _pins(turn: Sequence[Message], system: str) -> str | None:
     """What a turn says about the scene: a later turn with the same answer replaces it."""
-    if len(turn) < 2:
+    if len(turn) < 2 or turn[1].nick != system:
         return None
     said, answer = turn[0].content, turn[1].content
     if said.startswith("/join #") and answer.startswith("* Now talking in #"):
@@ -108,11 +119,13 @@ def _pins(turn: Sequence[Message]) -> str | None:
     return None
 
 
-def head(messages: Sequence[Message], groups: Sequence[range]) -> frozenset[int]:
+def head(
+    messages: Sequence[Message], groups: Sequence[range], nicks: Mapping[Role, str]
+) -> frozenset[int]:
     """Which turns are the scene's head: the join, the newest topic, the newest bio of each."""
     newest: dict[str, int] = {}
     for index, group in enumerate(groups):
-        pin = _pins(messages[group.start : group.stop])
+        pin = _pins(messages[group.start : group.stop], nicks["system"])
         if pin is not None:
             newest[pin] = index
     return frozenset(newest.values())

@@ -21,6 +21,8 @@ from .messages import Message
 from .transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Undone
 
 VERSION = 1
+LAST_TIME = 250_000_000_000.0
+"""Unix seconds at the end of the year 9892."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,28 +62,27 @@ def decode(data: bytes, path: Path) -> Saved:
     entries: list[tuple[Record, str]] = []
     good = 0
     transcript = Transcript()
-    for number, line in enumerate(data.splitlines(keepends=True), 1):
-        if not line.endswith(b"\n"):
-            break
+    *lines, rest = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
         try:
             fields = json.loads(line)
             if fields["event"] == "session":
                 if fields["version"] > VERSION:
                     raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade.")
-                header = Header(fields["model"], fields["path"], fields["vocabulary"])
+                header = Header(*(_text(fields[key]) for key in ("model", "path", "vocabulary")))
             else:
                 record = from_json(fields)
                 transcript = transcript.apply(record)
                 entries.append((record, header.vocabulary if header else ""))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
             raise StoreError(
                 f"{path} is damaged at line {number} ({error}). Remove that line and those after "
                 "it to use the rest."
             ) from error
-        good += len(line)
+        good += len(line) + 1
     if header is None:
         raise StoreError(f"{path} is no session of relay-gguf: it does not begin with its header.")
-    return Saved(header, tuple(entries), good, torn=good < len(data))
+    return Saved(header, tuple(entries), good, torn=bool(rest))
 
 
 def to_json(record: Record) -> dict[str, Any]:
@@ -126,8 +127,8 @@ def from_json(fields: Mapping[str, Any]) -> Record:
         case "turn" | "edit" as event:
             return Turned(
                 line=str(fields.get("line", "")),
-                messages=tuple(_message(message) for message in fields["messages"]),
-                time=float(fields["time"]),
+                messages=_messages(fields["messages"]),
+                time=_time(fields["time"]),
                 fresh=bool(fields.get("fresh", False)),
                 channel=str(fields.get("channel", "")),
                 awaits=bool(fields.get("awaits", False)),
@@ -135,7 +136,7 @@ def from_json(fields: Mapping[str, Any]) -> Record:
                 ids=_ids(fields.get("ids", ())),
             )
         case "reply" | "alternative" | "continue" as how:
-            return Answered(how, _message(fields), _ids(fields["ids"]), float(fields["time"]))
+            return Answered(how, _message(fields), _ids(fields["ids"]), _time(fields["time"]))
         case "choose":
             return Chose(int(fields["index"]))
         case "undo":
@@ -156,10 +157,28 @@ def _message_json(message: Message) -> dict[str, Any]:
 
 
 def _message(fields: Mapping[str, Any]) -> Message:
-    nick, content = fields["nick"], fields["content"]
-    if not isinstance(nick, str) or not isinstance(content, str):
-        raise TypeError("nick and content must be text")
+    nick, content = _text(fields["nick"]), _text(fields["content"])
     return Message(nick, content, int(fields.get("tokens", 0)), bool(fields.get("cut", False)))
+
+
+def _messages(values: Any) -> tuple[Message, ...]:
+    messages = tuple(_message(value) for value in values)
+    if not messages:
+        raise ValueError("a turn without a message")
+    return messages
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _time(value: Any) -> float:
+    """Unix seconds that a calendar can show."""
+    if not 0 <= float(value) < LAST_TIME:
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
 
 
 def _ids(values: Any) -> tuple[int, ...]:
@@ -181,4 +200,4 @@ def header_json(header: Header) -> dict[str, Any]:
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
-    return json.dumps(fields, ensure_ascii=False).encode("utf-8") + b"\n"
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

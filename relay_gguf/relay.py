@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from . import messages as rules
-from .engine import Engine, Finished, FinishReason, Prefilled, Prefilling, Token
+from .engine import Engine, Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from .errors import CommandError
 from .events import Event, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .export import new_file
@@ -126,8 +126,9 @@ class RelayLM:
 
         A file that exists is never overwritten: the name gets a number.
         """
-        name = path or f"export-relay-gguf-{int(time.time())}.jsonl"
-        with new_file(Path(name)) as file:
+        name = f"export-relay-gguf-{int(time.time())}.jsonl"
+        target = Path(path or name)
+        with new_file(target / name if target.is_dir() else target) as file:
             for entry in self.context:
                 line = {**entry, "model": self.engine.name}
                 file.write(json.dumps(line, ensure_ascii=False) + "\n")
@@ -149,15 +150,8 @@ class RelayLM:
             ContextError: the newest turn alone is longer than the context.
             EngineError: the model failed.
         """
-        content = ""
-        for event in self.speak(role):
-            match event:
-                case Piece(text) if on_text is not None:
-                    on_text(text)
-                case Said(message):
-                    content = message.content
-                    self._add(message)
-        return content
+        said = self._respond(role, on_text)
+        return said.message.content if said else ""
 
     def retry(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
         """Take back the last message, which `role` must have said, and say another.
@@ -167,13 +161,25 @@ class RelayLM:
         """
         if self.get_last().get("role") != self.nicks[role]:
             raise CommandError(f"Nothing to retry: {self.nicks[role]} did not speak last.")
-        before = self.context
-        self.context = before[:-1]
+        last = self.context.pop()
+        said = None
         try:
-            return self.respond(role, on_text)
-        except BaseException:
-            self.context = before
-            raise
+            said = self._respond(role, on_text)
+        finally:
+            if said is None:
+                self.context.append(last)
+        return said.message.content if said else ""
+
+    def _respond(self, role: Role, on_text: Callable[[str], None] | None) -> Said | None:
+        said = None
+        for event in self.speak(role):
+            match event:
+                case Piece(text) if on_text is not None:
+                    on_text(text)
+                case Said(message):
+                    said = event
+                    self._add(message)
+        return said
 
     def cancel(self) -> None:
         """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
@@ -195,16 +201,12 @@ class RelayLM:
             ContextError, EngineError: as `respond`.
         """
         self._cancelled = False
-        try:
-            yield from self._speak(self.nicks[role], opening)
-        finally:
-            self._generating = False
+        yield from self._speak(self.nicks[role], opening)
 
     def _speak(self, nick: str, opening: str) -> Iterator[Event]:
         yield from self._trim(nick, opening)
         lines = [Message(entry["role"], entry["content"]) for entry in self.context]
         ids = self.encoder.prompt(lines, nick, opening)
-        yield Typing(nick, opening)
 
         body = list(self.encoder.body(nick, opening))
         decoder = codecs.getincrementaldecoder("utf-8")("replace")
@@ -212,14 +214,12 @@ class RelayLM:
         if opening:  # a reply that was cut within a character goes on with that character
             start = decoder.decode(b"".join(map(self.engine.piece, body)))
             content = start.partition("\n")[2]
+        yield Typing(nick, content)
         params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
         text = render(lines, nick, opening, self.engine.control.bos_text)
         count, seconds = 0, 0.0
         reason: FinishReason | None = None
-        self._generating = True
-        if self._cancelled:  # while the prompt was being made
-            self.engine.cancel()
-        for step in self.engine.generate(ids, params):
+        for step in self._generate(ids, params):
             match step:
                 case Prefilling(done, total):
                     yield Reading(done, total)
@@ -239,6 +239,16 @@ class RelayLM:
         if count or reason == "stop":
             self.encoder.remember(nick, content, body)
             yield Said(Message(nick, content, count, cut=reason != "stop"), count, seconds, reason)
+
+    def _generate(self, ids: list[int], params: SamplingParams) -> Iterator[Step]:
+        """The engine's steps; `cancel` reaches the engine from the first to the last."""
+        self._generating = True
+        try:
+            if self._cancelled:  # while the prompt was being made
+                self.engine.cancel()
+            yield from self.engine.generate(ids, params)
+        finally:
+            self._generating = False
 
     # The context window
 
@@ -264,7 +274,8 @@ class RelayLM:
         """
         before = [] if fresh else self.context
         lines = [*(Message(entry["role"], entry["content"]) for entry in before), *added]
-        self._plan(lines, self.reserve if answered else 2 * self.reserve, target=0)
+        reserve = self.reserve if answered else 2 * self.reserve
+        self._plan(lines, reserve + self._frame(self.nicks["model"]), target=0)
 
     def _plan(
         self, lines: Sequence[Message], reserve: int, target: int | None = None
@@ -275,22 +286,27 @@ class RelayLM:
         sizes = [sum(each[index] for index in group) for group in groups]
         n_ctx = self.engine.n_ctx
         target = int(n_ctx * TRIM_TARGET) if target is None else target
-        return groups, sizes, fit(sizes, head(lines, groups), n_ctx - reserve, target)
+        return groups, sizes, fit(sizes, head(lines, groups, self.nicks), n_ctx - reserve, target)
+
+    def _frame(self, nick: str, opening: str = "") -> int:
+        """Tokens of a prompt that belong to no turn: BOS, and what asks for a message."""
+        bos = 0 if self.engine.control.bos is None else 1
+        return bos + len(self.encoder.opening(nick, opening))
 
     def _trim(self, nick: str, opening: str) -> Iterator[Trimmed]:
         lines = [Message(entry["role"], entry["content"]) for entry in self.context]
-        before = 0 if self.engine.control.bos is None else 1
-        after = len(self.encoder.opening(nick, opening))
-        groups, sizes, dropped = self._plan(lines, self.reserve + before + after)
+        reserve = self.reserve + self._frame(nick, opening)
+        groups, sizes, dropped = self._plan(lines, reserve)
         if not dropped:
             return
+        before = 0 if self.engine.control.bos is None else 1
         ids = self.encoder.prompt(lines, nick, opening)
         for start, stop in spans(sizes, dropped, before):
             if not self.exact_trim:
                 self.engine.forget(ids, start, stop)
             del ids[start:stop]
         gone = tuple(index for turn in dropped for index in groups[turn])
-        self.context = [e for i, e in enumerate(self.context) if i not in set(gone)]
+        self.context[:] = [e for i, e in enumerate(self.context) if i not in set(gone)]
         yield Trimmed(gone, sum(sizes[turn] for turn in dropped))
 
 

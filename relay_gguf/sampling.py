@@ -56,7 +56,12 @@ class SamplingParams:
             ("seed", 0, 2**SEED_BITS - 1),
         ):
             value = getattr(self, name)
-            if value is not None and not low <= value <= high:
+            if name == "seed" and value is None:
+                continue
+            whole = name in ("top_k", "max_tokens", "seed")
+            if not isinstance(value, int if whole else (int, float)):
+                raise SettingsError(f"{name} is {value!r}; it must be a {'whole ' * whole}number.")
+            if not low <= value <= high:
                 upper = f"to {high:g}" if high < math.inf else "or more"
                 raise SettingsError(f"{name} is {value}; it must be {low:g} {upper}.")
 
@@ -136,10 +141,10 @@ def distribution(
         return np.array([best], dtype=np.intp), np.ones(1)
 
     ids = largest(scores, params.top_k)
-    scaled = scores[ids].astype(np.float64) / params.temperature
+    scaled = (scores[ids].astype(np.float64) - scores[best]) / params.temperature
     order = np.argsort(-scaled, kind="stable")
     ids, scaled = ids[order], scaled[order]
-    probs = np.exp(scaled - scaled[0])
+    probs = np.exp(scaled)
     probs /= probs.sum()
     if params.top_p < 1.0:
         # The least likely tokens go while together they weigh no more than 1 - top_p.

@@ -69,7 +69,7 @@ class Session:
         """
         self.relay = relay
         self.transcript = Transcript()
-        self.first_channel = channel.lstrip("#") or DEFAULT_CHANNEL
+        self.first_channel = _savable(channel).lstrip("#") or DEFAULT_CHANNEL
         self._folder = folder
         self._exports = exports or Path()
         self._now = now
@@ -94,8 +94,8 @@ class Session:
 
     def submit(self, line: str) -> Iterator[Event]:
         """Do what a typed line says. All that can go wrong is an event, nothing is raised."""
-        line = line.encode("utf-8", "replace").decode("utf-8")  # lone surrogates cannot be saved
-        yield from self._guard(self.dispatch(line.strip()), line.strip())
+        line = _savable(line).strip()
+        yield from self._guard(self.dispatch(line), line)
 
     def resume(self, name: str) -> Iterator[Event]:
         """Go on with a saved session.
@@ -346,11 +346,16 @@ class Session:
         """Give the encoder the ids of what a model wrote in a saved session."""
         match record:
             case Answered(message=message, ids=ids):
-                self.relay.encoder.remember(message.nick, message.content, ids)
+                self.relay.encoder.recall(message.nick, message.content, ids)
             case Turned(messages=(message, *_), ids=ids) if ids:
-                self.relay.encoder.remember(message.nick, message.content, ids)
+                self.relay.encoder.recall(message.nick, message.content, ids)
 
     def _sync(self, transcript: Transcript) -> None:
         """Show the relay what a transcript says."""
         self.relay.context = [{"role": m.nick, "content": m.content} for m in transcript.context]
         self.relay.channel = transcript.channel
+
+
+def _savable(text: str) -> str:
+    """Text without lone surrogates, which a broken terminal can send and no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")

@@ -96,7 +96,7 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
         SettingsError: it is no TOML, has an unknown key, or a value of the wrong kind.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
+        table = tomllib.loads(path.read_text("utf-8-sig"))
     except FileNotFoundError:
         if named:
             raise SettingsError(f"There is no config file {path}.") from None

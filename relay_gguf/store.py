@@ -6,6 +6,7 @@ being written when the program was killed: it is dropped.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import sys
@@ -20,6 +21,7 @@ from .records import Header, Saved, decode, encode, header_json, to_json
 from .transcript import Record, Turned
 
 ENDING = ".jsonl"
+MAX_NAME_BYTES = 200  # file systems take 255, the ending included
 
 
 class Store:
@@ -39,6 +41,7 @@ class Store:
         self.name = name
         self._file: BinaryIO | None = None
         self._unsaved = b""
+        self._wanted = name is not None
         if name is not None:
             self._file = _open_locked(session_path(folder, name), "r+b")
 
@@ -46,14 +49,18 @@ class Store:
         """What the session holds; from here on it is appended to.
 
         Raises:
-            StoreError: it is damaged before its last line.
+            StoreError: it is damaged before its last line, or cannot be read.
         """
         if self._file is None or self.name is None:
             raise StoreError("A new session has nothing to resume.")
-        self._file.seek(0)
-        saved = decode(self._file.read(), session_path(self.folder, self.name))
-        self._file.truncate(saved.good)
-        self._file.seek(saved.good)
+        path = session_path(self.folder, self.name)
+        try:
+            self._file.seek(0)
+            saved = decode(self._file.read(), path)
+            self._file.truncate(saved.good)
+            self._file.seek(saved.good)
+        except OSError as error:
+            raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
         if saved.header != self.header:
             self._unsaved = encode(header_json(self.header))
         return saved
@@ -65,11 +72,9 @@ class Store:
             StoreError: it cannot be written now; it is kept for the next call.
         """
         self._unsaved += encode(to_json(record))
-        if self._file is None and isinstance(record, Turned) and not record.line:
-            return  # a scene that opened by itself is no reason to make a file
+        # A scene that opened by itself is no reason to make a file.
+        self._wanted = self._wanted or not isinstance(record, Turned) or bool(record.line)
         try:
-            if self._file is None:
-                self._begin()
             self._flush()
         except OSError as error:
             raise StoreError(
@@ -81,65 +86,81 @@ class Store:
         """Give the session a name; one that has a name goes on under the new one as a copy.
 
         Raises:
-            StoreError: the name is taken or no file name, or the disk is full.
+            StoreError: the name is taken or no file name, or the disk is full. The session then
+                stays as it was.
         """
-        target = session_path(self.folder, name)
+        session_path(self.folder, name)
         if name == self.name:
             return
-        if target.exists():
-            raise StoreError(f"There is a session {name!r} already. Choose another name.")
+        before, old = self.name, self._file
         try:
-            if self._file is None:
-                self._begin(name)
-            elif self.name is not None and _is_stamp(self.name):
-                self._file.close()  # Windows renames no open file
-                session_path(self.folder, self.name).rename(target)
-                self._file = _open_locked(target, "r+b")
-                self._file.seek(0, os.SEEK_END)
-            else:
-                self._file.seek(0)
-                written = self._file.read()
-                copy = _open_locked(target, "x+b")
-                try:
-                    _write(copy, written)
-                except OSError:
-                    copy.close()
-                    target.unlink()
-                    raise
-                self._file.close()
-                self._file = copy
-            self.name = name
-            self._flush()
+            self._wanted = True
+            self._flush(name)
+            if old is not None:
+                old.seek(0)
+                self._file = self._create(name, old.read())
+        except FileExistsError:
+            raise StoreError(f"There is a session {name!r} already. Choose another name.") from None
         except OSError as error:
             raise StoreError(f"Cannot save {name!r}: {error.strerror}.") from error
+        finally:
+            if self._file is not None:
+                self._file.seek(0, os.SEEK_END)
+        self.name = name
+        if old is not None:
+            old.close()
+        if before is not None and _is_stamp(before):
+            with suppress(OSError):
+                session_path(self.folder, before).unlink()
 
     def close(self) -> None:
-        """Release the file."""
+        """Write what could not be written before, if that works now, and release the file."""
+        with suppress(OSError, StoreError):
+            self._flush()
         if self._file is not None:
             self._file.close()
             self._file = None
+        self._wanted = False
 
-    def _begin(self, name: str | None = None) -> None:
-        """Make the file, under a free name if none is given."""
-        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    def _flush(self, name: str | None = None) -> None:
+        """Write what is unsaved. A new file is made for it, called `name` or after the time."""
+        if not self._wanted:
+            return
+        if self._file is not None:
+            if self._unsaved:
+                _write(self._file, self._unsaved)
+                self._unsaved = b""
+            return
+        content = encode(header_json(self.header)) + self._unsaved
         stamp = time.strftime("%Y%m%d-%H%M%S")
         for number in count(1):
             free = name or (stamp if number == 1 else f"{stamp}-{number}")
             try:
-                self._file = _open_locked(session_path(self.folder, free), "x+b")
+                self._file = self._create(free, content)
             except FileExistsError:
                 if name:
                     raise
                 continue
-            self.name = free
-            self._unsaved = encode(header_json(self.header)) + self._unsaved
+            self.name, self._unsaved = free, b""
             return
 
-    def _flush(self) -> None:
-        """Write what is unsaved, whole or not at all: half a line would spoil what follows."""
-        if self._file is not None and self._unsaved:
-            _write(self._file, self._unsaved)
-            self._unsaved = b""
+    def _create(self, name: str, content: bytes) -> BinaryIO:
+        """A new session file that holds `content`, or none at all.
+
+        Raises:
+            FileExistsError: there is one of this name.
+            OSError: it cannot be written.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = session_path(self.folder, name)
+        file = _open_locked(path, "x+b")
+        try:
+            _write(file, content)
+        except OSError:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
+        return file
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
@@ -163,10 +184,13 @@ def _write(file: BinaryIO, data: bytes) -> None:
 
 def sessions(folder: Path) -> list[Path]:
     """The saved sessions, newest first."""
-    if not folder.is_dir():
-        return []
-    files = [path for path in folder.iterdir() if path.suffix == ENDING and path.is_file()]
-    return sorted(files, key=lambda path: (path.stat().st_mtime, path.name), reverse=True)
+    found = []
+    with suppress(OSError):  # no folder yet, or one that cannot be read
+        for path in folder.iterdir():
+            with suppress(OSError):  # gone in the meantime
+                if path.suffix == ENDING and path.is_file():
+                    found.append((path.stat().st_mtime, path.name, path))
+    return [path for _, _, path in sorted(found, reverse=True)]
 
 
 def session_path(folder: Path, name: str) -> Path:
@@ -175,7 +199,8 @@ def session_path(folder: Path, name: str) -> Path:
     Raises:
         StoreError: the name is no file name.
     """
-    if not re.fullmatch(r"\w[\w .+#-]{0,79}", name) or name != name.strip(" ."):
+    named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
+    if not named or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         raise StoreError(
             f"{name!r} is no session name: letters, digits, spaces and . + # - _ are, up to 80."
         )
@@ -204,14 +229,22 @@ def _open_locked(path: Path, mode: str) -> BinaryIO:
         # Buffered writing would keep half a record back when the disk is full.
         file = os.fdopen(os.open(path, _FLAGS[mode], 0o600), "r+b", buffering=0)
     except FileNotFoundError:
+        if mode == "x+b":
+            raise
         raise StoreError(f"There is no session {path.stem!r}. /load lists them.") from None
+    except OSError as error:
+        if mode == "x+b":
+            raise
+        raise StoreError(f"Cannot open {path}: {error.strerror}.") from error
     try:
         _lock(file)
-    except OSError:
-        file.close()
-        raise StoreError(
-            f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
-        ) from None
+    except OSError as error:
+        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
+            file.close()
+            raise StoreError(
+                f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
+            ) from None
+        # This file system knows no locks: better a session without one than none.
     return file
 
 

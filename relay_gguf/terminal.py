@@ -18,6 +18,7 @@ from pathlib import Path
 from prompt_toolkit import PromptSession
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
+from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
@@ -305,7 +306,7 @@ def _keys(on_clear: Callable[[], None]) -> KeyBindings:
     """Enter sends, Alt-Enter breaks the line, Ctrl-C clears the line or asks to leave."""
     keys = KeyBindings()
 
-    @keys.add("enter")
+    @keys.add("enter", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 
@@ -313,7 +314,7 @@ def _keys(on_clear: Callable[[], None]) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    @keys.add("c-c")
+    @keys.add("c-c", filter=~is_searching)
     def _(event: KeyPressEvent) -> None:
         if event.current_buffer.text:
             event.current_buffer.reset()
@@ -376,10 +377,13 @@ def _silent_keys() -> Iterator[None]:
     """Within the block, keys typed ahead are not echoed; they wait for the prompt."""
     try:
         import termios
-
+    except ImportError:  # Windows echoes nothing that nobody reads
+        yield
+        return
+    try:
         descriptor = sys.stdin.fileno()
         before = termios.tcgetattr(descriptor)
-    except (ImportError, OSError, ValueError, termios.error):
+    except (OSError, ValueError, termios.error):
         yield
         return
     quiet = [*before]

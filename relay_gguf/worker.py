@@ -6,6 +6,7 @@ import queue
 import sys
 import threading
 from collections.abc import Callable
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import ParamSpec, TypeVar
@@ -26,11 +27,18 @@ class Worker:
 
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
+        self._stopped = False
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do `job(*args, **kwargs)` after the jobs before it."""
+        """Do `job(*args, **kwargs)` after the jobs before it.
+
+        Raises:
+            RuntimeError: the thread was stopped.
+        """
+        if self._stopped:
+            raise RuntimeError("the worker has stopped")
         future: Future[T] = Future()
 
         def run() -> None:
@@ -44,6 +52,7 @@ class Worker:
 
     def stop(self) -> None:
         """End the thread after the jobs that it has."""
+        self._stopped = True
         self._jobs.put(None)
         self._thread.join()
 
@@ -64,6 +73,6 @@ def wait(future: Future[T]) -> T:
     while True:
         try:
             return future.result(timeout=_PATIENCE)
-        except TimeoutError:
+        except futures.TimeoutError:  # the builtin one only from Python 3.11 on
             if future.done():
                 raise

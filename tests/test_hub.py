@@ -136,8 +136,12 @@ def test_a_file_is_fetched_once(server: None) -> None:
     assert path.read_bytes() == Hub.content
     asked = len(Hub.requests)
     assert located("o/r:Q8_0") == str(path)
-    assert located("o/r") == str(path), "what is there is taken"
     assert len(Hub.requests) == asked, "without asking the network again"
+    usual = located("o/r")
+    assert usual.endswith("r-Q4_K_M.gguf"), "another file in the cache is no answer to this"
+    asked = len(Hub.requests)
+    assert located("o/r") == usual
+    assert len(Hub.requests) == asked
 
 
 @pytest.mark.parametrize(
@@ -160,6 +164,10 @@ def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", refused)
     with pytest.raises(ModelError, match="Cannot reach the hub for o/r: Connection refused"):
         locate("o/r")
+    snapshot = tmp_path / "models--o--r" / "snapshots" / "c"
+    snapshot.mkdir(parents=True)
+    (snapshot / "r-Q8_0.gguf").touch()
+    assert locate("o/r") == snapshot / "r-Q8_0.gguf", "better than none"
 
 
 def test_a_path_stays_a_path(tmp_path: Path) -> None:

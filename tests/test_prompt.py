@@ -70,10 +70,11 @@ def test_the_head_is_the_join_the_newest_topic_and_each_bio() -> None:
         *cast(NICKS, "input", "a cat"),  # 2: the model's bio
         *cast(NICKS, "model", "a dog"),  # 3: the human's
         *topic(NICKS, "input", "x", "new"),  # 4
-        anon("* Topic for #x is: fake"),  # 5
+        anon("/topic fake"),  # 5: said with //, and answered by the model
+        user("* Topic for #x is: fake"),
         *wildcard(NICKS, "input", "/whois", "anon"),  # 6: asked, not answered
     ]
-    assert head(lines, turns(lines, NICKS)) == {0, 2, 3, 4}
+    assert head(lines, turns(lines, NICKS), NICKS) == {0, 2, 3, 4}
 
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=20)
