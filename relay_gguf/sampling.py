@@ -141,7 +141,8 @@ def distribution(
         return np.array([best], dtype=np.intp), np.ones(1)
 
     ids = largest(scores, params.top_k)
-    scaled = (scores[ids].astype(np.float64) - scores[best]) / params.temperature
+    temperature = max(params.temperature, 1e-30)  # what is less would divide to infinity
+    scaled = (scores[ids].astype(np.float64) - scores[best]) / temperature
     order = np.argsort(-scaled, kind="stable")
     ids, scaled = ids[order], scaled[order]
     probs = np.exp(scaled)

@@ -30,6 +30,7 @@ def write_pico(
     n_embd: int = 64,
     n_ctx_train: int = 8192,
     add_bos: bool = False,
+    pre: str | None = None,
     without: tuple[str, ...] = (),
     spoil: float | None = None,
 ) -> Path:
@@ -43,6 +44,7 @@ def write_pico(
         n_embd: its width, a multiple of 16.
         n_ctx_train: the context length in its header.
         add_bos: whether its header asks for a BOS token.
+        pre: its pre-tokenizer, if not that of the tokenizer's file.
         without: tokens whose text is replaced, as if the vocabulary lacked them.
         spoil: a value to write over the output norm.
     """
@@ -62,7 +64,7 @@ def write_pico(
         f"gone{i}" if t in without else t for i, t in enumerate(keys["tokenizer.ggml.tokens"])
     ]
     writer.add_tokenizer_model(keys["tokenizer.ggml.model"])
-    writer.add_tokenizer_pre(keys["tokenizer.ggml.pre"])
+    writer.add_tokenizer_pre(pre or keys["tokenizer.ggml.pre"])
     writer.add_token_list(tokens)
     writer.add_token_types(keys["tokenizer.ggml.token_type"])
     writer.add_token_merges(keys["tokenizer.ggml.merges"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 import subprocess
 import sys
 import threading
@@ -19,7 +21,7 @@ from pico import write_pico
 from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
-from relay_gguf.events import Prompted
+from relay_gguf.events import Failed, Prompted
 from relay_gguf.llama_load import tokenize
 from relay_gguf.prompt import Encoder, render
 from relay_gguf.session import Session
@@ -376,3 +378,85 @@ raise SystemExit(7)
 """
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
     assert (run.returncode, run.stderr) == (7, "")
+
+
+# What once ended the process, or was wrong without a word
+
+
+@pytest.mark.parametrize("char", ["a", " ", "-", "漢", "a\u0301", "é7"])
+def test_long_runs_do_not_overflow_the_pre_tokenizer(
+    smollm2: Path, tmp_path: Path, char: str
+) -> None:
+    """Mistral-Nemo's regex recurses once a character; 30,000 of them ended the process."""
+    text = f"well {char * 60_000} then"
+    with LlamaEngine(write_pico(tmp_path / "p.gguf", smollm2, pre="tekken")) as engine:
+        ids = engine.tokenize(text)
+        if char.isascii():
+            assert b"".join(map(engine.piece, ids)) == text.encode()
+        assert engine.tokenize("well then") == engine.tokenize("well") + engine.tokenize(" then")
+
+
+def test_cancelling_a_shift_does_not_spoil_the_cache(pico_engine: LlamaEngine) -> None:
+    """llama.cpp moves keys within the next evaluation, and does not notice that it was stopped."""
+    engine, one = pico_engine, replace(GREEDY, max_tokens=1)
+    prompt = list(range(100, 400))
+    kept = [*prompt[:50], *prompt[120:]]
+    list(engine.generate(prompt, one))
+    assert engine.forget(prompt, 50, 120)
+    engine._shifting = True
+    engine.cancel()  # the flag is seen before the first node of the graph
+    stopped = list(engine.generate([*kept, 7, 8, 9], one))
+    assert isinstance(stopped[-1], Finished)
+    assert stopped[-1].reason == "cancelled"
+    list(engine.generate([*kept, 7], one))
+    after = engine.logits()
+    engine._past.clear()
+    list(engine.generate([*kept, 7], one))
+    assert np.corrcoef(after, engine.logits())[0, 1] > 0.5
+
+
+def test_ids_that_do_not_exist_are_an_error(pico_engine: LlamaEngine) -> None:
+    for token in (-1, 10**6):
+        with pytest.raises(EngineError, match="There is no token"):
+            pico_engine.piece(token)
+
+
+def test_ids_of_a_changed_session_file_are_not_believed(
+    pico_engine: LlamaEngine, tmp_path: Path
+) -> None:
+    with closing(chat_on(pico_engine, tmp_path)) as session:
+        list(session.submit("hello"))
+        list(session.submit("/save x"))
+    path = tmp_path / "x.jsonl"
+    *lines, last = path.read_text("utf-8").splitlines()
+    reply = json.loads(last)
+    for ids in ([10**6, 2], [1, 2, 3]):
+        changed = json.dumps({**reply, "ids": ids, "cut": True})
+        path.write_text("\n".join([*lines, changed, ""]), "utf-8")
+        with closing(chat_on(pico_engine, tmp_path)) as session:
+            list(session.submit("/load x"))
+            assert not [e for e in session.submit("/continue") if isinstance(e, Failed)]
+
+
+@pytest.mark.parametrize(("trained", "asked", "n_ctx"), [(128, None, 128), (300, 300, 300)])
+def test_no_context_beyond_what_the_model_was_trained_on(
+    smollm2: Path, tmp_path: Path, trained: int, asked: int | None, n_ctx: int
+) -> None:
+    path = write_pico(tmp_path / "p.gguf", smollm2, n_ctx_train=trained)
+    with LlamaEngine(path, n_ctx=asked) as engine:
+        assert engine.n_ctx == n_ctx
+        steps = list(engine.generate(list(range(n_ctx - 5)), replace(GREEDY, max_tokens=99)))
+        assert isinstance(steps[-1], Finished)
+        assert (len(tokens(steps)), steps[-1].reason) == (6, "context")
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_leaves_the_engine_alone(pico: Path) -> None:
+    code = (
+        "import os, sys; from relay_gguf import LlamaEngine\n"
+        "engine = LlamaEngine(sys.argv[1]); child = os.fork()\n"
+        "if child: print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))"
+    )
+    command = [sys.executable, "-W", "ignore", "-c", code, str(pico)]
+    run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert run.stdout == "0\n"

@@ -11,6 +11,7 @@ from pico import write_pico
 
 from relay_gguf import RelayLM, suggest_relay_model
 from relay_gguf.errors import CommandError, ContextError
+from relay_gguf.events import Said
 
 
 def test_the_readme_example_of_the_original() -> None:
@@ -121,6 +122,26 @@ def test_retry_that_fails_keeps_the_reply() -> None:
     assert relay.get_last() == {"role": "user", "content": "one"}
 
 
+def test_retry_that_is_cancelled_keeps_the_reply() -> None:
+    engine = FakeEngine(["one", "two"])
+    relay = RelayLM(engine=engine)
+    relay.message("input", "hi")
+    relay.respond()
+    context = relay.context
+    engine.on_token = lambda count: relay.cancel()
+    assert relay.retry() == ""
+    assert relay.get_last() == {"role": "user", "content": "one"}
+    assert relay.context is context, "whoever holds the list still sees it"
+
+
+def test_a_cancel_that_comes_too_late_stops_nothing() -> None:
+    relay = RelayLM(engine=FakeEngine(["one", "two"]))
+    for event in relay.speak("model"):
+        if isinstance(event, Said):
+            relay.cancel()
+    assert relay.respond() == "two"
+
+
 def test_export_never_overwrites(tmp_path: Path) -> None:
     relay = RelayLM(engine=FakeEngine())
     relay.message("input", "é")
@@ -128,6 +149,7 @@ def test_export_never_overwrites(tmp_path: Path) -> None:
     assert (first.name, second.name) == ("log.jsonl", "log-2.jsonl")
     assert json.loads(first.read_text("utf-8")) == {"role": "anon", "content": "é", "model": "fake"}
     assert relay.context == [{"role": "anon", "content": "é"}], "export adds nothing to it"
+    assert relay.export(tmp_path).parent == tmp_path
 
 
 def test_options_reach_the_engine(smollm2: Path, tmp_path: Path) -> None:

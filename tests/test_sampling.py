@@ -125,6 +125,11 @@ def test_temperature_zero_takes_the_likeliest_after_the_penalty() -> None:
     assert distribution(logits, {1}, greedy)[0].tolist() == [2]
 
 
+def test_next_to_no_temperature_is_greedy() -> None:
+    logits = np.array([1.0, 2.0, 1.95], dtype=np.float32)
+    assert distribution(logits, set(), SamplingParams(temperature=1e-310))[0].tolist() == [1]
+
+
 def test_logits_are_left_as_they_were() -> None:
     logits = np.arange(100, dtype=np.float32)
     distribution(logits, {98, 99}, SamplingParams())
@@ -160,6 +165,9 @@ def test_a_seed_gives_the_same_draws_on_every_machine() -> None:
         ({"top_k": -1}, "top_k is -1; it must be 0 or more."),
         ({"max_tokens": 0}, "max_tokens is 0; it must be 1 or more."),
         ({"repeat_penalty": 0}, "repeat_penalty is 0; it must be 0.01 to 100."),
+        ({"temperature": None}, "temperature is None; it must be a number."),
+        ({"max_tokens": None}, "max_tokens is None; it must be a whole number."),
+        ({"top_k": 2.5}, "top_k is 2.5; it must be a whole number."),
         ({"temperature": math.nan}, "temperature is nan; it must be 0 to 100."),
     ],
 )

@@ -293,6 +293,36 @@ def test_an_edit_that_cannot_fit_changes_nothing() -> None:
     assert context(session) == ["anon: hi", "user: ok"]
 
 
+def test_what_is_taken_can_be_answered() -> None:
+    """At every length: either refused at once, or answered. BOS and the frame count too."""
+    for length in range(770, 900):
+        session = fake_session(n_ctx=1024, max_tokens=128)
+        *_, last = run(session, "a" * length)
+        assert isinstance(last, Said) or context(session) == []
+
+
+def test_what_lazy_wrote_is_returned_if_it_does_not_fit() -> None:
+    session = fake_session(["b" * 250], n_ctx=470, max_tokens=250)
+    events = run(session, "/lazy")
+    assert isinstance(events[-2], Failed)
+    assert draft(events) == "b" * 250
+
+
+def test_half_a_character_goes_on_with_its_own_other_half() -> None:
+    """Two replies look alike when cut within a character, and are not."""
+    session = fake_session([b"a\xc3\xa9", b"a\xc4\x81", b"\x81"], max_tokens=2)
+    run(session, "one", "two", "/continue")
+    assert context(session)[-1] == "user: a\u0101"
+
+
+def test_lone_surrogates_are_replaced() -> None:
+    session = Session(RelayLM(engine=FakeEngine()), None, channel="a\udcff")
+    list(session.start())
+    run(session, "b\udcff")
+    assert context(session)[0] == "user: /join #a?"
+    assert context(session)[3] == "anon: b?"
+
+
 @given(
     st.lists(
         st.one_of(

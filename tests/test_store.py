@@ -382,3 +382,85 @@ def test_transcripts_refuse_records_that_do_not_fit() -> None:
 def test_a_new_store_has_nothing_to_resume(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="nothing to resume"):
         Store(tmp_path, HEADER).resume()
+
+
+HEADER_LINE = b'{"event": "session", "version": 1, "model": "", "path": "", "vocabulary": ""}\n'
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event": "turn", "messages": [], "time": 1}',
+        b'{"event": "turn", "messages": [{"nick": "a", "content": 5}], "time": 1}',
+        b'{"event": "turn", "messages": [{"nick": "a", "content": "b"}], "time": 1e300}',
+        b'{"event": "turn", "messages": [{"nick": "a", "content": "b"}], "time": NaN}',
+        b'{"event": "turn", "messages": [{"nick": "a", "content": "b", "tokens": Infinity}], '
+        b'"time": 1}',
+        b'{"event": "session", "version": 1, "model": "", "path": 5, "vocabulary": ""}',
+        b"[" * 200_000,
+        b"\xff",
+    ],
+)
+def test_lines_that_are_no_records(line: bytes) -> None:
+    with pytest.raises(StoreError, match="damaged at line 2"):
+        decode(HEADER_LINE + line + b"\n", Path("x"))
+
+
+def test_a_carriage_return_ends_no_line() -> None:
+    with pytest.raises(StoreError, match="damaged at line 2"):
+        decode(HEADER_LINE + b"garbage\r" + b'more\n{"event": "undo"}\n', Path("x"))
+
+
+def test_a_name_that_failed_leaves_the_session_as_it_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with chat(tmp_path) as session:
+        run(session, "hi")
+        before = session.name
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            assert "No space left" in notices(run(session, "/save x"))[0]
+        assert session.name == before
+        assert not (tmp_path / "x.jsonl").exists()
+        assert notices(run(session, "on")) == []
+        path = only_file(tmp_path)
+        assert decode(path.read_bytes(), path).transcript == session.transcript
+
+
+def test_what_a_full_disk_kept_back_is_written_at_the_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with chat(tmp_path) as session:
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "fsync", full)
+            run(session, "precious")
+        assert sessions(tmp_path) == [], "no empty file is left"
+    path = only_file(tmp_path)
+    assert decode(path.read_bytes(), path).transcript == session.transcript
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="flock is of Unix")
+def test_a_file_system_without_locks_saves_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def no_locks(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("fcntl.flock", no_locks)
+    with chat(tmp_path) as session:
+        assert notices(run(session, "one", "two")) == []
+    assert len(decode(only_file(tmp_path).read_bytes(), tmp_path).transcript.turns) == 3
+
+
+def test_files_that_cannot_be_opened_are_notices(tmp_path: Path) -> None:
+    (tmp_path / "folder.jsonl").mkdir()
+    with chat(tmp_path) as session:
+        for line in ("/load folder", "/load " + "𝕏" * 80, "/save " + "𝕏" * 80):
+            (notice,) = notices(run(session, line))
+            assert notice.startswith("* ")

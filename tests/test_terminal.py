@@ -11,6 +11,7 @@ import io
 import re
 import signal
 import stat
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -27,10 +28,10 @@ from prompt_toolkit.output.vt100 import Vt100_Output
 
 from relay_gguf.events import Event, Notice
 from relay_gguf.session import Session
-from relay_gguf.terminal import Terminal
+from relay_gguf.terminal import Terminal, _silent_keys
 
 WIDE, SMALL = (80, 24), (40, 12)
-PATIENCE = 5.0
+PATIENCE = 30.0
 """Seconds until a screen that does not come counts as wrong."""
 
 
@@ -109,6 +110,13 @@ class Chat:
         while self._stream.text != expected and time.monotonic() < until:
             time.sleep(0.002)
         assert self._stream.text == expected
+
+    def waits_for(self, text: str) -> None:
+        """Go on when a text stands on the screen."""
+        until = time.monotonic() + PATIENCE
+        while text not in self._stream.text and time.monotonic() < until:
+            time.sleep(0.002)
+        assert text in self._stream.text
 
     @property
     def written(self) -> str:
@@ -857,3 +865,21 @@ def test_a_chat_needs_no_history(tmp_path: Path, spoil: Callable[[Path], object]
     session = fake_session()
     chatted(session, "hello\r/quit\r", history=history)
     assert session.transcript.turns[-1].said.line == "hello"
+
+
+def test_a_system_without_termios_chats_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "termios", None)
+    with _silent_keys():
+        pass
+
+
+def test_a_line_found_by_ctrl_r_is_sent() -> None:
+    session = fake_session(["one", "two"])
+    with chatting(session) as chat:
+        chat.type("hello there\r")
+        chat.waits_for("<user> one")
+        chat.type("\x12hello")
+        chat.waits_for("I-search backward: hello")
+        chat.type("\r\r")
+        chat.waits_for("<user> two")
+    assert [turn.said.line for turn in session.transcript.turns[1:]] == ["hello there"] * 2
