@@ -23,7 +23,10 @@ DEFAULT_N_CTX = 4096
 N_CTX_STEP = 256
 """llama.cpp pads a context to a multiple of this (src/llama-context.cpp)."""
 N_BATCH = 512
-"""Tokens of a prompt that are evaluated at once."""
+"""Tokens of a prompt that are given to llama.cpp at once."""
+N_UBATCH = 128
+"""Tokens that it evaluates at once. As fast as 512 on a CPU, with a quarter of the work space, and
+a step of the largest matrix, which cancelling waits for, is over four times as soon."""
 MAX_RUN = 1024
 """Characters without a change between space and no space that are tokenized as one: the regex of
 Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
@@ -87,6 +90,10 @@ def load(
         params = lib.llama_model_default_params()
         params.n_gpu_layers = n_gpu_layers
         params.progress_callback = progress
+        if not lib.llama_supports_gpu_offload():
+            # For a CPU most quantized weights are repacked into a copy: decoding is a quarter
+            # faster. A mapped file would stay in memory beside it; a read one does not.
+            params.load_mode = lib.LLAMA_LOAD_MODE_NONE
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             raise explain(path, lines.lines)
@@ -244,7 +251,7 @@ def _context_params(n_ctx: int) -> Any:
     """A context for one conversation."""
     params = lib.llama_context_default_params()
     params.n_ctx = -(-n_ctx // N_CTX_STEP) * N_CTX_STEP
-    params.n_batch = params.n_ubatch = N_BATCH
+    params.n_batch, params.n_ubatch = N_BATCH, N_UBATCH
     params.n_outputs_max = 1  # one row of logits: a third of the work space
     params.flash_attn_type = -1  # auto
     return params
