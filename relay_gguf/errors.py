@@ -7,6 +7,7 @@
     ├── ContextError     a message, bio or topic is longer than the context holds
     ├── CommandError     a command was typed that cannot be done now
     ├── StoreError       a session cannot be read, written or locked
+    ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
     └── SettingsError    an option or a line of the config file is wrong
 
 A message says what happened, where, and what to do next, in one line: the command line shows it
@@ -41,6 +42,10 @@ class CommandError(RelayError):
 
 class StoreError(RelayError):
     """A session cannot be read, written or locked."""
+
+
+class ConversionError(RelayError):
+    """Base, adapter or checkpoint cannot be read, or do not fit together; names the tensor."""
 
 
 class SettingsError(RelayError):

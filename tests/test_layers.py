@@ -51,6 +51,11 @@ def test_the_session_is_free_of_any_front_end(name: str) -> None:
     assert not OURS[name] & {".terminal", ".plain", ".chat", ".cli", ".display", ".settings"}
 
 
+def test_chatting_needs_nothing_of_converting() -> None:
+    users = [name for name, ours in OURS.items() if any(i.startswith(".convert") for i in ours)]
+    assert users == []
+
+
 def test_nothing_imports_the_command_line() -> None:
     assert [name for name, ours in OURS.items() if ".cli" in ours] == ["__main__"]
 

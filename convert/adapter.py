@@ -1,0 +1,207 @@
+"""A PEFT LoRA adapter: what it changes in which tensor of the base.
+
+Every tensor of the adapter is used, or knowingly left out (`original_module` is the matrix before
+training); any other stops the conversion. PEFT spells keys in several ways: with and without
+`.default`, with `modules_to_save` or plain.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from relay_gguf.errors import ConversionError
+
+from .checkpoint import Array, Checkpoint
+
+PREFIX: Final = "base_model.model."
+REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
+"""Settings that change a model in ways that no tensor of the adapter tells."""
+WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
+"""Initialisations after which the base itself was another one (PEFT, tuners/lora/layer.py)."""
+
+_KEY = re.compile(
+    r"(?P<module>.+?)\."
+    r"(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector"
+    r"|modules_to_save|original_module|base_layer|token_adapter\.trainable_tokens_delta"
+    r"|token_adapter\.base_layer)"
+    r"(?:\.default)?(?:\.(?P<kind>weight|bias))?"
+)
+_PLAIN = re.compile(r"(?P<module>.+)\.(?P<kind>weight|bias)")
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """W becomes W + scale·B·A; with a magnitude (DoRA), that at the magnitude's length.
+
+    `a` is (rank, in) and `b` (out, rank), also of an embedding, where out is the hidden size.
+    `transposed` tensors are stored as (in, out): embeddings and `fan_in_fan_out` layers.
+    """
+
+    a: Array
+    b: Array
+    scale: float
+    transposed: bool = False
+    magnitude: Array | None = None
+
+
+@dataclass(slots=True)
+class Change:
+    """What happens to one tensor of the base, in this order."""
+
+    replacement: str | None = None  # the adapter's key of the whole tensor
+    delta: Delta | None = None
+    tokens: tuple[tuple[int, ...], str] | None = None  # rows, and the adapter's key of their values
+    bias: Array | None = None  # added
+
+
+@dataclass(frozen=True, slots=True)
+class Adapter:
+    """An adapter folder, its changes by the names of the base's tensors."""
+
+    checkpoint: Checkpoint
+    config: Mapping[str, Any]
+    changes: Mapping[str, Change] = field(default_factory=dict)
+
+
+def open_adapter(folder: Path) -> Adapter:
+    """Read an adapter; its large tensors stay on disk.
+
+    Raises:
+        ConversionError: it is no LoRA adapter, is kept as a pickle, or has a setting or tensor
+            that is not understood.
+    """
+    config = _read_config(folder)
+    file = folder / "adapter_model.safetensors"
+    if not file.exists():
+        if (folder / "adapter_model.bin").exists():
+            raise ConversionError(
+                f"{folder} has adapter_model.bin only: a pickle, which can run code when it is "
+                "read. Save the adapter as safetensors."
+            )
+        raise ConversionError(f"{folder} has no adapter_model.safetensors.")
+    checkpoint = Checkpoint([file])
+    parts = _sort_parts(checkpoint)
+    changes: dict[str, Change] = {}
+    for module, keys in parts.items():
+        _read_module(checkpoint, config, module, keys, changes)
+    return Adapter(checkpoint, config, changes)
+
+
+def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
+    """alpha / rank, or alpha / √rank for rank-stabilized LoRA (Kalajdzievski 2023).
+
+    The first pattern that a module's name ends with counts (PEFT, utils/other.py get_pattern_key).
+    """
+    alpha = float(_pattern(config.get("alpha_pattern") or {}, module, config["lora_alpha"]))
+    return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
+
+
+def _read_config(folder: Path) -> Mapping[str, Any]:
+    path = folder / "adapter_config.json"
+    try:
+        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:
+        raise ConversionError(f"{path} is no JSON: {error}.") from error
+    if config.get("peft_type") != "LORA":
+        raise ConversionError(f"{path}: a {config.get('peft_type')} adapter; only LORA is merged.")
+    for name in REFUSED:
+        if config.get(name):
+            raise ConversionError(f"{path}: {name} is set, and cannot be merged.")
+    init = str(config.get("init_lora_weights")).lower()
+    if any(init.startswith(name) for name in WEIGHT_CHANGING_INITS):
+        raise ConversionError(
+            f"{path}: init_lora_weights is {init!r}: the adapter belongs to a changed base. "
+            "Convert it with PEFT (path_initial_model_for_weight_conversion) first."
+        )
+    return config
+
+
+def _sort_parts(checkpoint: Checkpoint) -> dict[str, dict[tuple[str, str], str]]:
+    """Module → (part, weight or bias) → key of the adapter's file."""
+    modules: dict[str, dict[tuple[str, str], str]] = {}
+    for key in checkpoint.infos:
+        name = key.removeprefix(PREFIX)
+        match = _KEY.fullmatch(name)
+        if match is not None:
+            part, kind = match["part"], match["kind"] or "weight"
+        elif (match := _PLAIN.fullmatch(name)) is not None and ".lora_" not in name:
+            part, kind = "modules_to_save", match["kind"]
+            if (part, kind) in modules.get(match["module"], {}):
+                continue  # saved twice, the same
+        else:
+            raise ConversionError(f"The adapter has a tensor {key} that is not understood.")
+        modules.setdefault(match["module"], {})[part, kind] = key
+    return modules
+
+
+def _read_module(
+    checkpoint: Checkpoint,
+    config: Mapping[str, Any],
+    module: str,
+    keys: Mapping[tuple[str, str], str],
+    changes: dict[str, Change],
+) -> None:
+    left = dict(keys)
+
+    def take(part: str, kind: str = "weight") -> Array | None:
+        key = left.pop((part, kind), None)
+        return None if key is None else checkpoint.rows(key)
+
+    def change(kind: str) -> Change:
+        return changes.setdefault(f"{module}.{kind}", Change())
+
+    left.pop(("original_module", "weight"), None)
+    left.pop(("original_module", "bias"), None)
+    for kind in ("weight", "bias"):
+        for part in ("modules_to_save", "base_layer", "token_adapter.base_layer"):
+            if (key := left.pop((part, kind), None)) is not None:
+                change(kind).replacement = key
+
+    magnitude = take("lora_magnitude_vector")
+    embeds = ("lora_embedding_A", "weight") in left
+    a = take("lora_embedding_A" if embeds else "lora_A")
+    b = take("lora_embedding_B" if embeds else "lora_B")
+    if a is not None and b is not None:
+        if a.shape[0] != b.shape[1]:
+            raise ConversionError(f"{module}: lora_A has rank {a.shape[0]}, lora_B {b.shape[1]}.")
+        scale = scale_of(config, module, a.shape[0])
+        transposed = embeds or bool(config.get("fan_in_fan_out"))
+        change("weight").delta = Delta(
+            a, b, scale, transposed, None if magnitude is None else magnitude.reshape(-1)
+        )
+        if (bias := take("lora_B", "bias")) is not None:
+            change("bias").bias = np.float32(scale) * bias
+    elif a is not None or b is not None or magnitude is not None:
+        raise ConversionError(f"{module}: the adapter has only a part of lora_A and lora_B.")
+
+    if (key := left.pop(("token_adapter.trainable_tokens_delta", "weight"), None)) is not None:
+        change("weight").tokens = (_token_rows(config, module), key)
+    if left:
+        raise ConversionError(f"The adapter has a tensor {next(iter(left.values()))} left over.")
+
+
+def _token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:
+    """The rows that trainable_token_indices names for a module; their values replace them."""
+    indices = config.get("trainable_token_indices")
+    if isinstance(indices, Mapping):
+        indices = _pattern(indices, module, None)
+    if not indices:
+        raise ConversionError(f"{module}: trained tokens without trainable_token_indices.")
+    return tuple(int(index) for index in indices)
+
+
+def _pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:
+    for pattern, value in patterns.items():
+        if re.match(rf"(.*\.)?({pattern})$", module):
+            return value
+    return default

@@ -1,0 +1,183 @@
+"""A Hugging Face model folder as names, shapes and rows in float32.
+
+Only headers are read at first; rows come one slab at a time, so that memory does not depend on the
+size of the model. BF16, F16 and F32 tensors, and bitsandbytes' NF4 ones, which look like the matrix
+that they stand for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from gguf.utility import LocalTensor, SafetensorsLocal
+from numpy.typing import NDArray
+
+from relay_gguf.errors import ConversionError
+
+from . import nf4
+
+Array = NDArray[np.float32]
+Bytes = NDArray[np.uint8]
+
+ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+"""Bytes of an element, for the types that are read."""
+FLOATS: Final = ("F32", "F16", "BF16")
+NF4_STATE: Final = ".quant_state.bitsandbytes__nf4"
+"""bitsandbytes keeps what an NF4 tensor needs beside it, under its name and these endings."""
+NF4_PARTS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
+
+
+@dataclass(frozen=True, slots=True)
+class TensorInfo:
+    """A tensor as it is used: `dtype` is how it is stored, `NF4` for a quantized one."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+class Checkpoint:
+    """The tensors of some safetensors files."""
+
+    def __init__(self, files: Iterable[Path]) -> None:
+        """Read the headers.
+
+        Raises:
+            ConversionError: a file is missing, truncated or none of this kind, or two files have
+                the same tensor.
+        """
+        self._stored: dict[str, LocalTensor] = {}
+        for file in files:
+            for name, tensor in _header(file).items():
+                if name in self._stored:
+                    other = self._stored[name].data_range.filename.name
+                    raise ConversionError(f"{name} stands in {other} and in {file.name}.")
+                self._stored[name] = tensor
+        self._states = {
+            name.removesuffix(NF4_STATE): self._read_state(name)
+            for name in self._stored
+            if name.endswith(NF4_STATE)
+        }
+        parts = {name + part for name in self._states for part in NF4_PARTS}
+        self.infos: Mapping[str, TensorInfo] = {
+            name: self._info(name) for name in sorted(self._stored) if name not in parts
+        }
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Rows [start, stop) of a tensor, as (rows, columns); a vector as it is.
+
+        Raises:
+            ConversionError: there is no such tensor, or its type cannot be read.
+        """
+        if name not in self.infos:
+            raise ConversionError(f"The checkpoint has no tensor {name}.")
+        shape = self.infos[name].shape
+        stop = shape[0] if stop is None else stop
+        if name in self._states:
+            return self._nf4_rows(name, start, stop)
+        stored = self._stored[name]
+        if stored.dtype not in FLOATS:
+            raise ConversionError(
+                f"{name} is stored as {stored.dtype}; {', '.join(FLOATS)} and NF4 can be read."
+            )
+        row = int(np.prod(shape[1:], dtype=np.int64)) * ITEM_SIZE[stored.dtype]
+        data = np.asarray(stored.mmap_bytes()[start * row : stop * row])
+        return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
+
+    def _info(self, name: str) -> TensorInfo:
+        if name in self._states:
+            return TensorInfo(name, "NF4", self._states[name].shape)
+        stored = self._stored[name]
+        return TensorInfo(name, stored.dtype, stored.shape)
+
+    def _read_state(self, name: str) -> nf4.State:
+        fields: dict[str, Any] = json.loads(bytes(self._stored[name].mmap_bytes()))
+        tensor = name.removesuffix(NF4_STATE)
+        parts = {part: self._stored.get(tensor + part) for part in NF4_PARTS}
+        quant_map, absmax = parts[".quant_map"], parts[".absmax"]
+        if quant_map is None or absmax is None or tensor not in self._stored:
+            raise ConversionError(f"{tensor} is quantized, and its scales are missing.")
+        values = _floats(np.asarray(quant_map.mmap_bytes()), "F32")
+        scales = np.asarray(absmax.mmap_bytes())
+        nested_map, nested_absmax = parts[".nested_quant_map"], parts[".nested_absmax"]
+        if nested_map is None or nested_absmax is None:
+            absmax_values = _floats(scales, absmax.dtype)
+        else:
+            absmax_values = nf4.dequantize_absmax(
+                scales,
+                _floats(np.asarray(nested_map.mmap_bytes()), "F32"),
+                _floats(np.asarray(nested_absmax.mmap_bytes()), "F32"),
+                np.float32(fields["nested_offset"]),
+                int(fields["nested_blocksize"]),
+            )
+        return nf4.State(
+            shape=tuple(fields["shape"]),
+            blocksize=int(fields["blocksize"]),
+            dtype=str(fields["dtype"]),
+            quant_map=values,
+            absmax=absmax_values,
+        )
+
+    def _nf4_rows(self, name: str, start: int, stop: int) -> Array:
+        state = self._states[name]
+        packed = self._stored[name].mmap_bytes()
+        return nf4.dequantize_rows(packed, state, start, stop)
+
+
+def open_folder(folder: Path) -> Checkpoint:
+    """The checkpoint of a model folder: the shards that its index names, or its single file.
+
+    Raises:
+        ConversionError: there is no safetensors file, or a shard is missing.
+    """
+    index = folder / "model.safetensors.index.json"
+    if index.exists():
+        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        missing = [shard for shard in shards if not (folder / shard).exists()]
+        if missing:
+            raise ConversionError(
+                f"{folder} lacks {', '.join(missing)}, which {index.name} names. Download again."
+            )
+        return Checkpoint(folder / shard for shard in shards)
+    files = sorted(folder.glob("*.safetensors"))
+    if not files:
+        hint = ""
+        if list(folder.glob("*.bin")):
+            hint = " Its .bin files are pickles, which can run code when they are read."
+        raise ConversionError(f"{folder} has no .safetensors file.{hint}")
+    return Checkpoint(files)
+
+
+def _header(file: Path) -> dict[str, LocalTensor]:
+    """The tensors of a file, each of them checked to lie within it."""
+    try:
+        tensors: dict[str, LocalTensor] = SafetensorsLocal(file).tensors
+        size = file.stat().st_size
+    except OSError as error:
+        raise ConversionError(f"Cannot read {file}: {error.strerror}.") from error
+    except (ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+        raise ConversionError(f"{file} is no safetensors file: {error}.") from error
+    for name, tensor in tensors.items():
+        place = tensor.data_range
+        if place.offset + place.size > size:
+            raise ConversionError(f"{file} is truncated: {name} ends after the file does.")
+        expected = int(np.prod(tensor.shape, dtype=np.int64)) * ITEM_SIZE.get(tensor.dtype, 0)
+        if expected not in (0, place.size):
+            raise ConversionError(
+                f"{file}: {name} of {tensor.dtype} {tensor.shape} has {place.size} bytes."
+            )
+    return tensors
+
+
+def _floats(data: Bytes, dtype: str) -> Array:
+    """Stored bytes as float32. A BF16 is the upper half of a float32."""
+    if dtype == "F32":
+        return data.view(np.float32).copy()
+    if dtype == "F16":
+        return data.view(np.float16).astype(np.float32)
+    return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
