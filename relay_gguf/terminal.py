@@ -8,27 +8,20 @@ rows, and the one row that says that someone is typing.
 
 from __future__ import annotations
 
-import os
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
-from prompt_toolkit.completion import CompleteEvent, Completer, Completion
-from prompt_toolkit.document import Document
-from prompt_toolkit.filters import is_searching
 from prompt_toolkit.formatted_text import FormattedText
-from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.input import Input
-from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from .commands import COMMANDS, Say, parse
+from .commands import Say, parse
 from .display import (
     DIM,
     GREEN,
@@ -59,7 +52,7 @@ from .events import (
     Trimmed,
     Typing,
 )
-from .export import FORMATS
+from .inputline import CommandCompleter, history_at, keys, silent_keys
 from .interrupt import stoppable
 from .messages import SILENCE, Message
 from .plain import trim_notice
@@ -106,12 +99,12 @@ class Terminal:
         self._writer = self._opening = ""
         self._stream: Wrap | None = None
         self._prompt: PromptSession[str] = PromptSession(
-            history=_history(history),
-            completer=_Completer(session),
+            history=history_at(history),
+            completer=CommandCompleter(session),
             complete_while_typing=False,
             multiline=True,
             erase_when_done=True,
-            key_bindings=_keys(on_clear=self._stay),
+            key_bindings=keys(on_clear=self._stay),
             bottom_toolbar=self._toolbar,
             prompt_continuation=lambda width, number, soft: " " * width,
             style=STYLE,
@@ -171,7 +164,7 @@ class Terminal:
 
     def _turn(self, line: str, events: Iterable[Event]) -> bool:
         """Show what a line brings about; whether the user leaves."""
-        with stoppable(self._session.cancel) as interrupts, _silent_keys():
+        with stoppable(self._session.cancel) as interrupts, silent_keys():
             left = False
             human = self._session.relay.nicks["input"]
             typed = line.strip() or (SILENCE if self._started else "")
@@ -300,96 +293,3 @@ class Terminal:
         if text:
             self._out.write_raw(text.replace("\n", "\r\n"))
             self._out.flush()
-
-
-def _keys(on_clear: Callable[[], None]) -> KeyBindings:
-    """Enter sends, Alt-Enter breaks the line, Ctrl-C clears the line or asks to leave."""
-    keys = KeyBindings()
-
-    @keys.add("enter", filter=~is_searching)
-    def _(event: KeyPressEvent) -> None:
-        event.current_buffer.validate_and_handle()
-
-    @keys.add("escape", "enter")
-    def _(event: KeyPressEvent) -> None:
-        event.current_buffer.insert_text("\n")
-
-    @keys.add("c-c", filter=~is_searching)
-    def _(event: KeyPressEvent) -> None:
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-            on_clear()
-        else:
-            event.app.exit(exception=KeyboardInterrupt())
-
-    return keys
-
-
-class _Completer(Completer):
-    """Commands at the beginning of the line, and the arguments that can be listed."""
-
-    def __init__(self, session: Session) -> None:
-        self._session = session
-
-    def get_completions(self, document: Document, event: CompleteEvent) -> Iterator[Completion]:
-        text = document.text_before_cursor
-        if not text.startswith("/"):
-            return
-        name, space, argument = text[1:].partition(" ")
-        if not space:
-            for command in COMMANDS.values():
-                if command.name.startswith(name):
-                    yield Completion(f"/{command.name}", -len(text), command.usage, command.help)
-            return
-        choices = {
-            "export": list(FORMATS),
-            "help": list(COMMANDS),
-            "load": self._session.names,
-        }.get(name, [])
-        for choice in choices:
-            if choice.startswith(argument):
-                yield Completion(choice, -len(argument))
-
-
-class _SafeHistory(FileHistory):
-    """A history whose file may fail: the chat goes on without it."""
-
-    def store_string(self, string: str) -> None:
-        with suppress(OSError):
-            super().store_string(string)
-
-
-def _history(path: Path | None) -> History:
-    """Typed lines of earlier chats, in a file that only the user can read."""
-    if path is None:
-        return InMemoryHistory()
-    try:
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(path, os.O_CREAT | os.O_APPEND | os.O_WRONLY, 0o600))
-        path.chmod(0o600)
-    except OSError:
-        return InMemoryHistory()
-    return _SafeHistory(str(path))
-
-
-@contextmanager
-def _silent_keys() -> Iterator[None]:
-    """Within the block, keys typed ahead are not echoed; they wait for the prompt."""
-    try:
-        import termios
-    except ImportError:  # Windows echoes nothing that nobody reads
-        yield
-        return
-    try:
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-    except (OSError, ValueError, termios.error):
-        yield
-        return
-    quiet = [*before]
-    quiet[3] = before[3] & ~termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -27,8 +27,9 @@ from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
 from relay_gguf.events import Event, Notice
+from relay_gguf.inputline import silent_keys
 from relay_gguf.session import Session
-from relay_gguf.terminal import Terminal, _silent_keys
+from relay_gguf.terminal import Terminal
 
 WIDE, SMALL = (80, 24), (40, 12)
 PATIENCE = 30.0
@@ -869,7 +870,7 @@ def test_a_chat_needs_no_history(tmp_path: Path, spoil: Callable[[Path], object]
 
 def test_a_system_without_termios_chats_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "termios", None)
-    with _silent_keys():
+    with silent_keys():
         pass
 
 
