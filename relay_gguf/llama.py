@@ -1,7 +1,7 @@
 """The engine: llama.cpp through its low-level API. The only file that imports llama_cpp to infer.
 
 The `Llama` class of llama-cpp-python is not used: it cannot shift its cache, cancel, ask for flash
-attention "auto" or say why a model did not load, and its work buffers are three times as large.
+attention "auto" or say why a model did not load, and it allocates more work space.
 
 One thread owns the context, since llama.cpp is not thread-safe and since Ctrl-C reaches only the
 main thread, and only between C calls: the worker evaluates, the caller waits on a queue.

@@ -2,9 +2,9 @@
 
     python alone.py decode|prompt|cancel|resident relay-gguf|llama-cpp-python MODEL THREADS SEED
 
-Prints a number, or for `resident` several, as JSON. Fresh, because where a process's memory lies
-makes it some percent faster or slower for as long as it lives, and because GNU's OpenMP stops
-spinning in all of a process's threads once there are more of them than cores.
+Prints a number, or for `resident` several, as JSON. Fresh, so that no program keeps for all rounds
+what luck it had with the place of its memory, and because GNU's OpenMP spins less in all threads of
+a process once there are more of them than cores, as two loaded models would have.
 """
 
 from __future__ import annotations
