@@ -50,11 +50,6 @@ def nick_colour(nick: str) -> str:
     return NICK_COLOURS[sum(nick.encode("utf-8", "replace")) % len(NICK_COLOURS)]
 
 
-def is_notice(message: Message) -> bool:
-    """Whether a message is a line of IRC itself, which has its own star."""
-    return message.nick == "system"
-
-
 def cut_mark(said: Said) -> str:
     """What follows a reply that was cut."""
     if not said.message.cut:

@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
 
-from .messages import Message
+from .messages import Message, is_notice
 
 Dated = tuple[float, Message]
 
@@ -40,7 +40,7 @@ def to_jsonl(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
 def to_txt(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
     """As on the screen: `<nick> text`, and IRC's own lines with their star."""
     for _, message in lines:
-        yield message.content if _is_notice(message) else f"<{message.nick}> {message.content}"
+        yield message.content if is_notice(message) else f"<{message.nick}> {message.content}"
 
 
 def to_md(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
@@ -49,7 +49,7 @@ def to_md(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
     yield f"With {_escape(model)}.\n"
     for _, message in lines:
         text = "  \n".join(_escape(part) for part in message.content.split("\n"))
-        if _is_notice(message):
+        if is_notice(message):
             yield f"*{_escape(message.content.removeprefix('* '))}*\n"
         else:
             yield f"**{message.nick}**: {text}\n"
@@ -67,7 +67,7 @@ def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
         day = stamp[:3]
         clock = time.strftime("%H:%M", stamp)
         for part in message.content.split("\n"):
-            if _is_notice(message):
+            if is_notice(message):
                 yield f"{clock} -!- {part.removeprefix('* ')}"
             else:
                 yield f"{clock} < {message.nick}> {part}"
@@ -77,7 +77,7 @@ def to_weechat(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str
     """WeeChat's log: date and time, nick, text, between tabs; `--` for IRC's own lines."""
     for when, message in lines:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
-        who = "--" if _is_notice(message) else message.nick
+        who = "--" if is_notice(message) else message.nick
         for part in message.content.split("\n"):
             yield f"{stamp}\t{who}\t{part.removeprefix('* ') if who == '--' else part}"
 
@@ -116,10 +116,6 @@ def write(
         path.unlink(missing_ok=True)
         raise
     return path
-
-
-def _is_notice(message: Message) -> bool:
-    return message.nick == "system"
 
 
 def _escape(text: str) -> str:

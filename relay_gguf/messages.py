@@ -34,6 +34,11 @@ class Message:
     cut: bool = False
 
 
+def is_notice(message: Message) -> bool:
+    """Whether a message is a line of IRC itself, which has its own star."""
+    return message.nick == NICKS["system"]
+
+
 def other(role: Role) -> Role:
     """The other of the two who talk."""
     return "input" if role == "model" else "model"

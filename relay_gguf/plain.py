@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from .commands import Say, parse
-from .display import UNSAFE, by_program, cut_mark, is_notice, one_line, visible
+from .display import UNSAFE, by_program, cut_mark, one_line, visible
 from .events import (
     Draft,
     Event,
@@ -23,6 +23,7 @@ from .events import (
     Typing,
 )
 from .interrupt import stoppable
+from .messages import is_notice
 from .session import Session
 
 

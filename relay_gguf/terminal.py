@@ -31,7 +31,6 @@ from .display import (
     by_program,
     cut,
     cut_mark,
-    is_notice,
     nick_colour,
     one_line,
     status_line,
@@ -54,7 +53,7 @@ from .events import (
 )
 from .inputline import CommandCompleter, history_at, keys, silent_keys
 from .interrupt import stoppable
-from .messages import SILENCE, Message
+from .messages import SILENCE, Message, is_notice
 from .plain import trim_notice
 from .session import Session
 
