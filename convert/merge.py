@@ -7,7 +7,8 @@ matrix is cut into slabs.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Final, Literal
+from dataclasses import dataclass
+from typing import Final, Literal, get_args
 
 import numpy as np
 
@@ -18,12 +19,27 @@ from .adapter import Adapter, Change, Delta
 from .checkpoint import Array, Checkpoint, TensorInfo
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
+MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
 
 LINEARS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 """What 4-bit training quantizes: the embedding, the head and the norms stay as they are."""
-SLAB_BYTES: Final = 16 << 20
-"""Float32 bytes of a slab, about: what a pass over a whole tensor holds at once."""
+EMBEDDING: Final = "model.embed_tokens.weight"
+HEAD: Final = "lm_head.weight"
+SLAB_BYTES: Final = 2 << 20
+"""Float32 bytes of a slab, about: small enough for a core's cache, where adding rank by rank is
+three times as fast as in memory."""
 NOTHING: Final = Change()
+
+
+@dataclass(frozen=True, slots=True)
+class Slab:
+    """Rows of a tensor, and what they were before the adapter's change, where there is one.
+
+    `before` has the base's rows only: none for those that the adapter adds.
+    """
+
+    rows: Array
+    before: Array | None = None
 
 
 class Merged:
@@ -46,77 +62,157 @@ class Merged:
         self._base = base
         self._adapter = adapter
         self._merge_base = merge_base
-        self._changes: Mapping[str, Change] = adapter.changes if adapter else {}
-        self._scales: tuple[str, Array, Array] | None = None
-        self._norms: tuple[str, Array] | None = None
+        self.changes: Mapping[str, Change] = adapter.changes if adapter else {}
+        self._stored_as: dict[str, str] = {}
+        if adapter is not None and HEAD not in base.infos and EMBEDDING in base.infos:
+            self._untie(adapter)
         self.infos: dict[str, TensorInfo] = dict(base.infos)
-        for name, change in self._changes.items():
+        self.infos |= {name: self._fit(name, NOTHING) for name in self._stored_as}
+        for name, change in self.changes.items():
             self.infos[name] = self._fit(name, change)
+
+    def open(self, name: str) -> MergedTensor:
+        """A tensor whose rows can be read, by several threads at once."""
+        info = self.infos[name]
+        change = self.changes.get(name, NOTHING)
+        round_trip = self._merge_base != "original" and _is_linear(name)
+        return MergedTensor(
+            info,
+            change,
+            self._stored_as.get(name, name),
+            self._base,
+            self._adapter,
+            self._merge_base if round_trip else "original",
+        )
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows [start, stop) of a merged tensor."""
         stop = self.infos[name].shape[0] if stop is None else stop
-        change = self._changes.get(name, NOTHING)
-        rows = self._before(name, change, start, stop)
-        if change.delta is not None:
-            rows = self._add(name, rows, change.delta, start, stop)
-        if change.tokens is not None and self._adapter is not None:
-            indices, key = change.tokens
-            values = self._adapter.checkpoint.rows(key)
-            for index, value in zip(indices, values, strict=True):
-                if start <= index < stop:
-                    rows[index - start] = value
-        if change.bias is not None:
-            rows = rows + change.bias[start:stop]
-        return rows
+        return self.open(name).read(start, stop).rows
+
+    def _untie(self, adapter: Adapter) -> None:
+        """Give a tied base its own head where the adapter trained only one of the two matrices.
+
+        Training computed the other with the base's embedding. Trained token rows are shared
+        (PEFT ties them), as is what `ensure_weight_tying` asks for.
+        """
+        embedding, head = self.changes.get(EMBEDDING, NOTHING), self.changes.get(HEAD)
+        alone = embedding.replacement is not None or embedding.delta is not None
+        if head is None and (not alone or adapter.config.get("ensure_weight_tying")):
+            return
+        if head is None and embedding.replacement is not None:
+            ours = adapter.checkpoint.infos[embedding.replacement].shape
+            theirs = self._base.infos[EMBEDDING].shape
+            if ours != theirs:
+                raise ConversionError(
+                    f"The adapter has an embedding of {ours}, the tied base one of {theirs}, and "
+                    "nothing says what the head computes with. Train both matrices "
+                    "(modules_to_save: embed_tokens, lm_head)."
+                )
+        self._stored_as[HEAD] = EMBEDDING
 
     def _fit(self, name: str, change: Change) -> TensorInfo:
         """What a changed tensor looks like."""
-        info = self._base.infos.get(name)
+        info = self._base.infos.get(self._stored_as.get(name, name))
+        if info is not None:
+            info = TensorInfo(name, info.dtype, info.shape)
         if change.replacement is not None and self._adapter is not None:
             stored = self._adapter.checkpoint.infos[change.replacement]
+            if info is None or not _replaces(info.shape, stored.shape):
+                was = "no such tensor" if info is None else info.shape
+                raise ConversionError(
+                    f"{name} is {stored.shape} in the adapter, {was} in the base. "
+                    "Is this the base that it was trained on?"
+                )
             info = TensorInfo(name, stored.dtype, stored.shape)
         if info is None:
-            raise ConversionError(f"The adapter changes {name}, which the base does not have.")
+            raise ConversionError(
+                f"The adapter changes {name}, which the base does not have. "
+                "Is this the base that it was trained on?"
+            )
         if change.delta is not None:
             delta = change.delta
             shape = (delta.b.shape[0], delta.a.shape[1])
             shape = shape[::-1] if delta.transposed else shape
             if shape != info.shape:
                 raise ConversionError(
-                    f"{name} is {info.shape} in the base, {shape} in the adapter."
+                    f"{name} is {info.shape} in the base, {shape} in the adapter. "
+                    "Is this the base that it was trained on?"
                 )
         return info
 
-    def _before(self, name: str, change: Change, start: int, stop: int) -> Array:
+
+class MergedTensor:
+    """One tensor, with what must be known of the whole before its first row."""
+
+    def __init__(
+        self,
+        info: TensorInfo,
+        change: Change,
+        stored_as: str,
+        base: Checkpoint,
+        adapter: Adapter | None,
+        merge_base: MergeBase,
+    ) -> None:
+        """Take the scales of NF4 and the norms of DoRA's columns: an extra read each."""
+        self._info = info
+        self._change = change
+        self._stored_as = stored_as
+        self._base = base
+        self._adapter = adapter
+        self._round_trip = merge_base != "original"
+        if self._round_trip:
+            self._absmax, self._scales = self._nf4_scales(double=merge_base == "nf4-double")
+        delta = change.delta
+        if delta is not None and delta.magnitude is not None and delta.transposed:
+            self._norms = self._column_norms(delta)
+
+    def read(self, start: int, stop: int) -> Slab:
+        """Rows [start, stop)."""
+        change, before = self._change, self._before(start, stop)
+        if change is NOTHING:
+            return Slab(before)
+        rows = before
+        if change.delta is not None:
+            rows = self._add(rows, change.delta, start, stop)
+        if change.tokens is not None and self._adapter is not None:
+            indices, key = change.tokens
+            rows = rows.copy()
+            for index, value in zip(indices, self._adapter.checkpoint.rows(key), strict=True):
+                if start <= index < stop:
+                    rows[index - start] = value
+        if change.bias is not None:
+            rows = rows + change.bias[start:stop]
+        if change.replacement is not None:
+            known = self._base.infos[self._stored_as].shape[0]
+            before = self._base.rows(self._stored_as, min(start, known), min(stop, known))
+        return Slab(rows, before)
+
+    def _before(self, start: int, stop: int) -> Array:
         """The rows that the adapter's differences are added to."""
-        if change.replacement is not None and self._adapter is not None:
-            return self._adapter.checkpoint.rows(change.replacement, start, stop)
-        rows = self._base.rows(name, start, stop)
-        if self._merge_base == "original" or not _is_linear(name):
+        if self._change.replacement is not None and self._adapter is not None:
+            return self._adapter.checkpoint.rows(self._change.replacement, start, stop)
+        rows = self._base.rows(self._stored_as, start, stop)
+        if not self._round_trip:
             return rows
-        absmax, scales = self._nf4_scales(name)
-        columns = int(np.prod(self.infos[name].shape[1:], dtype=np.int64))
-        return nf4.round_trip_rows(rows, absmax, scales, start * columns)
+        columns = int(np.prod(self._info.shape[1:], dtype=np.int64))
+        return nf4.round_trip_rows(rows, self._absmax, self._scales, start * columns)
 
-    def _nf4_scales(self, name: str) -> tuple[Array, Array]:
-        """The scales of a whole matrix: an extra pass over it, kept for its other slabs."""
-        if self._scales is None or self._scales[0] != name:
-            flat: list[Array] = []
-            rest = np.empty(0, dtype=np.float32)
-            for start, stop in slabs(self.infos[name].shape):
-                values = np.append(rest, self._base.rows(name, start, stop).reshape(-1))
-                whole = values.size // nf4.BLOCK * nf4.BLOCK
-                flat.append(nf4.block_absmax(values[:whole]))
-                rest = values[whole:]
-            if rest.size:
-                flat.append(nf4.block_absmax(rest))
-            absmax = np.concatenate(flat)
-            double = self._merge_base == "nf4-double"
-            self._scales = (name, absmax, nf4.round_trip_absmax(absmax) if double else absmax)
-        return self._scales[1], self._scales[2]
+    def _nf4_scales(self, double: bool) -> tuple[Array, Array]:
+        """The scales of the whole matrix."""
+        flat: list[Array] = []
+        rest = np.empty(0, dtype=np.float32)
+        for start, stop in slabs(self._info.shape):
+            values = np.append(rest, self._base.rows(self._stored_as, start, stop).reshape(-1))
+            whole = values.size // nf4.BLOCK * nf4.BLOCK
+            flat.append(nf4.block_absmax(values[:whole]))
+            rest = values[whole:]
+        if rest.size:
+            flat.append(nf4.block_absmax(rest))
+        absmax = np.concatenate(flat)
+        return absmax, nf4.round_trip_absmax(absmax) if double else absmax
 
-    def _add(self, name: str, rows: Array, delta: Delta, start: int, stop: int) -> Array:
+    def _add(self, rows: Array, delta: Delta, start: int, stop: int) -> Array:
         merged = add_delta(rows, delta, start, stop)
         if delta.magnitude is None:
             return merged
@@ -124,36 +220,40 @@ class Merged:
             squares = (merged.astype(np.float64) ** 2).sum(axis=1)
             norms: Array = np.sqrt(squares).astype(np.float32)
             return merged * (delta.magnitude[start:stop] / norms)[:, None]
-        return merged * (delta.magnitude / self._column_norms(name, delta))[None, :]
+        return merged * (delta.magnitude / self._norms)[None, :]
 
-    def _column_norms(self, name: str, delta: Delta) -> Array:
-        """Norms of a merged tensor's columns: an extra pass over it, kept for its other slabs."""
-        if self._norms is None or self._norms[0] != name:
-            squares = np.zeros(self.infos[name].shape[1], dtype=np.float64)
-            for start, stop in slabs(self.infos[name].shape):
-                rows = self._before(name, self._changes[name], start, stop)
-                merged = add_delta(rows, delta, start, stop).astype(np.float64)
-                squares += (merged**2).sum(axis=0)
-            self._norms = (name, np.sqrt(squares).astype(np.float32))
-        return self._norms[1]
+    def _column_norms(self, delta: Delta) -> Array:
+        """Norms of the merged tensor's columns."""
+        squares = np.zeros(self._info.shape[1], dtype=np.float64)
+        for start, stop in slabs(self._info.shape):
+            merged = add_delta(self._before(start, stop), delta, start, stop).astype(np.float64)
+            squares += (merged**2).sum(axis=0)
+        return np.sqrt(squares).astype(np.float32)
 
 
 def add_delta(rows: Array, delta: Delta, start: int, stop: int) -> Array:
     """Rows [start, stop) of W + s·B·A, rank by rank."""
     merged = rows.copy()
+    product = np.empty_like(merged)
     scale = np.float32(delta.scale)
     left, right = (delta.a.T, delta.b.T) if delta.transposed else (delta.b, delta.a)
     for rank in range(right.shape[0]):
-        merged += (scale * left[start:stop, rank])[:, None] * right[rank]
+        np.multiply((scale * left[start:stop, rank])[:, None], right[rank], out=product)
+        merged += product
     return merged
 
 
-def slabs(shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Row ranges that cover a tensor."""
+def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]]:
+    """Row ranges that cover a tensor, each of whole groups of `together` rows."""
     row = 4 * int(np.prod(shape[1:], dtype=np.int64))
-    step = max(1, SLAB_BYTES // max(1, row))
+    step = max(1, SLAB_BYTES // max(1, row) // together) * together
     for start in range(0, shape[0], step):
         yield start, min(start + step, shape[0])
+
+
+def _replaces(base: tuple[int, ...], saved: tuple[int, ...]) -> bool:
+    """Whether a saved matrix can stand in for the base's: of its width, with no fewer rows."""
+    return saved[1:] == base[1:] and saved[0] >= base[0]
 
 
 def _is_linear(name: str) -> bool:

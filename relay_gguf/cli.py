@@ -16,6 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from . import __version__
+from .convert.command import convert, presets
 from .errors import RelayError
 
 app = typer.Typer(
@@ -95,7 +96,7 @@ def chat(
     from .settings import chat_settings, config_path, read_config
 
     if debug:
-        _log_everything()
+        log_everything()
     given = {
         "model": os.environ.get("RELAY_MODEL"),
         "channel": channel,
@@ -126,6 +127,10 @@ def chat(
         as_json=as_json,
         show_prompt=show_prompt,
     )
+
+
+app.command()(convert)
+app.command()(presets)
 
 
 def bare_resume(arguments: list[str]) -> list[str]:
@@ -164,7 +169,7 @@ def _complain(text: str) -> NoReturn:
     sys.exit(1)
 
 
-def _log_everything() -> None:
+def log_everything() -> None:
     """llama.cpp's log, made harmless, on stderr."""
     from .display import visible
 

@@ -5,14 +5,15 @@
     owner/name:Q8_0                  the one of this type
     owner/name/file-Q8_0.gguf        the one of this name
 
-Downloads go to the hub's shared cache, resume where they stopped, and are used from there without
-asking the network again.
+A folder of safetensors, to convert, is `owner/name` too. Downloads go to the hub's shared cache,
+resume where they stopped, and models are used from there without asking the network again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -122,6 +123,36 @@ def _cached(wanted: RepoFile) -> Path | None:
 
 def _download(wanted: RepoFile) -> Path:
     from huggingface_hub import HfApi, hf_hub_download
+
+    with _explained(str(wanted), wanted.repo, " `--demo` needs no network."):
+        file = pick_file(wanted, HfApi().list_repo_files(wanted.repo))
+        return Path(hf_hub_download(wanted.repo, file))
+
+
+def locate_folder(model: str, files: Sequence[str]) -> Path:
+    """The folder of a model or adapter in safetensors, downloaded if need be.
+
+    Args:
+        model: a folder, or `owner/name` on the hub.
+        files: patterns of the files that are needed of a repository.
+
+    Raises:
+        ModelError: the repository does not exist, is not open to this user, or cannot be reached.
+            A path is returned as it is, whether a folder is there or not.
+    """
+    path = Path(model).expanduser()
+    wanted = None if path.exists() else parse_repo(model)
+    if wanted is None or wanted.ftype or wanted.file:
+        return path
+    from huggingface_hub import snapshot_download
+
+    with _explained(wanted.repo, wanted.repo):
+        return Path(snapshot_download(wanted.repo, allow_patterns=list(files)))
+
+
+@contextmanager
+def _explained(what: str, repo: str, hint: str = "") -> Iterator[None]:
+    """Errors of the hub's library as ours."""
     from huggingface_hub.errors import (
         GatedRepoError,
         HfHubHTTPError,
@@ -131,27 +162,24 @@ def _download(wanted: RepoFile) -> Path:
     )
 
     try:
-        file = pick_file(wanted, HfApi().list_repo_files(wanted.repo))
-        return Path(hf_hub_download(wanted.repo, file))
+        yield
     except ModelError:
         raise
     except GatedRepoError as error:
         raise ModelError(
-            f"{wanted.repo} is gated: accept its terms on its page, then run `hf auth login`."
+            f"{repo} is gated: accept its terms on its page, then run `hf auth login`."
         ) from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
         raise UnreachableError(
-            f"{wanted} is not in the cache, and the hub is offline. `--demo` needs no network."
+            f"{what} is not in the cache, and the hub is offline.{hint}"
         ) from error
     except HfHubHTTPError as error:
         status = error.response.status_code
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
             raise ModelError(
-                f"There is no file {wanted} here, and no repository {wanted.repo} on the hub "
+                f"There is no {what} here, and no repository {repo} on the hub "
                 "that you may read. Check the name, or run `hf auth login`."
             ) from error
-        raise UnreachableError(f"The hub answered {status} for {wanted}. Try later.") from error
+        raise UnreachableError(f"The hub answered {status} for {what}. Try later.") from error
     except Exception as error:  # the hub's library passes its transport's errors on as they are
-        raise UnreachableError(
-            f"Cannot reach the hub for {wanted}: {error}. `--demo` needs no network."
-        ) from error
+        raise UnreachableError(f"Cannot reach the hub for {what}: {error}.{hint}") from error

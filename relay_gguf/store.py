@@ -6,10 +6,8 @@ being written when the program was killed: it is dropped.
 
 from __future__ import annotations
 
-import errno
 import os
 import re
-import sys
 import time
 from contextlib import suppress
 from itertools import count
@@ -17,6 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from .errors import StoreError
+from .lock import lock
 from .records import Header, Saved, decode, encode, header_json, to_json
 from .transcript import Record, Turned
 
@@ -236,15 +235,11 @@ def _open_locked(path: Path, mode: str) -> BinaryIO:
         if mode == "x+b":
             raise
         raise StoreError(f"Cannot open {path}: {error.strerror}.") from error
-    try:
-        _lock(file)
-    except OSError as error:
-        if error.errno in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK):
-            file.close()
-            raise StoreError(
-                f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
-            ) from None
-        # This file system knows no locks: better a session without one than none.
+    if not lock(file):
+        file.close()
+        raise StoreError(
+            f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
+        )
     return file
 
 
@@ -253,17 +248,3 @@ _FLAGS = {
     "r+b": os.O_RDWR | _BINARY,
     "x+b": os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY,
 }
-
-if sys.platform == "win32":
-    import msvcrt
-
-    def _lock(file: BinaryIO) -> None:
-        """Lock a byte far behind the end, so that the file itself stays readable."""
-        file.seek(1 << 62)
-        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
-        file.seek(0)
-else:
-    import fcntl
-
-    def _lock(file: BinaryIO) -> None:
-        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,18 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader, GGUFWriter
+from gguf import GGUFWriter
+
+from relay_gguf.gguf_file import read_head
 
 
 @cache
 def tokenizer_of(path: Path) -> dict[str, Any]:
     """The tokenizer.* keys of a GGUF file."""
-    reader = GGUFReader(path)
-    return {
-        name: field.contents()
-        for name, field in reader.fields.items()
-        if name.startswith("tokenizer.")
-    }
+    keys = read_head(path).keys
+    return {name: key.value for name, key in keys.items() if name.startswith("tokenizer.")}
 
 
 def write_pico(

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 import relay_gguf
+from relay_gguf import convert
 
+CONVERTER = {path.stem: path for path in Path(convert.__path__[0]).glob("*.py")}
 SOURCES = {path.stem: path for path in Path(relay_gguf.__file__).parent.glob("*.py")}
 
 
@@ -52,8 +54,20 @@ def test_the_session_is_free_of_any_front_end(name: str) -> None:
 
 
 def test_chatting_needs_nothing_of_converting() -> None:
-    users = [name for name, ours in OURS.items() if any(i.startswith(".convert") for i in ours)]
-    assert users == []
+    users = {name for name, ours in OURS.items() if any(i.startswith(".convert") for i in ours)}
+    assert users == {"cli"}  # mounts the commands, which load the rest when they are run
+
+
+def test_one_file_of_the_converter_imports_llama_cpp() -> None:
+    assert {name for name, path in CONVERTER.items() if "llama_cpp" in imports(path)} == {"ggml"}
+
+
+def test_converting_needs_nothing_of_chatting() -> None:
+    chatting = ("chat", "session", "actions", "terminal", "plain", "relay", "llama", "settings")
+    modules = {f"relay_gguf.{name}" for name in chatting}
+    for path in CONVERTER.values():
+        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
+        assert not modules & {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}, path
 
 
 def test_nothing_imports_the_command_line() -> None:
@@ -61,7 +75,8 @@ def test_nothing_imports_the_command_line() -> None:
 
 
 def test_files_stay_short() -> None:
-    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in SOURCES.items()}
+    paths = [*SOURCES.values(), *CONVERTER.values()]
+    lengths = {path.stem: len(path.read_text("utf-8").splitlines()) for path in paths}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 

@@ -23,7 +23,8 @@ def test_the_table_of_commands_is_the_registry() -> None:
 
 def test_the_tree_names_every_module() -> None:
     tree = README.partition("## How it is built")[2]
-    modules = {path.stem for path in (ROOT / "relay_gguf").glob("[a-z]*.py")}
+    folders = (ROOT / "relay_gguf", ROOT / "convert")
+    modules = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
     assert {name for name in modules if not re.search(rf"\b{name}\b", tree)} == set()
 
 

@@ -33,6 +33,7 @@ BASES = {
     "bias_lora_only": "llama_bias",
     "lora_bias": "llama_bias",
     "tied_lm_head": "llama_tied",
+    "tied_embedding_lora": "llama_tied",
     "tied_trainable_tokens": "llama_tied",
     "fan_in_fan_out": "gpt2",
     "fan_in_fan_out_dora": "gpt2",

@@ -1,0 +1,175 @@
+"""`relay-gguf convert` and `relay-gguf presets`: what their options are called.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay_gguf.errors import ConversionError, SettingsError
+
+if TYPE_CHECKING:
+    from .job import Request
+
+_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+
+
+def convert(
+    base: Annotated[
+        str,
+        typer.Argument(help="A folder of safetensors, OWNER/NAME on the hub, or a GGUF file."),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files.")],
+    adapter: Annotated[
+        str | None, typer.Option(help="A LoRA adapter to merge: a folder, or OWNER/NAME.")
+    ] = None,
+    quant: Annotated[
+        list[str] | None,
+        typer.Option("--quant", "-q", help="A type, as Q4_K_M; several times for several files."),
+    ] = None,
+    preset: Annotated[
+        str | None, typer.Option(help="Types, names and card: see `relay-gguf presets`.")
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="File name, as model-{type}.gguf. [the model's name]")
+    ] = None,
+    merge_base: Annotated[
+        str,
+        typer.Option(help="Merge into: original, nf4, or nf4-double, which QLoRA training saw."),
+    ] = "original",
+    context_length: Annotated[
+        int | None, typer.Option(min=1, help="Tokens of context to claim. [the config's]")
+    ] = None,
+    imatrix: Annotated[
+        Path | None, typer.Option(help="Importance matrix, from llama-imatrix.")
+    ] = None,
+    split_max_size: Annotated[
+        str | None, typer.Option(help="Cut files into parts of at most this, as 4G.")
+    ] = None,
+    pre: Annotated[
+        str | None, typer.Option(help="llama.cpp's name of the pre-tokenizer. [looked up]")
+    ] = None,
+    threads: Annotated[int | None, typer.Option(min=1, help="[one for each core]")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = (
+        False
+    ),
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Discard what an interrupted conversion left.")
+    ] = False,
+    no_verify: Annotated[
+        bool, typer.Option("--no-verify", help="Leave out the proof of the files.")
+    ] = False,
+    allow_nonfinite: Annotated[
+        bool, typer.Option("--allow-nonfinite", help="Convert NaN and infinity too.")
+    ] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
+    debug: Annotated[  # main() looks for it
+        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
+    ] = False,
+) -> None:
+    """Make GGUF files of a model, or of a base and its LoRA adapter.
+
+    One pass over the weights, whatever the number of types, without PyTorch and in little memory.
+    """
+    if debug:
+        from relay_gguf.cli import log_everything
+
+        log_everything()
+    from . import screen
+    from .job import prepare
+    from .run import run
+
+    request = _request(
+        base,
+        adapter,
+        quant,
+        preset,
+        name,
+        merge_base,
+        context_length,
+        imatrix,
+        split_max_size,
+        pre,
+        allow_nonfinite,
+    )
+    show = screen.chosen(quiet=quiet, as_json=as_json)
+    job = prepare(request)
+    show.plan(job, out, in_full=dry_run, n_threads=threads)
+    if dry_run:
+        return
+    show.run(
+        run(job, out, n_threads=threads, force=force, restart=restart, verify=not no_verify), out
+    )
+
+
+def presets(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="Show sizes for this model: a folder, OWNER/NAME or a GGUF file."),
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List presets, and how large their files would be. [for Mistral-Nemo, which Relay is]"""
+    from . import screen
+    from .sizes import preset_sizes
+
+    screen.print_presets(preset_sizes(model), as_json=as_json)
+
+
+def _request(
+    base: str,
+    adapter: str | None,
+    quant: list[str] | None,
+    preset: str | None,
+    name: str | None,
+    merge_base: str,
+    context_length: int | None,
+    imatrix: Path | None,
+    split_max_size: str | None,
+    pre: str | None,
+    allow_nonfinite: bool,
+) -> Request:
+    """What is asked for: a preset, and over it what the options say."""
+    from relay_gguf.quant_presets import load_preset
+
+    from .card import Card
+    from .job import Request
+    from .merge import MERGE_BASES
+
+    found = None if preset is None else load_preset(preset)
+    types = [ftype.upper() for ftype in quant or ()] or list(found.types if found else ())
+    bases = [known for known in MERGE_BASES if known == merge_base]
+    if not bases:
+        raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(MERGE_BASES)}.")
+    return Request(
+        base,
+        tuple(types),
+        adapter,
+        name or (found.file if found else "") or None,
+        found.card if found else Card(),
+        bases[0],
+        context_length or (found.context_length if found else None),
+        pre,
+        imatrix,
+        None if split_max_size is None else parse_size(split_max_size),
+        allow_nonfinite,
+    )
+
+
+def parse_size(text: str) -> int:
+    """Bytes of `4G`, `500M`, in powers of 1000 as llama-gguf-split counts.
+
+    Raises:
+        ConversionError: it is no size.
+    """
+    match = re.fullmatch(r"(\d+)([KMG]?)B?", text.strip().upper())
+    if match is None or int(match[1]) == 0:
+        raise ConversionError(f"--split-max-size is {text!r}; it should be like 4G or 500M.")
+    return int(match[1]) * _UNITS[match[2]]

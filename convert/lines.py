@@ -1,0 +1,131 @@
+"""A plan, a result and the presets, in lines for a person or as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from relay_gguf.display import one_line, visible
+
+from .encode import AHEAD
+from .job import Job
+from .merge import SLAB_BYTES
+from .plan import Target
+from .report import REPORT, layer_kind
+from .run import Finished
+from .sizes import PresetSizes
+
+AT_REST: Final = 170_000_000
+"""Bytes that Python, its libraries and a vocabulary take, about (measured on Linux)."""
+SLABS_IN_WORK: Final = 8
+"""Copies of a slab that a thread has while it merges, encodes and measures."""
+
+
+def plan_lines(job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
+    """What goes in and what comes out; with `in_full`, types, coverage and memory."""
+    yield one_line(_origin(job))
+    width = max(len(target.ftype) for target in job.targets)
+    for target in job.targets:
+        files = [file.name for file in target.files]
+        names = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more parts"
+        yield f"{target.ftype:{width}}  {size(target.size):>8}  {one_line(str(out / names))}"
+        if in_full:
+            yield f"{'':{width}}  {_types(target)}"
+    if in_full:
+        for kind, (changed, count) in coverage(job).items():
+            yield f"{kind}: {changed} of {count} changed by the adapter"
+        yield f"disk: {job.size:,} bytes; memory: about {size(memory(n_threads))}"
+    for note in job.model.notes:
+        yield one_line(f"Note: {note}")
+
+
+def plan_json(job: Job, n_threads: int | None) -> dict[str, Any]:
+    """The plan, for a program."""
+    return {
+        "origin": dict(job.model.origin),
+        "files": [
+            {"type": t.ftype, "name": file.name, "bytes": file.layout.size}
+            for t in job.targets
+            for file in t.files
+        ],
+        "tensors": {target.ftype: dict(target.n_tensors) for target in job.targets},
+        "coverage": coverage(job),
+        "bytes": job.size,
+        "memory": memory(n_threads),
+        "notes": list(job.model.notes),
+    }
+
+
+def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
+    """A table of what was made."""
+    if not finished:
+        return
+    yield ""
+    width = max(4, *(len(event.ftype) for event in finished))
+    yield f"{'type':{width}}  {'size':>8}  {'error':>7}  sha256"
+    for event in finished:
+        for file in event.report["files"]:
+            yield (
+                f"{event.ftype:{width}}  {size(file['bytes']):>8}  {event.report['error']:7.2%}  "
+                f"{file['sha256'][:12]}  {visible(file['name'])}"
+            )
+    report = finished[0].report
+    if report["merge"]:
+        moved = [f"{kind} {entry['moved']:.1%}" for kind, entry in report["merge"].items()]
+        yield f"The adapter moved {', '.join(moved)}."
+    if report["verified"]:
+        alike = report["verified"]["texts_tokenized_alike"]
+        yield (
+            "Read back from the disk, opened by llama.cpp"
+            + (f", {alike} texts tokenized as by the tokenizer" if alike else "")
+            + f". All figures: {one_line(str(out))}{os.sep}*{REPORT}"
+        )
+
+
+def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:
+    """A table of presets."""
+    yield one_line(f"Sizes for {found[0].model}:")
+    width = max(len(item.preset.name) for item in found)
+    for item in found:
+        yield ""
+        yield f"{item.preset.name:{width}}  {item.preset.description}"
+        for ftype, n_bytes in item.sizes.items():
+            yield f"{'':{width}}  {ftype:7} {size(n_bytes):>8}"
+
+
+def coverage(job: Job) -> dict[str, tuple[int, int]]:
+    """How many tensors of each kind the adapter changes, of how many; none without an adapter."""
+    changed = Counter(layer_kind(tensor.name) for tensor in job.tensors if tensor.changed)
+    counts = Counter(layer_kind(tensor.name) for tensor in job.tensors)
+    return {kind: (changed[kind], counts[kind]) for kind in sorted(changed)}
+
+
+def memory(n_threads: int | None) -> int:
+    """Bytes that a conversion holds, about, whatever the model."""
+    slabs = (n_threads or os.cpu_count() or 1) * (SLABS_IN_WORK + AHEAD)
+    return AT_REST + slabs * SLAB_BYTES
+
+
+def size(n_bytes: int) -> str:
+    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
+    if n_bytes >= 10**9:
+        return f"{n_bytes / 10**9:.2f} GB"
+    return f"{n_bytes / 10**6:.0f} MB"
+
+
+def _origin(job: Job) -> str:
+    origin = job.model.origin
+    if "adapter" not in origin:
+        return f"{origin['source']}, {len(job.tensors)} tensors"
+    changed = sum(tensor.changed for tensor in job.tensors)
+    return (
+        f"{origin['adapter']} merged into {origin['source']} ({origin['merge_base']}): "
+        f"{changed} of {len(job.tensors)} tensors change"
+    )
+
+
+def _types(target: Target) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in target.n_tensors.most_common())

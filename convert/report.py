@@ -1,0 +1,105 @@
+"""The report beside each file: where it comes from, what was checked, what quantizing cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from importlib.metadata import version
+from typing import Any, Final
+
+from relay_gguf import __version__
+
+from .encode import Stats
+from .ggml import Type
+from .job import Job
+from .plan import Target
+
+REPORT: Final = ".report.json"
+
+
+def make_report(
+    job: Job,
+    target: Target,
+    stats: Mapping[str, Stats],
+    digests: Sequence[str],
+    *,
+    verified: bool,
+) -> dict[str, Any]:
+    """What is known of a type's files.
+
+    Errors are relative: root mean square of (file - merged weights in float32) over that of the
+    weights. `merge` has the norm of the adapter's change over the base's, by kind of tensor.
+    """
+    names = [file.name for file in target.files]
+    checks = {
+        "read_back": "every tensor's bytes are on the disk and are valid values of its type",
+        "opened_by_llama_cpp": True,
+        "texts_tokenized_alike": len(job.model.probes),
+    }
+    by_kind: dict[Type, list[str]] = {}
+    for name, kind in target.types.items():
+        by_kind.setdefault(kind, []).append(name)
+    shapes = {tensor.name: tensor.shape for tensor in job.tensors}
+    return {
+        "type": target.ftype,
+        "files": [
+            {"name": name, "bytes": file.layout.size, "sha256": digest}
+            for name, file, digest in zip(names, target.files, digests, strict=True)
+        ],
+        "made_by": f"relay-gguf {__version__}",
+        "encoders": f"llama-cpp-python {version('llama-cpp-python')}",
+        "origin": dict(job.model.origin),
+        "imatrix": None if job.imatrix is None else job.imatrix.file,
+        "notes": list(job.model.notes),
+        "verified": checks if verified else None,
+        "error": relative_error(stats, target.types.items()),
+        "error_by_type": {
+            kind.name: {
+                "tensors": len(members),
+                "error": relative_error(stats, ((name, kind) for name in members)),
+            }
+            for kind, members in sorted(by_kind.items())
+        },
+        "merge": merge_norms(job, stats),
+        "tensors": [
+            {
+                "name": name,
+                "type": kind.name,
+                "shape": list(shapes[name]),
+                "error": round(stats[name].relative_error(kind), 8),
+                "largest_error": stats[name].errors[kind].largest,
+            }
+            for name, kind in target.types.items()
+        ],
+    }
+
+
+def relative_error(stats: Mapping[str, Stats], tensors: Iterable[tuple[str, Type]]) -> float:
+    """The relative error of some tensors together."""
+    errors, squares = 0.0, 0.0
+    for name, kind in tensors:
+        errors += stats[name].errors[kind].squares
+        squares += stats[name].squares
+    return round(math.sqrt(errors / squares), 8) if squares else 0.0
+
+
+def merge_norms(job: Job, stats: Mapping[str, Stats]) -> dict[str, dict[str, float]]:
+    """How far the adapter moved the weights, by kind of tensor: `attn_q`, `ffn_up`, ..."""
+    kinds: dict[str, list[Stats]] = {}
+    for tensor in job.tensors:
+        if tensor.changed:
+            kinds.setdefault(layer_kind(tensor.name), []).append(stats[tensor.name])
+    norms = {}
+    for kind, members in sorted(kinds.items()):
+        base = sum(member.base_squares for member in members)
+        moved = sum(member.moved_squares for member in members)
+        norms[kind] = {
+            "tensors": len(members),
+            "moved": round(math.sqrt(moved / base), 8) if base else 0.0,
+        }
+    return norms
+
+
+def layer_kind(name: str) -> str:
+    """`attn_q` for `blk.7.attn_q.weight`, `token_embd` for `token_embd.weight`."""
+    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]

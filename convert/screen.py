@@ -1,0 +1,149 @@
+"""What a conversion shows: a plan, a bar, a table; or JSON objects; or nothing."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    TextColumn,
+    TimeRemainingColumn,
+    TransferSpeedColumn,
+)
+from rich.progress import (
+    Progress as Bar,
+)
+
+from .job import Job
+from .lines import plan_json, plan_lines, preset_lines, result_lines
+from .run import Event, Finished, Progress
+from .sizes import PresetSizes
+
+STAGES: Final = {
+    "resume": "checking what is there",
+    "convert": "converting",
+    "verify": "checking",
+}
+EVERY: Final = 1.0
+"""Seconds between two JSON objects of progress."""
+
+
+class Screen(Protocol):
+    """Shows a conversion."""
+
+    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+        """What will be done; all of it for a dry run."""
+
+    def run(self, events: Iterator[Event], out: Path) -> None:
+        """What is being done, to its end."""
+
+
+def chosen(*, quiet: bool, as_json: bool) -> Screen:
+    """The screen that the options ask for."""
+    if as_json:
+        return JsonScreen()
+    return QuietScreen() if quiet else TextScreen()
+
+
+class QuietScreen:
+    """Shows nothing."""
+
+    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+        """Nothing."""
+
+    def run(self, events: Iterator[Event], out: Path) -> None:
+        """Nothing."""
+        for _ in events:
+            pass
+
+
+class JsonScreen:
+    """Prints an object a line."""
+
+    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+        """The plan."""
+        self._print("plan", **plan_json(job, n_threads))
+
+    def run(self, events: Iterator[Event], out: Path) -> None:
+        """Progress once a second, and what is finished."""
+        last, stage = 0.0, ""
+        for event in events:
+            if isinstance(event, Finished):
+                report = {key: value for key, value in event.report.items() if key != "tensors"}
+                self._print("finished", **report)
+            elif event.stage != stage or time.monotonic() - last >= EVERY:
+                last, stage = time.monotonic(), event.stage
+                fields = {"stage": stage, "done": event.done, "total": event.total}
+                self._print("progress", **fields, what=event.what)
+
+    def _print(self, event: str, **fields: Any) -> None:
+        typer.echo(json.dumps({"event": event, **fields}, ensure_ascii=False))
+
+
+class TextScreen:
+    """Prints for a person: the bar on stderr, if that is a terminal, the rest on stdout."""
+
+    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+        """What goes in and what comes out."""
+        for line in plan_lines(job, out, in_full=in_full, n_threads=n_threads):
+            typer.echo(line)
+
+    def run(self, events: Iterator[Event], out: Path) -> None:
+        """A bar, then a table."""
+        finished: list[Finished] = []
+        console = Console(stderr=True)
+        with Bar(
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        ) as bar:
+            task = bar.add_task("", total=None)
+            stage = ("", 0)
+            try:
+                for event in events:
+                    if isinstance(event, Finished):
+                        finished.append(event)
+                        continue
+                    if (event.stage, event.total) != stage:  # each file is checked by itself
+                        stage = (event.stage, event.total)
+                        bar.reset(task, total=event.total, completed=event.done)
+                        bar.start_task(task)
+                    bar.update(task, completed=event.done, description=described(event))
+            except KeyboardInterrupt:
+                bar.stop()
+                typer.echo(
+                    "Stopped. The same command goes on from here; --restart begins anew.", err=True
+                )
+                raise
+        for line in result_lines(finished, out):
+            typer.echo(line)
+
+
+def described(event: Progress) -> str:
+    """A stage in words."""
+    return STAGES[event.stage] + (f" {event.what}" if event.stage == "verify" else "")
+
+
+def print_presets(found: list[PresetSizes], *, as_json: bool) -> None:
+    """The presets, as a table or as JSON."""
+    if as_json:
+        fields = [
+            {"preset": p.preset.name, "description": p.preset.description, "bytes": dict(p.sizes)}
+            for p in found
+        ]
+        typer.echo(json.dumps(fields, ensure_ascii=False))
+        return
+    for line in preset_lines(found):
+        typer.echo(line)
