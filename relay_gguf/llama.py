@@ -19,6 +19,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +30,7 @@ from .devices import physical_cores
 from .engine import ControlTokens, Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from .errors import EngineError
 from .llama_load import N_BATCH, Loaded, check_file, free, load, tokenize
-from .sampling import SamplingParams, distribution, draw_seed, pick
+from .sampling import SamplingParams, Seen, distribution, draw_seed, pick
 from .worker import Worker, next_of, wait
 
 if TYPE_CHECKING:
@@ -73,6 +74,8 @@ class LlamaEngine:
         self._freeing = threading.Lock()  # the vocabulary is read from any thread
         self._pid = os.getpid()
         self._piece = ctypes.create_string_buffer(512)
+        self._tokens: ctypes.Array[Any] = (lib.llama_token * N_BATCH)()
+        self._batch = lib.llama_batch_get_one(self._tokens, N_BATCH)  # points to _tokens
         self._flag = ctypes.create_string_buffer(2)
         self._worker = Worker("relay-llama")
         atexit.register(self.close)
@@ -160,7 +163,7 @@ class LlamaEngine:
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated."""
         model = self._model
-        return wait(self._worker.submit(_logits, model)).copy()
+        return wait(self._worker.submit(lambda: _logits(model).copy()))
 
     # Generating
 
@@ -259,9 +262,9 @@ class LlamaEngine:
     ) -> FinishReason:
         rng = random.Random(draw_seed() if params.seed is None else params.seed)
         ends = {model.control.im_start, model.control.im_end}
-        seen = set(prompt)
+        seen = Seen(prompt, room=model.n_ctx + 1)  # a full context is followed by one more token
         for count in range(1, params.max_tokens + 1):
-            token = pick(*distribution(_logits(model), seen, params), rng)
+            token = pick(*distribution(_logits(model), seen.ids, params), rng)
             if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
                 return "stop"
             steps.put(Token(token))
@@ -290,8 +293,11 @@ class LlamaEngine:
         """Evaluate up to N_BATCH tokens after those in the cache; False if cancelled."""
         if self._flag[0] != b"\0":
             return False
-        array = (lib.llama_token * len(tokens))(*tokens)
-        status = lib.llama_decode(model.ctx, lib.llama_batch_get_one(array, len(tokens)))
+        # A C call gives Python's lock to the consumer, who has just got a token and may keep the
+        # lock for milliseconds. So there is none here but the one that evaluates meanwhile.
+        self._tokens[: len(tokens)] = tokens
+        self._batch.n_tokens = len(tokens)
+        status = lib.llama_decode(model.ctx, self._batch)
         if status == 0:
             self._past += tokens
             self._shifting = False
@@ -332,8 +338,14 @@ def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_vo
 
 def _logits(model: Loaded) -> Logits:
     """The logits of the last token, in llama.cpp's own memory."""
-    row = lib.llama_get_logits_ith(model.ctx, -1)
-    return np.ctypeslib.as_array(row, shape=(model.n_vocab,))
+    row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
+    return _array_at(ctypes.addressof(row.contents), model.n_vocab)
+
+
+@lru_cache(maxsize=4)
+def _array_at(address: int, size: int) -> Logits:
+    """Floats (size,) in C's memory; cached, for llama.cpp's place is the same for each token."""
+    return np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))
 
 
 def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:

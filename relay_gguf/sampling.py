@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import random
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -74,36 +74,59 @@ def draw_seed() -> int:
     return random.SystemRandom().getrandbits(SEED_BITS)
 
 
-def penalized(logits: Logits, seen: AbstractSet[int], repeat_penalty: float) -> Logits:
-    """A copy of `logits` (n_vocab,) with each token of `seen` made less likely, once.
+class Seen:
+    """The ids that a context holds, each once, in an array that a reply adds to.
+
+    A set would have to be made into an array for every token.
+    """
+
+    def __init__(self, ids: Iterable[int], room: int) -> None:
+        """Begin with `ids`; together with those added they may be `room` different ones."""
+        import numpy as np
+
+        self._known = set(ids)
+        self._array: Ids = np.empty(room, dtype=np.intp)
+        self._array[: len(self._known)] = list(self._known)
+
+    @property
+    def ids(self) -> Ids:
+        """The ids (n_seen,), in no order."""
+        return self._array[: len(self._known)]
+
+    def add(self, token: int) -> None:
+        """The context now holds `token` too."""
+        if token not in self._known:
+            self._array[len(self._known)] = token
+            self._known.add(token)
+
+
+def penalized(scores: Logits, repeat_penalty: float) -> Logits:
+    """The logits (n_seen,) of tokens that were seen, each made less likely.
 
     Positive logits are divided by the penalty, negative ones multiplied (Keskar et al. 2019,
     arXiv:1909.05858 §4.1, with the sign rule of transformers).
     """
     import numpy as np
 
-    scores: Logits = logits.copy()
-    if repeat_penalty != 1.0 and seen:
-        ids = np.fromiter(seen, dtype=np.intp, count=len(seen))
-        values = scores[ids]
-        scores[ids] = np.where(values > 0, values / repeat_penalty, values * repeat_penalty)
-    return scores
+    if repeat_penalty == 1.0:
+        return scores
+    return np.where(scores > 0, scores / repeat_penalty, scores * repeat_penalty)
 
 
-def largest(scores: Logits, k: int) -> Ids:
-    """Ids of the `k` largest scores, ties with the last of them included.
+def largest(scores: Logits, k: int, top: float) -> Ids:
+    """Ids of the `k` largest scores, ties with the last of them included, in ascending order.
 
     Sorting a vocabulary of 131,072 takes milliseconds. A set of all scores above some bound that
-    has k members holds the k largest, so a bound below the maximum is lowered until it does, and
-    only that set is sorted: 0.07 ms.
+    has k members holds the k largest, so a bound below the maximum `top` is lowered until it does,
+    and only that set is sorted: 0.07 ms.
     """
     import numpy as np
 
     if not 0 < k < scores.size:
         return np.arange(scores.size)
-    top, depth = float(scores.max()), 4.0
+    depth = 4.0
     while True:
-        ids = np.flatnonzero(scores > top - depth)
+        ids: Ids = (scores > top - depth).nonzero()[0]
         if ids.size >= k:
             break
         depth *= 2
@@ -115,14 +138,12 @@ def largest(scores: Logits, k: int) -> Ids:
     return ids[kept >= kth]
 
 
-def distribution(
-    logits: Logits, seen: AbstractSet[int], params: SamplingParams
-) -> tuple[Ids, Probs]:
+def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids, Probs]:
     """Token ids and their probabilities, likeliest first, after all steps but the draw.
 
     Args:
-        logits: (n_vocab,) as the model gave them; left unchanged.
-        seen: every token id of the context, prompt and control tokens included.
+        logits: (n_vocab,) as the model gave them; changed meanwhile, and put back.
+        seen: every token id of the context (n_seen,), prompt and control tokens included.
         params: a temperature of 0 leaves one id.
 
     Raises:
@@ -130,39 +151,40 @@ def distribution(
     """
     import numpy as np
 
-    scores = penalized(logits, seen, params.repeat_penalty)
-    best = int(scores.argmax())  # numpy's argmax stops at the first NaN
-    if not math.isfinite(float(scores[best])):
-        raise EngineError(
-            "The model computed no usable number (NaN or infinite logits): its file may be "
-            "damaged. Check it against the published checksum, or try another quantization."
-        )
-    if params.temperature == 0:
-        return np.array([best], dtype=np.intp), np.ones(1)
+    given = logits[seen]
+    logits[seen] = penalized(given, params.repeat_penalty)
+    try:
+        best = int(logits.argmax())  # numpy's argmax stops at the first NaN
+        top = float(logits[best])
+        if not math.isfinite(top):
+            raise EngineError(
+                "The model computed no usable number (NaN or infinite logits): its file may be "
+                "damaged. Check it against the published checksum, or try another quantization."
+            )
+        if params.temperature == 0:
+            return np.array([best], dtype=np.intp), np.ones(1)
+        ids = largest(logits, params.top_k, top)
+        scores: Probs = logits[ids].astype(np.float64) - top
+    finally:
+        logits[seen] = given  # cheaper than to copy them all before
 
-    ids = largest(scores, params.top_k)
-    temperature = max(params.temperature, 1e-30)  # what is less would divide to infinity
-    scaled = (scores[ids].astype(np.float64) - scores[best]) / temperature
-    order = np.argsort(-scaled, kind="stable")
-    ids, scaled = ids[order], scaled[order]
-    probs = np.exp(scaled)
+    scaled = scores / max(params.temperature, 1e-30)  # what is less would divide to infinity
+    order = (-scaled).argsort(kind="stable")
+    ids, probs = ids[order], np.exp(scaled[order])
     probs /= probs.sum()
+    # From here on the likeliest come first, so that each step keeps the first few.
     if params.top_p < 1.0:
         # The least likely tokens go while together they weigh no more than 1 - top_p.
-        tail = np.cumsum(probs[::-1])[::-1]
-        keep = tail > 1.0 - params.top_p
-        keep[0] = True
-        ids, probs = ids[keep], probs[keep] / probs[keep].sum()
+        gone = int(probs[::-1].cumsum().searchsorted(1.0 - params.top_p, side="right"))
+        probs = probs[: max(1, probs.size - gone)]
+        probs /= probs.sum()
     if params.min_p > 0.0:
-        keep = probs >= params.min_p * probs[0]
-        ids, probs = ids[keep], probs[keep] / probs[keep].sum()
-    return ids, probs
+        probs = probs[: np.count_nonzero(probs >= params.min_p * probs[0])]
+        probs /= probs.sum()
+    return ids[: probs.size], probs
 
 
 def pick(ids: Ids, probs: Probs, rng: random.Random) -> int:
     """Draw one id. Python's generator gives the same numbers for a seed on every platform."""
-    import numpy as np
-
-    point = rng.random()
-    index = int(np.searchsorted(np.cumsum(probs), point, side="right"))
+    index = int(probs.cumsum().searchsorted(rng.random(), side="right"))
     return int(ids[min(index, ids.size - 1)])

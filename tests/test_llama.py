@@ -7,18 +7,21 @@ import os
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
+import llama_cpp
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pico import write_pico
 
-from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams
+from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams, llama
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.events import Failed, Prompted
@@ -293,6 +296,43 @@ def test_the_same_seed_gives_the_same_tokens(pico_engine: LlamaEngine) -> None:
     assert draw(None) != draw(None)
 
 
+def test_the_penalty_is_not_left_in_the_logits(pico_engine: LlamaEngine) -> None:
+    prompt = list(range(100, 160))
+    seen = []
+    for penalty in (1.0, 1.8):
+        params = SamplingParams(repeat_penalty=penalty, max_tokens=1)
+        list(pico_engine.generate(prompt, params))
+        seen.append(pico_engine.logits())
+    assert np.array_equal(*seen)
+
+
+def test_no_c_call_between_a_token_and_the_next_evaluation(
+    pico_engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each gives Python's lock to the consumer, and the model waits until it comes back."""
+    calls = []
+
+    def recorded(name: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*args: Any) -> Any:
+            calls.append(name)
+            return function(*args)
+
+        return call
+
+    class Recorder:
+        def __getattr__(self, name: str) -> Any:
+            found = getattr(llama_cpp, name)
+            is_c = isinstance(found, type(llama_cpp.llama_decode))
+            return recorded(name, found) if is_c else found
+
+    monkeypatch.setattr(llama, "lib", Recorder())
+    monkeypatch.setattr(llama, "Token", recorded("Token", Token))
+    list(pico_engine.generate([5, 6, 7], GREEDY))
+
+    after = [following for call, following in pairwise(calls) if call == "Token"]
+    assert after == ["llama_decode"] * 23
+
+
 def test_a_full_context_ends_a_reply(pico: Path) -> None:
     with LlamaEngine(pico, n_ctx=256) as engine:
         steps = list(engine.generate(list(range(100, 300)), replace(GREEDY, max_tokens=500)))
@@ -315,6 +355,21 @@ def test_cancel_while_the_prompt_is_read(smollm2_engine: LlamaEngine) -> None:
     assert counts(done)[0] < 3000
     assert cache(smollm2_engine) == prompt[: counts(done)[0]]
     assert len(tokens(list(smollm2_engine.generate(prompt[:50], GREEDY)))) > 0
+
+
+def test_a_reply_goes_on_after_a_cancel(pico_engine: LlamaEngine) -> None:
+    prompt, params = list(range(100, 160)), replace(GREEDY, max_tokens=400)
+    whole = tokens(list(pico_engine.generate(prompt, params)))
+    head = []
+    for step in pico_engine.generate(prompt, params):
+        if isinstance(step, Token):
+            head.append(step.id)
+            pico_engine.cancel()
+    assert len(head) < len(whole)
+    assert cache(pico_engine) in ([*prompt, *head], [*prompt, *head[:-1]])
+
+    rest = replace(params, max_tokens=400 - len(head))
+    assert head + tokens(list(pico_engine.generate([*prompt, *head], rest))) == whole
 
 
 def test_a_consumer_that_stops_listening_cancels(pico_engine: LlamaEngine) -> None:

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from relay_gguf import SamplingParams
 from relay_gguf.errors import EngineError, SettingsError
 from relay_gguf.llama import LlamaEngine
-from relay_gguf.sampling import distribution, largest, pick
+from relay_gguf.sampling import Seen, distribution, largest, pick
 
 Array = np.ndarray[Any, np.dtype[np.float64]]
+NONE = np.array([], dtype=np.intp)
 
 
 def softmax(scores: Array) -> Array:
@@ -59,7 +60,7 @@ def transformers_probabilities(
 
 def spread(logits: Array, seen: AbstractSet[int], params: SamplingParams) -> Array:
     """Our distribution, over the whole vocabulary."""
-    ids, probs = distribution(logits.astype(np.float32), seen, params)
+    ids, probs = distribution(logits.astype(np.float32), Seen(seen, len(seen)).ids, params)
     full = np.zeros(logits.size)
     full[ids] = probs
     return full
@@ -109,38 +110,48 @@ def test_largest_keeps_ties_like_top_k_does(values: list[float], k: int) -> None
     scores = np.array(values, dtype=np.float32)
     kth = -math.inf if k == 0 else sorted(values)[-min(k, len(values))]
 
-    assert sorted(largest(scores, k)) == [i for i, value in enumerate(values) if value >= kth]
+    kept = [i for i, value in enumerate(values) if value >= kth]
+    assert largest(scores, k, top=max(values)).tolist() == kept
 
 
 def test_largest_among_few_finite_scores() -> None:
     scores = np.array([-np.inf, 1.0, -np.inf, 0.5], dtype=np.float32)
-    ids, probs = distribution(scores, set(), SamplingParams(top_k=3, temperature=1.0))
+    ids, probs = distribution(scores, NONE, SamplingParams(top_k=3, temperature=1.0))
     assert dict(zip(ids.tolist(), probs.round(3).tolist(), strict=True)) == {1: 0.622, 3: 0.378}
 
 
 def test_temperature_zero_takes_the_likeliest_after_the_penalty() -> None:
     logits = np.array([1.0, 2.0, 1.95], dtype=np.float32)
     greedy = SamplingParams(temperature=0.0)
-    assert distribution(logits, set(), greedy)[0].tolist() == [1]
-    assert distribution(logits, {1}, greedy)[0].tolist() == [2]
+    assert distribution(logits, NONE, greedy)[0].tolist() == [1]
+    assert distribution(logits, np.array([1]), greedy)[0].tolist() == [2]
 
 
 def test_next_to_no_temperature_is_greedy() -> None:
     logits = np.array([1.0, 2.0, 1.95], dtype=np.float32)
-    assert distribution(logits, set(), SamplingParams(temperature=1e-310))[0].tolist() == [1]
+    assert distribution(logits, NONE, SamplingParams(temperature=1e-310))[0].tolist() == [1]
 
 
 def test_logits_are_left_as_they_were() -> None:
     logits = np.arange(100, dtype=np.float32)
-    distribution(logits, {98, 99}, SamplingParams())
-    assert logits.tolist() == list(range(100))
+    for params in PARAMS:
+        distribution(logits, np.array([98, 99]), params)
+        assert logits.tolist() == list(range(100))
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
 def test_a_broken_model_is_told(bad: float) -> None:
     logits = np.array([0.0, bad, 1.0], dtype=np.float32)
     with pytest.raises(EngineError, match="damaged"):
-        distribution(logits, set(), SamplingParams())
+        distribution(logits, np.array([2]), SamplingParams())
+    assert logits[2] == 1.0, "it was not put back"
+
+
+def test_seen_ids_are_counted_once() -> None:
+    seen = Seen([5, 3, 5], room=4)
+    for token in (3, 9, 9, 0):
+        seen.add(token)
+    assert sorted(seen.ids.tolist()) == [0, 3, 5, 9]
 
 
 def test_draws_follow_the_distribution() -> None:

@@ -27,7 +27,7 @@ from relay_gguf import RelayLM
 from relay_gguf.events import Prompted, Trimmed
 from relay_gguf.llama import LlamaEngine
 from relay_gguf.messages import NICKS
-from relay_gguf.sampling import SamplingParams, distribution, pick
+from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 from relay_gguf.session import Session
 
 N_CTX_SMALL = 512
@@ -201,7 +201,7 @@ def sampling_cost(n_vocab: int, *, cold: bool) -> Callable[[], float]:
     """
     generator, rng, params = np.random.default_rng(1), random.Random(1), SamplingParams()
     logits = generator.normal(0, 3, n_vocab).astype(np.float32)
-    seen = set(generator.integers(0, n_vocab, 500).tolist())
+    seen = Seen(generator.integers(0, n_vocab, 500).tolist(), 500).ids
     weights = np.ones(COLD_BYTES // 4, np.float32) if cold else np.ones(1, np.float32)
 
     def once() -> float:
