@@ -34,7 +34,8 @@ CARD_FIELDS: Final = (
 """Fields of Metadata that a preset may set as they are."""
 HUB: Final = "https://huggingface.co/"
 
-logging.getLogger("metadata").setLevel(logging.CRITICAL)  # it talks about cards that it corrects
+for _name in ("metadata", "gguf"):  # the package warns of what it corrects; --debug shows it
+    logging.getLogger(_name).addHandler(logging.NullHandler())
 
 
 @dataclass(frozen=True, slots=True)

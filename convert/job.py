@@ -22,7 +22,7 @@ from .merge import EMBEDDING, MERGE_BASES, MergeBase, Merged
 from .plan import Target, plan
 from .proof import check_vocabulary
 from .source import AdapterSource, Source, open_adapter_source, open_source
-from .vocab import PROBES, Vocabulary, read_vocabulary
+from .vocab import Vocabulary, read_vocabulary
 from .weights import GgufWeights, ModelWeights, Tensor, Weights
 
 TYPE: Final = "{type}"
@@ -163,7 +163,7 @@ def _open_model(request: Request) -> Model:
         label,
         weights,
         collected(writer),
-        {text: vocabulary.ids(text) for text in PROBES},
+        vocabulary.probes(),
         (source.folder, *([given.folder] if given else [])),
         origin,
         tuple(_notes(request, vocabulary, given)),

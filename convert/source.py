@@ -45,7 +45,7 @@ class AdapterSource:
     @property
     def has_tokenizer(self) -> bool:
         """Whether it brings its own."""
-        return (self.folder / "tokenizer.json").exists()
+        return any((self.folder / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
 
     @property
     def says_qlora(self) -> bool:

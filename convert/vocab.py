@@ -1,26 +1,28 @@
 """A Hugging Face tokenizer as the `tokenizer.*` keys of a GGUF file.
 
-Byte-level BPE from tokenizer.json, with the rules of llama.cpp's converter (conversion/base.py,
-get_vocab_base; SpecialVocab of its gguf package reads the special tokens).
+With the rules of llama.cpp's converter (conversion/base.py), whose special tokens the gguf package
+reads (SpecialVocab).
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from gguf import GGUFWriter, SpecialVocab, TokenType
+from gguf import GGUFWriter, SpecialVocab
 from tokenizers import Tokenizer
 
 from relay_gguf.errors import ConversionError
 from relay_gguf.prompt import IM_END, IM_START
 
-from .pretokenizers import PROBE, fingerprint, pre_tokenizer
+from .bpe import find_pre, is_byte_level, read_bpe
+from .pretokenizers import PROBE
+from .sentencepiece import read_json, read_model
+from .tokens import Tokens, refuse_duplicates
 
 SPECIAL: Final = ("bos", "eos", "unk", "sep", "pad")
 SMALL_GRANITE: Final = 49152
@@ -41,17 +43,20 @@ PROBES: Final = (
 class Vocabulary:
     """The tokens of a model and what is special among them."""
 
-    tokenizer: Tokenizer
+    model: str  # llama.cpp's: "gpt2" for byte-level BPE, "llama" for SentencePiece
     pre: str
-    tokens: Sequence[str]
-    types: Sequence[TokenType]
+    tokens: Tokens
     special: SpecialVocab
+    tokenizer: Tokenizer | None = None  # None for a tokenizer.model without a tokenizer.json
     add_space_prefix: bool | None = None
     notes: tuple[str, ...] = ()  # what a user should know of it
 
-    def ids(self, text: str) -> list[int]:
-        """What Hugging Face's tokenizer makes of a text, without BOS and EOS."""
-        return list(self.tokenizer.encode(text, add_special_tokens=False).ids)
+    def probes(self) -> dict[str, list[int]]:
+        """Texts, and what Hugging Face's tokenizer makes of them, without BOS and EOS."""
+        if self.tokenizer is None:
+            return {}
+        encoded = self.tokenizer.encode_batch(list(PROBES), add_special_tokens=False)
+        return {text: list(ids.ids) for text, ids in zip(PROBES, encoded, strict=True)}
 
 
 def read_vocabulary(
@@ -60,7 +65,7 @@ def read_vocabulary(
     """The vocabulary in a folder.
 
     Args:
-        folder: where tokenizer.json is: the adapter's, if it brings one, else the base's.
+        folder: where the tokenizer is: the adapter's, if it brings one, else the base's.
         n_vocab: rows of the embedding. Where tokens are fewer, unused ones fill it up.
         base: the folder of the base, whose tokenizer tells the pre-tokenizer of a changed one.
         config: of the base; tells special tokens that tokenizer_config.json leaves out.
@@ -70,120 +75,106 @@ def read_vocabulary(
         ConversionError: the tokenizer is of another kind, larger than the embedding, has a token
             twice, or a pre-tokenizer that is not known.
     """
-    tokenizer = _open(folder)
-    by_text = tokenizer.get_vocab(with_added_tokens=True)
-    added = tokenizer.get_added_tokens_decoder()
-    if max(by_text.values(), default=-1) >= n_vocab:
-        raise ConversionError(
-            f"{folder} has a tokenizer of {max(by_text.values()) + 1} tokens, the embedding has "
-            f"{n_vocab} rows. The adapter that trained the new tokens must bring both matrices "
-            "(modules_to_save: embed_tokens, lm_head)."
-        )
-    by_id = {token: text for text, token in by_text.items()}
-    tokens: list[str] = []
-    types: list[TokenType] = []
-    for token in range(n_vocab):
-        text = by_id.get(token)
-        if text is None:
-            tokens.append(f"[PAD{token}]")
-            types.append(TokenType.UNUSED)
-        elif token in added:
-            text, kind = _added(tokenizer, text, added[token])
-            tokens.append(text)
-            types.append(kind)
-        else:
-            tokens.append(text)
-            types.append(TokenType.NORMAL)
-    _refuse_duplicates(tokens, folder)
-    special = _special(folder, n_vocab, config)
+    tokenizer, content = _open(folder), _json(folder / "tokenizer.json")
     settings = _json(folder / "tokenizer_config.json")
+    byte_level = is_byte_level(content.get("model", {}))
+    if tokenizer is not None:
+        _refuse_larger(tokenizer, n_vocab, folder)
+    if (folder / "tokenizer.model").exists() and not byte_level:
+        added = _json(folder / "added_tokens.json")
+        decoder = settings.get("added_tokens_decoder") or {}
+        tokens = read_model(folder / "tokenizer.model", added, decoder, n_vocab)
+    elif tokenizer is None:
+        raise ConversionError(
+            f"{folder} has no tokenizer.json and no tokenizer.model. A tekken.json alone cannot be "
+            "converted: save the tokenizer with transformers first."
+        )
+    elif byte_level:
+        tokens = read_bpe(tokenizer, n_vocab)
+        if pre is None:
+            pre = find_pre(
+                tokenizer, folder / "tokenizer.json", None if base == folder else _open(base)
+            )
+    elif content.get("model", {}).get("type") == "BPE":
+        tokens = read_json(content, n_vocab)
+    else:
+        kind = content.get("model", {}).get("type")
+        raise ConversionError(
+            f"{folder / 'tokenizer.json'} is of the kind {kind}; BPE and SentencePiece can be "
+            "converted."
+        )
+    refuse_duplicates(tokens.texts, folder)
+    special = _special(folder, tokens, config, settings, merges=byte_level)
     return Vocabulary(
-        tokenizer,
-        pre or _find_pre(tokenizer, folder, base),
+        "gpt2" if byte_level else "llama",
+        pre if byte_level and pre else "default",
         tokens,
-        types,
         special,
+        tokenizer,
         settings.get("add_prefix_space"),
-        tuple(_notes(tokens, special.special_token_ids.get("eos"), n_vocab - len(by_text))),
+        tuple(_notes(tokens, special.special_token_ids.get("eos"))),
     )
 
 
 def add_keys(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
     """Write `tokenizer.*`, in the order of llama.cpp's converter."""
+    tokens, special = vocabulary.tokens, vocabulary.special
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
-    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_model(vocabulary.model)
     writer.add_tokenizer_pre(vocabulary.pre)
-    writer.add_token_list(vocabulary.tokens)
-    writer.add_token_types(vocabulary.types)
-    special = vocabulary.special
-    if len(vocabulary.tokens) == SMALL_GRANITE:
+    writer.add_token_list(tokens.texts)
+    if vocabulary.model == "llama":
+        writer.add_token_scores(tokens.scores)
+    writer.add_token_types(tokens.types)
+    if len(tokens.texts) == SMALL_GRANITE:
         special.add_special_token["bos"] = False
     special.add_to_gguf(writer, quiet=True)
 
 
-def _open(folder: Path) -> Tokenizer:
+def _open(folder: Path) -> Tokenizer | None:
     path = folder / "tokenizer.json"
     if not path.exists():
-        raise ConversionError(
-            f"{folder} has no tokenizer.json. Models with a SentencePiece tokenizer.model or a "
-            "tekken.json alone cannot be converted: save their tokenizer with transformers first."
-        )
+        return None
     try:
-        tokenizer = Tokenizer.from_file(str(path))
+        return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         raise ConversionError(f"{path} is no tokenizer: {error}.") from error
-    model = _json(path).get("model", {})
-    if model.get("type") != "BPE" or model.get("byte_fallback"):
+
+
+def _refuse_larger(tokenizer: Tokenizer, n_vocab: int, folder: Path) -> None:
+    count = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    if count > n_vocab:
         raise ConversionError(
-            f"{path} is of the kind {model.get('type')}"
-            f"{' with byte fallback' if model.get('byte_fallback') else ''}; "
-            "byte-level BPE (Mistral-Nemo, Llama 3, SmolLM2) can be converted."
+            f"{folder} has a tokenizer of {count} tokens, the embedding has {n_vocab} rows. An "
+            "adapter that trained new tokens must bring both matrices (modules_to_save: "
+            "embed_tokens, lm_head)."
         )
-    return tokenizer
 
 
-def _added(tokenizer: Tokenizer, text: str, token: Any) -> tuple[str, TokenType]:
-    """Text and type of an added token. llama.cpp looks for these before it normalizes."""
-    if not token.normalized:
-        ids = tokenizer.encode(text, add_special_tokens=False).ids
-        text = tokenizer.decode(ids, skip_special_tokens=False)
-    if token.special or _looks_special(text):
-        return text, TokenType.CONTROL
-    return text.replace("\u2581", " "), TokenType.USER_DEFINED
-
-
-def _looks_special(text: str) -> bool:
-    return (
-        text in ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
-        or (text.startswith("<|") and text.endswith("|>"))
-        or (text.startswith("<\uff5c") and text.endswith("\uff5c>"))
-        or (text.startswith("<unused") and text.endswith(">"))
-    )
-
-
-def _refuse_duplicates(tokens: Sequence[str], folder: Path) -> None:
-    """llama.cpp ends the process (GGML_ASSERT) where two tokens have one text."""
-    counts = Counter(tokens)
-    if len(counts) == len(tokens):
-        return
-    text = next(text for text, count in counts.items() if count > 1)
-    first = tokens.index(text)
-    second = tokens.index(text, first + 1)
-    raise ConversionError(
-        f"{folder}: the tokens {first} and {second} are both {text!r}; llama.cpp needs each once."
-    )
-
-
-def _special(folder: Path, n_vocab: int, config: Mapping[str, Any]) -> SpecialVocab:
+def _special(
+    folder: Path,
+    tokens: Tokens,
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    merges: bool,
+) -> SpecialVocab:
     """BOS, EOS and others: what tokenizer_config.json names; the rest from the config's ids."""
-    special = SpecialVocab(folder, load_merges=True, n_vocab=n_vocab)
+    n_vocab = len(tokens.texts)
+    special = SpecialVocab(folder, load_merges=merges, n_vocab=n_vocab)
     added = _post_processor(folder)
+    ids = special.special_token_ids
     for kind in SPECIAL:
+        named = settings.get(f"{kind}_token")
+        text = named.get("content") if isinstance(named, dict) else named
         token = config.get(f"{kind}_token_id")
-        ids = special.special_token_ids
         if kind not in ids and kind in added.special_token_ids:
             ids[kind] = added.special_token_ids[kind]
+        # Without a tokenizer.json the gguf package finds no names, and a trained <|im_end|> would
+        # give way to the base's </s>.
+        if not (folder / "tokenizer.json").exists() and text in tokens.texts:
+            ids[kind] = tokens.texts.index(text)
         if kind not in ids and isinstance(token, int) and token < n_vocab:
             ids[kind] = token
     special.add_special_token = special.add_special_token | added.add_special_token
@@ -215,33 +206,19 @@ def _post_processor(folder: Path) -> SpecialVocab:
     return found
 
 
-def _find_pre(tokenizer: Tokenizer, folder: Path, base: Path) -> str:
-    """The pre-tokenizer of a tokenizer, or of the one that it was made from."""
-    ids = tokenizer.encode(PROBE).ids
-    candidates = [ids, tokenizer.encode(PROBE, add_special_tokens=False).ids]
-    if base != folder and (base / "tokenizer.json").exists():
-        candidates.append(_open(base).encode(PROBE).ids)
-    found = next((name for name in map(pre_tokenizer, candidates) if name), None)
-    if found is None:
-        raise ConversionError(
-            f"{folder / 'tokenizer.json'} has a pre-tokenizer that llama.cpp's table does not know "
-            f"({fingerprint(ids)[:12]}). If you know its name there, give it: --pre NAME."
-        )
-    return found
-
-
-def _notes(tokens: Sequence[str], eos: int | None, unused: int) -> Iterator[str]:
+def _notes(tokens: Tokens, eos: int | None) -> Iterator[str]:
     """What a chat would stumble over."""
-    missing = [text for text in (IM_START, IM_END) if text not in tokens]
+    texts: Sequence[str] = tokens.texts
+    missing = [text for text in (IM_START, IM_END) if text not in texts]
     if missing:
         yield (
             f"The vocabulary has no {' and no '.join(missing)}: without ChatML the files work as "
             "base models, not with `relay-gguf chat`."
         )
-    elif eos is None or tokens[eos] != IM_END:
-        name = "none" if eos is None else repr(tokens[eos])
+    elif eos is None or texts[eos] != IM_END:
+        name = "none" if eos is None else repr(texts[eos])
         yield f"The end of a text (eos) is {name}, not {IM_END!r}."
-    if unused > 0:
+    if (unused := len(texts) - tokens.n_known) > 0:
         yield f"{unused} rows of the embedding have no token."
 
 

@@ -1,0 +1,69 @@
+"""The tokens of a vocabulary: text, type and score of each id."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from gguf import TokenType
+
+from relay_gguf.errors import ConversionError
+
+NO_TOKEN: Final = -10000.0
+"""The score of an id without a token, as llama.cpp's converter gives it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """Parallel lists, as a GGUF file has them; `n_known` of the ids have a token."""
+
+    texts: Sequence[str]
+    types: Sequence[TokenType]
+    scores: Sequence[float]
+    n_known: int
+
+
+def filled(found: Mapping[int, tuple[str, TokenType, float]], n_vocab: int) -> Tokens:
+    """Tokens for all rows of an embedding, by id; unused ones where there is none."""
+    rows = [
+        found.get(token, (f"[PAD{token}]", TokenType.UNUSED, NO_TOKEN)) for token in range(n_vocab)
+    ]
+    texts, types, scores = zip(*rows, strict=True)
+    return Tokens(texts, types, scores, len(found))
+
+
+def added_token(text: str, special: bool) -> tuple[str, TokenType]:
+    """Text and type of an added token: some that control are not marked as special."""
+    if special or looks_special(text):
+        return text, TokenType.CONTROL
+    return text.replace("\u2581", " "), TokenType.USER_DEFINED
+
+
+def looks_special(text: str) -> bool:
+    """Whether a text has the form of a control token (conversion/base.py of llama.cpp)."""
+    return (
+        text in ("<pad>", "<mask>", "<2mass>", "[@BOS@]")
+        or (text.startswith("<|") and text.endswith("|>"))
+        or (text.startswith("<\uff5c") and text.endswith("\uff5c>"))
+        or (text.startswith("<unused") and text.endswith(">"))
+    )
+
+
+def refuse_duplicates(texts: Sequence[str], folder: Path) -> None:
+    """llama.cpp ends the process (GGML_ASSERT) where two tokens have one text.
+
+    Raises:
+        ConversionError: two tokens have; names them.
+    """
+    counts = Counter(texts)
+    if len(counts) == len(texts):
+        return
+    text = next(text for text, count in counts.items() if count > 1)
+    first = texts.index(text)
+    second = texts.index(text, first + 1)
+    raise ConversionError(
+        f"{folder}: the tokens {first} and {second} are both {text!r}; llama.cpp needs each once."
+    )
