@@ -112,8 +112,13 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise ConversionError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise ConversionError(f"{path} is no config: it holds no object.")
     if config.get("peft_type") != "LORA":
         raise ConversionError(f"{path}: a {config.get('peft_type')} adapter; only LORA is merged.")
+    for name in ("lora_alpha", "r"):
+        if not isinstance(config.get(name), int | float):
+            raise ConversionError(f"{path}: {name} is {config.get(name)!r}; it must be a number.")
     for name in REFUSED:
         if config.get(name):
             raise ConversionError(f"{path}: {name} is set, and cannot be merged.")

@@ -42,6 +42,7 @@ class Llama:
     head_dim: int
     vocab_size: int
     rms_norm_eps: float
+    tied: bool | None  # whether the embedding is the head too; None is not said
     rope: Mapping[str, Any]  # transformers' rope_parameters: rope_type, rope_theta, factor, ...
 
     @property
@@ -82,6 +83,8 @@ def read_config(folder: Path) -> dict[str, Any]:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise ConversionError(f"{path} is no JSON: {error}.") from error
+    if not isinstance(config, dict):
+        raise ConversionError(f"{path} is no config: it holds no object.")
     return config
 
 
@@ -96,6 +99,12 @@ def read_llama(config: dict[str, Any]) -> Llama:
         raise ConversionError(
             f"config.json: the architecture {names[0]} cannot be converted. "
             f"Those that can: {', '.join(ARCHITECTURES)}."
+        )
+    method = (config.get("quantization_config") or {}).get("quant_method", "bitsandbytes")
+    if method != "bitsandbytes":
+        raise ConversionError(
+            f"config.json: the model is quantized with {method}, which cannot be read; "
+            "bitsandbytes' NF4 can. Take the model that it was made from."
         )
     if (act := config.get("hidden_act", "silu")) != "silu":
         raise ConversionError(f"config.json: hidden_act is {act!r}; llama.cpp computes silu.")
@@ -114,6 +123,7 @@ def read_llama(config: dict[str, Any]) -> Llama:
         head_dim=_size(config, "head_dim") if config.get("head_dim") else hidden // heads,
         vocab_size=_size(config, "vocab_size"),
         rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+        tied=config.get("tie_word_embeddings"),
         rope=_rope(config),
     )
 
@@ -161,7 +171,9 @@ def place(llama: Llama, infos: Mapping[str, TensorInfo]) -> Iterator[Placed]:
         placed.add(name)
         heads = {"attn_q": llama.head_count, "attn_k": llama.head_count_kv}
         yield Placed(name, source, info.shape, heads.get(name.split(".")[-2], 0))
-    missing = [name for name in expected if name not in placed and name != "output.weight"]
+    if llama.tied is not False:
+        expected.pop("output.weight")
+    missing = [name for name in expected if name not in placed]
     if missing:
         raise ConversionError(
             f"The model lacks {len(missing)} tensors, {missing[0]} among them (llama.cpp's names). "

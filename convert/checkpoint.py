@@ -89,6 +89,19 @@ class Checkpoint:
         data = np.asarray(stored.mmap_bytes()[start * row : stop * row])
         return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
 
+    def check_readable(self, names: Iterable[str]) -> None:
+        """See to it before hours of work that tensors are of a type that can be read.
+
+        Raises:
+            ConversionError: one is not.
+        """
+        for name in names:
+            if name in self.infos and self.infos[name].dtype not in (*FLOATS, "NF4"):
+                raise ConversionError(
+                    f"{name} is stored as {self.infos[name].dtype}; {', '.join(FLOATS)} and NF4 "
+                    "can be read."
+                )
+
     def _info(self, name: str) -> TensorInfo:
         if name in self._states:
             return TensorInfo(name, "NF4", self._states[name].shape)
@@ -96,8 +109,15 @@ class Checkpoint:
         return TensorInfo(name, stored.dtype, stored.shape)
 
     def _read_state(self, name: str) -> nf4.State:
-        fields: dict[str, Any] = json.loads(bytes(self._stored[name].mmap_bytes()))
         tensor = name.removesuffix(NF4_STATE)
+        try:
+            fields: dict[str, Any] = json.loads(bytes(self._stored[name].mmap_bytes()))
+            return self._nf4_state(tensor, fields)
+        except (ValueError, KeyError, TypeError) as error:
+            damaged = f"{tensor} is quantized, and its state is damaged: {error!r}."
+            raise ConversionError(damaged) from error
+
+    def _nf4_state(self, tensor: str, fields: Mapping[str, Any]) -> nf4.State:
         parts = {part: self._stored.get(tensor + part) for part in NF4_PARTS}
         quant_map, absmax = parts[".quant_map"], parts[".absmax"]
         if quant_map is None or absmax is None or tensor not in self._stored:
@@ -137,7 +157,10 @@ def open_folder(folder: Path) -> Checkpoint:
     """
     index = folder / "model.safetensors.index.json"
     if index.exists():
-        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        try:
+            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ConversionError(f"{index} is no index of shards: {error!r}.") from error
         missing = [shard for shard in shards if not (folder / shard).exists()]
         if missing:
             raise ConversionError(

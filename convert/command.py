@@ -98,15 +98,14 @@ def convert(
         split_max_size,
         pre,
         allow_nonfinite,
+        not no_verify,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
     job = prepare(request)
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         return
-    show.run(
-        run(job, out, n_threads=threads, force=force, restart=restart, verify=not no_verify), out
-    )
+    show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)
 
 
 def presets(
@@ -135,6 +134,7 @@ def _request(
     split_max_size: str | None,
     pre: str | None,
     allow_nonfinite: bool,
+    verify: bool,
 ) -> Request:
     """What is asked for: a preset, and over it what the options say."""
     from relay_gguf.quant_presets import load_preset
@@ -160,6 +160,7 @@ def _request(
         imatrix,
         None if split_max_size is None else parse_size(split_max_size),
         allow_nonfinite,
+        verify,
     )
 
 

@@ -48,6 +48,7 @@ class Request:
     imatrix: Path | None = None
     max_bytes: int | None = None
     allow_nonfinite: bool = False
+    verify: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +100,8 @@ def prepare(request: Request) -> Job:
         request.max_bytes,
     )
     by_name = {tensor.name: tensor for tensor in model.weights.tensors}
-    check_vocabulary(keys, model.probes)
+    if request.verify:
+        check_vocabulary(keys, model.probes)
     return Job(
         request,
         model,

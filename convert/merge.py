@@ -70,12 +70,16 @@ class Merged:
         self.infos |= {name: self._fit(name, NOTHING) for name in self._stored_as}
         for name, change in self.changes.items():
             self.infos[name] = self._fit(name, change)
+        base.check_readable(base.infos)
+        if adapter is not None:
+            adapter.checkpoint.check_readable(adapter.checkpoint.infos)
 
     def open(self, name: str) -> MergedTensor:
         """A tensor whose rows can be read, by several threads at once."""
         info = self.infos[name]
         change = self.changes.get(name, NOTHING)
-        round_trip = self._merge_base != "original" and _is_linear(name)
+        # What is stored in NF4 is what training saw, and another round trip would change it.
+        round_trip = self._merge_base != "original" and _is_linear(name) and info.dtype != "NF4"
         return MergedTensor(
             info,
             change,

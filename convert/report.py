@@ -22,8 +22,6 @@ def make_report(
     target: Target,
     stats: Mapping[str, Stats],
     digests: Sequence[str],
-    *,
-    verified: bool,
 ) -> dict[str, Any]:
     """What is known of a type's files.
 
@@ -51,7 +49,7 @@ def make_report(
         "origin": dict(job.model.origin),
         "imatrix": None if job.imatrix is None else job.imatrix.file,
         "notes": list(job.model.notes),
-        "verified": checks if verified else None,
+        "verified": checks if job.request.verify else None,
         "error": relative_error(stats, target.types.items()),
         "error_by_type": {
             kind.name: {

@@ -54,7 +54,6 @@ def run(
     n_threads: int | None = None,
     force: bool = False,
     restart: bool = False,
-    verify: bool = True,
 ) -> Iterator[Event]:
     """Convert. Closing the generator stops; the same call goes on later.
 
@@ -64,7 +63,6 @@ def run(
         n_threads: that encode; None is one for each core.
         force: replace files that are there, once the new ones are whole.
         restart: discard what an interrupted conversion left.
-        verify: read the files back, let llama.cpp open them and compare tokenizations.
 
     Raises:
         ConversionError: there is no room, a file is in the way, a value cannot be encoded, the
@@ -79,7 +77,7 @@ def run(
             with _readable_errors(out):
                 conversion = _Conversion(job, out, journal)
                 conversion.claim(force=force, restart=restart)
-                yield from conversion.run(n_threads or os.cpu_count() or 1, verify)
+                yield from conversion.run(n_threads or os.cpu_count() or 1)
         finally:
             journal.close()
     except ConversionError:
@@ -135,13 +133,13 @@ class _Conversion:
             raise
         journal.begin(run, _in_words(self.job), [output.file.name for output in self.all])
 
-    def run(self, n_threads: int, verify: bool) -> Iterator[Event]:
+    def run(self, n_threads: int) -> Iterator[Event]:
         """Convert, check, publish."""
         try:
             done = yield from self._resume()
             yield from self._encode(done, n_threads)
             for ftype in self.outputs:
-                yield from self._publish(ftype, verify)
+                yield from self._publish(ftype)
         except (ConversionError, OSError):
             for output in self.all:
                 output.discard()
@@ -217,11 +215,12 @@ class _Conversion:
                     self.journal.add({"tensor": name, "marks": marks, "stats": stats})
                 yield Progress("convert", sum(o.position for o in self.all), job.size, name)
 
-    def _publish(self, ftype: str, verify: bool) -> Iterator[Event]:
+    def _publish(self, ftype: str) -> Iterator[Event]:
         """Check the files of a type, write their report, give them their names."""
         target = next(target for target in self.job.targets if target.ftype == ftype)
         outputs, published = self.outputs[ftype], self.journal.published
         digests = [published.get(output.file.name) or output.finish() for output in outputs]
+        verify = self.job.request.verify
         if verify and not any(output.file.name in published for output in outputs):
             checked = 0
             nonfinite = self.job.request.allow_nonfinite
@@ -229,7 +228,7 @@ class _Conversion:
             for count in proof:
                 checked += count
                 yield Progress("verify", checked, target.size, ftype)
-        report = make_report(self.job, target, self.stats, digests, verified=verify)
+        report = make_report(self.job, target, self.stats, digests)
         path = self._report_path(ftype)
         written = path.with_name(path.name + ".partial")
         written.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
