@@ -68,6 +68,21 @@ class Checkpoint:
             name: self._info(name) for name in sorted(self._stored) if name not in parts
         }
 
+    @classmethod
+    def of_heads(cls, heads: Mapping[str, tuple[str, tuple[int, ...]]]) -> Checkpoint:
+        """A checkpoint of which only types and shapes are known: enough for a plan.
+
+        Raises:
+            ConversionError: it is in NF4, whose shapes stand among the weights.
+        """
+        if any(name.endswith(NF4_STATE) for name in heads):
+            raise ConversionError(
+                "The plan of a 4-bit model needs its weights: download it, and name the folder."
+            )
+        outline = cls([])
+        outline.infos = {name: TensorInfo(name, *heads[name]) for name in sorted(heads)}
+        return outline
+
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows [start, stop) of a tensor, as (rows, columns); a vector as it is.
 

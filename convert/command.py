@@ -101,7 +101,7 @@ def convert(
         not no_verify,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
-    job = prepare(request)
+    job = prepare(request, weights=not dry_run)
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         return

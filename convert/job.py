@@ -80,15 +80,23 @@ class Job:
         return sum(target.size for target in self.targets)
 
 
-def prepare(request: Request) -> Job:
+def prepare(request: Request, *, weights: bool = True) -> Job:
     """Open, check and plan.
+
+    Args:
+        request: what is asked for.
+        weights: False does not download a repository's weights; the job can be shown then, not run.
 
     Raises:
         ConversionError: something does not fit, or is not known; says which.
         ModelError: the hub does not have the model, or cannot be reached.
     """
     _check(request)
-    model = _open_gguf(request) if request.base.endswith(".gguf") else _open_model(request)
+    model = (
+        _open_gguf(request)
+        if request.base.endswith(".gguf")
+        else _open_model(request, weights=weights)
+    )
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
     keys = model.keys if imatrix is None else _with_imatrix(model.keys, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
@@ -134,14 +142,14 @@ def _check(request: Request) -> None:
             raise ConversionError(f"{pattern!r} has no {TYPE}, and there are several types.")
 
 
-def _open_model(request: Request) -> Model:
-    source = open_source(request.base)
+def _open_model(request: Request, *, weights: bool) -> Model:
+    source = open_source(request.base, weights=weights)
     given = None if request.adapter is None else open_adapter_source(request.adapter)
     llama = arch.read_llama(source.config)
     merged = Merged(source.checkpoint, given.adapter if given else None, request.merge_base)
     if EMBEDDING in merged.changes:
         llama = replace(llama, vocab_size=merged.infos[EMBEDDING].shape[0])
-    weights = ModelWeights(merged, llama)
+    model = ModelWeights(merged, llama)
     folder = given.folder if given and given.has_tokenizer else source.folder
     vocabulary = read_vocabulary(
         folder, llama.vocab_size, source.folder, source.config, request.pre
@@ -151,7 +159,7 @@ def _open_model(request: Request) -> Model:
     card.add_keys(
         writer,
         request.card,
-        sum(tensor.size for tensor in weights.tensors),
+        sum(tensor.size for tensor in model.tensors),
         label=label,
         folder=given.folder if given else source.folder,
         base=(source.label, source.folder) if given else None,
@@ -163,7 +171,7 @@ def _open_model(request: Request) -> Model:
         writer.add_string(f"relay.{name}", value)
     return Model(
         label,
-        weights,
+        model,
         collected(writer),
         vocabulary.probes(),
         (source.folder, *([given.folder] if given else [])),

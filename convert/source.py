@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.hub import locate_folder
+from relay_gguf.hub import locate_folder, tensor_headers
 
 from .adapter import Adapter, open_adapter
 from .arch import read_config
@@ -65,15 +65,22 @@ class AdapterSource:
         return digest.hexdigest()
 
 
-def open_source(model: str) -> Source:
+def open_source(model: str, *, weights: bool = True) -> Source:
     """A model in safetensors.
+
+    Args:
+        model: its folder, or `owner/name` on the hub.
+        weights: False does not download them: a plan needs the heads of their files only.
 
     Raises:
         ConversionError: it is not there, or no model.
         ModelError: the hub does not have it, or cannot be reached.
     """
-    folder = _folder(model, MODEL_FILES)
-    return Source(_label(model, folder), folder, read_config(folder), open_folder(folder))
+    folder = _folder(model, MODEL_FILES if weights else SMALL_FILES)
+    label, config = _label(model, folder), read_config(folder)
+    if weights or Path(model).expanduser().exists() or list(folder.glob("*.safetensors")):
+        return Source(label, folder, config, open_folder(folder))
+    return Source(label, folder, config, Checkpoint.of_heads(tensor_headers(model)))
 
 
 def open_adapter_source(adapter: str) -> AdapterSource:

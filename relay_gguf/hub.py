@@ -150,6 +150,24 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
         return Path(snapshot_download(wanted.repo, allow_patterns=list(files)))
 
 
+def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor of a repository, from its files' heads alone.
+
+    Raises:
+        ModelError: the repository does not exist, is not open to this user, has no safetensors, or
+            cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with _explained(repo, repo):
+        files = HfApi().get_safetensors_metadata(repo).files_metadata.values()
+    return {
+        name: (str(info.dtype), tuple(info.shape))
+        for file in files
+        for name, info in file.tensors.items()
+    }
+
+
 @contextmanager
 def _explained(what: str, repo: str, hint: str = "") -> Iterator[None]:
     """Errors of the hub's library as ours."""

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 import subprocess
 import sys
-import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
+from hub_server import Handler, serving
 
 from relay_gguf import hub
 from relay_gguf.errors import ModelError
@@ -67,56 +63,14 @@ def test_what_cannot_be_chosen(wanted: RepoFile, files: list[str], message: str)
         pick_file(wanted, files)
 
 
-class Hub(BaseHTTPRequestHandler):
-    """One repository, o/r, with two files; o/gated is gated, everything else is not there."""
-
-    content = b"GGUF" + bytes(range(256)) * 40
-    requests: ClassVar[list[str]] = []
-
-    def do_HEAD(self) -> None:
-        self.answer(body=False)
-
-    def do_GET(self) -> None:
-        self.answer(body=True)
-
-    def answer(self, *, body: bool) -> None:
-        Hub.requests.append(f"{self.command} {self.path}")
-        if self.path.startswith("/api/models/o/r/tree/"):
-            files = [{"type": "file", "path": p, "size": 1, "oid": "0" * 40} for p in FILES[:3]]
-            self.send(200, json.dumps(files).encode(), {"Content-Type": "application/json"})
-        elif self.path.startswith("/o/r/resolve/main/r-"):
-            tag = hashlib.sha256(self.content).hexdigest()
-            headers = {"ETag": f'"{tag}"', "X-Repo-Commit": "c" * 40}
-            self.send(200, self.content, headers, body=body)
-        elif "/o/gated" in self.path:
-            self.send(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        else:
-            self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
-
-    def send(self, status: int, data: bytes, headers: dict[str, str], *, body: bool = True) -> None:
-        self.send_response(status)
-        for name, value in {**headers, "Content-Length": str(len(data))}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        if body and self.command != "HEAD":
-            self.wfile.write(data)
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
+CONTENT = b"GGUF" + bytes(range(256)) * 40
 
 
 @pytest.fixture
-def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    Hub.requests.clear()
-    httpd = ThreadingHTTPServer(("127.0.0.1", 0), Hub)
-    thread = threading.Thread(target=httpd.serve_forever)
-    thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{httpd.server_port}")
-    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
-    yield
-    httpd.shutdown()
-    thread.join()
-    httpd.server_close()
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
+    files = dict.fromkeys(FILES[:3], CONTENT)
+    with serving({"o/r": files}, monkeypatch, str(tmp_path / "hf")) as handler:
+        yield handler
 
 
 def located(model: str) -> str:
@@ -130,18 +84,18 @@ def located(model: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
-def test_a_file_is_fetched_once(server: None) -> None:
+def test_a_file_is_fetched_once(server: type[Handler]) -> None:
     path = Path(located("o/r:Q8_0"))
     assert path.name == "r-Q8_0.gguf"
-    assert path.read_bytes() == Hub.content
-    asked = len(Hub.requests)
+    assert path.read_bytes() == CONTENT
+    asked = len(server.requests)
     assert located("o/r:Q8_0") == str(path)
-    assert len(Hub.requests) == asked, "without asking the network again"
+    assert len(server.requests) == asked, "without asking the network again"
     usual = located("o/r")
     assert usual.endswith("r-Q4_K_M.gguf"), "another file in the cache is no answer to this"
-    asked = len(Hub.requests)
+    asked = len(server.requests)
     assert located("o/r") == usual
-    assert len(Hub.requests) == asked
+    assert len(server.requests) == asked
 
 
 @pytest.mark.parametrize(
@@ -152,7 +106,7 @@ def test_a_file_is_fetched_once(server: None) -> None:
         ("o/r:Q2_K", "no file of type Q2_K"),
     ],
 )
-def test_refusals(server: None, model: str, message: str) -> None:
+def test_refusals(server: type[Handler], model: str, message: str) -> None:
     assert message in located(model)
 
 

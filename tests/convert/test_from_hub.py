@@ -1,0 +1,86 @@
+"""Bases and adapters of the hub, served on loopback."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from hf_models import PICO, write_adapter, write_mistral
+from hf_tokenizers import write_small_tokenizer, write_tokenizer
+from hub_server import Repos, serving
+
+from relay_gguf.gguf_file import read_head
+
+
+@pytest.fixture(scope="module")
+def repos(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Repos:
+    root = tmp_path_factory.mktemp("hub")
+    tokenizer = write_small_tokenizer(root / "small", write_tokenizer(root / "full", smollm2))
+    base = write_mistral(root / "base", tokenizer, PICO, shard_bytes=1_000_000)
+    adapter = write_adapter(root / "adapter", base)
+    folders = {"o/base": base, "o/adapter": adapter}
+    files = {name: {p.name: p.read_bytes() for p in at.iterdir()} for name, at in folders.items()}
+    # The same weights in another form, which Mistral's repositories have too.
+    return files | {"o/base": files["o/base"] | {"consolidated.safetensors": b"twice"}}
+
+
+def convert(*arguments: str) -> subprocess.CompletedProcess[str]:
+    code = "import sys; from relay_gguf.cli import main; main(['convert', *sys.argv[1:]])"
+    command = [sys.executable, "-c", code, *arguments, "--pre", "smollm"]
+    return subprocess.run(command, capture_output=True, text=True, check=False)
+
+
+def test_a_base_and_an_adapter_of_the_hub(
+    repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    with serving(repos, monkeypatch, str(tmp_path / "hf")) as hub:
+        run = convert("o/base", "--adapter", "o/adapter", "--out", str(out), "-q", "Q8_0")
+        assert run.returncode == 0, run.stderr
+        assert not [request for request in hub.requests if "consolidated" in request]
+    keys = {name: key.value for name, key in read_head(out / "adapter-Q8_0.gguf").keys.items()}
+    assert keys["relay.source"] == "o/base"
+    assert keys["relay.adapter"] == "o/adapter"
+    assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/base"
+
+
+def test_a_dry_run_downloads_no_weights(
+    repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    padded = {name: content + bytes(300_000) for name, content in repos["o/base"].items()}
+    weights = {name: padded[name] for name in padded if name.endswith(".safetensors")}
+    with serving(repos | {"o/base": repos["o/base"] | weights}, monkeypatch, str(tmp_path)) as hub:
+        run = convert("o/base", "--out", str(tmp_path / "out"), "-q", "Q8_0", "--dry-run")
+        assert run.returncode == 0, run.stderr
+        heads = [request for request in hub.requests if ".safetensors" in request]
+        assert heads
+        assert max(hub.sent) < 300_000
+    assert "Q8_0" in run.stdout
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("o/none",), "no repository o/none on the hub"),
+        (("o/gated",), "o/gated is gated: accept its terms"),
+        (("o/base", "--adapter", "o/none"), "no repository o/none on the hub"),
+        (("o/adapter",), "It is an adapter: give it as --adapter"),
+        (("o/base", "--adapter", "o/base"), "It is a whole model: give it as BASE"),
+    ],
+)
+def test_refusals(
+    arguments: tuple[str, ...],
+    message: str,
+    repos: Repos,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    with serving(repos, monkeypatch, str(tmp_path / "hf")):
+        run = convert(*arguments, "--out", str(tmp_path / "out"), "-q", "Q8_0")
+    assert run.returncode == 1
+    assert message in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not (tmp_path / "out").exists()
