@@ -41,15 +41,17 @@ _PLAIN = re.compile(r"(?P<module>.+)\.(?P<kind>weight|bias)")
 class Delta:
     """W becomes W + scale·B·A; with a magnitude (DoRA), that at the magnitude's length.
 
-    `a` is (rank, in) and `b` (out, rank), also of an embedding, where out is the hidden size.
-    `transposed` tensors are stored as (in, out): embeddings and `fan_in_fan_out` layers.
+    `a`, `b` and `magnitude` are keys of the adapter's tensors: A is (rank, in) and B (out, rank),
+    also of an embedding, where out is the hidden size. `shape` is W's as it is stored: (out, in),
+    or (in, out) if `transposed`, as embeddings and `fan_in_fan_out` layers are.
     """
 
-    a: Array
-    b: Array
+    a: str
+    b: str
     scale: float
+    shape: tuple[int, ...]
     transposed: bool = False
-    magnitude: Array | None = None
+    magnitude: str | None = None
 
 
 @dataclass(slots=True)
@@ -158,10 +160,6 @@ def _read_module(
 ) -> None:
     left = dict(keys)
 
-    def take(part: str, kind: str = "weight") -> Array | None:
-        key = left.pop((part, kind), None)
-        return None if key is None else checkpoint.rows(key)
-
     def change(kind: str) -> Change:
         return changes.setdefault(f"{module}.{kind}", Change())
 
@@ -172,20 +170,23 @@ def _read_module(
             if (key := left.pop((part, kind), None)) is not None:
                 change(kind).replacement = key
 
-    magnitude = take("lora_magnitude_vector")
+    magnitude = left.pop(("lora_magnitude_vector", "weight"), None)
     embeds = ("lora_embedding_A", "weight") in left
-    a = take("lora_embedding_A" if embeds else "lora_A")
-    b = take("lora_embedding_B" if embeds else "lora_B")
+    a = left.pop(("lora_embedding_A" if embeds else "lora_A", "weight"), None)
+    b = left.pop(("lora_embedding_B" if embeds else "lora_B", "weight"), None)
     if a is not None and b is not None:
-        if a.shape[0] != b.shape[1]:
-            raise ConversionError(f"{module}: lora_A has rank {a.shape[0]}, lora_B {b.shape[1]}.")
-        scale = scale_of(config, module, a.shape[0])
+        shapes = checkpoint.infos[a].shape, checkpoint.infos[b].shape
+        if [len(shape) for shape in shapes] != [2, 2]:
+            raise ConversionError(f"{module}: lora_A and lora_B are {shapes}, which is no LoRA.")
+        (rank, columns), (rows, other) = shapes
+        if rank != other:
+            raise ConversionError(f"{module}: lora_A has rank {rank}, lora_B {other}.")
+        scale = scale_of(config, module, rank)
         transposed = embeds or bool(config.get("fan_in_fan_out"))
-        change("weight").delta = Delta(
-            a, b, scale, transposed, None if magnitude is None else magnitude.reshape(-1)
-        )
-        if (bias := take("lora_B", "bias")) is not None:
-            change("bias").bias = np.float32(scale) * bias
+        shape = (columns, rows) if transposed else (rows, columns)
+        change("weight").delta = Delta(a, b, scale, shape, transposed, magnitude)
+        if (key := left.pop(("lora_B", "bias"), None)) is not None:
+            change("bias").bias = np.float32(scale) * checkpoint.rows(key)
     elif a is not None or b is not None or magnitude is not None:
         raise ConversionError(f"{module}: the adapter has only a part of lora_A and lora_B.")
 

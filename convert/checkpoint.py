@@ -101,7 +101,7 @@ class Checkpoint:
                 f"{name} is stored as {stored.dtype}; {', '.join(FLOATS)} and NF4 can be read."
             )
         row = int(np.prod(shape[1:], dtype=np.int64)) * ITEM_SIZE[stored.dtype]
-        data = np.asarray(stored.mmap_bytes()[start * row : stop * row])
+        data = _bytes(stored, start * row, stop * row)
         return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
 
     def check_readable(self, names: Iterable[str]) -> None:
@@ -126,7 +126,7 @@ class Checkpoint:
     def _read_state(self, name: str) -> nf4.State:
         tensor = name.removesuffix(NF4_STATE)
         try:
-            fields: dict[str, Any] = json.loads(bytes(self._stored[name].mmap_bytes()))
+            fields: dict[str, Any] = json.loads(_whole(self._stored[name]).tobytes())
             return self._nf4_state(tensor, fields)
         except (ValueError, KeyError, TypeError) as error:
             damaged = f"{tensor} is quantized, and its state is damaged: {error!r}."
@@ -137,16 +137,16 @@ class Checkpoint:
         quant_map, absmax = parts[".quant_map"], parts[".absmax"]
         if quant_map is None or absmax is None or tensor not in self._stored:
             raise ConversionError(f"{tensor} is quantized, and its scales are missing.")
-        values = _floats(np.asarray(quant_map.mmap_bytes()), "F32")
-        scales = np.asarray(absmax.mmap_bytes())
+        values = _floats(_whole(quant_map), "F32")
+        scales = _whole(absmax)
         nested_map, nested_absmax = parts[".nested_quant_map"], parts[".nested_absmax"]
         if nested_map is None or nested_absmax is None:
             absmax_values = _floats(scales, absmax.dtype)
         else:
             absmax_values = nf4.dequantize_absmax(
                 scales,
-                _floats(np.asarray(nested_map.mmap_bytes()), "F32"),
-                _floats(np.asarray(nested_absmax.mmap_bytes()), "F32"),
+                _floats(_whole(nested_map), "F32"),
+                _floats(_whole(nested_absmax), "F32"),
                 np.float32(fields["nested_offset"]),
                 int(fields["nested_blocksize"]),
             )
@@ -212,10 +212,26 @@ def _header(file: Path) -> dict[str, LocalTensor]:
     return tensors
 
 
+def _bytes(tensor: LocalTensor, start: int, stop: int) -> Bytes:
+    """Bytes [start, stop) of a tensor, read: pages of a mapped file would count as our memory."""
+    place = tensor.data_range
+    count, offset = stop - start, place.offset + start
+    data = np.fromfile(place.filename, dtype=np.uint8, count=count, offset=offset)
+    if data.size != count:
+        raise ConversionError(f"{place.filename} became shorter while it was read.")
+    return data
+
+
+def _whole(tensor: LocalTensor) -> Bytes:
+    return _bytes(tensor, 0, tensor.data_range.size)
+
+
 def _floats(data: Bytes, dtype: str) -> Array:
     """Stored bytes as float32. A BF16 is the upper half of a float32."""
     if dtype == "F32":
-        return data.view(np.float32).copy()
+        return data.view(np.float32)
     if dtype == "F16":
         return data.view(np.float16).astype(np.float32)
-    return (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+    bits = data.view(np.uint16).astype(np.uint32)
+    bits <<= 16
+    return bits.view(np.float32)

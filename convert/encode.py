@@ -18,7 +18,7 @@ import numpy as np
 from relay_gguf.errors import ConversionError
 
 from .checkpoint import Array, Bytes
-from .ggml import Type, decode, encode, is_valid
+from .ggml import Type, decode, encode
 from .merge import Slab, slabs
 from .weights import Read, Tensor, Weights
 
@@ -144,8 +144,8 @@ def _encode(
     data = {}
     for kind in kinds:
         data[kind] = encode(kind, rows, weight)
-        stats.errors[kind] = _error(kind, data[kind], rows)
-        if not is_valid(kind, data[kind]):
+        stats.errors[kind] = error = _error(kind, data[kind], rows)
+        if not math.isfinite(error.squares):
             stats.invalid.add(kind)
     return Encoded(tensor, data, stats, stop == tensor.shape[0])
 

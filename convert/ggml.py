@@ -126,8 +126,7 @@ def decode(kind: Type, data: Bytes, columns: int) -> Array:
 def is_valid(kind: Type, data: Bytes) -> bool:
     """Whether llama.cpp would accept the bytes: no NaN or infinity in values or scales."""
     data = np.ascontiguousarray(data)
-    with LogLines():
-        return bool(_base().ggml_validate_row_data(int(kind), data.ctypes.data, data.size))
+    return bool(_base().ggml_validate_row_data(int(kind), data.ctypes.data, data.size))
 
 
 def planned_types(

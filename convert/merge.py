@@ -135,9 +135,7 @@ class Merged:
                 "Is this the base that it was trained on?"
             )
         if change.delta is not None:
-            delta = change.delta
-            shape = (delta.b.shape[0], delta.a.shape[1])
-            shape = shape[::-1] if delta.transposed else shape
+            shape = change.delta.shape
             if shape != info.shape:
                 raise ConversionError(
                     f"{name} is {info.shape} in the base, {shape} in the adapter. "
@@ -167,9 +165,9 @@ class MergedTensor:
         self._round_trip = merge_base != "original"
         if self._round_trip:
             self._absmax, self._scales = self._nf4_scales(double=merge_base == "nf4-double")
-        delta = change.delta
-        if delta is not None and delta.magnitude is not None and delta.transposed:
-            self._norms = self._column_norms(delta)
+        self._lora = _load(adapter.checkpoint, change.delta) if adapter and change.delta else None
+        if self._lora is not None and self._lora.magnitude is not None and self._lora.transposed:
+            self._norms = self._column_norms(self._lora)
 
     def read(self, start: int, stop: int) -> Slab:
         """Rows [start, stop)."""
@@ -177,8 +175,8 @@ class MergedTensor:
         if change is NOTHING:
             return Slab(before)
         rows = before
-        if change.delta is not None:
-            rows = self._add(rows, change.delta, start, stop)
+        if self._lora is not None:
+            rows = self._add(rows, self._lora, start, stop)
         if change.tokens is not None and self._adapter is not None:
             indices, key = change.tokens
             rows = rows.copy()
@@ -216,35 +214,51 @@ class MergedTensor:
         absmax = np.concatenate(flat)
         return absmax, nf4.round_trip_absmax(absmax) if double else absmax
 
-    def _add(self, rows: Array, delta: Delta, start: int, stop: int) -> Array:
-        merged = add_delta(rows, delta, start, stop)
-        if delta.magnitude is None:
+    def _add(self, rows: Array, lora: _Lora, start: int, stop: int) -> Array:
+        merged = lora.add(rows, start, stop)
+        if lora.magnitude is None:
             return merged
-        if not delta.transposed:  # a norm is that of a row
+        if not lora.transposed:  # a norm is that of a row
             squares = (merged.astype(np.float64) ** 2).sum(axis=1)
             norms: Array = np.sqrt(squares).astype(np.float32)
-            return merged * (delta.magnitude[start:stop] / norms)[:, None]
-        return merged * (delta.magnitude / self._norms)[None, :]
+            return merged * (lora.magnitude[start:stop] / norms)[:, None]
+        return merged * (lora.magnitude / self._norms)[None, :]
 
-    def _column_norms(self, delta: Delta) -> Array:
+    def _column_norms(self, lora: _Lora) -> Array:
         """Norms of the merged tensor's columns."""
         squares = np.zeros(self._info.shape[1], dtype=np.float64)
         for start, stop in slabs(self._info.shape):
-            merged = add_delta(self._before(start, stop), delta, start, stop).astype(np.float64)
+            merged = lora.add(self._before(start, stop), start, stop).astype(np.float64)
             squares += (merged**2).sum(axis=0)
         return np.sqrt(squares).astype(np.float32)
 
 
-def add_delta(rows: Array, delta: Delta, start: int, stop: int) -> Array:
-    """Rows [start, stop) of W + s·B·A, rank by rank."""
-    merged = rows.copy()
-    product = np.empty_like(merged)
-    scale = np.float32(delta.scale)
-    left, right = (delta.a.T, delta.b.T) if delta.transposed else (delta.b, delta.a)
-    for rank in range(right.shape[0]):
-        np.multiply((scale * left[start:stop, rank])[:, None], right[rank], out=product)
-        merged += product
-    return merged
+@dataclass(frozen=True, slots=True)
+class _Lora:
+    """A delta as `left` (rows, rank), scale included, times `right` (rank, columns)."""
+
+    left: Array
+    right: Array
+    transposed: bool
+    magnitude: Array | None
+
+    def add(self, rows: Array, start: int, stop: int) -> Array:
+        """Rows [start, stop) of W + s·B·A, rank by rank."""
+        merged = rows.copy()
+        product = np.empty_like(merged)
+        for rank, row in enumerate(self.right):
+            np.multiply(self.left[start:stop, rank][:, None], row, out=product)
+            merged += product
+        return merged
+
+
+def _load(checkpoint: Checkpoint, delta: Delta) -> _Lora:
+    """Read the matrices of one tensor: those of all together grow with the rank."""
+    a, b = checkpoint.rows(delta.a), checkpoint.rows(delta.b)
+    left, right = (a.T, b.T) if delta.transposed else (b, a)
+    magnitude = None if delta.magnitude is None else checkpoint.rows(delta.magnitude).reshape(-1)
+    scaled = np.float32(delta.scale) * left
+    return _Lora(scaled, np.ascontiguousarray(right), delta.transposed, magnitude)
 
 
 def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]]:
