@@ -6,6 +6,7 @@ legacy .dat (common/common.cpp and tools/quantize/quantize.cpp of llama.cpp).
 
 from __future__ import annotations
 
+import math
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,9 +14,10 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from gguf import GGUFReader
+from gguf import GGMLQuantizationType
 
 from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file import Kind, read_head
 
 from .checkpoint import Array
 
@@ -40,6 +42,7 @@ def read_imatrix(path: Path) -> Imatrix:
 
     Raises:
         ConversionError: the file cannot be read, or is none.
+        ModelError: it is a GGUF file whose head is damaged.
     """
     try:
         with path.open("rb") as file:
@@ -56,28 +59,38 @@ def read_imatrix(path: Path) -> Imatrix:
 
 
 def _read_gguf(path: Path) -> Imatrix:
-    reader = GGUFReader(path)
-    tensors = {tensor.name: tensor for tensor in reader.tensors}
+    head = read_head(path)
+    infos = {info.name: info for info in head.tensors}
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+
+    def floats(name: str) -> Array:
+        info = infos[name]
+        start = head.size + info.offset
+        size = 4 * math.prod(info.shape)
+        if info.ggml_type != GGMLQuantizationType.F32 or start + size > data.size:
+            raise ValueError(f"{name} is no float32, or ends after the file does")
+        return np.array(data[start : start + size]).view(np.float32)
+
     weights = {}
-    for name, tensor in tensors.items():
+    for name in infos:
         if not name.endswith(SUMS):
             continue
         stem = name.removesuffix(SUMS)
-        if stem + COUNTS not in tensors:
+        if stem + COUNTS not in infos:
             raise ValueError(f"{stem} has sums and no counts")
-        counts = np.asarray(tensors[stem + COUNTS].data, dtype=np.float32).reshape(-1, 1)
-        sums = np.asarray(tensor.data, dtype=np.float32).reshape(counts.size, -1)
+        counts = floats(stem + COUNTS).reshape(-1, 1)
+        sums = floats(name).reshape(counts.size, -1)
         mean = np.divide(sums, counts, out=np.ones_like(sums), where=counts > 0)
         weights[stem] = mean.reshape(-1)
     if not weights:
         raise ValueError("it has no tensor of sums")
-    datasets = reader.fields.get("imatrix.datasets")
-    chunks = reader.fields.get("imatrix.chunk_count")
+    datasets = head.keys.get("imatrix.datasets")
+    chunks = head.keys.get("imatrix.chunk_count")
     return Imatrix(
         path.name,
         weights,
-        tuple(datasets.contents()) if datasets else (),
-        int(chunks.contents()) if chunks else 0,
+        tuple(map(str, datasets.value)) if datasets and datasets.kind is Kind.ARRAY else (),
+        int(chunks.value) if chunks and chunks.kind in (Kind.UINT32, Kind.INT32) else 0,
     )
 
 
