@@ -82,7 +82,11 @@ class Journal:
 
     def remove(self) -> None:
         """End it: nothing is left to go on with."""
-        self.path.unlink(missing_ok=True)
+        try:
+            self.path.unlink(missing_ok=True)
+        except PermissionError:  # Windows removes no open file
+            self._file.close()
+            self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
         """Unlock it."""
