@@ -181,6 +181,11 @@ def _read_module(
         (rank, columns), (rows, other) = shapes
         if rank != other:
             raise ConversionError(f"{module}: lora_A has rank {rank}, lora_B {other}.")
+        expected = _pattern(config.get("rank_pattern") or {}, module, config["r"])
+        if rank != expected:
+            raise ConversionError(
+                f"{module}: the adapter's tensors have rank {rank}, its config says {expected}."
+            )
         scale = scale_of(config, module, rank)
         transposed = embeds or bool(config.get("fan_in_fan_out"))
         shape = (columns, rows) if transposed else (rows, columns)

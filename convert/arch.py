@@ -25,6 +25,8 @@ LEFT_OUT: Final = {
     "LlamaForCausalLM": {"max_position_embeddings": 2048},
 }
 """What transformers takes for settings that a config leaves out."""
+MAX_CONTEXT: Final = 1 << 31
+"""Tokens, and any other size in a config: a GGUF file has 32 bits for it."""
 UNUSED: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of buffers that old checkpoints carry and no model needs."""
 
@@ -122,7 +124,7 @@ def read_llama(config: dict[str, Any]) -> Llama:
         head_count_kv=_size(config, "num_key_value_heads"),
         head_dim=_size(config, "head_dim") if config.get("head_dim") else hidden // heads,
         vocab_size=_size(config, "vocab_size"),
-        rms_norm_eps=float(config.get("rms_norm_eps", 1e-6)),
+        rms_norm_eps=_number(config, "rms_norm_eps", 1e-6),
         tied=config.get("tie_word_embeddings"),
         rope=_rope(config),
     )
@@ -241,11 +243,17 @@ def _expected(llama: Llama) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
     """How positions are rotated, read as transformers 5 reads it."""
-    rope = dict(config.get("rope_scaling") or config.get("rope_parameters") or {})
+    given = config.get("rope_scaling") or config.get("rope_parameters") or {}
+    if not isinstance(given, dict):
+        raise ConversionError(f"config.json: rope_scaling is {given!r}; it must be an object.")
+    rope = dict(given)
     if (kind := rope.get("rope_type", rope.get("type"))) is not None:
         rope["rope_type"] = kind
-    theta = config.get("rope_theta")
-    rope["rope_theta"] = rope.get("rope_theta", 10000.0) if theta is None else theta
+    theta = _number(rope, "rope_theta", 10000.0)
+    rope["rope_theta"] = _number(config, "rope_theta", theta)
+    for name in ("factor", "low_freq_factor", "high_freq_factor"):
+        if rope.get(name) is not None:
+            _number(rope, name, 1.0)
     rope.setdefault("original_max_position_embeddings", config["max_position_embeddings"])
     return rope
 
@@ -277,8 +285,17 @@ def _add_rope_scaling(writer: GGUFWriter, rope: Mapping[str, Any]) -> None:
             add(value)
 
 
+def _number(config: Mapping[str, Any], name: str, default: float) -> float:
+    value = config.get(name, default)
+    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+        raise ConversionError(f"config.json: {name} is {value!r}; it must be a positive number.")
+    return float(value)
+
+
 def _size(config: Mapping[str, Any], name: str) -> int:
     value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or value <= 0:
-        raise ConversionError(f"config.json: {name} is {value!r}; it must be a positive number.")
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MAX_CONTEXT:
+        raise ConversionError(
+            f"config.json: {name} is {value!r}; it must be a whole number, 1 to {MAX_CONTEXT - 1}."
+        )
     return value

@@ -70,6 +70,24 @@ def add_keys(
     metadata = _read(label, folder, n_parameters)
     if base is not None:
         _inherit(metadata, _read(*base, n_parameters), base[0])
+    _set_said(metadata, card)
+    metadata.name = metadata.name or label
+    if metadata.size_label is None and n_parameters > 0:
+        metadata.size_label = size_label(n_parameters, n_parameters, 0, 0)
+    writer.add_type(GGUFType.MODEL)
+    metadata.set_gguf_meta_model(writer)
+
+
+def said(card: Card) -> GGUFWriter:
+    """A writer with what a preset or a user says of a model that has its keys, and nothing else."""
+    metadata = Metadata(name="")
+    _set_said(metadata, card)
+    writer = GGUFWriter(None, "llama")
+    metadata.set_gguf_meta_model(writer)
+    return writer
+
+
+def _set_said(metadata: Metadata, card: Card) -> None:
     for name, value in card.fields.items():
         setattr(metadata, name, value)
     if card.base_model:
@@ -78,12 +96,7 @@ def add_keys(
         metadata.datasets = [_entry(dataset, "datasets/") for dataset in card.datasets]
     for name, number in card.sampling.items():
         setattr(metadata, SAMPLING[name], number)
-    metadata.name = metadata.name or label
     metadata.quantized_by = f"relay-gguf {__version__}"
-    if metadata.size_label is None and n_parameters > 0:
-        metadata.size_label = size_label(n_parameters, n_parameters, 0, 0)
-    writer.add_type(GGUFType.MODEL)
-    metadata.set_gguf_meta_model(writer)
 
 
 def _read(label: str, folder: Path, n_parameters: int) -> Metadata:

@@ -182,7 +182,10 @@ def open_folder(folder: Path) -> Checkpoint:
                 f"{folder} lacks {', '.join(missing)}, which {index.name} names. Download again."
             )
         return Checkpoint(folder / shard for shard in shards)
-    files = sorted(folder.glob("*.safetensors"))
+    files = sorted(folder.glob("model*.safetensors"))
+    if not files:  # under another name, and not what repositories have beside a model
+        others = ("consolidated", "adapter_model")
+        files = [f for f in sorted(folder.glob("*.safetensors")) if not f.name.startswith(others)]
     if not files:
         hint = ""
         if list(folder.glob("*.bin")):

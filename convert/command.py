@@ -105,7 +105,11 @@ def convert(
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         return
-    show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)
+    try:
+        show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)
+    except KeyboardInterrupt:
+        typer.echo("Stopped. The same command goes on from here; --restart begins anew.", err=True)
+        raise
 
 
 def presets(

@@ -157,7 +157,8 @@ def _measured(slab: Slab, rows: Array) -> Stats:
     if slab.before is not None:
         known = slab.before.shape[0]
         stats.base_squares = squared_norm(slab.before)
-        stats.moved_squares = squared_norm(slab.rows[:known] - slab.before)
+        with np.errstate(invalid="ignore", over="ignore"):
+            stats.moved_squares = squared_norm(slab.rows[:known] - slab.before)
     return stats
 
 
@@ -165,8 +166,9 @@ def _error(kind: Type, data: Bytes, rows: Array) -> Error:
     if kind is Type.F32:
         return Error()
     difference = decode(kind, data, rows.shape[1])
-    difference -= rows
-    squares = squared_norm(difference)
+    with np.errstate(invalid="ignore", over="ignore"):  # asked for by --allow-nonfinite
+        difference -= rows
+        squares = squared_norm(difference)
     np.abs(difference, out=difference)
     return Error(squares, float(difference.max(initial=0.0)))
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 import ctypes
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -152,10 +154,9 @@ def planned_types(
     kept: list[Any] = []
     if weights:
         params.imatrix = _imatrix_entries(weights, kept)
+    source, target = os.fsencode(skeleton), os.fsencode(skeleton.with_suffix(".none"))
     with LogLines() as lines:
-        failed = lib.llama_model_quantize(
-            os.fsencode(skeleton), os.fsencode(skeleton.with_suffix(".none")), ctypes.byref(params)
-        )
+        failed = _aside(lambda: lib.llama_model_quantize(source, target, ctypes.byref(params)))
     said = [line for _, line in lines.lines]
     if failed:
         reason = said[-1] if said else "no reason given"
@@ -198,25 +199,21 @@ def _by_ggml_name() -> Mapping[str, Type]:
     return {_ggml_name(kind): kind for kind in Type}
 
 
-def tokenizations(path: Path, texts: Sequence[str]) -> list[list[int]]:
+def tokenizations(paths: Sequence[Path], texts: Sequence[str]) -> list[list[int]]:
     """The ids that llama.cpp gives to texts, control tokens in them found, BOS and EOS left out.
+
+    Args:
+        paths: a model's file, or its parts in order.
+        texts: to be cut.
 
     Raises:
         ConversionError: llama.cpp cannot read the file's vocabulary.
     """
     params = lib.llama_model_default_params()
     params.vocab_only = True
-    with LogLines() as lines:
-        lib.llama_backend_init()
-        model = lib.llama_model_load_from_file(os.fsencode(path), params)
-    if not model:
-        reasons = [line for level, line in lines.lines if level >= WARN]
-        raise ConversionError(f"llama.cpp cannot read the vocabulary: {' '.join(reasons)}")
-    try:
+    with _opened(paths, params, "read the vocabulary of") as model:
         vocab = lib.llama_model_get_vocab(model)
         return [tokenize(vocab, text, parse_special=True) for text in texts]
-    finally:
-        lib.llama_model_free(model)
 
 
 def check_opens(paths: Sequence[Path]) -> None:
@@ -231,11 +228,35 @@ def check_opens(paths: Sequence[Path]) -> None:
     params = lib.llama_model_default_params()
     params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
     params.n_gpu_layers = 0
+    with _opened(paths, params, "open"):
+        pass
+
+
+@contextmanager
+def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
+    """A model of llama.cpp's, by the names that its parts have now."""
     names = (ctypes.c_char_p * len(paths))(*(os.fsencode(path) for path in paths))
-    with LogLines() as lines:
+
+    def load() -> Any:
         lib.llama_backend_init()
-        model = lib.llama_model_load_from_splits(names, len(paths), params)
+        return lib.llama_model_load_from_splits(names, len(paths), params)
+
+    with LogLines() as lines:
+        model = _aside(load)
     if not model:
         reasons = [line for level, line in lines.lines if level >= WARN]
-        raise ConversionError(f"llama.cpp cannot open {paths[0].name}: {' '.join(reasons)}")
-    lib.llama_model_free(model)
+        raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {' '.join(reasons)}")
+    try:
+        yield model
+    finally:
+        lib.llama_model_free(model)
+
+
+def _aside(call: Callable[[], Any]) -> Any:
+    """Make a call of C that logs on another thread.
+
+    On the main thread a Ctrl-C may fall into the log's callback, from which ctypes lets no
+    exception out: it would be lost, and a line of the log with it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()

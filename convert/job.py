@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -9,11 +10,11 @@ from typing import Final
 
 from gguf import GGUFWriter
 
-from relay_gguf import __version__
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import Keys, Kind, Value
 
 from . import arch, card, vocab
+from .arch import MAX_CONTEXT
 from .card import Card
 from .ftypes import FTYPES
 from .header import collected
@@ -127,6 +128,8 @@ def _check(request: Request) -> None:
         )
     if not request.ftypes:
         raise ConversionError("No type is asked for. Give --quant TYPE or --preset NAME.")
+    if not 0 < (request.context_length or 1) < MAX_CONTEXT:
+        raise ConversionError(f"A context of {request.context_length} tokens is too long.")
     if len(set(request.ftypes)) < len(request.ftypes):
         raise ConversionError(f"A type is asked for twice: {', '.join(request.ftypes)}.")
     if request.merge_base not in MERGE_BASES:
@@ -135,6 +138,8 @@ def _check(request: Request) -> None:
         )
     if request.merge_base != "original" and request.adapter is None:
         raise ConversionError("--merge-base says what an adapter is merged into: give --adapter.")
+    if request.pre == "":
+        raise ConversionError("--pre is empty. Leave it out, or give llama.cpp's name.")
     if (pattern := request.name) is not None:
         if Path(pattern).name != pattern or not pattern.endswith(".gguf"):
             raise ConversionError(f"{pattern!r} is no file name that ends in .gguf.")
@@ -192,14 +197,11 @@ def _open_gguf(request: Request) -> Model:
     found = keys["general.architecture"].value if "general.architecture" in keys else "none"
     if found != "llama":
         raise ConversionError(f"{path} is of the architecture {found}; llama can be converted.")
-    quantized_by = f"relay-gguf {__version__}"
-    keys["general.quantized_by"] = Value(quantized_by, Kind.STRING)
+    stem = re.sub(r"(?i)[-.](f32|f16|bf16)$", "", path.name.removesuffix(".gguf"))
+    keys |= collected(card.said(request.card))
     if request.context_length is not None:
         value = Value(request.context_length, Kind.UINT32)
         keys["llama.context_length"] = value
-    stem = path.name.removesuffix(".gguf")
-    for ftype in ("F32", "F16", "BF16"):
-        stem = stem.removesuffix(f"-{ftype}").removesuffix(f".{ftype}")
     return Model(stem, weights, keys, {}, (path,), {"source": path.name})
 
 

@@ -34,6 +34,7 @@ class Journal:
             self._file: BinaryIO = os.fdopen(
                 os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644),
                 "r+b",
+                buffering=0,  # what cannot be written must not wait for close()
             )
         except OSError as error:
             raise ConversionError(f"Cannot write into {folder}: {error.strerror}.") from error
@@ -55,10 +56,14 @@ class Journal:
         return [entry for entry in self.entries if "tensor" in entry]
 
     @property
+    def checked(self) -> Mapping[str, bool]:
+        """Types whose files wait for their names; whether they were proved before."""
+        return {line["checked"]: line["proved"] for line in self.entries if "checked" in line}
+
+    @property
     def published(self) -> Mapping[str, str]:
         """Files that have their name already, and their digests."""
-        lines = [entry for entry in self.entries if "published" in entry]
-        return {line["published"]: line["sha256"] for line in lines}
+        return {line["published"]: line["sha256"] for line in self.entries if "published" in line}
 
     @property
     def what(self) -> str:
@@ -67,7 +72,7 @@ class Journal:
 
     def begin(self, run: str, what: str, files: Sequence[str]) -> None:
         """Start anew; what an earlier conversion left half done is removed."""
-        self._remove_partials()
+        self.remove_partials()
         self._rewrite([{"run": run, "what": what, "files": list(files)}])
 
     def keep(self, count: int) -> None:
@@ -77,8 +82,9 @@ class Journal:
     def add(self, entry: Mapping[str, Any]) -> None:
         """Append a line."""
         self.entries.append(dict(entry))
-        self._file.write(json.dumps(entry).encode() + b"\n")
-        self._file.flush()
+        line = memoryview(json.dumps(entry).encode() + b"\n")
+        while line:
+            line = line[self._file.write(line) :]
 
     def remove(self) -> None:
         """End it: nothing is left to go on with."""
@@ -92,17 +98,18 @@ class Journal:
         """Unlock it."""
         self._file.close()
 
+    def remove_partials(self) -> None:
+        """Remove what was begun under temporary names."""
+        for name in self.entries[0].get("files", []) if self.entries else []:
+            if Path(name).name == name:  # a journal that someone made up removes nothing else
+                (self.folder / (name + PARTIAL)).unlink(missing_ok=True)
+
     def _rewrite(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._file.seek(0)
         self._file.truncate()
         self.entries = []
         for entry in entries:
             self.add(entry)
-
-    def _remove_partials(self) -> None:
-        for name in self.entries[0].get("files", []) if self.entries else []:
-            if Path(name).name == name:  # a journal that someone made up removes nothing else
-                (self.folder / (name + PARTIAL)).unlink(missing_ok=True)
 
 
 def _read(file: BinaryIO) -> list[dict[str, Any]]:

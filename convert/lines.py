@@ -67,15 +67,18 @@ def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
     width = max(4, *(len(event.ftype) for event in finished))
     yield f"{'type':{width}}  {'size':>8}  {'error':>7}  sha256"
     for event in finished:
+        error = _share(event.report["error"])
         for file in event.report["files"]:
             yield (
-                f"{event.ftype:{width}}  {size(file['bytes']):>8}  {event.report['error']:7.2%}  "
+                f"{event.ftype:{width}}  {size(file['bytes']):>8}  {error:>7}  "
                 f"{file['sha256'][:12]}  {visible(file['name'])}"
             )
     report = finished[0].report
     if report["merge"]:
-        moved = [f"{kind} {entry['moved']:.1%}" for kind, entry in report["merge"].items()]
+        moved = [f"{kind} {_share(entry['moved'], 1)}" for kind, entry in report["merge"].items()]
         yield f"The adapter moved {', '.join(moved)}."
+    for name, count in report["not_finite"].items():
+        yield f"Not finite: {count} values of {visible(name)}."
     if report["verified"]:
         alike = report["verified"]["texts_tokenized_alike"]
         yield (
@@ -114,6 +117,10 @@ def size(n_bytes: int) -> str:
     if n_bytes >= 10**9:
         return f"{n_bytes / 10**9:.2f} GB"
     return f"{n_bytes / 10**6:.0f} MB"
+
+
+def _share(value: float | None, places: int = 2) -> str:
+    return "-" if value is None else f"{value:.{places}%}"
 
 
 def _origin(job: Job) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -48,25 +49,31 @@ class Output:
         """How many tensors of a partial file are as their digests say, from the first on."""
         running = sha256()
         self._states = []
-        position = 0
+        head = self.file.layout.head
+        position = len(head)
         try:
-            for end, digest in zip([0, *self._ends], ["", *digests], strict=False):
-                stop = end or len(self.file.layout.head)
-                for chunk in _chunks(self.partial, stop, position):
+            if b"".join(_chunks(self.partial, position)) != head:
+                return 0
+            running.update(head)
+            self._states.append(running.copy())
+            for end, digest in zip(self._ends, digests, strict=False):
+                for chunk in _chunks(self.partial, end, position):
                     running.update(chunk)
-                position = stop
-                if digest and running.hexdigest() != digest:
+                position = end
+                if running.hexdigest() != digest:
                     break
                 self._states.append(running.copy())
         except (OSError, EOFError):
             pass
         return max(0, len(self._states) - 1)
 
+    def is_there(self) -> bool:
+        """Whether a file of the right size has the name."""
+        return self.final.exists() and self.final.stat().st_size == self.file.layout.size
+
     def is_published(self, digest: str) -> bool:
         """Whether the whole file has its name already, told by its bytes."""
-        if self.partial.exists() or not self.final.exists():
-            return False
-        if self.final.stat().st_size != self.file.layout.size:
+        if self.partial.exists() or not self.is_there():
             return False
         running = sha256()
         for chunk in _chunks(self.final, self.file.layout.size):
@@ -122,8 +129,8 @@ class Output:
     def close(self) -> None:
         """Let go of the file, as it is."""
         if self._open is not None:
-            self._open.close()
-            self._open = None
+            file, self._open = self._open, None
+            file.close()
 
     def publish(self) -> None:
         """Give the file its name."""
@@ -131,7 +138,8 @@ class Output:
 
     def discard(self) -> None:
         """Remove what was written."""
-        self.close()
+        with suppress(OSError):  # on a full disk the last bytes cannot be flushed
+            self.close()
         self.partial.unlink(missing_ok=True)
 
 

@@ -42,7 +42,7 @@ def prove(
     for output, digest in zip(outputs, digests, strict=True):
         yield from _read_back(output, digest, allow_nonfinite)
     check_opens([output.partial for output in outputs])
-    compare_tokenizations(outputs[0].partial, probes)
+    compare_tokenizations([output.partial for output in outputs], probes)
 
 
 def check_vocabulary(keys: Keys, probes: Mapping[str, Sequence[int]]) -> None:
@@ -54,17 +54,17 @@ def check_vocabulary(keys: Keys, probes: Mapping[str, Sequence[int]]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vocabulary.gguf")
         path.write_bytes(lay_out(keys, []).head)
-        compare_tokenizations(path, probes)
+        compare_tokenizations([path], probes)
 
 
-def compare_tokenizations(path: Path, probes: Mapping[str, Sequence[int]]) -> None:
+def compare_tokenizations(paths: Sequence[Path], probes: Mapping[str, Sequence[int]]) -> None:
     """Compare llama.cpp's ids of some texts with the tokenizer's.
 
     Raises:
         ConversionError: they differ; shows the first difference.
     """
     for (text, expected), found in zip(
-        probes.items(), tokenizations(path, list(probes)), strict=True
+        probes.items(), tokenizations(paths, list(probes)), strict=True
     ):
         if list(expected) == found:
             continue

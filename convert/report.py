@@ -22,6 +22,8 @@ def make_report(
     target: Target,
     stats: Mapping[str, Stats],
     digests: Sequence[str],
+    *,
+    verified: bool,
 ) -> dict[str, Any]:
     """What is known of a type's files.
 
@@ -49,7 +51,7 @@ def make_report(
         "origin": dict(job.model.origin),
         "imatrix": None if job.imatrix is None else job.imatrix.file,
         "notes": list(job.model.notes),
-        "verified": checks if job.request.verify else None,
+        "verified": checks if verified else None,
         "error": relative_error(stats, target.types.items()),
         "error_by_type": {
             kind.name: {
@@ -59,41 +61,43 @@ def make_report(
             for kind, members in sorted(by_kind.items())
         },
         "merge": merge_norms(job, stats),
+        "not_finite": {n: stats[n].not_finite for n in target.types if stats[n].not_finite},
         "tensors": [
             {
                 "name": name,
                 "type": kind.name,
                 "shape": list(shapes[name]),
-                "error": round(stats[name].relative_error(kind), 8),
-                "largest_error": stats[name].errors[kind].largest,
+                "error": _figure(stats[name].relative_error(kind)),
+                "largest_error": _figure(stats[name].errors[kind].largest),
+                **({"not_finite": n} if (n := stats[name].not_finite) else {}),
             }
             for name, kind in target.types.items()
         ],
     }
 
 
-def relative_error(stats: Mapping[str, Stats], tensors: Iterable[tuple[str, Type]]) -> float:
-    """The relative error of some tensors together."""
+def relative_error(stats: Mapping[str, Stats], tensors: Iterable[tuple[str, Type]]) -> float | None:
+    """The relative error of some tensors together; None where values are not finite."""
     errors, squares = 0.0, 0.0
     for name, kind in tensors:
         errors += stats[name].errors[kind].squares
         squares += stats[name].squares
-    return round(math.sqrt(errors / squares), 8) if squares else 0.0
+    return _figure(math.sqrt(errors / squares)) if squares else 0.0
 
 
-def merge_norms(job: Job, stats: Mapping[str, Stats]) -> dict[str, dict[str, float]]:
+def merge_norms(job: Job, stats: Mapping[str, Stats]) -> dict[str, dict[str, float | None]]:
     """How far the adapter moved the weights, by kind of tensor: `attn_q`, `ffn_up`, ..."""
     kinds: dict[str, list[Stats]] = {}
     for tensor in job.tensors:
         if tensor.changed:
             kinds.setdefault(layer_kind(tensor.name), []).append(stats[tensor.name])
-    norms = {}
+    norms: dict[str, dict[str, float | None]] = {}
     for kind, members in sorted(kinds.items()):
         base = sum(member.base_squares for member in members)
         moved = sum(member.moved_squares for member in members)
         norms[kind] = {
             "tensors": len(members),
-            "moved": round(math.sqrt(moved / base), 8) if base else 0.0,
+            "moved": _figure(math.sqrt(moved / base)) if base else 0.0,
         }
     return norms
 
@@ -101,3 +105,8 @@ def merge_norms(job: Job, stats: Mapping[str, Stats]) -> dict[str, dict[str, flo
 def layer_kind(name: str) -> str:
     """`attn_q` for `blk.7.attn_q.weight`, `token_embd` for `token_embd.weight`."""
     return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[2]
+
+
+def _figure(value: float) -> float | None:
+    """A number as JSON can have it, eight places behind the point."""
+    return round(value, 8) if math.isfinite(value) else None

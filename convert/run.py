@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
@@ -19,7 +20,7 @@ from .encode import Stats, encode_all
 from .ggml import Type
 from .job import Job
 from .journal import Journal
-from .output import Output
+from .output import PARTIAL, Output
 from .proof import prove
 from .report import REPORT, make_report
 from .source import identity
@@ -54,7 +55,7 @@ def run(
     n_threads: int | None = None,
     force: bool = False,
     restart: bool = False,
-) -> Iterator[Event]:
+) -> Generator[Event]:
     """Convert. Closing the generator stops; the same call goes on later.
 
     Args:
@@ -100,6 +101,10 @@ def run_identity(job: Job) -> str:
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
+class _RoomError(ConversionError):
+    """The disk has not enough room."""
+
+
 class _Conversion:
     """The outputs of a job, and how far they are."""
 
@@ -121,17 +126,23 @@ class _Conversion:
                 f"{self.out} has an unfinished conversion ({journal.what}). Run that command again "
                 "to finish it, take --restart to discard it, or another --out."
             )
-        reports = [self._report_path(ftype) for ftype in self.outputs]
-        taken = [path for path in (*(o.final for o in self.all), *reports) if path.exists()]
+        ours = {self.out / name for name in journal.published} if journal.run == run else set()
+        taken = [o.final for o in self.all if o.final.exists() and o.final not in ours]
+        taken += [self._report_path(f) for f in self.outputs if self._report_path(f).exists()]
         try:
-            if taken and not force:
+            if taken and not (force or ours):
                 raise ConversionError(f"{taken[0]} exists. --force replaces it.")
+            journal.remove_partials()
             _need_room(self.out, self.job.size)
         except ConversionError:
             if journal.run is None:
                 journal.remove()
             raise
-        journal.begin(run, _in_words(self.job), [output.file.name for output in self.all])
+        try:
+            journal.begin(run, _in_words(self.job), [output.file.name for output in self.all])
+        except OSError:
+            journal.remove()
+            raise
 
     def run(self, n_threads: int) -> Iterator[Event]:
         """Convert, check, publish."""
@@ -140,6 +151,8 @@ class _Conversion:
             yield from self._encode(done, n_threads)
             for ftype in self.outputs:
                 yield from self._publish(ftype)
+        except _RoomError:
+            raise  # what is done already stays
         except (ConversionError, OSError):
             for output in self.all:
                 output.discard()
@@ -155,6 +168,8 @@ class _Conversion:
         n_tensors = len(self.job.tensors)
         lines = self.journal.tensors
         done = len(lines)
+        if any(o.file.name in self.journal.published and not o.is_there() for o in self.all):
+            done = 0
         position = {tensor.name: index for index, tensor in enumerate(self.job.tensors)}
         yield Progress("resume", 0, self.job.size)
         for output in self.all:
@@ -173,15 +188,17 @@ class _Conversion:
             done = 0
         if done < n_tensors:
             self.journal.keep(done)
-        published = self.journal.published
-        for output in self.all:
-            if output.file.name not in published:
-                slots = output.file.layout.slots
-                output.resume(sum(position[slot.tensor.name] < done for slot in slots))
+        for output in self._unpublished():
+            slots = output.file.layout.slots
+            output.resume(sum(position[slot.tensor.name] < done for slot in slots))
         for line in lines[:done]:
             self.stats[line["tensor"]] = Stats.from_json(line["stats"])
-        _need_room(self.out, sum(o.file.layout.size - o.position for o in self.all))
+        if done:
+            _need_room(self.out, sum(o.file.layout.size - o.position for o in self._unpublished()))
         return done
+
+    def _unpublished(self) -> list[Output]:
+        return [output for output in self.all if output.file.name not in self.journal.published]
 
     def _encode(self, done: int, n_threads: int) -> Iterator[Event]:
         """The one pass over the weights."""
@@ -220,19 +237,19 @@ class _Conversion:
         target = next(target for target in self.job.targets if target.ftype == ftype)
         outputs, published = self.outputs[ftype], self.journal.published
         digests = [published.get(output.file.name) or output.finish() for output in outputs]
-        verify = self.job.request.verify
-        if verify and not any(output.file.name in published for output in outputs):
+        proved = self.journal.checked.get(ftype, False)
+        begun = any(output.file.name in published for output in outputs)
+        if self.job.request.verify and not (proved or begun):
             checked = 0
             nonfinite = self.job.request.allow_nonfinite
             proof = prove(outputs, digests, self.job.model.probes, allow_nonfinite=nonfinite)
             for count in proof:
                 checked += count
                 yield Progress("verify", checked, target.size, ftype)
-        report = make_report(self.job, target, self.stats, digests)
-        path = self._report_path(ftype)
-        written = path.with_name(path.name + ".partial")
-        written.write_text(json.dumps(report, indent=1, ensure_ascii=False) + "\n", "utf-8")
-        written.replace(path)
+            proved = True
+        report = make_report(self.job, target, self.stats, digests, verified=proved)
+        _write_whole(self._report_path(ftype), json.dumps(report, indent=1, ensure_ascii=False))
+        self.journal.add({"checked": ftype, "proved": proved})
         for output, digest in zip(outputs, digests, strict=True):
             if output.file.name not in published:
                 output.publish()
@@ -240,8 +257,18 @@ class _Conversion:
         yield Finished(ftype, tuple(output.final for output in outputs), report)
 
     def _report_path(self, ftype: str) -> Path:
-        name = self.outputs[ftype][0].file.name.removesuffix(".gguf")
+        name = re.sub(r"(-00001-of-\d{5})?\.gguf$", "", self.outputs[ftype][0].file.name)
         return self.out / (name + REPORT)
+
+
+def _write_whole(path: Path, text: str) -> None:
+    written = path.with_name(path.name + PARTIAL)
+    try:
+        written.write_text(text + "\n", "utf-8")
+        written.replace(path)
+    except BaseException:
+        written.unlink(missing_ok=True)
+        raise
 
 
 def _unique(kinds: Iterable[Type]) -> list[Type]:
@@ -251,7 +278,7 @@ def _unique(kinds: Iterable[Type]) -> list[Type]:
 def _need_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > free:
-        raise ConversionError(
+        raise _RoomError(
             f"The files take {size:,} bytes, {folder} has {free:,} free: "
             f"{size - free:,} are lacking. Take another --out, or fewer types."
         )

@@ -111,22 +111,15 @@ class TextScreen:
         ) as bar:
             task = bar.add_task("", total=None)
             stage = ("", 0)
-            try:
-                for event in events:
-                    if isinstance(event, Finished):
-                        finished.append(event)
-                        continue
-                    if (event.stage, event.total) != stage:  # each file is checked by itself
-                        stage = (event.stage, event.total)
-                        bar.reset(task, total=event.total, completed=event.done)
-                        bar.start_task(task)
-                    bar.update(task, completed=event.done, description=described(event))
-            except KeyboardInterrupt:
-                bar.stop()
-                typer.echo(
-                    "Stopped. The same command goes on from here; --restart begins anew.", err=True
-                )
-                raise
+            for event in events:
+                if isinstance(event, Finished):
+                    finished.append(event)
+                    continue
+                if (event.stage, event.total) != stage:  # each file is checked by itself
+                    stage = (event.stage, event.total)
+                    bar.reset(task, total=event.total, completed=event.done)
+                    bar.start_task(task)
+                bar.update(task, completed=event.done, description=described(event))
         for line in result_lines(finished, out):
             typer.echo(line)
 

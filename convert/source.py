@@ -20,6 +20,11 @@ SMALL_FILES: Final = ("*.json", "*.jinja", "tokenizer.model", "README.md")
 MODEL_FILES: Final = (*SMALL_FILES, "model*.safetensors")
 """Not `consolidated.safetensors`, which holds the same weights once more in Mistral's names."""
 ADAPTER_FILES: Final = (*SMALL_FILES, "adapter_model.*")
+READ: Final = (
+    *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
+    *("tokenizer*.json", "tokenizer.model", "added_tokens.json", "adapter_config.json"),
+)
+"""What a conversion depends on; chat templates and cards show in the heads of its files."""
 QLORA_SIGNS: Final = ("load_in_4bit: true", "adapter: qlora", '"load_in_4bit": true')
 """What a card says of training in 4 bits: axolotl's configuration, PEFT's list of settings."""
 
@@ -101,10 +106,12 @@ def identity(*folders_or_files: Path) -> str:
     """What tells whether files have changed between two runs: names, sizes and times."""
     found = []
     for path in folders_or_files:
-        for file in [path] if path.is_file() else sorted(path.iterdir()):
-            if file.is_file():
-                stat = file.stat()
-                found.append([file.name, stat.st_size, stat.st_mtime_ns])
+        inputs = [path]
+        if path.is_dir():  # which may be the output's folder too
+            inputs = sorted({file for pattern in READ for file in path.glob(pattern)})
+        for file in inputs:
+            stat = file.stat()
+            found.append([file.name, stat.st_size, stat.st_mtime_ns])
     return sha256(json.dumps(found).encode()).hexdigest()
 
 

@@ -122,15 +122,20 @@ class GgufWeights:
             raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
         self._infos = {info.name: info for info in head.tensors}
         self._start = head.size
+        if "split.count" in head.keys:
+            raise ConversionError(f"{path} is a part of a split model: merge its parts first.")
+        if not head.tensors:
+            raise ConversionError(f"{path} has no tensors: it is a vocabulary without a model.")
         for info in head.tensors:
+            if not info.shape or not math.prod(info.shape):
+                raise ConversionError(f"{path}: {info.name} is of the shape {info.shape}.")
             if info.ggml_type not in FLOATS:
-                kind = Type(info.ggml_type).name
+                known = {int(kind): kind.name for kind in Type}
+                kind = known.get(info.ggml_type, f"of the unknown type {info.ggml_type}")
                 raise ConversionError(
                     f"{path} is quantized: {info.name} is {kind}. Quantizing again adds up the "
                     "errors: start from the F32, F16 or BF16 file."
                 )
-        if "split.count" in head.keys:
-            raise ConversionError(f"{path} is a part of a split model: merge its parts first.")
         if "general.alignment" in head.keys:
             raise ConversionError(f"{path} has an alignment of its own; that cannot be converted.")
         self.keys: Keys = head.keys

@@ -40,6 +40,8 @@ KEYS: Final = {
     "sampling": dict,
     "card": dict,
 }
+LIMIT: Final = 1 << 31
+"""Numbers are below this: a GGUF file has 32 bits for them."""
 LISTS: Final = ("tags", "languages", "datasets")
 
 
@@ -97,13 +99,15 @@ def read_preset(path: Path) -> Preset:
     types = table.get("types")
     _expect(bool(types), path, "types", types, "at least one type is needed")
     for ftype in table["types"]:
-        _expect(ftype in FTYPES, path, "types", ftype, f"the types are {', '.join(FTYPES)}")
+        known = isinstance(ftype, str) and ftype in FTYPES
+        _expect(known, path, "types", ftype, f"the types are {', '.join(FTYPES)}")
     _expect(len(set(types or ())) == len(types or ()), path, "types", types, "one stands twice")
     if (pattern := table.get("file")) is not None:
         fits = Path(pattern).name == pattern and pattern.endswith(".gguf") and "{type}" in pattern
         _expect(fits, path, "file", pattern, "it should be a name like model-{type}.gguf")
     if (length := table.get("context_length")) is not None:
-        _expect(length > 0, path, "context_length", length, "it should be a number of tokens")
+        fits = 0 < length < LIMIT
+        _expect(fits, path, "context_length", length, "it should be a number of tokens")
     return Preset(
         path.stem,
         tuple(table["types"]),
@@ -121,6 +125,7 @@ def _sampling(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
         kinds = (str,) if key == "sequence" else (int, float)
         whole = key in ("top_k", "penalty_last_n")
         fits = isinstance(value, int if whole else kinds) and not isinstance(value, bool)
+        fits = fits and (isinstance(value, str) or abs(value) < LIMIT)
         _expect(fits, path, where, value, f"it should be a {'text' if str in kinds else 'number'}")
     return dict(table)
 

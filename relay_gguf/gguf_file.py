@@ -158,8 +158,8 @@ class _Reader:
         tensors = [self._info() for _ in range(n_tensors)]
         alignment = ALIGNMENT
         if "general.alignment" in keys:
-            alignment = int(keys["general.alignment"].value)
-            if alignment < 1 or alignment % 8:
+            alignment = keys["general.alignment"].value
+            if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
                 raise ValueError(f"alignment {alignment}")
         return Head(keys, tensors, -(-self._at // alignment) * alignment)
 

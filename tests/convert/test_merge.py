@@ -112,7 +112,7 @@ def test_an_adapter_of_another_model() -> None:
 
 
 def test_a_layer_that_the_base_does_not_have(tmp_path: Path) -> None:
-    copy_adapter("rslora", tmp_path)
+    copy_adapter("rslora", tmp_path, r=4, rank_pattern={})
     prefix = "base_model.model.model.layers.99.self_attn.q_proj"
     rank, width = 4, 32
     tensors = {
