@@ -27,6 +27,16 @@ SAMPLING: Final = {
     "sequence": "sampling_sequence",
 }
 """Settings of generation_config.json and of presets → fields of Metadata."""
+RELAY_SAMPLING: Final[Mapping[str, float | str]] = {
+    "temperature": 0.3,
+    "top_k": 40,
+    "top_p": 0.95,
+    "min_p": 0.05,
+    "repetition_penalty": 1.1,
+    "penalty_last_n": 4096,  # the whole context; -1 is off in llama.cpp
+    "sequence": "penalties;temperature;top_k;top_p;min_p",
+}
+"""What the original samples with, in its order."""
 CARD_FIELDS: Final = (
     *("name", "author", "version", "organization", "finetune", "basename", "description"),
     *("url", "license", "license_name", "license_link", "tags", "languages"),

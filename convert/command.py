@@ -51,6 +51,9 @@ def convert(
     split_max_size: Annotated[
         str | None, typer.Option(help="Cut files into parts of at most this, as 4G.")
     ] = None,
+    template: Annotated[
+        str, typer.Option(help="The chat template: relay, for commands in any app, or keep.")
+    ] = "relay",
     pre: Annotated[
         str | None, typer.Option(help="llama.cpp's name of the pre-tokenizer. [looked up]")
     ] = None,
@@ -99,6 +102,7 @@ def convert(
         pre,
         allow_nonfinite,
         not no_verify,
+        template,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
     job = prepare(request, weights=not dry_run)
@@ -126,6 +130,31 @@ def presets(
     screen.print_presets(preset_sizes(model), as_json=as_json)
 
 
+def template(
+    file: Annotated[
+        Path | None, typer.Argument(help="A GGUF file, or the first part of one. [print ours]")
+    ] = None,
+    write: Annotated[bool, typer.Option("--write", help="Put ours into it.")] = False,
+) -> None:
+    """Print a file's chat template, or put Relay's into it: commands in any app."""
+    from relay_gguf.display import one_line, visible
+
+    from .rewrite import put_template, template_of
+    from .screen import copying
+    from .template import relay_template
+
+    if file is None:
+        if write:
+            raise SettingsError("--write needs the file to write into.")
+        typer.echo(relay_template())
+    elif not write:
+        for line in template_of(file).split("\n"):
+            typer.echo(visible(line))
+    else:
+        copying(put_template(file))
+        typer.echo(one_line(f"{file} has Relay's chat template now. Its tensors are as they were."))
+
+
 def _request(
     base: str,
     adapter: str | None,
@@ -139,12 +168,13 @@ def _request(
     pre: str | None,
     allow_nonfinite: bool,
     verify: bool,
+    template: str,
 ) -> Request:
     """What is asked for: a preset, and over it what the options say."""
     from relay_gguf.quant_presets import load_preset
 
     from .card import Card
-    from .job import Request
+    from .job import TEMPLATES, Request
     from .merge import MERGE_BASES
 
     found = None if preset is None else load_preset(preset)
@@ -152,6 +182,9 @@ def _request(
     bases = [known for known in MERGE_BASES if known == merge_base]
     if not bases:
         raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(MERGE_BASES)}.")
+    kept = [known for known in TEMPLATES if known == template]
+    if not kept:
+        raise SettingsError(f"--template is {template!r}; it may be {', '.join(TEMPLATES)}.")
     return Request(
         base,
         tuple(types),
@@ -165,6 +198,7 @@ def _request(
         None if split_max_size is None else parse_size(split_max_size),
         allow_nonfinite,
         verify,
+        kept[0],
     )
 
 

@@ -6,16 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal, get_args
 
 from gguf import GGUFWriter
 
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import Keys, Kind, Value
+from relay_gguf.prompt import IM_END, IM_START
 
 from . import arch, card, vocab
 from .arch import MAX_CONTEXT
-from .card import Card
+from .card import RELAY_SAMPLING, Card
 from .ftypes import FTYPES
 from .header import collected
 from .imatrix import Imatrix, read_imatrix
@@ -23,9 +24,13 @@ from .merge import EMBEDDING, MERGE_BASES, MergeBase, Merged
 from .plan import Target, plan
 from .proof import check_vocabulary
 from .source import AdapterSource, Source, open_adapter_source, open_source
+from .template import embedded
 from .vocab import Vocabulary, read_vocabulary
 from .weights import GgufWeights, ModelWeights, Tensor, Weights
 
+Template = Literal["relay", "keep"]
+
+TEMPLATES: Final[tuple[Template, ...]] = get_args(Template)
 TYPE: Final = "{type}"
 """Stands for the type in a pattern of file names."""
 
@@ -50,6 +55,7 @@ class Request:
     max_bytes: int | None = None
     allow_nonfinite: bool = False
     verify: bool = True
+    template: Template = "relay"  # the chat template: ours, or the tokenizer's own
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +169,7 @@ def _open_model(request: Request, *, weights: bool) -> Model:
     writer = GGUFWriter(None, "llama")
     card.add_keys(
         writer,
-        request.card,
+        _card(request, vocabulary.tokens.texts),
         sum(tensor.size for tensor in model.tensors),
         label=label,
         folder=given.folder if given else source.folder,
@@ -177,7 +183,7 @@ def _open_model(request: Request, *, weights: bool) -> Model:
     return Model(
         label,
         model,
-        collected(writer),
+        _with_template(request, collected(writer)),
         vocabulary.probes(),
         (source.folder, *([given.folder] if given else [])),
         origin,
@@ -198,11 +204,23 @@ def _open_gguf(request: Request) -> Model:
     if found != "llama":
         raise ConversionError(f"{path} is of the architecture {found}; llama can be converted.")
     stem = re.sub(r"(?i)[-.](f32|f16|bf16)$", "", path.name.removesuffix(".gguf"))
-    keys |= collected(card.said(request.card))
+    tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
+    keys |= collected(card.said(_card(request, tokens)))
     if request.context_length is not None:
         value = Value(request.context_length, Kind.UINT32)
         keys["llama.context_length"] = value
-    return Model(stem, weights, keys, {}, (path,), {"source": path.name})
+    return Model(stem, weights, _with_template(request, keys), {}, (path,), {"source": path.name})
+
+
+def _card(request: Request, tokens: Sequence[str]) -> Card:
+    """What is said of the model; with our template, the original's sampling under it."""
+    if request.template != "relay" or not {IM_START, IM_END} <= set(tokens):
+        return request.card
+    return replace(request.card, sampling={**RELAY_SAMPLING, **request.card.sampling})
+
+
+def _with_template(request: Request, keys: Keys) -> Keys:
+    return embedded(keys) if request.template == "relay" else keys
 
 
 def _origin(request: Request, source: Source, given: AdapterSource | None) -> dict[str, str]:

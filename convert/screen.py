@@ -35,6 +35,16 @@ EVERY: Final = 1.0
 """Seconds between two JSON objects of progress."""
 
 
+COLUMNS: Final = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    DownloadColumn(),
+    TransferSpeedColumn(),
+    TimeRemainingColumn(),
+)
+"""What a bar shows."""
+
+
 class Screen(Protocol):
     """Shows a conversion."""
 
@@ -99,16 +109,7 @@ class TextScreen:
         """A bar, then a table."""
         finished: list[Finished] = []
         console = Console(stderr=True)
-        with Bar(
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            transient=True,
-            disable=not console.is_terminal,
-        ) as bar:
+        with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
             task = bar.add_task("", total=None)
             stage = ("", 0)
             for event in events:
@@ -122,6 +123,15 @@ class TextScreen:
                 bar.update(task, completed=event.done, description=described(event))
         for line in result_lines(finished, out):
             typer.echo(line)
+
+
+def copying(steps: Iterator[tuple[int, int]]) -> None:
+    """A bar over (bytes done, bytes in all), if stderr is a terminal."""
+    console = Console(stderr=True)
+    with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("copying", total=None)
+        for done, total in steps:
+            bar.update(task, completed=done, total=total)
 
 
 def described(event: Progress) -> str:

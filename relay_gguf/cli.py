@@ -16,7 +16,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from . import __version__
-from .convert.command import convert, presets
+from .convert.command import convert, presets, template
 from .errors import RelayError
 
 app = typer.Typer(
@@ -131,6 +131,7 @@ def chat(
 
 app.command()(convert)
 app.command()(presets)
+app.command()(template)
 
 
 def bare_resume(arguments: list[str]) -> list[str]:

@@ -189,6 +189,8 @@ def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
     if not lib.llama_vocab_get_add_bos(vocab):
         return ControlTokens(im_start, im_end)
     bos = int(lib.llama_vocab_bos(vocab))
+    if bos == im_start:  # SmolLM2's: the first turn begins with it anyway
+        return ControlTokens(im_start, im_end)
     text = lib.llama_vocab_get_text(vocab, bos) or b""
     return ControlTokens(im_start, im_end, bos, text.decode("utf-8", "replace"))
 

@@ -32,7 +32,7 @@ PATCHED = ("bos", "bos_49152", "bos_denied", "bos_unnamed")
 
 
 def converted(base: Path, out: Path, *ftypes: str, **options: Any) -> list[Path]:
-    job = prepare(Request(str(base), ftypes, **options))
+    job = prepare(Request(str(base), ftypes, template="keep", **options))
     events = run(job, out, n_threads=2)
     return [path for event in events if isinstance(event, Finished) for path in event.paths]
 

@@ -56,7 +56,7 @@ def convert(
     """The command up to its types, its files going to `out` in the current folder."""
     monkeypatch.chdir(tmp_path)
     options = ("--adapter", pico_mistral.adapter, "--pre", "smollm", "--out", "out")
-    return ("convert", pico_mistral.base, *options, "--threads", 2)
+    return ("convert", pico_mistral.base, *options, "--threads", 2, "--template", "keep")
 
 
 THREE = ("--quant", "F16", "--quant", "q4_k_m", "--quant", "Q2_K")

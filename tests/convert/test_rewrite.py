@@ -1,0 +1,155 @@
+"""Our chat template in a file that exists: its tensors and everyone else's bytes stay."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from conversions import converted, request
+from pico import write_pico
+from relay_gguf.convert import rewrite as module
+from relay_gguf.convert.rewrite import put_template, template_of
+from relay_gguf.convert.template import kind_of, relay_template
+
+from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file import read_head
+
+
+@pytest.fixture
+def model(pico: Path, tmp_path: Path) -> Path:
+    path = tmp_path / "models" / "pico.gguf"
+    path.parent.mkdir()
+    path.write_bytes(pico.read_bytes())
+    return path
+
+
+def tensors(path: Path) -> tuple[list[Any], str]:
+    head = read_head(path)
+    return list(head.tensors), sha256(path.read_bytes()[head.size :]).hexdigest()
+
+
+def test_the_tensors_stay(model: Path) -> None:
+    before, keys = tensors(model), dict(read_head(model).keys)
+    model.chmod(0o640)
+    steps = list(put_template(model))
+    assert steps[-1][0] == steps[-1][1]
+    assert tensors(model) == before
+    assert kind_of(template_of(model)) == "relay"
+    assert dict(read_head(model).keys) == keys | {
+        "tokenizer.chat_template": read_head(model).keys["tokenizer.chat_template"]
+    }
+    assert model.stat().st_mode & 0o777 == 0o640
+    assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
+
+
+def test_a_second_time_changes_nothing(model: Path) -> None:
+    list(put_template(model))
+    once = model.read_bytes()
+    list(put_template(model))
+    assert model.read_bytes() == once
+
+
+def test_templates_for_tools_would_come_before_ours(model: Path) -> None:
+    head = read_head(model)
+    text = module.Value("{{ messages }}", module.Kind.STRING)
+    list(module.rewrite(model, {"tokenizer.chat_template.tool_use": text}))
+    assert len(read_head(model).keys) == len(head.keys) + 1
+    list(put_template(model))
+    assert "tokenizer.chat_template.tool_use" not in read_head(model).keys
+
+
+def test_links_keep_their_bytes(model: Path, tmp_path: Path) -> None:
+    before = model.read_bytes()
+    hard, soft = tmp_path / "hard.gguf", tmp_path / "soft.gguf"
+    hard.hardlink_to(model)
+    soft.symlink_to(model)
+    list(put_template(soft))
+    assert hard.read_bytes() == model.read_bytes() == before
+    assert not soft.is_symlink()
+    assert kind_of(template_of(soft)) == "relay"
+
+
+@pytest.mark.parametrize("bos", [True, False])
+def test_bos_where_the_model_wants_it(bos: bool, smollm2: Path, tmp_path: Path) -> None:
+    path = write_pico(tmp_path / "pico.gguf", smollm2, add_bos=bos)
+    list(put_template(path))
+    assert template_of(path) == relay_template(bos=bos)
+
+
+def test_the_first_part_of_a_split_file(pico: Path, tmp_path: Path) -> None:
+    parts = next(iter(converted(request(pico, "Q8_0", max_bytes=100_000), tmp_path).values()))
+    assert len(parts) > 1
+    later = [path.read_bytes() for path in parts[1:]]
+    list(put_template(parts[0]))
+    assert kind_of(template_of(parts[0])) == "relay"
+    assert [path.read_bytes() for path in parts[1:]] == later
+    with pytest.raises(ConversionError, match=f"the keys are in {parts[0].name}"):
+        list(put_template(parts[1]))
+
+
+# What goes wrong leaves the file as it was
+
+
+def fail(*_: object, **__: object) -> None:
+    raise OSError(5, "Input/output error")
+
+
+BREAK: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
+    "no room": lambda m: m.setattr(
+        module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})
+    ),
+    "while writing": lambda m: m.setattr(module, "write_head", fail),
+    "at fsync": lambda m: m.setattr(os, "fsync", fail),
+    "at copying the mode": lambda m: m.setattr(module.shutil, "copymode", fail),
+    "reading back": lambda m: m.setattr(module, "_check", fail),
+    "opening": lambda m: m.setattr(module, "check_opens", fail),
+    "at the rename": lambda m: m.setattr(Path, "replace", fail),
+}
+
+
+@pytest.mark.parametrize("step", BREAK)
+def test_a_failure_at_any_step(step: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = model.read_bytes()
+    with monkeypatch.context() as patch:
+        BREAK[step](patch)
+        with pytest.raises((ConversionError, OSError)):
+            list(put_template(model))
+    assert model.read_bytes() == before
+    assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
+
+
+def test_a_disk_that_holds_something_else(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = model.read_bytes()
+
+    def spoil(source: Path, copy: Path) -> None:
+        with copy.open("r+b") as file:
+            file.seek(-5, os.SEEK_END)
+            file.write(b"\xff")
+
+    monkeypatch.setattr(module.shutil, "copymode", spoil)
+    with pytest.raises(ConversionError, match="is not what was written"):
+        list(put_template(model))
+    assert model.read_bytes() == before
+
+
+def test_stopped_half_way(model: Path) -> None:
+    before = model.read_bytes()
+    steps = put_template(model)
+    next(steps)
+    steps.close()  # type: ignore[attr-defined]
+    assert model.read_bytes() == before
+    assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
+
+
+def test_refusals(smollm2: Path, tmp_path: Path) -> None:
+    path = write_pico(tmp_path / "pico.gguf", smollm2, without=("<|im_end|>",))
+    with pytest.raises(ConversionError, match="Relay speaks ChatML"):
+        list(put_template(path))
+    with pytest.raises(ConversionError, match="has no chat template"):
+        template_of(path)
+    with pytest.raises(ConversionError, match="There is no file"):
+        template_of(tmp_path / "nothing.gguf")
