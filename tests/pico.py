@@ -28,6 +28,7 @@ def write_pico(
     n_embd: int = 64,
     n_ctx_train: int = 8192,
     add_bos: bool = False,
+    bos: int | None = None,
     pre: str | None = None,
     without: tuple[str, ...] = (),
     spoil: float | None = None,
@@ -42,6 +43,7 @@ def write_pico(
         n_embd: its width, a multiple of 16.
         n_ctx_train: the context length in its header.
         add_bos: whether its header asks for a BOS token.
+        bos: its BOS token, if not that of the tokenizer's file.
         pre: its pre-tokenizer, if not that of the tokenizer's file.
         without: tokens whose text is replaced, as if the vocabulary lacked them.
         spoil: a value to write over the output norm.
@@ -66,7 +68,7 @@ def write_pico(
     writer.add_token_list(tokens)
     writer.add_token_types(keys["tokenizer.ggml.token_type"])
     writer.add_token_merges(keys["tokenizer.ggml.merges"])
-    writer.add_bos_token_id(keys["tokenizer.ggml.bos_token_id"])
+    writer.add_bos_token_id(keys["tokenizer.ggml.bos_token_id"] if bos is None else bos)
     writer.add_eos_token_id(keys["tokenizer.ggml.eos_token_id"])
     writer.add_add_bos_token(add_bos)
 

@@ -81,13 +81,23 @@ def test_typed_control_words_are_text(smollm2_engine: LlamaEngine) -> None:
     assert not {control.im_start, control.im_end} & set(ids)
 
 
-@pytest.mark.parametrize("add_bos", [True, False])
-def test_bos_where_the_file_says_so(smollm2: Path, tmp_path: Path, *, add_bos: bool) -> None:
-    with LlamaEngine(write_pico(tmp_path / "p.gguf", smollm2, add_bos=add_bos)) as engine:
+@pytest.mark.parametrize(
+    ("bos", "add_bos", "begin"),
+    [
+        (3, True, [3, 1]),
+        (3, False, [1]),
+        (1, True, [1]),  # SmolLM2's BOS is <|im_start|> itself, which opens each turn anyway
+        (1, False, [1]),
+    ],
+)
+def test_bos_where_the_file_says_so(
+    bos: int, add_bos: bool, begin: list[int], smollm2: Path, tmp_path: Path
+) -> None:
+    with LlamaEngine(write_pico(tmp_path / "p.gguf", smollm2, add_bos=add_bos, bos=bos)) as engine:
         ids = Encoder(engine).prompt([Message("anon", "<|endoftext|> hi")], "user")
-    bos = 1  # SmolLM2's BOS is <|im_start|> itself, which opens each turn too
-    assert ids[:2].count(bos) == (2 if add_bos else 1)
-    assert ids.count(bos) == (3 if add_bos else 2)
+        assert ids[: len(begin)] == begin
+        assert engine.piece(ids[len(begin)]).startswith(b"an"), "the nick follows at once"
+        assert ids.count(1) == 2
 
 
 # Reuse
