@@ -65,6 +65,9 @@ def convert(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard what an interrupted conversion left.")
     ] = False,
+    lmstudio: Annotated[
+        bool, typer.Option("--lmstudio", help="Put the files into LM Studio too.")
+    ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Leave out the proof of the files.")
     ] = False,
@@ -114,6 +117,10 @@ def convert(
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here; --restart begins anew.", err=True)
         raise
+    if lmstudio:
+        from relay_gguf import apps
+
+        apps.install([str(out / target.files[0].name) for target in job.targets])
 
 
 def presets(

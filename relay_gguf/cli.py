@@ -15,7 +15,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__
+from . import __version__, apps
 from .convert.command import convert, presets, template
 from .errors import RelayError
 
@@ -132,6 +132,8 @@ def chat(
 app.command()(convert)
 app.command()(presets)
 app.command()(template)
+app.add_typer(apps.lmstudio)
+app.add_typer(apps.ollama)
 
 
 def bare_resume(arguments: list[str]) -> list[str]:

@@ -6,7 +6,7 @@
     ├── EngineError      llama.cpp could not evaluate a prompt
     ├── ContextError     a message, bio or topic is longer than the context holds
     ├── CommandError     a command was typed that cannot be done now
-    ├── StoreError       a session cannot be read, written or locked
+    ├── StoreError       a session or an installed file cannot be read, written or locked
     ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
     └── SettingsError    an option or a line of the config file is wrong
 
@@ -41,7 +41,7 @@ class CommandError(RelayError):
 
 
 class StoreError(RelayError):
-    """A session cannot be read, written or locked."""
+    """A session or an installed file cannot be read, written or locked."""
 
 
 class ConversionError(RelayError):

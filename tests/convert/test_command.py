@@ -362,3 +362,24 @@ def test_the_name_of_the_folder_one_is_in(
     monkeypatch.chdir(folder)
     ran(capfd, "convert", ".", "--pre", "smollm", "--quant", "Q8_0", "--out", "..", "--quiet")
     assert (tmp_path / "My Model-Q8_0.gguf").exists()
+
+
+def test_into_lm_studio_at_once(
+    convert: Sequence[object],
+    capfd: pytest.CaptureFixture[str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    home = tmp_path / "home"
+    (home / ".lmstudio" / "models").mkdir(parents=True)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    types = ("--quant", "Q8_0", "--quant", "Q2_K")
+    said = ran(capfd, *convert, *types, "--template", "relay", "--lmstudio")
+    folder = home / ".lmstudio" / "models" / "relay-gguf" / "pico-relay-GGUF"
+    assert sorted(path.name for path in folder.iterdir()) == [
+        "pico-relay-Q2_K.gguf",
+        "pico-relay-Q8_0.gguf",
+    ]
+    assert (folder / "pico-relay-Q8_0.gguf").samefile("out/pico-relay-Q8_0.gguf")
+    assert "set Temperature to 0.3" in said

@@ -1,0 +1,96 @@
+"""Files on the disk: whole, or not there."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+PARTIAL: Final = ".relay-gguf-partial"
+"""Ends the name of a file that is being written: no app lists such files."""
+_CHUNK = 1 << 22
+
+
+def partial(path: Path) -> Path:
+    """Where a file is until it is whole."""
+    return path.with_name(path.name + PARTIAL)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file, over the one that is there: all of it, or that one stays.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    try:
+        write_new(partial(path), data)
+        partial(path).replace(path)
+    except BaseException:
+        with suppress(OSError):
+            partial(path).unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def write_new(path: Path, source: Path | bytes) -> None:
+    """Write bytes or a copy to a new file, down to the disk; a copy keeps the time of change.
+
+    Raises:
+        OSError: it cannot be written; what was written is still there.
+    """
+    path.unlink(missing_ok=True)  # never written into: it may be a hard link to something
+    try:
+        with path.open("xb") as file:
+            if isinstance(source, bytes):
+                file.write(source)
+                file.flush()
+            else:
+                with source.open("rb") as original:
+                    shutil.copyfileobj(original, file, _CHUNK)
+                    found = os.fstat(original.fileno())
+                file.flush()
+                with suppress(OSError):  # not every file system has times to set
+                    os.utime(path, ns=(found.st_atime_ns, found.st_mtime_ns))
+            os.fsync(file.fileno())
+    except OSError as error:
+        error.filename = error.filename or str(path)  # a full disk does not say which
+        raise
+
+
+def link(source: Path, target: Path) -> bool:
+    """Make a hard link; False where there can be none, as to another file system."""
+    try:
+        os.link(source, target)
+    except OSError:
+        return False
+    return True
+
+
+def make_folders(folder: Path) -> list[Path]:
+    """Make a folder and those above it; the new ones, the innermost first."""
+    new = [path for path in [folder, *folder.parents] if not path.exists()]
+    for path in reversed(new):
+        path.mkdir()
+    return new
+
+
+def remove_empty(folders: Iterable[Path]) -> None:
+    """Remove folders, the innermost first, as far as they are empty."""
+    for folder in folders:
+        with suppress(OSError):
+            folder.rmdir()
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename last, where system and file system have a way to."""
+    if os.name != "posix":
+        return
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
