@@ -13,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from relay_gguf.disk import sync_folder
 from relay_gguf.errors import ConversionError
 
 from .checkpoint import Bytes
@@ -135,6 +136,7 @@ class Output:
     def publish(self) -> None:
         """Give the file its name."""
         self.partial.replace(self.final)
+        sync_folder(self.final.parent)
 
     def discard(self) -> None:
         """Remove what was written."""

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
+from relay_gguf.disk import sync_folder
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import ALIGNMENT, Head, Kind, Value, read_head, write_head
 from relay_gguf.prompt import IM_END, IM_START
@@ -93,7 +94,7 @@ def rewrite(path: Path, keys: Mapping[str, Value | None]) -> Iterator[tuple[int,
             yield size - head.size + done, 2 * (size - head.size)
         check_opens([partial, *parts[1:]])
         partial.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         partial.unlink(missing_ok=True)
         reason = f"Cannot write {partial}: {error.strerror or error}. {path.name} is as it was."
@@ -151,14 +152,3 @@ def _need_room(path: Path, size: int) -> None:
         raise ConversionError(
             f"The copy of {path} takes {size:,} bytes beside it, and {free:,} are free."
         )
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last, where the system lets a folder be opened."""
-    if os.name != "posix":
-        return
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

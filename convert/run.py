@@ -14,13 +14,14 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+from relay_gguf.disk import make_folders, remove_empty, write_whole
 from relay_gguf.errors import ConversionError
 
 from .encode import Stats, encode_all
 from .ggml import Type
 from .job import Job
 from .journal import Journal
-from .output import PARTIAL, Output
+from .output import Output
 from .proof import prove
 from .report import REPORT, make_report
 from .source import identity
@@ -69,10 +70,11 @@ def run(
         ConversionError: there is no room, a file is in the way, a value cannot be encoded, the
             disk fails. Nothing is left behind then.
     """
-    made = [folder for folder in (out, *out.parents) if not folder.exists()]
+    made: list[Path] = []
     try:
         with _readable_errors(out):
-            out.mkdir(parents=True, exist_ok=True)
+            made += make_folders(out)
+            out.mkdir(exist_ok=True)  # or say that it is a file
             journal = Journal(out)
         try:
             with _readable_errors(out):
@@ -82,9 +84,7 @@ def run(
         finally:
             journal.close()
     except ConversionError:
-        for folder in made:
-            if folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()
+        remove_empty(made)
         raise
 
 
@@ -248,7 +248,8 @@ class _Conversion:
                 yield Progress("verify", checked, target.size, ftype)
             proved = True
         report = make_report(self.job, target, self.stats, digests, verified=proved)
-        _write_whole(self._report_path(ftype), json.dumps(report, indent=1, ensure_ascii=False))
+        text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
+        write_whole(self._report_path(ftype), text.encode())
         self.journal.add({"checked": ftype, "proved": proved})
         for output, digest in zip(outputs, digests, strict=True):
             if output.file.name not in published:
@@ -259,16 +260,6 @@ class _Conversion:
     def _report_path(self, ftype: str) -> Path:
         name = re.sub(r"(-00001-of-\d{5})?\.gguf$", "", self.outputs[ftype][0].file.name)
         return self.out / (name + REPORT)
-
-
-def _write_whole(path: Path, text: str) -> None:
-    written = path.with_name(path.name + PARTIAL)
-    try:
-        written.write_text(text + "\n", "utf-8")
-        written.replace(path)
-    except BaseException:
-        written.unlink(missing_ok=True)
-        raise
 
 
 def _unique(kinds: Iterable[Type]) -> list[Type]:

@@ -33,6 +33,7 @@ from relay_gguf.convert.run import Finished, Progress, run
 from relay_gguf.convert.weights import ModelWeights, Tensor
 from safetensors.numpy import load_file
 
+from relay_gguf import disk
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import read_head
 
@@ -513,15 +514,11 @@ def test_a_file_that_the_system_does_not_let_grow(
 def test_a_report_that_does_not_fit(
     wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    write_text = Path.write_text
+    def full(path: Path, data: bytes) -> None:
+        path.write_bytes(data[:10])
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    def full(self: Path, data: str, *args: Any, **options: Any) -> int:
-        if "report" in self.name:
-            write_text(self, data[:10], *args, **options)
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        return write_text(self, data, *args, **options)
-
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(disk, "write_new", full)
     out = tmp_path / "out"
     with pytest.raises(ConversionError, match=f"The disk of {out} is full"):
         converted(wanted, out)
