@@ -90,6 +90,7 @@ def convert(
         log_everything()
     from . import screen
     from .job import prepare
+    from .publish import write_folder
     from .run import run
 
     request = _request(
@@ -117,6 +118,7 @@ def convert(
     except KeyboardInterrupt:
         typer.echo("Stopped. The same command goes on from here; --restart begins anew.", err=True)
         raise
+    show.folder(write_folder(out), out)
     if lmstudio:
         from relay_gguf import apps
 

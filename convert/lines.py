@@ -11,6 +11,7 @@ from typing import Any, Final
 from relay_gguf.display import one_line, visible
 
 from .encode import AHEAD
+from .facts import size
 from .job import Job
 from .merge import SLAB_BYTES
 from .plan import Target
@@ -110,13 +111,6 @@ def memory(n_threads: int | None) -> int:
     """Bytes that a conversion holds, about, whatever the model."""
     slabs = (n_threads or os.cpu_count() or 1) * (SLABS_IN_WORK + AHEAD)
     return AT_REST + slabs * SLAB_BYTES
-
-
-def size(n_bytes: int) -> str:
-    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
-    if n_bytes >= 10**9:
-        return f"{n_bytes / 10**9:.2f} GB"
-    return f"{n_bytes / 10**6:.0f} MB"
 
 
 def _share(value: float | None, places: int = 2) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -23,6 +23,7 @@ from rich.progress import (
 
 from .job import Job
 from .lines import plan_json, plan_lines, preset_lines, result_lines
+from .publish import Written, written_lines
 from .run import Event, Finished, Progress
 from .sizes import PresetSizes
 
@@ -54,6 +55,9 @@ class Screen(Protocol):
     def run(self, events: Iterator[Event], out: Path) -> None:
         """What is being done, to its end."""
 
+    def folder(self, written: Written, out: Path) -> None:
+        """What was written beside the files."""
+
 
 def chosen(*, quiet: bool, as_json: bool) -> Screen:
     """The screen that the options ask for."""
@@ -72,6 +76,9 @@ class QuietScreen:
         """Nothing."""
         for _ in events:
             pass
+
+    def folder(self, written: Written, out: Path) -> None:
+        """Nothing."""
 
 
 class JsonScreen:
@@ -93,6 +100,10 @@ class JsonScreen:
                 fields = {"stage": stage, "done": event.done, "total": event.total}
                 self._print("progress", **fields, what=event.what)
 
+    def folder(self, written: Written, out: Path) -> None:
+        """The names."""
+        self._print("folder", files=list(written.names), notes=list(written.notes))
+
     def _print(self, event: str, **fields: Any) -> None:
         typer.echo(json.dumps({"event": event, **fields}, ensure_ascii=False))
 
@@ -102,8 +113,7 @@ class TextScreen:
 
     def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """What goes in and what comes out."""
-        for line in plan_lines(job, out, in_full=in_full, n_threads=n_threads):
-            typer.echo(line)
+        _print_all(plan_lines(job, out, in_full=in_full, n_threads=n_threads))
 
     def run(self, events: Iterator[Event], out: Path) -> None:
         """A bar, then a table."""
@@ -121,8 +131,16 @@ class TextScreen:
                     bar.reset(task, total=event.total, completed=event.done)
                     bar.start_task(task)
                 bar.update(task, completed=event.done, description=described(event))
-        for line in result_lines(finished, out):
-            typer.echo(line)
+        _print_all(result_lines(finished, out))
+
+    def folder(self, written: Written, out: Path) -> None:
+        """The names."""
+        _print_all(written_lines(written, out))
+
+
+def _print_all(lines: Iterable[str]) -> None:
+    for line in lines:
+        typer.echo(line)
 
 
 def copying(steps: Iterator[tuple[int, int]]) -> None:
@@ -148,5 +166,4 @@ def print_presets(found: list[PresetSizes], *, as_json: bool) -> None:
         ]
         typer.echo(json.dumps(fields, ensure_ascii=False))
         return
-    for line in preset_lines(found):
-        typer.echo(line)
+    _print_all(preset_lines(found))

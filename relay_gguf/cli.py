@@ -17,6 +17,7 @@ import typer
 
 from . import __version__, apps
 from .convert.command import convert, presets, template
+from .convert.publish_command import card, inspect, upload
 from .errors import RelayError
 
 app = typer.Typer(
@@ -132,6 +133,9 @@ def chat(
 app.command()(convert)
 app.command()(presets)
 app.command()(template)
+app.command()(inspect)
+app.command()(card)
+app.command()(upload)
 app.add_typer(apps.lmstudio)
 app.add_typer(apps.ollama)
 

@@ -12,7 +12,7 @@ resume where they stopped, and models are used from there without asking the net
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -166,6 +166,62 @@ def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
         for file in files
         for name, info in file.tensors.items()
     }
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A repository: who may read it, and name → SHA-256 of its files, of small ones git's SHA-1."""
+
+    private: bool
+    digests: Mapping[str, str]
+
+
+def remote(repo: str) -> Remote | None:
+    """A repository and its files; None where there is none.
+
+    Raises:
+        ModelError: it is not open to this user, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    with _explained(repo, repo):
+        try:
+            info = HfApi().model_info(repo, files_metadata=True)
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            return None
+    files = {file.rfilename: file for file in info.siblings or ()}
+    digests = {name: file.lfs.sha256 if file.lfs else file.blob_id for name, file in files.items()}
+    return Remote(bool(info.private), {name: known or "" for name, known in digests.items()})
+
+
+def send(repo: str, files: Mapping[str, Path], *, private: bool, message: str) -> str:
+    """Put files into a repository, which is made if need be, in one commit; its address.
+
+    What an interrupted upload has sent already is not sent again.
+
+    Raises:
+        ModelError: this user may not write there, the hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with _explained(repo, repo):
+        try:
+            HfApi().create_repo(repo, private=private or None, exist_ok=True)
+            added = [CommitOperationAdd(name, path) for name, path in files.items()]
+            return str(HfApi().create_commit(repo, added, commit_message=message).commit_url)
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            raise ModelError(
+                f"You may not write to {repo} on the hub. Run `hf auth login` with a token that "
+                "may write, and check the owner's name."
+            ) from error
+        except ValueError as error:  # the YAML in README.md, which the hub checks first
+            raise ModelError(f"The hub refuses the files: {error}") from error
 
 
 @contextmanager

@@ -64,9 +64,9 @@ PLAN = """\
 pico-relay merged into Pico-Mistral (original): 16 of 21 tensors change
 F16         2 MB  out/pico-relay-F16.gguf
         16 F16, 5 F32
-Q4_K_M      1 MB  out/pico-relay-Q4_K_M.gguf
+Q4_K_M    768 KB  out/pico-relay-Q4_K_M.gguf
         11 Q4_K, 5 F32, 3 Q6_K, 2 Q5_0
-Q2_K        1 MB  out/pico-relay-Q2_K.gguf
+Q2_K      506 KB  out/pico-relay-Q2_K.gguf
         9 Q2_K, 5 F32, 4 Q3_K, 2 Q4_0, 1 Q6_K
 attn_k: 2 of 2 changed by the adapter
 attn_output: 2 of 2 changed by the adapter
@@ -100,12 +100,13 @@ def test_a_table_of_what_was_made(
     assert plan.splitlines() == [
         line for line in PLAN.splitlines() if line.startswith(("pico", "F16", "Q"))
     ]
-    title, *rows, moved, proof = table.splitlines()
+    title, *rows, moved, proof, folder = table.splitlines()
+    assert folder == "out has SHA256SUMS, README.md."
     assert title.split() == ["type", "size", "error", "sha256"]
     reports = {t: json.loads(Path(f"out/pico-relay-{t}.report.json").read_text()) for t in PLANNED}
     for row, (ftype, report) in zip(rows, reports.items(), strict=True):
         digest = report["files"][0]["sha256"][:12]
-        size = "2 MB" if ftype == "F16" else "1 MB"
+        size = SIZES[ftype]
         error = f"{report['error']:.2%}"
         assert row.split() == [ftype, *size.split(), error, digest, f"pico-relay-{ftype}.gguf"]
     assert moved.startswith("The adapter moved attn_k 6.1%, attn_output 5.2%, ")
@@ -114,11 +115,15 @@ def test_a_table_of_what_was_made(
         "All figures: out/*.report.json"
     )
     assert {path.name for path in Path("out").iterdir()} == {
-        f"pico-relay-{ftype}{end}" for ftype in PLANNED for end in (".gguf", ".report.json")
+        *(f"pico-relay-{ftype}{end}" for ftype in PLANNED for end in (".gguf", ".report.json")),
+        *("README.md", "SHA256SUMS"),
     }
 
 
 PLANNED = ("F16", "Q4_K_M", "Q2_K")
+SIZES = {
+    line.split()[0]: " ".join(line.split()[1:3]) for line in PLAN.splitlines() if "out/" in line
+}
 
 
 def test_objects_come_in_order(
@@ -127,7 +132,7 @@ def test_objects_come_in_order(
     events = [json.loads(line) for line in ran(capfd, *convert, *THREE, "--json").splitlines()]
     stages = [event.get("stage", event["event"]) for event in events]
     once = list(dict.fromkeys(stages))
-    assert once == ["plan", "resume", "convert", "verify", "finished"]
+    assert once == ["plan", "resume", "convert", "verify", "finished", "folder"]
     assert stages[: stages.index("verify")] == sorted(
         stages[: stages.index("verify")], key=once.index
     )

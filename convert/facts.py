@@ -1,0 +1,276 @@
+"""What a GGUF file is, by its head: name, sizes, types, memory. Its tensors are not read."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
+
+from relay_gguf.errors import ModelError
+from relay_gguf.gguf_file import Head, Info, Keys, read_head
+from relay_gguf.memory import MemoryNeed
+from relay_gguf.names import parts
+
+N_CTX: Final = 4096
+"""What Relay was trained on, and what the chat takes."""
+COMPUTE: Final = 150 << 20
+"""Bytes of llama.cpp's work space, about."""
+SAMPLING: Final = "general.sampling."
+RELAY: Final = "relay."
+EMBEDDING: Final = "token_embd.weight"
+OUTPUT: Final = "output.weight"
+MOST_ENTRIES: Final = 100
+"""Base models or data sets that are read, at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A file: its head and its bytes on the disk."""
+
+    path: Path
+    head: Head
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The tensors of a type."""
+
+    kind: str
+    count: int
+    n_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """A model's file, or the parts that are there of a split one; `missing` are not."""
+
+    parts: tuple[Part, ...]
+    missing: tuple[str, ...] = ()
+
+    @property
+    def path(self) -> Path:
+        """The file, or the first part."""
+        return self.parts[0].path
+
+    @property
+    def keys(self) -> Keys:
+        """Those of the first part, which has all."""
+        return self.parts[0].head.keys
+
+    @property
+    def tensors(self) -> list[Info]:
+        """Of all parts."""
+        return [info for part in self.parts for info in part.head.tensors]
+
+    @property
+    def size(self) -> int:
+        """Bytes on the disk."""
+        return sum(part.size for part in self.parts)
+
+    @property
+    def architecture(self) -> str:
+        """`llama`; empty where the file does not say."""
+        return text(self.keys, "general.architecture")
+
+    @property
+    def ftype(self) -> str:
+        """`Q4_K_M`, as the file says; empty where it does not."""
+        value = whole(self.keys, "general.file_type")
+        try:
+            return (
+                LlamaFileType(-1 if value is None else value)
+                .name.removeprefix("MOSTLY_")
+                .removeprefix("ALL_")
+            )
+        except ValueError:
+            return ""
+
+    @property
+    def n_parameters(self) -> int:
+        """Values of all tensors."""
+        return sum(prod(info.shape) for info in self.tensors)
+
+    @property
+    def types(self) -> list[Share]:
+        """The types of tensors, the largest share first."""
+        shares: dict[str, list[int]] = {}
+        for info in self.tensors:
+            shares.setdefault(type_name(info), []).append(tensor_bytes(info) or 0)
+        found = [Share(kind, len(sizes), sum(sizes)) for kind, sizes in shares.items()]
+        return sorted(found, key=lambda share: -share.n_bytes)
+
+    @property
+    def weights(self) -> int:
+        """Bytes of all tensors."""
+        return sum(share.n_bytes for share in self.types)
+
+    @property
+    def bits(self) -> float:
+        """Bits per weight."""
+        return 8 * self.weights / self.n_parameters if self.n_parameters else 0.0
+
+    @property
+    def context_length(self) -> int | None:
+        """Tokens that the file claims to read."""
+        return whole(self.keys, f"{self.architecture}.context_length")
+
+    @property
+    def sampling(self) -> dict[str, Any]:
+        """Sampling defaults by their short name: `temp`, `top_k`, ..."""
+        return {
+            name.removeprefix(SAMPLING): value.value
+            for name, value in self.keys.items()
+            if name.startswith(SAMPLING)
+        }
+
+    @property
+    def origin(self) -> dict[str, str]:
+        """What a conversion by relay-gguf noted: `source`, `adapter`, ..."""
+        names = [name for name in self.keys if name.startswith(RELAY)]
+        found = {name.removeprefix(RELAY): text(self.keys, name) for name in names}
+        return {name: value for name, value in found.items() if value}
+
+    def tensor(self, name: str) -> Info | None:
+        """A tensor by its name."""
+        return next((info for info in self.tensors if info.name == name), None)
+
+    def memory(self, n_ctx: int = N_CTX) -> MemoryNeed | None:
+        """What the model takes with a context, about; None where its keys do not tell."""
+        per_token = self._kv_bytes()
+        if per_token is None:
+            return None
+        n_ctx = min(n_ctx, self.context_length or n_ctx)
+        return MemoryNeed(self.weights, n_ctx * per_token, COMPUTE)
+
+    def _kv_bytes(self) -> int | None:
+        """Bytes of F16 cache for a token; None for models that have another kind of memory."""
+        arch = self.architecture
+        others = (f"{arch}.ssm.", f"{arch}.wkv.", f"{arch}.attention.kv_lora_rank")
+        n_layer = whole(self.keys, f"{arch}.block_count")
+        width = whole(self.keys, f"{arch}.embedding_length")
+        heads = wholes(self.keys, f"{arch}.attention.head_count")
+        if not n_layer or not width or not heads or max(heads) < 1:
+            return None
+        if any(name.startswith(others) for name in self.keys):
+            return None
+        kv_heads = wholes(self.keys, f"{arch}.attention.head_count_kv") or heads
+        n_heads = kv_heads[0] * n_layer if len(kv_heads) == 1 else sum(kv_heads[:n_layer])
+        usual = width // max(heads)
+        key = whole(self.keys, f"{arch}.attention.key_length") or usual
+        value = whole(self.keys, f"{arch}.attention.value_length") or usual
+        return 2 * (key + value) * n_heads
+
+
+def read_facts(path: Path) -> Facts:
+    """Read the heads of a file and its other parts.
+
+    Raises:
+        ModelError: it is not there, no GGUF file, damaged, or a later part of a split one.
+    """
+    head = _head(path)
+    number, count = whole(head.keys, "split.no"), whole(head.keys, "split.count")
+    names = parts(path) if count and count > 1 else [path]
+    if number:
+        raise ModelError(
+            f"{path} is part {number + 1} of {count}. The first part says what the model is: "
+            f"name {names[0]}."
+        )
+    there = [part for part in names[1:] if part.exists()]
+    found = [Part(path, head, path.stat().st_size)]
+    found += [Part(part, _head(part), part.stat().st_size) for part in there]
+    return Facts(tuple(found), tuple(part.name for part in names[1:] if part not in there))
+
+
+def _head(path: Path) -> Head:
+    try:
+        return read_head(path)
+    except FileNotFoundError:
+        raise ModelError(f"There is no file {path}. Check the path.") from None
+    except IsADirectoryError:
+        raise ModelError(f"{path} is a folder. Name the .gguf file in it.") from None
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
+    except TypeError as error:  # an alignment that is no number
+        raise ModelError(f"{path} is damaged: its head has {error}.") from error
+
+
+def type_name(info: Info) -> str:
+    """`Q4_K`; a type that is not known by its number."""
+    try:
+        return GGMLQuantizationType(info.ggml_type).name
+    except ValueError:
+        return f"type {info.ggml_type}"
+
+
+def tensor_bytes(info: Info) -> int | None:
+    """Bytes of a tensor's data; None for a type that is not known."""
+    sizes = GGML_QUANT_SIZES.get(info.ggml_type)  # type: ignore[call-overload]
+    if sizes is None:
+        return None
+    block, n_bytes = sizes
+    return int(prod(info.shape) // block * n_bytes)
+
+
+def text(keys: Keys, name: str) -> str:
+    """A key's text; empty where there is none, or something else."""
+    value = keys[name].value if name in keys else ""
+    return value if isinstance(value, str) else ""
+
+
+def texts(keys: Keys, name: str) -> list[str]:
+    """A key's texts, one or several."""
+    value = keys[name].value if name in keys else []
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, str)]
+
+
+def whole(keys: Keys, name: str) -> int | None:
+    """A key's whole number; None where there is none, or something else."""
+    value = keys[name].value if name in keys else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def wholes(keys: Keys, name: str) -> list[int]:
+    """A key's whole numbers, one or several."""
+    value = keys[name].value if name in keys else []
+    items = value if isinstance(value, list) else [value]
+    return [item for item in items if isinstance(item, int) and not isinstance(item, bool)]
+
+
+def entries(keys: Keys, kind: str) -> list[Mapping[str, str]]:
+    """Name, repo_url, ... of each of the file's base models (`base_model`) or data sets."""
+    count = min(whole(keys, f"general.{kind}.count") or 0, MOST_ENTRIES)
+    prefixes = [f"general.{kind}.{number}." for number in range(count)]
+    return [
+        {name.removeprefix(prefix): text(keys, name) for name in keys if name.startswith(prefix)}
+        for prefix in prefixes
+    ]
+
+
+def repo_of(entry: Mapping[str, str]) -> str:
+    """`owner/name` on the hub of a base model or data set; empty where it is not there."""
+    url = entry.get("repo_url", "")
+    hub = "https://huggingface.co/"
+    if not url.startswith(hub):
+        return ""
+    return url.removeprefix(hub).removeprefix("datasets/").strip("/")
+
+
+def size(n_bytes: int) -> str:
+    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
+    if n_bytes >= 10**9:
+        return f"{n_bytes / 10**9:.2f} GB"
+    if n_bytes >= 10**6:
+        return f"{n_bytes / 10**6:.0f} MB"
+    return f"{-(-n_bytes // 1000)} KB"
+
+
+def listed(items: Sequence[str]) -> str:
+    """`a, b, c and 4 more`."""
+    shown = ", ".join(items[:3])
+    return shown + (f" and {len(items) - 3} more" if len(items) > 3 else "")
