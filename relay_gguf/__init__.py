@@ -7,6 +7,7 @@ Importing this package loads neither llama.cpp nor numpy; making a `RelayLM` doe
 
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -28,6 +29,12 @@ _HOMES = {
     "suggest_relay_model": ".relay",
 }
 __all__ = [*_HOMES, "__version__"]
+
+_folder = Path(__file__).parent
+if not (_folder / "convert").exists() and (_folder.parent / "pyproject.toml").exists():
+    # In the source tree, which `python -m relay_gguf` takes when it is run there, convert/ and
+    # quant_presets/ stand beside this folder; an installation has them within.
+    __path__.append(str(_folder.parent))
 
 try:
     __version__ = version("relay-gguf")

@@ -94,3 +94,10 @@ def test_public_names() -> None:
     assert set(relay_gguf.__all__) <= set(dir(relay_gguf))
     with pytest.raises(AttributeError, match="has no attribute 'nothing'"):
         _ = relay_gguf.nothing
+
+
+def test_the_source_tree_runs_too() -> None:
+    root = Path(__file__).parent.parent
+    command = [sys.executable, "-m", "relay_gguf", "presets", "--json"]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    assert '"preset": "relay"' in run.stdout
