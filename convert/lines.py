@@ -82,11 +82,9 @@ def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
         yield f"Not finite: {count} values of {visible(name)}."
     if report["verified"]:
         alike = report["verified"]["texts_tokenized_alike"]
-        yield (
-            "Read back from the disk, opened by llama.cpp"
-            + (f", {alike} texts tokenized as by the tokenizer" if alike else "")
-            + f". All figures: {one_line(str(out))}{os.sep}*{REPORT}"
-        )
+        texts = f", {alike} texts tokenized as by the tokenizer" if alike else ""
+        yield f"Read back from the disk, opened by llama.cpp{texts}."
+    yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
 
 
 def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:

@@ -100,7 +100,7 @@ def test_a_table_of_what_was_made(
     assert plan.splitlines() == [
         line for line in PLAN.splitlines() if line.startswith(("pico", "F16", "Q"))
     ]
-    title, *rows, moved, proof, folder = table.splitlines()
+    title, *rows, moved, proof, figures, folder = table.splitlines()
     assert folder == "out has SHA256SUMS, README.md."
     assert title.split() == ["type", "size", "error", "sha256"]
     reports = {t: json.loads(Path(f"out/pico-relay-{t}.report.json").read_text()) for t in PLANNED}
@@ -111,9 +111,9 @@ def test_a_table_of_what_was_made(
         assert row.split() == [ftype, *size.split(), error, digest, f"pico-relay-{ftype}.gguf"]
     assert moved.startswith("The adapter moved attn_k 6.1%, attn_output 5.2%, ")
     assert proof == (
-        "Read back from the disk, opened by llama.cpp, 5 texts tokenized as by the tokenizer. "
-        "All figures: out/*.report.json"
+        "Read back from the disk, opened by llama.cpp, 5 texts tokenized as by the tokenizer."
     )
+    assert figures == "All figures: out/*.report.json"
     assert {path.name for path in Path("out").iterdir()} == {
         *(f"pico-relay-{ftype}{end}" for ftype in PLANNED for end in (".gguf", ".report.json")),
         *("README.md", "SHA256SUMS"),
