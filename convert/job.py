@@ -173,7 +173,7 @@ def _open_model(request: Request, *, weights: bool) -> Model:
         sum(tensor.size for tensor in model.tensors),
         label=label,
         folder=given.folder if given else source.folder,
-        base=(source.label, source.folder) if given else None,
+        base=(_base_label(source, given), source.folder) if given else None,
     )
     arch.add_keys(writer, llama, request.context_length)
     vocab.add_keys(writer, vocabulary)
@@ -221,6 +221,14 @@ def _card(request: Request, tokens: Sequence[str]) -> Card:
 
 def _with_template(request: Request, keys: Keys) -> Keys:
     return embedded(keys) if request.template == "relay" else keys
+
+
+def _base_label(source: Source, given: AdapterSource) -> str:
+    """The base's name; that which the adapter has for it, where a folder bears its last part."""
+    known = str(given.adapter.config.get("base_model_name_or_path") or "")
+    owner, _, name = known.rpartition("/")
+    is_repo = bool(owner) and not owner.startswith((".", "/", "~")) and "/" not in owner
+    return known if is_repo and name == source.label else source.label
 
 
 def _origin(request: Request, source: Source, given: AdapterSource | None) -> dict[str, str]:

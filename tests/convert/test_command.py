@@ -388,3 +388,9 @@ def test_into_lm_studio_at_once(
     ]
     assert (folder / "pico-relay-Q8_0.gguf").samefile("out/pico-relay-Q8_0.gguf")
     assert "set Temperature to 0.3" in said
+
+
+def test_the_base_is_named_as_the_adapter_names_it(real_files: Path) -> None:
+    keys = read_head(real_files / "relay-smollm2-135m-Q8_0.gguf").keys
+    base = "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct"
+    assert keys["general.base_model.0.repo_url"].value == base
