@@ -144,7 +144,7 @@ def _check_template(facts: Facts) -> Iterator[Finding]:
             "The chat template is Relay's, of another version or for other files.",
             write,
         )
-    elif len(ours) < len(facts.keys):
+    elif facts.keys.keys() - ours.keys():
         what = "Beside Relay's chat template there is another one, which apps may take."
         yield note("template", what, write)
     else:

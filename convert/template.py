@@ -19,6 +19,8 @@ MARK: Final = "{#- Relay chat template, version "
 CHATML: Final = "chatml"
 """A template that is only this name stands for llama.cpp's own ChatML."""
 KEY: Final = "tokenizer.chat_template"
+EOT: Final = "tokenizer.ggml.eot_token_id"
+"""llama.cpp finds <|im_end|> by its text too; other programs read the key."""
 BOS_BY_DEFAULT: Final = ("tekken", "llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral")
 """Pre-tokenizers with which llama.cpp adds BOS unless the file says otherwise."""
 WITHOUT_BOS: Final = "{%- set bos_token = '' -%}\n"
@@ -50,7 +52,7 @@ def kind_of(template: str | None) -> TemplateKind:
 
 
 def embedded(keys: Keys) -> Keys:
-    """The keys of a file with our template in place of all of its own.
+    """The keys of a file with our template in place of all of its own, and the end of a turn.
 
     Only where its vocabulary has ChatML, without which no ids frame a turn; else they stay.
     """
@@ -60,7 +62,8 @@ def embedded(keys: Keys) -> Keys:
     template = Value(relay_template(bos=_adds_bos(keys)), Kind.STRING)
     # llama.cpp takes tokenizer.chat_template.tool_use before ours, once an app offers tools.
     kept = {n: v for n, v in keys.items() if n == KEY or not n.startswith((f"{KEY}.", f"{KEY}s"))}
-    return kept | {KEY: template}
+    end = Value(list(tokens.value).index(IM_END), Kind.UINT32)
+    return kept | {KEY: template, EOT: end}
 
 
 def _adds_bos(keys: Keys) -> bool:

@@ -39,9 +39,10 @@ def test_the_tensors_stay(model: Path) -> None:
     assert steps[-1][0] == steps[-1][1]
     assert tensors(model) == before
     assert kind_of(template_of(model)) == "relay"
-    assert dict(read_head(model).keys) == keys | {
-        "tokenizer.chat_template": read_head(model).keys["tokenizer.chat_template"]
-    }
+    now = read_head(model).keys
+    new = ("tokenizer.chat_template", "tokenizer.ggml.eot_token_id")
+    assert dict(now) == keys | {name: now[name] for name in new}
+    assert now["tokenizer.ggml.tokens"].value[now[new[1]].value] == "<|im_end|>"
     assert model.stat().st_mode & 0o777 == 0o640
     assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
 
