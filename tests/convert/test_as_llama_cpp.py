@@ -67,7 +67,8 @@ def test_files_are_those_of_llama_cpps_converter(case: str, smollm2: Path, tmp_p
     folder = CASES[case](tmp_path / "model", smollm2)
     golden = json.loads((GOLDEN / f"{case}.json").read_text("utf-8"))
     pre = "smollm" if case in PATCHED else None
-    files = converted(folder, tmp_path / "out", *OUTTYPES.values(), pre=pre)
+    verify = "spm" in case  # the proof of the others would only repeat the same vocabulary's
+    files = converted(folder, tmp_path / "out", *OUTTYPES.values(), pre=pre, verify=verify)
     for path, (outtype, ftype) in zip(files, OUTTYPES.items(), strict=True):
         head = read_head(path)
         keys = dict(keys_of(head))
