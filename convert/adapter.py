@@ -7,7 +7,6 @@ training); any other stops the conversion. PEFT spells keys in several ways: wit
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Mapping
@@ -20,6 +19,7 @@ import numpy as np
 from relay_gguf.errors import ConversionError
 
 from .checkpoint import Array, Checkpoint
+from .config import read_object
 
 PREFIX: Final = "base_model.model."
 REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
@@ -108,14 +108,7 @@ def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
 
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "adapter_config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConversionError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise ConversionError(f"{path} is no config: it holds no object.")
+    config = read_object(path)
     if config.get("peft_type") != "LORA":
         raise ConversionError(f"{path}: a {config.get('peft_type')} adapter; only LORA is merged.")
     for name in ("lora_alpha", "r"):

@@ -5,7 +5,6 @@ Names and keys are those of llama.cpp's own converter (conversion/base.py, conve
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from gguf import MODEL_ARCH, GGUFWriter, RopeScalingType, get_tensor_name_map
 from relay_gguf.errors import ConversionError
 
 from .checkpoint import Array, TensorInfo
+from .config import read_object
 
 ARCHITECTURES: Final = ("LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM")
 LEFT_OUT: Final = {
@@ -74,20 +74,12 @@ def read_config(folder: Path) -> dict[str, Any]:
         ConversionError: it is missing, no JSON, or of another architecture.
     """
     path = folder / "config.json"
-    try:
-        config: dict[str, Any] = json.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
+    if not path.exists():
         hint = ""
         if (folder / "adapter_config.json").exists():
             hint = " It is an adapter: give it as --adapter, behind the base that it belongs to."
-        raise ConversionError(f"{folder} has no config.json.{hint}") from None
-    except OSError as error:
-        raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
-    except ValueError as error:
-        raise ConversionError(f"{path} is no JSON: {error}.") from error
-    if not isinstance(config, dict):
-        raise ConversionError(f"{path} is no config: it holds no object.")
-    return config
+        raise ConversionError(f"{folder} has no config.json.{hint}")
+    return read_object(path)
 
 
 def read_llama(config: dict[str, Any]) -> Llama:

@@ -195,8 +195,6 @@ def _head(path: Path) -> Head:
         raise ModelError(f"{path} is a folder. Name the .gguf file in it.") from None
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
-    except TypeError as error:  # an alignment that is no number
-        raise ModelError(f"{path} is damaged: its head has {error}.") from error
 
 
 def type_name(info: Info) -> str:

@@ -6,7 +6,7 @@ file_type; tensors by layer and name, each at a multiple of 32 bytes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -52,13 +52,16 @@ def lay_out(keys: Keys, tensors: Sequence[tuple[Tensor, Type]]) -> Layout:
     Raises:
         ConversionError: a tensor's type does not divide its rows.
     """
-    head = write_head(keys, _infos(tensors))
-    slots = []
-    offset = len(head)
+    infos = []
+    offset = 0
     for tensor, kind in tensors:
-        n_bytes = tensor_bytes(tensor, kind)
-        slots.append(Slot(tensor, kind, offset, n_bytes))
-        offset = padded(offset + n_bytes)
+        infos.append(Info(tensor.name, tensor.shape, int(kind), offset))
+        offset = padded(offset + tensor_bytes(tensor, kind))
+    head = write_head(keys, infos)
+    slots = [
+        Slot(tensor, kind, len(head) + info.offset, tensor_bytes(tensor, kind))
+        for (tensor, kind), info in zip(tensors, infos, strict=True)
+    ]
     return Layout(head, tuple(slots))
 
 
@@ -134,13 +137,6 @@ def collected(writer: GGUFWriter) -> dict[str, Value]:
             item = Kind(given.sub_type or GGUFValueType.get_type(given.value[0]))
         keys[name] = Value(given.value, Kind(given.type), item)
     return keys
-
-
-def _infos(tensors: Sequence[tuple[Tensor, Type]]) -> Iterator[Info]:
-    offset = 0
-    for tensor, kind in tensors:
-        yield Info(tensor.name, tensor.shape, int(kind), offset)
-        offset = padded(offset + tensor_bytes(tensor, kind))
 
 
 def _split_keys(number: int, count: int, n_tensors: int) -> dict[str, Value]:

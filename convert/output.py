@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from relay_gguf.disk import sync_folder
+from relay_gguf.disk import digest, sync_folder
 from relay_gguf.errors import ConversionError
 
 from .checkpoint import Bytes
@@ -72,14 +72,11 @@ class Output:
         """Whether a file of the right size has the name."""
         return self.final.exists() and self.final.stat().st_size == self.file.layout.size
 
-    def is_published(self, digest: str) -> bool:
+    def is_published(self, expected: str) -> bool:
         """Whether the whole file has its name already, told by its bytes."""
         if self.partial.exists() or not self.is_there():
             return False
-        running = sha256()
-        for chunk in _chunks(self.final, self.file.layout.size):
-            running.update(chunk)
-        return running.hexdigest() == digest
+        return digest(self.final) == expected
 
     def resume(self, count: int) -> None:
         """Go on behind the first `count` tensors, which `intact` has found; the rest is cut off."""

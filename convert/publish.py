@@ -8,11 +8,10 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.disk import write_whole
+from relay_gguf.disk import digest, write_whole
 from relay_gguf.display import one_line
 from relay_gguf.errors import ConversionError, ModelError
 
@@ -24,7 +23,6 @@ PAGE: Final = "README.md"
 SUMS: Final = "SHA256SUMS"
 PRESET: Final = "lm_studio_preset.json"
 REPORTS: Final = "*.report.json"
-CHUNK: Final = 1 << 22
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,15 +195,6 @@ def _escapes(name: str) -> Iterator[str]:
     letters = iter(name)
     for letter in letters:
         yield letter + next(letters, "") if letter == "\\" else letter
-
-
-def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
-    running = sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK):
-            running.update(chunk)
-    return running.hexdigest()
 
 
 def _content(path: Path) -> bytes | None:

@@ -7,7 +7,6 @@ the old bytes; a power loss leaves the old file or the new one.
 from __future__ import annotations
 
 import os
-import re
 import shutil
 from collections.abc import Iterator, Mapping
 from hashlib import sha256
@@ -16,13 +15,12 @@ from pathlib import Path
 from relay_gguf.disk import sync_folder
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import ALIGNMENT, Head, Kind, Value, read_head, write_head
+from relay_gguf.names import parse_name, parts
 from relay_gguf.prompt import IM_END, IM_START
 
 from .ggml import check_opens
 from .output import CHUNK, PARTIAL
 from .template import KEY, embedded, kind_of
-
-_PART = re.compile(r"(?P<stem>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.gguf")
 
 
 def template_of(path: Path) -> str:
@@ -67,7 +65,7 @@ def rewrite(path: Path, keys: Mapping[str, Value | None]) -> Iterator[tuple[int,
             open it. The file is as it was then.
         ModelError: it is no GGUF file.
     """
-    parts = _parts(path)
+    files = _parts(path)
     head = _head(path)
     kept = {name: value for name, value in head.keys.items() if keys.get(name, value) is not None}
     given = {name: value for name, value in keys.items() if value is not None}
@@ -92,7 +90,7 @@ def rewrite(path: Path, keys: Mapping[str, Value | None]) -> Iterator[tuple[int,
         shutil.copymode(path, partial)
         for done in _check(partial, len(new_head), digest.hexdigest()):
             yield size - head.size + done, 2 * (size - head.size)
-        check_opens([partial, *parts[1:]])
+        check_opens([partial, *files[1:]])
         partial.replace(path)
         sync_folder(path.parent)
     except OSError as error:
@@ -136,14 +134,10 @@ def _parts(path: Path) -> list[Path]:
     Raises:
         ConversionError: it is a later part, which has no keys.
     """
-    match = _PART.fullmatch(path.name)
-    if match is None:
-        return [path]
-    count = int(match["count"])
-    names = [f"{match['stem']}-{n:05d}-of-{count:05d}.gguf" for n in range(1, count + 1)]
-    if int(match["number"]) != 1:
-        raise ConversionError(f"{path.name} is a later part: the keys are in {names[0]}.")
-    return [path.with_name(name) for name in names]
+    found = parts(path)
+    if parse_name(path.name).number != 1:
+        raise ConversionError(f"{path.name} is a later part: the keys are in {found[0].name}.")
+    return found
 
 
 def _need_room(path: Path, size: int) -> None:

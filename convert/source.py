@@ -9,6 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
 from relay_gguf.hub import locate_folder, tensor_headers
 
@@ -63,11 +64,7 @@ class AdapterSource:
 
     def fingerprint(self) -> str:
         """The SHA-256 of its tensors' file."""
-        digest = sha256()
-        with (self.folder / "adapter_model.safetensors").open("rb") as file:
-            while chunk := file.read(1 << 22):
-                digest.update(chunk)
-        return digest.hexdigest()
+        return digest(self.folder / "adapter_model.safetensors")
 
 
 def open_source(model: str, *, weights: bool = True) -> Source:

@@ -15,12 +15,14 @@ from relay_gguf.display import one_line
 from relay_gguf.errors import ConversionError
 
 from .facts import listed, size
-from .publish import CHUNK, PAGE, SUMS, card_for, read_entries, read_sums
+from .publish import PAGE, SUMS, card_for, read_entries, read_sums
 
 State = Literal["new", "changed", "there"]
 
 SMALL: Final = 10_000_000
 """Up to here a file may lie in git itself, which knows it by its SHA-1 with a head."""
+CHUNK: Final = 1 << 22
+"""Bytes that are read at once."""
 UNFINISHED: Final = (".partial", PARTIAL)
 
 

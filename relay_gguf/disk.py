@@ -6,6 +6,7 @@ import os
 import shutil
 from collections.abc import Iterable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
@@ -58,6 +59,15 @@ def write_new(path: Path, source: Path | bytes) -> None:
     except OSError as error:
         error.filename = error.filename or str(path)  # a full disk does not say which
         raise
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file."""
+    running = sha256()
+    with path.open("rb") as file:
+        while chunk := file.read(_CHUNK):
+            running.update(chunk)
+    return running.hexdigest()
 
 
 def link(source: Path, target: Path) -> bool:
