@@ -6,9 +6,9 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from relay_gguf.display import one_line
+from relay_gguf.display import one_line, size
+from relay_gguf.facts import EMBEDDING, N_CTX, OUTPUT, Facts, entries, text, texts, type_name
 
-from .facts import EMBEDDING, N_CTX, OUTPUT, Facts, entries, size, text, texts, type_name
 from .finding import Finding, has_problem
 from .template import KEY, kind_of
 from .token_checks import tokens_of

@@ -9,23 +9,23 @@ from typing import Final
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from relay_gguf.gguf_file import ALIGNMENT
-from relay_gguf.names import parse_name
-from relay_gguf.prompt import IM_START
-
-from .facts import (
+from relay_gguf.display import size
+from relay_gguf.facts import (
     EMBEDDING,
     N_CTX,
     OUTPUT,
     Facts,
     Part,
     listed,
-    size,
     tensor_bytes,
     text,
     type_name,
     whole,
 )
+from relay_gguf.gguf_file import ALIGNMENT
+from relay_gguf.names import parse_name
+from relay_gguf.prompt import IM_START
+
 from .finding import AGAIN, Finding, note, ok, problem
 from .template import KEY, embedded, kind_of
 from .token_checks import check_bos, check_chatml, check_eos, check_vocabulary, tokens_of

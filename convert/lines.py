@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.display import one_line, visible
+from relay_gguf.display import one_line, size, visible
 
 from .encode import AHEAD
-from .facts import size
 from .job import Job
 from .merge import SLAB_BYTES
 from .plan import Target

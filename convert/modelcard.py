@@ -13,9 +13,9 @@ from typing import Any, Final
 
 import yaml
 
-from relay_gguf.display import one_line
+from relay_gguf.display import one_line, size
+from relay_gguf.facts import N_CTX, Facts, entries, repo_of, text, texts
 
-from .facts import N_CTX, Facts, entries, repo_of, size, text, texts
 from .inspect_lines import settings_in_words
 from .template import KEY, kind_of
 

@@ -14,8 +14,8 @@ from typing import Any, Final
 from relay_gguf.disk import digest, write_whole
 from relay_gguf.display import one_line
 from relay_gguf.errors import ConversionError, ModelError
+from relay_gguf.facts import read_facts
 
-from .facts import read_facts
 from .ftypes import FTYPES
 from .modelcard import MARK, Entry, is_relay, page
 

@@ -35,8 +35,9 @@ def inspect(
 
     Reads its head only, so that large files take no longer than small ones.
     """
+    from relay_gguf.facts import read_facts
+
     from . import inspection
-    from .facts import read_facts
     from .finding import has_problem
     from .inspect_lines import inspect_json, inspect_lines
 

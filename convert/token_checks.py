@@ -10,9 +10,9 @@ from typing import Final
 
 from gguf import TokenType
 
+from relay_gguf.facts import EMBEDDING, Facts, text, texts, whole, wholes
 from relay_gguf.prompt import IM_END, IM_START
 
-from .facts import EMBEDDING, Facts, text, texts, whole, wholes
 from .finding import AGAIN, CONVERT, Finding, note, ok, problem
 from .template import BOS_BY_DEFAULT
 

@@ -11,10 +11,10 @@ from typing import Final, Literal, Protocol
 
 from relay_gguf import __version__
 from relay_gguf.disk import PARTIAL, write_whole
-from relay_gguf.display import one_line
+from relay_gguf.display import one_line, size
 from relay_gguf.errors import ConversionError
+from relay_gguf.facts import listed
 
-from .facts import listed, size
 from .publish import PAGE, SUMS, card_for, read_entries, read_sums
 
 State = Literal["new", "changed", "there"]

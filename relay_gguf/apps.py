@@ -55,13 +55,14 @@ def install(
     Hard links, which take no room on the disk; copies where there can be no links.
     """
     from . import lmstudio as studio
+    from .display import size
     from .installed import Done
 
     places = studio.find_places(home, models)
     chosen = studio.open_models(files)
 
-    def on_copy(path: Path, size: int) -> None:
-        typer.echo(f"Copying {_size(size)} of {_shown(path)} ...", err=True)
+    def on_copy(path: Path, n_bytes: int) -> None:
+        typer.echo(f"Copying {size(n_bytes)} of {_shown(path)} ...", err=True)
 
     done = studio.install(
         chosen,
@@ -99,6 +100,7 @@ def uninstall(
     """Remove what `install` put there, unless someone has changed it."""
     from . import installed
     from . import lmstudio as studio
+    from .display import size
     from .errors import SettingsError
     from .installed import State
 
@@ -107,8 +109,8 @@ def uninstall(
     paths = studio.find_installed(names)
     removed = installed.uninstall(paths, studio.manifest()) if paths else {}
     says = {State.SAME: "removed", State.CHANGED: "kept", State.MISSING: "missing"}
-    for path, (state, size) in removed.items():
-        room = f"  {_size(size)} are free now" if size else ""
+    for path, (state, n_bytes) in removed.items():
+        room = f"  {size(n_bytes)} are free now" if n_bytes else ""
         typer.echo(f"{says[state]:<8}{_shown(path)}{room}")
     if not removed:
         typer.echo("Nothing is installed.")
@@ -203,12 +205,13 @@ def _print_note(places: Places) -> None:
 
 def _details(entry: Owned) -> str:
     """Size, and whether other names have the same bytes."""
+    from .display import size
     from .installed import State
 
     if entry.state is State.MISSING:
         return "  install it again, or uninstall it"
     found = entry.path.lstat()
-    return f"  {_size(found.st_size)}{', linked' * (found.st_nlink > 1)}"
+    return f"  {size(found.st_size)}{', linked' * (found.st_nlink > 1)}"
 
 
 def _shown(thing: object) -> str:
@@ -216,11 +219,3 @@ def _shown(thing: object) -> str:
     from .display import visible
 
     return visible(" ".join(str(thing).splitlines()))
-
-
-def _size(n_bytes: int) -> str:
-    """`7.5 GB`, in powers of 1000, as disks and the hub count."""
-    for unit, factor in (("GB", 10**9), ("MB", 10**6), ("kB", 10**3)):
-        if n_bytes >= factor:
-            return f"{n_bytes / factor:.3g} {unit}"
-    return f"{n_bytes} bytes"

@@ -36,6 +36,15 @@ def one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
+def size(n_bytes: int) -> str:
+    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
+    if n_bytes >= 10**9:
+        return f"{n_bytes / 10**9:.2f} GB"
+    if n_bytes >= 10**6:
+        return f"{n_bytes / 10**6:.0f} MB"
+    return f"{-(-n_bytes // 1000)} KB"
+
+
 def cut(text: str, columns: int) -> str:
     """The beginning of a text that takes at most `columns` columns, marked if cut."""
     if get_cwidth(text) <= columns:

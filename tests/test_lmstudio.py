@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from relay_gguf import apps
 from relay_gguf import lmstudio as studio
+from relay_gguf.display import size
 from relay_gguf.errors import ModelError, SettingsError
 from relay_gguf.names import Name, parse_name, parts
 
@@ -208,7 +209,7 @@ def test_another_file_system_gets_a_copy(
     no_links(monkeypatch)
     file = gguf(tmp_path / NAME, b"x" * 10_000)
     said = run("install", file)
-    assert "Copying 10.2 kB of " in said
+    assert "Copying 11 KB of " in said
     target = home / "models" / "relay-gguf" / REPO / NAME
     assert f"copied  {target}" in said
     assert not target.samefile(file)
@@ -382,14 +383,14 @@ def test_status(home: Path, tmp_path: Path) -> None:
     file = gguf(tmp_path / NAME, b"x" * 1000)
     run("install", file, "--preset")
     target = home / "models" / "relay-gguf" / REPO / NAME
-    size = f"{file.stat().st_size / 1000:.3g} kB"
+    shown = size(file.stat().st_size)
     assert run("status") == (
         f"home    {home}\nmodels  {home / 'models'}\n"
-        f"ok      {target}  {size}, linked\n"
-        f"ok      {home / 'config-presets' / studio.PRESET}  {len(studio.preset_json())} bytes\n"
+        f"ok      {target}  {shown}, linked\n"
+        f"ok      {home / 'config-presets' / studio.PRESET}  {size(len(studio.preset_json()))}\n"
     )
     file.unlink()
-    assert f"removed {target}  {size} are free now\n" in run("uninstall", "--all")
+    assert f"removed {target}  {shown} are free now\n" in run("uninstall", "--all")
 
 
 def test_status_where_lm_studio_is_not(user: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 import typer
 from gguf import GGMLQuantizationType as Type
-from relay_gguf.convert.facts import entries, read_facts, repo_of, size
 from relay_gguf.convert.finding import Finding, has_problem
 from relay_gguf.convert.ggml import check_opens
 from relay_gguf.convert.inspect_lines import inspect_lines
@@ -24,7 +23,9 @@ from relay_gguf.convert.template import relay_template
 from tiny_gguf import TOKENS, good_keys, tensors, value, write
 from typer.testing import CliRunner
 
+from relay_gguf.display import size
 from relay_gguf.errors import ConversionError, ModelError
+from relay_gguf.facts import entries, read_facts, repo_of
 from relay_gguf.gguf_file import Info
 from relay_gguf.llama_load import measure
 

@@ -18,7 +18,6 @@ import typer
 import yaml
 from conversions import Pair, converted, request
 from relay_gguf.convert.card import Card
-from relay_gguf.convert.facts import read_facts
 from relay_gguf.convert.modelcard import Entry, code, escaped, front_matter, page
 from relay_gguf.convert.publish import read_sums, sums_text, write_folder, written_lines
 from relay_gguf.convert.publish_command import card as card_command
@@ -30,6 +29,7 @@ from upload_server import Handler, taking
 
 from relay_gguf import __version__, hub
 from relay_gguf.errors import ConversionError, ModelError, RelayError, SettingsError
+from relay_gguf.facts import read_facts
 from relay_gguf.lmstudio import preset_json
 
 Folder = Callable[..., Path]

@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
-from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file import Head, Info, Keys, read_head
-from relay_gguf.memory import MemoryNeed
-from relay_gguf.names import parts
+from .errors import ModelError
+from .gguf_file import Head, Info, Keys, read_head
+from .memory import MemoryNeed
+from .names import parts
 
 N_CTX: Final = 4096
 """What Relay was trained on, and what the chat takes."""
@@ -257,15 +257,6 @@ def repo_of(entry: Mapping[str, str]) -> str:
     if not url.startswith(hub):
         return ""
     return url.removeprefix(hub).removeprefix("datasets/").strip("/")
-
-
-def size(n_bytes: int) -> str:
-    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
-    if n_bytes >= 10**9:
-        return f"{n_bytes / 10**9:.2f} GB"
-    if n_bytes >= 10**6:
-        return f"{n_bytes / 10**6:.0f} MB"
-    return f"{-(-n_bytes // 1000)} KB"
 
 
 def listed(items: Sequence[str]) -> str:
