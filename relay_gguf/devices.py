@@ -7,11 +7,36 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 CGROUP = Path("/sys/fs/cgroup")
 MEMINFO = Path("/proc/meminfo")
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Gpu:
+    """A GPU that llama.cpp can use, in its order. Sizes in bytes, bandwidth in bytes a second."""
+
+    name: str  # CUDA0, MTL0, Vulkan0
+    description: str  # NVIDIA GeForce RTX 3060
+    backend: str  # CUDA, Metal, Vulkan
+    free: int
+    total: int
+    unified: bool = False  # its memory is the computer's
+    bandwidth: float | None = None  # None where it cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What there is to run a model on. Sizes in bytes, bandwidth in bytes a second."""
+
+    ram: int  # in all, or a container's limit
+    available: int  # that a new program can use now
+    bandwidth: float  # of the RAM, as this process's threads read it
+    gpus: tuple[Gpu, ...] = ()
+    advice: str = ""  # a GPU is there that this build of llama.cpp cannot use, and what to do
 
 
 def _read(path: Path) -> str:
