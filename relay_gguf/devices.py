@@ -1,18 +1,26 @@
-"""What this machine has: cores and memory, container limits included."""
+"""What this machine has: its RAM, its cores and its GPUs as values, container limits included."""
 
 from __future__ import annotations
 
-import ctypes
 import os
-import re
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-CGROUP = Path("/sys/fs/cgroup")
-MEMINFO = Path("/proc/meminfo")
+import psutil
+
+from .cgroup import PROC, cpu_quota, memory_limits, text_of
+
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
+
+
+@dataclass(frozen=True, slots=True)
+class Ram:
+    """The computer's memory, or a container's part of it. Bytes."""
+
+    total: int
+    available: int  # that a new program can use; files cached in it count as free
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,20 +47,13 @@ class Machine:
     advice: str = ""  # a GPU is there that this build of llama.cpp cannot use, and what to do
 
 
-def _read(path: Path) -> str:
-    try:
-        return path.read_text("ascii").strip()
-    except (OSError, ValueError):
-        return ""
-
-
-def _sysctl(name: str) -> int | None:
-    """A macOS kernel value; None where there is no such value."""
+def sysctl(name: str) -> str:
+    """A macOS kernel value; nothing where there is no such value."""
     try:
         run = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
-        return int(run.stdout)
-    except (OSError, ValueError):
-        return None
+    except OSError:
+        return ""
+    return run.stdout.strip()
 
 
 def usable_cpus() -> set[int]:
@@ -60,14 +61,6 @@ def usable_cpus() -> set[int]:
     if sys.platform == "linux":
         return os.sched_getaffinity(0)
     return set(range(os.cpu_count() or 1))
-
-
-def cpu_quota(cgroup: Path = CGROUP) -> int | None:
-    """Whole CPUs that the container grants, at least 1; None without a limit (cgroup v2)."""
-    quota, _, period = _read(cgroup / "cpu.max").partition(" ")
-    if not quota.isdigit() or not period.isdigit():
-        return None
-    return max(1, int(quota) // int(period))
 
 
 def physical_cores() -> int:
@@ -78,10 +71,11 @@ def physical_cores() -> int:
     """
     cores: int | None = None
     if sys.platform == "darwin":
-        cores = _sysctl("hw.perflevel0.physicalcpu") or _sysctl("hw.physicalcpu")
+        found = sysctl("hw.perflevel0.physicalcpu") or sysctl("hw.physicalcpu")
+        cores = int(found) if found.isdigit() else None
     elif sys.platform == "linux":
         siblings = {
-            _read(CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
+            text_of(CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
             for cpu in usable_cpus()
         }
         cores = len(siblings)
@@ -90,32 +84,22 @@ def physical_cores() -> int:
     return max(1, min(cores, cpu_quota() or cores))
 
 
-def available_memory(meminfo: Path = MEMINFO, cgroup: Path = CGROUP) -> int | None:
-    """Bytes of RAM that a new program can use, files cached in RAM counted as free.
+def ram(proc: Path = PROC) -> Ram | None:
+    """Memory that there is and that a new program can use; None where this cannot be told.
 
-    None where this cannot be told.
+    A container has what the tightest of its limits leaves, and never more than the computer. What
+    the kernel says of the computer comes from psutil, which knows each system's own way.
     """
-    if sys.platform == "darwin":
-        return _sysctl("hw.memsize")
-    if sys.platform == "win32":
-        return _windows_memory()
-    match = re.search(r"^MemAvailable:\s+(\d+) kB$", _read(meminfo), re.MULTILINE)
-    if match is None:
+    try:
+        host = psutil.virtual_memory()
+    except (OSError, RuntimeError, ValueError, psutil.Error):  # a /proc that is hidden or odd
         return None
-    available = int(match[1]) * 1024
-    limit, used = _read(cgroup / "memory.max"), _read(cgroup / "memory.current")
-    if limit.isdigit() and used.isdigit():
-        cached = re.search(r"^file (\d+)$", _read(cgroup / "memory.stat"), re.MULTILINE)
-        in_use = int(used) - (int(cached[1]) if cached else 0)
-        available = min(available, max(0, int(limit) - in_use))
-    return available
+    limits = list(memory_limits(proc))
+    total = min([int(host.total), *(limit for limit, _ in limits)])
+    return Ram(total, min([int(host.available), total, *(left for _, left in limits)]))
 
 
-def _windows_memory() -> int | None:
-    """`ullAvailPhys` of GlobalMemoryStatusEx: the struct is two DWORDs and seven DWORD64s."""
-    status = (ctypes.c_uint64 * 8)()
-    status[0] = ctypes.sizeof(status)  # dwLength; the upper half, dwMemoryLoad, is an output
-    windll = getattr(ctypes, "windll", None)
-    if windll is None or not windll.kernel32.GlobalMemoryStatusEx(ctypes.byref(status)):
-        return None
-    return int(status[2])
+def available_memory() -> int | None:
+    """Bytes of RAM that a new program can use; None where this cannot be told."""
+    found = ram()
+    return None if found is None else found.available

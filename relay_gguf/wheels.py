@@ -1,0 +1,193 @@
+"""Which of llama-cpp-python's wheels can use a card, and the command that installs it.
+
+PyPI has the sources only. The project's own wheels are in one index for each kind of GPU, and none
+brings the vendor's libraries: CUDA's need libcudart and libcublas of their own major version, on
+the loader's path or as NVIDIA's packages (`native.py`), Vulkan's the loader that a desktop has,
+rocm72 an installed ROCm 7.2. Metal is a part of macOS. What is in the indexes is said by
+`.github/workflows/build-wheels-*.yaml` of llama-cpp-python.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import platform
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib import metadata, util
+from pathlib import Path
+
+from .cgroup import text_of
+from .devices import Gpu
+from .drivers import Card
+
+INDEX = "https://abetlen.github.io/llama-cpp-python/whl/"
+ROCM_VERSION = Path("/opt/rocm/.info/version")
+
+CUDA = ((13, 2), (13, 0), (12, 5), (12, 4), (12, 3), (12, 2), (12, 1), (11, 8))
+"""Releases of CUDA that there are wheels of, the newest first, all for x86-64."""
+NOT_ON_WINDOWS = frozenset({(12, 1), (12, 2), (12, 3)})
+CAPABILITY = {11: ((6, 0), (8, 9)), 12: ((6, 0), (99, 0)), 13: ((7, 5), (99, 0))}
+"""Of a card, from and to, for the wheels of a major version. Those of 12 and 13 have code that the
+driver compiles for newer cards."""
+RUNTIME = {
+    "linux": {11: "libcudart.so.11.0", 12: "libcudart.so.12", 13: "libcudart.so.13"},
+    "win32": {11: "cudart64_110.dll", 12: "cudart64_12.dll", 13: "cudart64_13.dll"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the wheel would go."""
+
+    system: str  # sys.platform
+    machine: str  # x86_64, AMD64, arm64
+    python: str  # sys.executable
+    version: str  # of llama-cpp-python, as relay-gguf needs it
+    pip: bool = True  # this Python has it; one that uv made has not
+    cmd: bool = False  # Windows' old shell, not PowerShell
+    rocm: str = ""  # the version that is installed
+    runtimes: frozenset[int] = frozenset()  # major versions of CUDA whose libraries are found
+
+
+def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = None) -> str:
+    """How to get a llama.cpp that uses the best card which this one does not; empty if none.
+
+    One line, with the card's name and the command; a second one where CUDA's libraries are missing.
+    No advice where llama.cpp uses a card with as much memory already: a build has one kind of GPU.
+
+    Args:
+        cards: of this computer.
+        gpus: that this build of llama.cpp uses.
+        place: where to install; None is here.
+    """
+    unused = [card for card in cards if not _uses(gpus, card)]
+    if not unused:
+        return ""
+    card = max(unused, key=lambda card: card.total)
+    if any(not gpu.unified and gpu.total >= card.total for gpu in gpus):
+        return ""
+    place = place or this_place()
+    name = index(card, place)
+    if name is None:
+        return (
+            f"This build of llama.cpp does not use {card.name}, and there is no other for "
+            f"{place.machine}. Compile one: {_compiling(place)}"
+        )
+    line = f"This build of llama.cpp does not use {card.name}. One that does: "
+    line += _installing(place, name)
+    major = int(name[2:4]) if name.startswith("cu") else 0
+    if major and major not in place.runtimes:
+        end = f"-cu{major}" if major < 13 else ""
+        line += (
+            f"\nIt needs NVIDIA's libraries of CUDA {major}, which are not found here: install "
+            f"nvidia-cuda-runtime{end} and nvidia-cublas{end} too."
+        )
+    return line
+
+
+def _uses(gpus: Sequence[Gpu], card: Card) -> bool:
+    """Whether llama.cpp has the card in its list, with any of its backends."""
+    own = {"NVIDIA": "CUDA", "Apple": "Metal", "AMD": "ROCm"}[card.vendor]
+    return any(
+        gpu.backend == own
+        or card.name in gpu.description
+        # Vulkan has marketing names, `AMD Radeon RX 7900 XTX (RADV NAVI31)`; Linux has few
+        or (card.vendor == "AMD" and gpu.description.startswith("AMD"))
+        for gpu in gpus
+    )
+
+
+def index(card: Card, place: Place) -> str | None:
+    """The index whose wheels can use a card; None where its wheels are for other processors."""
+    if card.vendor == "Apple":
+        return "metal"
+    if place.machine.lower() not in ("x86_64", "amd64") or place.system not in RUNTIME:
+        return None
+    if card.vendor == "AMD":
+        return "rocm72" if place.rocm.startswith("7.2") else "vulkan"
+    usable = [
+        release
+        for release in CUDA
+        if release <= card.cuda
+        and CAPABILITY[release[0]][0] <= card.capability <= CAPABILITY[release[0]][1]
+        and not (place.system == "win32" and release in NOT_ON_WINDOWS)
+    ]
+    if not usable:  # an old driver or card: its Vulkan is as old, and enough
+        return "vulkan"
+    best = next((release for release in usable if release[0] in place.runtimes), usable[0])
+    return f"cu{best[0]}{best[1]}"
+
+
+def _installing(place: Place, name: str) -> str:
+    """With the one index alone: beside PyPI, pip may take what PyPI has."""
+    wheel = ["--no-deps", "--only-binary", ":all:", _pinned(place), "--index-url", INDEX + name]
+    if place.pip:
+        return _quoted(place, [place.python, "-m", "pip", "install", "--force-reinstall", *wheel])
+    return _quoted(place, ["uv", "pip", "install", "--python", place.python, "--reinstall", *wheel])
+
+
+def _compiling(place: Place) -> str:
+    """For NVIDIA's cards on ARM. The toolkit of CUDA must be installed."""
+    source = ["--force-reinstall", "--no-deps", "--no-cache-dir", _pinned(place)]
+    command = _quoted(place, [place.python, "-m", "pip", "install", *source])
+    if place.system == "win32":
+        flags = (
+            "set CMAKE_ARGS=-DGGML_CUDA=ON&&" if place.cmd else "$env:CMAKE_ARGS='-DGGML_CUDA=ON';"
+        )
+        return f"{flags} {command}"
+    return f"CMAKE_ARGS='-DGGML_CUDA=ON -DLLAVA_BUILD=OFF' {command}"
+
+
+def _pinned(place: Place) -> str:
+    return f"llama-cpp-python=={place.version}" if place.version else "llama-cpp-python"
+
+
+def _quoted(place: Place, words: Sequence[str]) -> str:
+    """A command as the platform's shell takes it."""
+    if place.system != "win32":
+        return shlex.join(words)
+    if place.cmd:
+        return subprocess.list2cmdline(words)
+    quoted = [
+        word if re.fullmatch(r"[\w.:/\\=-]+", word) else "'" + word.replace("'", "''") + "'"
+        for word in words
+    ]
+    # A quoted word at the beginning is a text to PowerShell; & runs it.
+    return ("& " if quoted[0].startswith("'") else "") + " ".join(quoted)
+
+
+def this_place() -> Place:
+    """Here."""
+    try:
+        version = metadata.version("llama-cpp-python")
+    except metadata.PackageNotFoundError:
+        version = ""
+    return Place(
+        sys.platform,
+        platform.machine(),
+        sys.executable,
+        version,
+        util.find_spec("pip") is not None,
+        "PROMPT" in os.environ,  # which cmd sets and PowerShell does not
+        text_of(ROCM_VERSION),
+        frozenset(m for m, name in RUNTIME.get(sys.platform, {}).items() if _loads(name)),
+    )
+
+
+def _loads(name: str, load: Callable[[str], object] = ctypes.CDLL) -> bool:
+    """Whether the loader finds a library where llama_cpp would; on Windows it adds CUDA_PATH."""
+    if sys.platform == "win32":
+        folders = [*os.environ.get("PATH", "").split(os.pathsep)]
+        if toolkit := os.environ.get("CUDA_PATH"):
+            folders += [f"{toolkit}/bin", f"{toolkit}/lib"]
+        return any(Path(folder, name).is_file() for folder in folders if folder)
+    try:
+        load(name)
+    except OSError:
+        return False
+    return True
