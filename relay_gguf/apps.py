@@ -56,10 +56,13 @@ def install(
     """
     from . import lmstudio as studio
     from .display import size
+    from .fetch_screen import watching
     from .installed import Done
+    from .locate import locate
 
     places = studio.find_places(home, models)
-    chosen = studio.open_models(files)
+    with watching() as screen:
+        chosen = studio.open_models([locate(file, screen) for file in files])
 
     def on_copy(path: Path, n_bytes: int) -> None:
         typer.echo(f"Copying {size(n_bytes)} of {_shown(path)} ...", err=True)
@@ -156,10 +159,12 @@ def modelfile(
     """Write a Modelfile: the file's own chat template, and the sampling defaults."""
     from . import ollama as files
     from .errors import ModelError
+    from .fetch_screen import watching
     from .gguf_file import read_head
-    from .hub import locate
+    from .locate import locate
 
-    path = locate(file)
+    with watching() as screen:
+        path = locate(file, screen)
     try:
         keys = read_head(path).keys
     except OSError as error:

@@ -100,10 +100,21 @@ def read_head(path: Path) -> Head:
         if file.read(4) != MAGIC:
             raise ModelError(f"{path} is not a GGUF file.")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            try:
-                return _Reader(data).head()
-            except (struct.error, ValueError, OverflowError, MemoryError) as error:
-                raise ModelError(f"{path} is damaged: its head ends in {error}.") from error
+            return parse_head(data, path)
+
+
+def parse_head(data: bytes | mmap.mmap, what: object) -> Head:
+    """The head that some bytes begin with; `what` they are of, for errors.
+
+    Raises:
+        ModelError: they are of no GGUF file, or end before its head does.
+    """
+    if data[:4] != MAGIC:
+        raise ModelError(f"{what} is not a GGUF file.")
+    try:
+        return _Reader(data).head()
+    except (struct.error, ValueError, OverflowError, MemoryError) as error:
+        raise ModelError(f"{what} is damaged: its head ends in {error}.") from error
 
 
 def write_head(keys: Keys, tensors: Iterable[Info], alignment: int = ALIGNMENT) -> bytes:
@@ -142,7 +153,7 @@ def _packed(text: str | bytes) -> bytes:
 class _Reader:
     """Reads values one behind the other."""
 
-    def __init__(self, data: mmap.mmap) -> None:
+    def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
         self._at = 4
 

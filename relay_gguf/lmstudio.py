@@ -16,8 +16,8 @@ from typing import Final
 from . import installed
 from .errors import ModelError, SettingsError
 from .gguf_file import Keys, read_head
-from .hub import locate
 from .installed import Done, Wanted
+from .locate import locate
 from .names import ENDING, parse_name, parts
 from .sampling import DEFAULTS
 from .settings import DIRS

@@ -1,4 +1,8 @@
-"""A small server on loopback that speaks the Hub's protocol for some repositories."""
+"""A small server on loopback that speaks the Hub's protocol for some repositories.
+
+Large files lie beside git, as on the Hub: they have a SHA-256, and come from another host, to which
+a file's address redirects. That host honours ranges; it can be slow, break off, or lie.
+"""
 
 from __future__ import annotations
 
@@ -6,24 +10,50 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
 COMMIT = "c" * 40
+TOKEN = "hf_of_somebody"
 Repos = Mapping[str, Mapping[str, bytes]]
 """`owner/name` → files."""
 
 
+@dataclass
+class Mood:
+    """How the server behaves."""
+
+    ranges: bool = True
+    """Whether it begins where it is asked to."""
+    cuts: list[int] = field(default_factory=list)
+    """After how many bytes it breaks off the next answers."""
+    statuses: list[int] = field(default_factory=list)
+    """What it answers next instead of a file."""
+    lies: dict[str, bytes] = field(default_factory=dict)
+    """SHA-256 → what it sends instead of that content."""
+    delay: float = 0.0
+    """Seconds between two pieces of 16 KiB."""
+    card: dict[str, Any] = field(default_factory=dict)
+    """What the repositories' cards say."""
+
+
 class Handler(BaseHTTPRequestHandler):
-    """Answers for `repos`; o/gated is gated, everything else is not there."""
+    """Answers for `repos`; o/gated shows no file, o/private wants a token, o/broken is broken."""
 
     repos: ClassVar[Repos] = {}
     requests: ClassVar[list[str]] = []
+    asked: ClassVar[list[str]] = []
+    """Ranges of large files."""
     sent: ClassVar[list[int]] = []
+    leaked: ClassVar[list[str]] = []
+    """Tokens that came to the wrong host."""
+    mood: ClassVar[Mood] = Mood()
 
     def do_HEAD(self) -> None:
         self.answer()
@@ -34,62 +64,143 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         self.requests.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
-        info = re.match(r"/api/models/(\w+/\w+)(/tree/|/revision/|$)", path)
-        file = re.match(r"/(\w+/\w+)/resolve/(?:main|c+)/(.+)", path)
-        if info and info[1] in self.repos and info[2] == "/tree/":
-            names = self.repos[info[1]]
-            files = [{"type": "file", "path": p, "size": 1, "oid": "0" * 40} for p in names]
-            self.send(200, json.dumps(files).encode(), {"Content-Type": "application/json"})
-        elif info and info[1] in self.repos:
-            siblings = [{"rfilename": name} for name in self.repos[info[1]]]
-            model = {"id": info[1], "modelId": info[1], "sha": COMMIT, "siblings": siblings}
-            self.send(200, json.dumps(model).encode(), {"Content-Type": "application/json"})
-        elif file and file[1] in self.repos and file[2] in self.repos[file[1]]:
-            self.send_file(self.repos[file[1]][file[2]])
-        elif "/o/gated" in path:
+        repo = re.match(r"(?:/api/models)?/([\w.-]+/[\w.-]+)(?:/|$)", path)
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        if path.startswith("/stored/"):
+            self.send_stored(path.rpartition("/")[2], token)
+        elif repo and repo[1] == "o/broken":
+            self.send(500, b"{}", {})
+        elif repo and repo[1] == "o/gated" and not (repo[1] in self.repos and "/api/" in path):
             self.send(403, b"{}", {"X-Error-Code": "GatedRepo"})
-        elif file and file[1] in self.repos:
-            self.send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        elif token and token != TOKEN:
+            reason = {"X-Error-Message": "Invalid credentials in Authorization header"}
+            self.send(401, b"{}", reason)
+        elif repo and repo[1] == "o/private" and not token:
+            self.send(401, b"{}", {"X-Error-Code": "RepoNotFound"})
+        elif repo and repo[1] in self.repos:
+            self.answer_for(repo[1], self.repos[repo[1]], path)
         else:
             self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
-    def send_file(self, content: bytes) -> None:
-        headers = {"ETag": f'"{hashlib.sha256(content).hexdigest()}"', "X-Repo-Commit": COMMIT}
+    def answer_for(self, repo: str, files: Mapping[str, bytes], path: str) -> None:
+        file = re.match(r"/[^/]+/[^/]+/resolve/(?:main|c+)/(.+)", path)
+        if file and file[1] in files and file[1] != "lost.gguf":
+            self.send_file(file[1], files[file[1]])
+        elif file:
+            self.send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
+        elif "/tree/" in path:
+            tree = [{"type": "file", "path": p, "size": 1, "oid": "0" * 40} for p in files]
+            self.send(200, json.dumps(tree).encode(), {"Content-Type": "application/json"})
+        else:
+            siblings = [_entry(name, content) for name, content in files.items()]
+            model = {"id": repo, "modelId": repo, "sha": COMMIT, "siblings": siblings}
+            data = json.dumps(model | {"cardData": self.mood.card}).encode()
+            self.send(200, data, {"Content-Type": "application/json"})
+
+    def send_file(self, name: str, content: bytes) -> None:
+        if is_large(name):
+            digest = hashlib.sha256(content).hexdigest()
+            port = self.headers["Host"].partition(":")[2]
+            headers = {
+                "X-Linked-Etag": f'"{digest}"',
+                "X-Linked-Size": str(len(content)),
+                "X-Repo-Commit": COMMIT,
+                "Location": f"http://localhost:{port}/stored/{digest}",
+            }
+            self.send(302, b"", headers)
+            return
+        headers = {"ETag": f'"{_git_sha1(content)}"', "X-Repo-Commit": COMMIT}
+        self.send_part(content, headers)
+
+    def send_stored(self, digest: str, token: str) -> None:
+        """The other host's answer."""
+        if token:
+            self.leaked.append(token)
+        known = {hashlib.sha256(c).hexdigest(): c for f in self.repos.values() for c in f.values()}
+        self.asked.append(self.headers.get("Range", "").removeprefix("bytes="))
+        if self.mood.statuses:
+            self.send(self.mood.statuses.pop(0), b"", {})
+            return
+        self.send_part(self.mood.lies.get(digest, known[digest]), {"ETag": '"other"'})
+
+    def send_part(self, content: bytes, headers: Mapping[str, str]) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
-        if asked is None:
+        if asked is None or not self.mood.ranges:
             self.send(200, content, headers)
             return
         part = content[int(asked[1]) : int(asked[2]) + 1]
-        self.send(206, part, headers | {"Content-Range": f"bytes {asked[1]}-*/{len(content)}"})
+        self.send(206, part, {**headers, "Content-Range": f"bytes {asked[1]}-*/{len(content)}"})
 
     def send(self, status: int, data: bytes, headers: Mapping[str, str]) -> None:
         self.send_response(status)
         for name, value in {**headers, "Content-Length": str(len(data))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command != "HEAD":
-            self.sent.append(len(data))
-            self.wfile.write(data)
+        if self.command == "HEAD":
+            return
+        if data and self.mood.cuts and self.path.startswith("/stored/"):
+            data = data[: self.mood.cuts.pop(0)]
+        self.sent.append(len(data))
+        for at in range(0, len(data), 1 << 14):
+            if self.mood.delay and at:
+                time.sleep(self.mood.delay)
+            try:
+                self.wfile.write(data[at : at + (1 << 14)])
+            except ConnectionError:  # who asked has enough, or was killed
+                return
 
     def log_message(self, format: str, *args: object) -> None:
         pass
 
 
+def is_large(name: str) -> bool:
+    """Whether a file lies beside git."""
+    return name.endswith(".gguf") and not name.startswith("small")
+
+
+def _git_sha1(content: bytes) -> str:
+    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
+
+
+def _entry(name: str, content: bytes) -> dict[str, Any]:
+    """What the Hub says of a file."""
+    entry = {"rfilename": name, "size": len(content), "blobId": _git_sha1(content)}
+    if not is_large(name):
+        return entry
+    digest = hashlib.sha256(content).hexdigest()
+    lfs = {"sha256": digest, "size": len(content), "pointerSize": 99}
+    return entry | {"blobId": "d" * 40, "lfs": lfs}
+
+
 @contextmanager
 def serving(repos: Repos, monkeypatch: pytest.MonkeyPatch, home: str) -> Iterator[type[Handler]]:
-    """Serve repositories to processes that are started within; their cache is in `home`."""
+    """Serve repositories to this process and those that are started within; the cache is in `home`.
+
+    The hub's library reads its settings once, so that a process which has it already is told.
+    """
+    from huggingface_hub import close_session, constants
+
     Handler.repos = repos
-    Handler.requests.clear()
-    Handler.sent.clear()
+    Handler.mood = Mood()
+    for seen in (Handler.requests, Handler.asked, Handler.sent, Handler.leaked):
+        seen.clear()
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=httpd.serve_forever)
+    thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))
     thread.start()
-    monkeypatch.setenv("HF_ENDPOINT", f"http://127.0.0.1:{httpd.server_port}")
-    monkeypatch.setenv("HF_HOME", home)
-    monkeypatch.setenv("HF_HUB_DISABLE_XET", "1")
+    address = f"http://127.0.0.1:{httpd.server_port}"
+    for name, value in {"HF_ENDPOINT": address, "HF_HOME": home, "HF_HUB_DISABLE_XET": "1"}.items():
+        monkeypatch.setenv(name, value)
+    for name in ("HF_TOKEN", "HF_HUB_CACHE", "HF_HUB_OFFLINE"):
+        monkeypatch.delenv(name, raising=False)
+    template = f"{address}/{{repo_id}}/resolve/{{revision}}/{{filename}}"
+    monkeypatch.setattr(constants, "ENDPOINT", address)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", template)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", f"{home}/hub")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", f"{home}/token")
     try:
         yield Handler
     finally:
+        close_session()
         httpd.shutdown()
         thread.join()
         httpd.server_close()

@@ -1,18 +1,20 @@
-"""Model arguments, and fetching from a small server that speaks the Hub's protocol."""
+"""What an argument asks of the hub, and what the hub says, by a server that speaks its protocol."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from hub_server import Handler, serving
+from hub_server import COMMIT, TOKEN, Handler, serving
 
-from relay_gguf import hub
+from relay_gguf import hub, hub_file
 from relay_gguf.errors import ModelError
-from relay_gguf.hub import RepoFile, locate, parse_repo, pick_file
+from relay_gguf.gguf_file import Info, Kind, Value, write_head
+from relay_gguf.hub import UnreachableError
+from relay_gguf.locate import locate
+from relay_gguf.repo import RepoFile, parse_repo, pick_files
 
 
 @pytest.mark.parametrize(
@@ -21,110 +23,182 @@ from relay_gguf.hub import RepoFile, locate, parse_repo, pick_file
         ("danlou/relay-GGUF", RepoFile("danlou/relay-GGUF")),
         ("danlou/relay-GGUF:Q8_0", RepoFile("danlou/relay-GGUF", ftype="Q8_0")),
         ("danlou/relay-GGUF/sub/x-F16.gguf", RepoFile("danlou/relay-GGUF", file="sub/x-F16.gguf")),
+        ("hf.co/danlou/relay-GGUF:Q8_0", RepoFile("danlou/relay-GGUF", ftype="Q8_0")),
+        ("https://huggingface.co/danlou/relay", RepoFile("danlou/relay")),
         ("models/relay.gguf", None),
         ("relay.gguf", None),
+        ("relay:Q8_0", None),
         ("./danlou/relay", None),
         ("/danlou/relay", None),
         ("~/danlou/relay", None),
         ("a/b/c", None),
+        ("hf.co/danlou", None),
     ],
 )
 def test_what_an_argument_asks(model: str, wanted: RepoFile | None) -> None:
     assert parse_repo(model) == wanted
 
 
-FILES = ["README.md", "r-Q4_K_M.gguf", "r-Q8_0.gguf", "r-F16-00001-of-00002.gguf", "mmproj-r.gguf"]
+SPLIT = ["r-F16-00001-of-00002.gguf", "r-F16-00002-of-00002.gguf"]
+FILES = ["README.md", "r-Q4_K_M.gguf", "r-Q8_0.gguf", *SPLIT, "mmproj-r.gguf", "imatrix.gguf"]
+FOLDERS = [
+    "Q8_0/m-Q8_0-00001-of-00002.gguf",
+    "Q8_0/m-Q8_0-00002-of-00002.gguf",
+    "BF16/m-00001-of-00001.gguf",
+    "UD/m-UD-Q4_K_XL.gguf",
+]
 
 
 @pytest.mark.parametrize(
-    ("wanted", "files", "file"),
+    ("wanted", "files", "found"),
     [
-        (RepoFile("o/r"), FILES, "r-Q4_K_M.gguf"),
-        (RepoFile("o/r"), ["only-Q2_K.gguf"], "only-Q2_K.gguf"),
-        (RepoFile("o/r", ftype="q8_0"), FILES, "r-Q8_0.gguf"),
-        (RepoFile("o/r", file="r-F16-00001-of-00002.gguf"), FILES, "r-F16-00001-of-00002.gguf"),
+        (RepoFile("o/r"), FILES, ["r-Q4_K_M.gguf"]),
+        (RepoFile("o/r"), ["only-Q2_K.gguf"], ["only-Q2_K.gguf"]),
+        (RepoFile("o/r"), SPLIT, SPLIT),
+        (RepoFile("o/r", ftype="q8_0"), FILES, ["r-Q8_0.gguf"]),
+        (RepoFile("o/r", ftype="Q2_K"), ["Q2_K.gguf", "Q3_K.gguf"], ["Q2_K.gguf"]),
+        (RepoFile("o/r", ftype="F16"), FILES, SPLIT),
+        (RepoFile("o/r", ftype="F16"), [*FILES, "r-F16.gguf"], ["r-F16.gguf"]),
+        (RepoFile("o/r", file=SPLIT[0]), FILES, SPLIT),
+        (RepoFile("o/r", file=SPLIT[1]), FILES, SPLIT),
+        (RepoFile("o/r", ftype="Q8_0"), FOLDERS, FOLDERS[:2]),
+        (RepoFile("o/r", file=FOLDERS[1]), FOLDERS, FOLDERS[:2]),
+        (RepoFile("o/r", ftype="BF16"), FOLDERS, FOLDERS[2:3]),
+        (RepoFile("o/r", ftype="Q4_K_XL"), FOLDERS, FOLDERS[3:]),
     ],
 )
-def test_which_file_is_taken(wanted: RepoFile, files: list[str], file: str) -> None:
-    assert pick_file(wanted, files) == file
+def test_which_files_are_taken(wanted: RepoFile, files: list[str], found: list[str]) -> None:
+    assert pick_files(wanted, files) == tuple(found)
 
 
 @pytest.mark.parametrize(
     ("wanted", "files", "message"),
     [
-        (RepoFile("o/r", ftype="Q3_K"), FILES, "no file of type Q3_K. It has: r-Q4_K_M.gguf, r-Q8"),
+        (RepoFile("o/r", ftype="Q3_K"), FILES, "no file of type Q3_K. It has: r-F16-00001-of-0000"),
+        (RepoFile("o/r", ftype="Q8"), FILES, "no file of type Q8."),
         (RepoFile("o/r", file="x.gguf"), FILES, "o/r has no file x.gguf"),
         (RepoFile("o/r"), ["README.md"], "It has: no GGUF file"),
         (RepoFile("o/r"), ["a-Q8_0.gguf", "a-F16.gguf"], "no single file or Q4_K_M"),
+        (RepoFile("o/r", ftype="F16"), ["a-F16.gguf", "b-F16.gguf"], "no single file of type F16"),
+        (RepoFile("o/r", ftype="F16"), SPLIT[:1], f"not all 2 parts of {SPLIT[0]}: {SPLIT[1]} is"),
+        (RepoFile("o/r", file=SPLIT[1]), SPLIT[1:], f"not all 2 parts of {SPLIT[0]}: {SPLIT[0]}"),
     ],
 )
 def test_what_cannot_be_chosen(wanted: RepoFile, files: list[str], message: str) -> None:
     with pytest.raises(ModelError, match=message.replace(".", r"\.")):
-        pick_file(wanted, files)
+        pick_files(wanted, files)
 
 
-CONTENT = b"GGUF" + bytes(range(256)) * 40
+def head_of(n_tokens: int) -> bytes:
+    """The head of a model with such a vocabulary."""
+    tokens = Value([f"token {n}" for n in range(n_tokens)], Kind.ARRAY, Kind.STRING)
+    keys = {"general.name": Value("r", Kind.STRING), "tokenizer.ggml.tokens": tokens}
+    return write_head(keys, [Info("output.weight", (4, 32), 0, 0)])
+
+
+SMALL, LARGE = head_of(10) + bytes(1_000_000), head_of(40_000) + bytes(2_000_000)
+REPO = {
+    "r-Q4_K_M.gguf": LARGE,
+    "r-Q8_0.gguf": SMALL,
+    "r-Q2_K.gguf": b"GGUF" + bytes([3, 0, 0, 0]) + b"\xff" * 1000,
+    "r-Q3_K.gguf": b"<html>" * 100_000,
+    "lost.gguf": b"GGUF",
+    "README.md": b"# r",
+}
 
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Handler]]:
-    files = dict.fromkeys(FILES[:3], CONTENT)
-    with serving({"o/r": files}, monkeypatch, str(tmp_path / "hf")) as handler:
+    repos = {"o/r": REPO, "o/private": {"p.gguf": SMALL}, "o/gated": {"g.gguf": SMALL}}
+    with serving(repos, monkeypatch, str(tmp_path / "hf")) as handler:
         yield handler
 
 
-def located(model: str) -> str:
-    """What `locate` says in a process of its own: the hub's library reads its settings once."""
-    code = (
-        "import sys; from relay_gguf.hub import locate; from relay_gguf.errors import ModelError\n"
-        "try: print(locate(sys.argv[1]))\n"
-        "except ModelError as error: print(error)"
-    )
-    command = [sys.executable, "-c", code, model]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+def test_what_a_repository_holds(server: type[Handler]) -> None:
+    server.mood.card = {"license": "other", "license_name": "llama3"}
+    found = hub.remote("o/r")
+    assert found is not None
+    assert (found.commit, found.licence, found.private) == (COMMIT, "llama3", False)
+    model, page = found.files["r-Q8_0.gguf"], found.files["README.md"]
+    assert (model.size, model.sha256) == (len(SMALL), sha256(SMALL).hexdigest())
+    assert (page.size, page.sha256, len(page.blob)) == (3, "", 40)
+    assert found.digests == {name: file.sha256 or file.blob for name, file in found.files.items()}
+    assert hub.remote("o/none") is None
 
 
-def test_a_file_is_fetched_once(server: type[Handler]) -> None:
-    path = Path(located("o/r:Q8_0"))
-    assert path.name == "r-Q8_0.gguf"
-    assert path.read_bytes() == CONTENT
-    asked = len(server.requests)
-    assert located("o/r:Q8_0") == str(path)
-    assert len(server.requests) == asked, "without asking the network again"
-    usual = located("o/r")
-    assert usual.endswith("r-Q4_K_M.gguf"), "another file in the cache is no answer to this"
-    asked = len(server.requests)
-    assert located("o/r") == usual
-    assert len(server.requests) == asked
+@pytest.mark.parametrize("ranges", [True, False])
+def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> None:
+    server.mood.ranges = ranges
+    head = hub_file.head("o/r", "r-Q4_K_M.gguf")
+    assert len(head.keys["tokenizer.ggml.tokens"].value) == 40_000
+    assert [info.name for info in head.tensors] == ["output.weight"]
+    assert len(server.asked) == 2, "256 KiB are too little, 2 MiB are enough"
+    assert server.asked[1].endswith("-2097151")
+    server.asked.clear()
+    assert hub_file.head("o/r", "r-Q8_0.gguf").keys["general.name"].value == "r"
+    assert server.asked == ["0-262143"]
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("r-Q2_K.gguf", "o/r/r-Q2_K.gguf is damaged: its head ends in"),
+        ("r-Q3_K.gguf", "o/r/r-Q3_K.gguf is not a GGUF file."),
+        ("r-none.gguf", "o/r has no such file as o/r/r-none.gguf. Check the name."),
+    ],
+)
+def test_no_head(server: type[Handler], file: str, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        hub_file.head("o/r", file)
+    assert server.asked in ([], ["0-262143"])
 
 
 @pytest.mark.parametrize(
     ("model", "message"),
     [
-        ("o/none", "no repository o/none on the hub"),
-        ("o/gated", "o/gated is gated: accept its terms"),
-        ("o/r:Q2_K", "no file of type Q2_K"),
+        (
+            "o/none",
+            "There is no o/none here, and no repository o/none on the hub that you may read",
+        ),
+        ("o/none:Q8_0", "There is no o/none:Q8_0 here"),
+        ("o/gated", "o/gated is gated: accept its terms on its page, then run `hf auth login`"),
+        (
+            "o/private",
+            "no repository o/private on the hub that you may read. Check the name, or run",
+        ),
+        ("o/r:Q6_K", "no file of type Q6_K"),
+        ("o/r/lost.gguf", "o/r has no such file as o/r/lost.gguf"),
     ],
 )
 def test_refusals(server: type[Handler], model: str, message: str) -> None:
-    assert message in located(model)
+    with pytest.raises(ModelError, match=message) as refused:
+        locate(model)
+    assert not isinstance(refused.value, UnreachableError)
+    assert "\n" not in str(refused.value)
 
 
-def test_no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def refused(*args: object, **options: object) -> None:
-        raise OSError("Connection refused")
+def test_a_token(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
+    with pytest.raises(ModelError, match=r"does not know your token. Run `hf auth login`"):
+        locate("o/private")
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    assert locate("o/private").read_bytes() == SMALL
+    assert server.leaked == [], "the host that stores large files is another one"
 
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    monkeypatch.setattr("huggingface_hub.HfApi.list_repo_files", refused)
-    with pytest.raises(ModelError, match="Cannot reach the hub for o/r: Connection refused"):
+
+def test_the_hub_is_broken(server: type[Handler]) -> None:
+    with pytest.raises(UnreachableError, match=r"The hub answered 500 for o/broken. Try later"):
+        locate("o/broken")
+
+
+def test_offline(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnreachableError, match="o/r is not in the cache, and the hub is offline"):
         locate("o/r")
-    snapshot = tmp_path / "models--o--r" / "snapshots" / "c"
-    snapshot.mkdir(parents=True)
-    (snapshot / "r-Q8_0.gguf").touch()
-    assert locate("o/r") == snapshot / "r-Q8_0.gguf", "better than none"
 
 
-def test_a_path_stays_a_path(tmp_path: Path) -> None:
-    assert locate(tmp_path / "x.gguf") == tmp_path / "x.gguf"
-    assert locate("nowhere.gguf") == Path("nowhere.gguf")
-    assert hub.locate("~") == Path.home()
+def test_no_network(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    reason = r"Cannot reach the hub for o/r: .*refused.*--demo` needs no network"
+    with pytest.raises(UnreachableError, match=reason):
+        locate("o/r")
