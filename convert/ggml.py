@@ -1,6 +1,6 @@
 """ggml's encoders and llama.cpp's plan, through the library that llama-cpp-python brings.
 
-The one file of `convert` that imports llama_cpp. ggml ends the process where it finds a wrong
+The one file of `convert` that calls llama.cpp. ggml ends the process where it finds a wrong
 argument (GGML_ASSERT), so each is checked here first.
 """
 
@@ -16,14 +16,14 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-import llama_cpp as lib
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.llama_load import tokenize
 from relay_gguf.llama_log import WARN, LogLines
+from relay_gguf.llama_vocab import tokenize
+from relay_gguf.native import lib
 
 from .checkpoint import Array, Bytes
 from .ftypes import FTYPES

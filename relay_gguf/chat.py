@@ -7,19 +7,27 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from itertools import chain
 from pathlib import Path
 
 from . import __version__
 from .demo import demo_model
 from .display import one_line, visible
-from .errors import ModelError, StoreError
+from .download import Watcher
+from .errors import MemoryShortError, StoreError
 from .events import Event, Notice, Prompted
-from .hub import locate
+from .fetch_screen import watching
+from .fit import DEFAULT_N_CTX, LoadOptions
+from .fit_lines import summary, taken_lines
+from .hub import UnreachableError
+from .locate import locate
+from .placement import Plan
 from .plain import run_plain, standard_streams
 from .relay import RelayLM
 from .session import Session
 from .settings import ChatSettings, history_path, sessions_folder
 from .store import peek, session_path, sessions
+from .suggest import suggest
 
 NEWEST = ""
 """The name that --resume means without one."""
@@ -34,6 +42,7 @@ def chat(
     plain: bool = False,
     as_json: bool = False,
     show_prompt: bool = False,
+    yes: bool = False,
 ) -> None:
     """Chat until the user leaves or the input ends.
 
@@ -45,6 +54,7 @@ def chat(
         plain: use nothing that only a terminal can do.
         as_json: write JSON objects.
         show_prompt: write each prompt to stderr.
+        yes: download without asking.
 
     Raises:
         RelayError: the model or the session cannot be used.
@@ -52,8 +62,9 @@ def chat(
     """
     folder = sessions_folder()
     name = _session_name(folder, resume)
-    path = demo_model() if demo else _model_path(model, settings.model, folder, name)
-    with _loaded(path, settings) as relay:
+    with watching(yes=yes) as screen:
+        path = demo_model() if demo else _model_path(model, settings, folder, name, screen)
+    with _loaded(path, settings) as (relay, notices):
         session = Session(
             relay,
             folder,
@@ -66,6 +77,7 @@ def chat(
                 opening = session.resume(name)
             else:
                 opening = session.start(settings.topic, settings.cast)
+            opening = chain(map(Notice, notices), opening)
             if plain or as_json or not _has_terminal():
                 stdin, stdout = standard_streams()
                 run_plain(session, opening, stdin, stdout, as_json=as_json)
@@ -84,37 +96,70 @@ def _session_name(folder: Path, resume: str | None) -> str | None:
     return saved[0].stem
 
 
-def _model_path(named: str | None, usual: str | None, folder: Path, name: str | None) -> Path:
-    """The model that was named, or the one that the session was begun with, or the usual one."""
+def _model_path(
+    named: str | None, settings: ChatSettings, folder: Path, name: str | None, screen: Watcher
+) -> Path:
+    """The model that was named, or the session's, or the usual one, or this machine's best."""
     if named is not None:
-        return locate(named)
+        return locate(named, screen)
     if name is not None:
         saved = session_path(folder, name)
         if not saved.exists():
             raise StoreError(f"There is no session {name!r} in {folder}.")
         return Path(peek(saved).path)
-    if usual is not None:
-        return locate(usual)
-    raise ModelError(
-        "Which model? `relay-gguf chat MODEL.gguf` takes a file, `relay-gguf chat --demo` a small "
-        "one that comes with the demo extra."
-    )
+    if settings.model is not None:
+        return locate(settings.model, screen)
+    return _best(settings, screen)
+
+
+def _best(settings: ChatSettings, screen: Watcher) -> Path:
+    """The published file that suits this machine, downloaded if need be."""
+    found = suggest(settings.load, settings.min_speed)
+    for line in taken_lines(found):
+        sys.stderr.write(f"{line}\n")
+    file = found.taken.file
+    if file.ftype in found.here:
+        return found.here[file.ftype]
+    try:
+        return locate(file.name, screen)
+    except UnreachableError as error:
+        if not found.here:
+            raise
+        sys.stderr.write(f"{one_line(str(error))}\n")
+    there = [c for c in found.candidates if c.plan and c.file.ftype in found.here]
+    if not there:
+        raise MemoryShortError(
+            "None of Relay's files on this disk fits into memory. `relay-gguf models` lists them."
+        )
+    return found.here[there[0].file.ftype]
 
 
 @contextmanager
-def _loaded(path: Path, settings: ChatSettings) -> Iterator[RelayLM]:
-    """The model in memory, with its progress on stderr while it loads."""
+def _loaded(path: Path, settings: ChatSettings) -> Iterator[tuple[RelayLM, list[str]]]:
+    """The model in memory, and what to say of it; its progress is on stderr while it loads."""
     from .llama import LlamaEngine
 
     show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
     try:
-        engine = LlamaEngine(
-            path, n_ctx=settings.n_ctx, n_threads=settings.threads, on_progress=show
-        )
+        engine = LlamaEngine(path, settings.load, n_threads=settings.threads, on_progress=show)
     finally:
         clear()
+    notices = loading_notices(engine.plan, engine.n_tries, settings.load)
     with engine:
-        yield RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
+        relay = RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
+        yield relay, notices
+
+
+def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
+    """What the user should know of where the model went; on a CPU, only what is not as usual."""
+    at = plan.settings
+    short = at.n_ctx < min(DEFAULT_N_CTX, plan.model.n_ctx_train) and options.n_ctx is None
+    saving = at.kv_type != "f16" and options.kv_type is None
+    if n_tries > 1:
+        return [f"Loading failed for lack of memory; now it is {summary(plan)}."]
+    if short or saving:
+        return [f"Memory is short: {summary(plan)}."]
+    return [f"The model is loaded: {summary(plan)}."] if at.n_gpu_layers else []
 
 
 def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:

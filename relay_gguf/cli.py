@@ -19,6 +19,19 @@ from . import __version__, apps
 from .convert.command import convert, presets, template
 from .convert.publish_command import card, inspect, upload
 from .errors import RelayError
+from .fetch_command import download
+from .fit_command import (
+    KvType,
+    Layers,
+    MainGpu,
+    MinSpeed,
+    NCtx,
+    NoGpu,
+    TensorSplit,
+    devices,
+    models,
+    plan,
+)
 
 app = typer.Typer(
     name="relay-gguf",
@@ -49,7 +62,10 @@ def root(
 
 Model = Annotated[
     str | None,
-    typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [env: RELAY_MODEL]"),
+    typer.Argument(
+        help="A GGUF file, OWNER/NAME[:TYPE] on the hub, or a model of Ollama's. "
+        "[env: RELAY_MODEL] [this machine's best]"
+    ),
 ]
 Number = int | None
 Share = float | None
@@ -74,7 +90,14 @@ def chat(
     repeat_penalty: Annotated[Share, typer.Option(help="1 is off. [1.1]")] = None,
     max_tokens: Annotated[Number, typer.Option(help="Tokens of a reply at most. [128]")] = None,
     seed: Annotated[Number, typer.Option(help="The same seed gives the same replies.")] = None,
-    n_ctx: Annotated[Number, typer.Option(help="Tokens of context. [4096]")] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    n_ctx: NCtx = None,
+    n_gpu_layers: Layers = None,
+    kv_type: KvType = None,
+    main_gpu: MainGpu = None,
+    tensor_split: TensorSplit = None,
+    no_gpu: NoGpu = None,
+    min_speed: MinSpeed = None,
     threads: Annotated[Number, typer.Option(help="[one for each physical core]")] = None,
     exact_trim: Annotated[
         Switch, typer.Option("--exact-trim", help="Read a trimmed context anew: slow, exact.")
@@ -104,6 +127,12 @@ def chat(
         "topic": topic,
         "cast": cast,
         "n_ctx": n_ctx,
+        "n_gpu_layers": n_gpu_layers,
+        "kv_type": kv_type,
+        "main_gpu": main_gpu,
+        "tensor_split": tensor_split,
+        "no_gpu": no_gpu,
+        "min_speed": min_speed,
         "threads": threads,
         "color": color,
         "exact_trim": exact_trim,
@@ -127,9 +156,14 @@ def chat(
         plain=plain,
         as_json=as_json,
         show_prompt=show_prompt,
+        yes=yes,
     )
 
 
+app.command()(devices)
+app.command()(plan)
+app.command()(models)
+app.command()(download)
 app.command()(convert)
 app.command()(presets)
 app.command()(template)

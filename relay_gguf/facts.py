@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -12,7 +13,7 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
 from .errors import ModelError
 from .gguf_file import Head, Info, Keys, read_head
-from .memory import MemoryNeed
+from .memory import MemoryNeed, ModelSizes
 from .names import parts
 
 N_CTX: Final = 4096
@@ -23,6 +24,8 @@ SAMPLING: Final = "general.sampling."
 RELAY: Final = "relay."
 EMBEDDING: Final = "token_embd.weight"
 OUTPUT: Final = "output.weight"
+_BLOCK: Final = re.compile(r"blk\.(\d{1,5})\.")
+_INPUT: Final = ("token_embd", "token_types", "position_embd")
 MOST_ENTRIES: Final = 100
 """Base models or data sets that are read, at most."""
 
@@ -147,23 +150,59 @@ class Facts:
         n_ctx = min(n_ctx, self.context_length or n_ctx)
         return MemoryNeed(self.weights, n_ctx * per_token, COMPUTE)
 
+    def sizes(self) -> ModelSizes:
+        """The parts that a plan puts on devices; `kv_width` 0 where the keys do not tell it."""
+        blocks: dict[int, int] = {}
+        embedding = output = 0
+        for info in self.tensors:
+            n_bytes = tensor_bytes(info) or 0
+            if block := _BLOCK.match(info.name):
+                blocks[int(block[1])] = blocks.get(int(block[1]), 0) + n_bytes
+            elif info.name.startswith(_INPUT):
+                embedding += n_bytes
+            else:
+                output += n_bytes
+        tied = self.tensor(OUTPUT) is None
+        arch, per_token = self.architecture, self._kv_bytes() or 0
+        return ModelSizes(
+            str(self.path),
+            tuple(blocks[number] for number in sorted(blocks)),
+            embedding,
+            output + embedding if tied else output,
+            per_token / 2 / len(blocks) if blocks else 0.0,
+            tied,
+            max(0, self.context_length or 0) or 1 << 20,
+            max(0, whole(self.keys, f"{arch}.embedding_length") or 0),
+            max(0, *wholes(self.keys, f"{arch}.feed_forward_length"), 0),
+            len(texts(self.keys, "tokenizer.ggml.tokens"))
+            or max(0, whole(self.keys, f"{arch}.vocab_size") or 0),
+            not any(size % 32 for size in self._head_sizes() or ()),
+        )
+
+    def _head_sizes(self) -> tuple[int, int] | None:
+        """Values of a head's K and V; None where the keys do not tell."""
+        arch = self.architecture
+        width = whole(self.keys, f"{arch}.embedding_length")
+        heads = wholes(self.keys, f"{arch}.attention.head_count")
+        if not width or not heads or max(heads) < 1:
+            return None
+        usual = width // max(heads)
+        key = whole(self.keys, f"{arch}.attention.key_length") or usual
+        return key, whole(self.keys, f"{arch}.attention.value_length") or usual
+
     def _kv_bytes(self) -> int | None:
         """Bytes of F16 cache for a token; None for models that have another kind of memory."""
         arch = self.architecture
         others = (f"{arch}.ssm.", f"{arch}.wkv.", f"{arch}.attention.kv_lora_rank")
         n_layer = whole(self.keys, f"{arch}.block_count")
-        width = whole(self.keys, f"{arch}.embedding_length")
-        heads = wholes(self.keys, f"{arch}.attention.head_count")
-        if not n_layer or not width or not heads or max(heads) < 1:
+        sizes = self._head_sizes()
+        if n_layer is None or sizes is None or any(name.startswith(others) for name in self.keys):
             return None
-        if any(name.startswith(others) for name in self.keys):
-            return None
-        kv_heads = wholes(self.keys, f"{arch}.attention.head_count_kv") or heads
+        kv_heads = wholes(self.keys, f"{arch}.attention.head_count_kv")
+        kv_heads = kv_heads or wholes(self.keys, f"{arch}.attention.head_count")
         n_heads = kv_heads[0] * n_layer if len(kv_heads) == 1 else sum(kv_heads[:n_layer])
-        usual = width // max(heads)
-        key = whole(self.keys, f"{arch}.attention.key_length") or usual
-        value = whole(self.keys, f"{arch}.attention.value_length") or usual
-        return 2 * (key + value) * n_heads
+        n_bytes = 2 * sum(sizes) * n_heads
+        return n_bytes if n_bytes > 0 else None  # below: a damaged head
 
 
 def read_facts(path: Path) -> Facts:

@@ -1,4 +1,4 @@
-"""The engine: llama.cpp through its low-level API. The only file that imports llama_cpp to infer.
+"""The engine: llama.cpp through its low-level API. The only file that infers.
 
 The `Llama` class of llama-cpp-python is not used: it cannot shift its cache, cancel, ask for flash
 attention "auto" or say why a model did not load, and it allocates more work space.
@@ -23,13 +23,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import llama_cpp as lib
 import numpy as np
 
 from .devices import physical_cores
 from .engine import ControlTokens, Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from .errors import EngineError
-from .llama_load import N_BATCH, Loaded, check_file, free, load, tokenize
+from .fit import N_BATCH, LoadOptions
+from .llama_load import Loaded, check_file, free, load
+from .llama_vocab import tokenize
+from .native import lib
+from .placement import Plan
 from .sampling import SamplingParams, Seen, distribution, draw_seed, pick
 from .worker import Worker, next_of, wait
 
@@ -43,25 +46,24 @@ class LlamaEngine:
     def __init__(
         self,
         path: str | Path,
+        options: LoadOptions | None = None,
         *,
-        n_ctx: int | None = None,
         n_threads: int | None = None,
-        n_gpu_layers: int = -1,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
 
         Args:
             path: a GGUF file.
-            n_ctx: tokens, rounded up to a multiple of 256; None is 4096, or fewer where the model
-                was trained on fewer.
+            options: context, layers for the GPU and the like; what they leave open is planned
+                (see `fit`) for what this machine has free now.
             n_threads: None is one for each physical core.
-            n_gpu_layers: layers to put on a GPU, if this build of llama.cpp has one; -1 is all.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
             ModelError: the file is missing, broken, of an unknown kind or not a ChatML model.
             MemoryShortError: it does not fit into memory.
+            SettingsError: the options do not go with this machine or this model.
         """
         self._path = Path(path)
         check_file(self._path)
@@ -82,9 +84,8 @@ class LlamaEngine:
         loading = self._worker.submit(
             load,
             self._path,
-            n_ctx=n_ctx,
+            options or LoadOptions(),
             n_threads=self.n_threads,
-            n_gpu_layers=n_gpu_layers,
             abort=_abort_callback(self._flag),
             on_progress=on_progress,
             wanted=lambda: self._flag[0] == b"\0",
@@ -120,6 +121,16 @@ class LlamaEngine:
     def n_ctx(self) -> int:
         """Tokens that a prompt and its reply may have together."""
         return self._model.n_ctx
+
+    @property
+    def plan(self) -> Plan:
+        """What of the model is where."""
+        return self._model.plan
+
+    @property
+    def n_tries(self) -> int:
+        """Loads that it took: after one that failed for memory, less was asked for."""
+        return self._model.n_tries
 
     @property
     def control(self) -> ControlTokens:

@@ -1,40 +1,35 @@
-"""Loading a model: is the file one, does it fit into memory, does it speak ChatML?"""
+"""Loading a model: is the file one, what goes where, does it speak ChatML?"""
 
 from __future__ import annotations
 
+import ctypes
 import os
-import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-import llama_cpp as lib
-
-from .devices import available_memory
+from .devices import Machine
 from .engine import ControlTokens
-from .errors import EngineError, ModelError
+from .errors import MemoryShortError, ModelError
+from .facts import read_facts
+from .fit import N_BATCH, LoadOptions, fit
 from .llama_log import LogLines, explain
-from .memory import MemoryNeed, require
-from .prompt import IM_END, IM_START
+from .llama_vocab import find_control
+from .machine import this_machine
+from .memory import MIB, MemoryNeed, ModelSizes, padded
+from .native import lib
+from .placement import RAM, LoadSettings, Plan, Work
 
-DEFAULT_N_CTX = 4096
-"""What Relay was trained on. Headers lie: Mistral-Nemo's says 1,024,000."""
-N_CTX_STEP = 256
-"""llama.cpp pads a context to a multiple of this (src/llama-context.cpp)."""
-N_BATCH = 512
-"""Tokens of a prompt that are given to llama.cpp at once."""
-N_UBATCH = 128
-"""Tokens that it evaluates at once. As fast as 512 on a CPU, with a quarter of the work space, and
-a step of the largest matrix, which cancelling waits for, is over four times as soon."""
-MAX_RUN = 1024
-"""Characters without a change between space and no space that are tokenized as one: the regex of
-Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
-MAX_KV_PER_TOKEN = 1 << 20
-"""Bytes of KV cache for a token: more than any published model of this kind has."""
-
-
-_LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
+TRIES: Final = 4
+"""Plans that are loaded at most, each smaller, before it is said that none would do."""
+STEP: Final = 512 * MIB
+"""How much less a device is taken to have after a load that failed for memory."""
+GGML_TYPES: Final = {
+    "f16": lib.GGML_TYPE_F16,
+    "q8_0": lib.GGML_TYPE_Q8_0,
+    "q4_0": lib.GGML_TYPE_Q4_0,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,26 +44,40 @@ class Loaded:
     n_ctx: int
     control: ControlTokens
     can_shift: bool
+    plan: Plan
+    n_tries: int  # more than one: memory was short in spite of the plan
     callbacks: tuple[Any, ...]  # C holds pointers to them, Python must not free them
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What llama.cpp says that a model would take, of a load without weights; in bytes."""
+
+    weights: int
+    kv: int
+    compute: dict[str, int]  # by buffer: CPU, CUDA0, CUDA_Host
+
+    @property
+    def need(self) -> MemoryNeed:
+        """On all devices together."""
+        return MemoryNeed(self.weights, self.kv, sum(self.compute.values()))
 
 
 def load(
     path: Path,
+    options: LoadOptions,
     *,
-    n_ctx: int | None,
     n_threads: int,
-    n_gpu_layers: int,
     abort: tuple[Any, Any],
     on_progress: Callable[[float], None] | None,
     wanted: Callable[[], bool],
 ) -> Loaded:
-    """Load a model and make its context.
+    """Plan, load a model and make its context; with less, if memory turns out to be short.
 
     Args:
         path: a GGUF file.
-        n_ctx: tokens; None is 4096, or fewer where the model was trained on fewer.
+        options: what the user has decided.
         n_threads: to evaluate on.
-        n_gpu_layers: to put on a GPU; -1 is all.
         abort: C function and data that tell a running evaluation to stop.
         on_progress: called with the share that is loaded, 0 to 1.
         wanted: asked now and then; False ends the load.
@@ -76,6 +85,7 @@ def load(
     Raises:
         ModelError: the file is broken, of an unknown kind or no ChatML model.
         MemoryShortError: it does not fit into memory.
+        SettingsError: the options do not go with the machine or the model.
     """
 
     @lib.llama_progress_callback  # type: ignore[untyped-decorator]
@@ -84,13 +94,85 @@ def load(
             on_progress(share)
         return wanted()
 
+    lib.llama_backend_init()
+    facts = read_facts(path)
+    if facts.missing:
+        raise ModelError(
+            f"{path} lacks {len(facts.missing)} of its parts: {facts.missing[0]} should be beside "
+            "it. Download the model again."
+        )
+    model, machine = facts.sizes(), this_machine(timed=False)
+    plan = plan_file(path, model, machine, options)
+    for attempt in range(1, TRIES):
+        try:
+            return _load(path, plan, attempt, n_threads, abort, progress)
+        except MemoryShortError:
+            smaller = _smaller(path, plan, machine, options)
+            if smaller is None:
+                raise
+            plan = smaller
+    return _load(path, plan, TRIES, n_threads, abort, progress)
+
+
+def _smaller(path: Path, plan: Plan, machine: Machine, options: LoadOptions) -> Plan | None:
+    """A plan with other settings, for less memory; None where there is none."""
+    for less in range(STEP, 8 * STEP, STEP):
+        try:
+            found = plan_file(path, plan.model, _less(machine, plan, less), options)
+        except MemoryShortError:
+            return None
+        if found.settings != plan.settings:
+            return found
+    return None
+
+
+def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOptions) -> Plan:
+    """A plan for a file on this disk; where room is scarce, with measured work space.
+
+    Raises:
+        MemoryShortError, SettingsError: as `fit.fit`.
+    """
+    if not model.kv_width:  # a kind of memory that the keys do not tell
+        measured = measure(path, LoadSettings(0, min(4096, model.n_ctx_train)))
+        n_values = 2 * len(model.blocks) * padded(min(4096, model.n_ctx_train))
+        model = replace(model, kv_width=measured.kv / n_values if measured and n_values else 0.0)
+    plan = fit(model, machine, options)
+    if all(share.left - share.margin > share.used / 10 for share in plan.shares):
+        return plan
+    measured = measure(path, plan.settings)
+    return plan if measured is None else fit(model, machine, options, _work(measured, plan))
+
+
+def _work(measured: Measured, plan: Plan) -> Work:
+    """Compute buffers by device; what is on no GPU of the plan is in RAM."""
+    by_device = dict.fromkeys((share.device for share in plan.shares), 0)
+    for buffer, n_bytes in measured.compute.items():
+        by_device[buffer if buffer in by_device else RAM] += n_bytes
+    return Work(plan.settings.n_ubatch, by_device)
+
+
+def _less(machine: Machine, plan: Plan, n_bytes: int) -> Machine:
+    """The machine with less free than a failed plan used, on GPUs; in RAM, where it used none."""
+    used = {share.device: share.used + share.margin - n_bytes for share in plan.shares}
+    if not plan.settings.n_gpu_layers:
+        return replace(machine, available=max(0, min(machine.available, used[RAM])))
+    gpus = [replace(gpu, free=max(0, min(gpu.free, used.get(gpu.name, 0)))) for gpu in machine.gpus]
+    return replace(machine, gpus=tuple(gpus))
+
+
+def _load(
+    path: Path,
+    plan: Plan,
+    n_tries: int,
+    n_threads: int,
+    abort: tuple[Any, Any],
+    progress: Any,
+) -> Loaded:
+    settings = plan.settings
     with LogLines() as lines:
-        lib.llama_backend_init()
-        check_memory(path, n_ctx or DEFAULT_N_CTX)
-        params = lib.llama_model_default_params()
-        params.n_gpu_layers = n_gpu_layers
+        params = _model_params(settings)
         params.progress_callback = progress
-        if not lib.llama_supports_gpu_offload():
+        if not settings.n_gpu_layers:
             # For a CPU most quantized weights are repacked into a copy: decoding is a quarter
             # faster. A mapped file would stay in memory beside it; a read one does not.
             params.load_mode = lib.LLAMA_LOAD_MODE_NONE
@@ -100,15 +182,7 @@ def load(
         try:
             vocab = lib.llama_model_get_vocab(model)
             control = find_control(path, model, vocab)
-            context = _context_params(n_ctx or DEFAULT_N_CTX)
-            trained = lib.llama_model_n_ctx_train(model)
-            if n_ctx is None:
-                context.n_ctx = min(context.n_ctx, trained)
-            elif n_ctx > trained:
-                raise ModelError(
-                    f"{path} reads at most {trained} tokens, --n-ctx asks for {n_ctx}. "
-                    f"Take --n-ctx {trained} or less."
-                )
+            context = _context_params(settings)
             context.n_threads = context.n_threads_batch = n_threads
             context.abort_callback, context.abort_callback_data = abort
             ctx = lib.llama_init_from_model(model, context)
@@ -117,98 +191,49 @@ def load(
         except BaseException:
             lib.llama_model_free(model)
             raise
-    return Loaded(
+    loaded = Loaded(
         model,
         ctx,
         lib.llama_get_memory(ctx),
         vocab,
         int(lib.llama_vocab_n_tokens(vocab)),
-        min(int(lib.llama_n_ctx(ctx)), trained),
+        min(int(lib.llama_n_ctx(ctx)), int(lib.llama_model_n_ctx_train(model))),
         control,
         # A recurrent state says that it can, and forgets nothing.
         bool(lib.llama_memory_can_shift(lib.llama_get_memory(ctx)))
         and not lib.llama_model_is_recurrent(model)
         and not lib.llama_model_is_hybrid(model),
+        plan,
+        n_tries,
         (progress, abort),
     )
+    if settings.n_gpu_layers:
+        _warm_up(path, loaded)
+    return loaded
+
+
+def _warm_up(path: Path, loaded: Loaded) -> None:
+    """Evaluate a batch and forget it: a GPU's kernels take their memory at the first one only.
+
+    Raises:
+        MemoryShortError: there was not enough; the model is freed.
+    """
+    n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
+    tokens = (lib.llama_token * n_tokens)(*[loaded.control.im_start] * n_tokens)
+    status = lib.llama_decode(loaded.ctx, lib.llama_batch_get_one(tokens, n_tokens))
+    lib.llama_memory_clear(loaded.memory, True)
+    if status not in (0, 2):  # 2: Ctrl-C
+        free(loaded)
+        raise MemoryShortError(
+            f"The first evaluation of {path} failed (llama_decode returned {status}). Take a "
+            "smaller quantization, --n-ctx or --n-gpu-layers."
+        )
 
 
 def free(loaded: Loaded) -> None:
     """Give back all that a model holds."""
     lib.llama_free(loaded.ctx)
     lib.llama_model_free(loaded.model)
-
-
-def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
-    """The ids of a text; with `parse_special`, control tokens in it are found."""
-    return [
-        token
-        for part in _parts(text)
-        for token in _tokenize(vocab, part, parse_special=parse_special)
-    ]
-
-
-def _parts(text: str) -> Iterator[str]:
-    """The text, cut within its long runs, if it has any."""
-    start = 0
-    for run in _LONG_RUN.finditer(text):
-        for cut in range(run.start() + MAX_RUN, run.end(), MAX_RUN):
-            yield text[start:cut]
-            start = cut
-    yield text[start:]
-
-
-def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
-    data = text.encode("utf-8", "replace")  # a lone surrogate from a broken terminal
-    room = len(data) + 2
-    ids = (lib.llama_token * room)()
-    count = lib.llama_tokenize(vocab, data, len(data), ids, room, False, parse_special)
-    if count < 0:
-        raise EngineError(f"llama.cpp cannot tokenize a text of {len(data)} bytes.")
-    return list(ids[:count])
-
-
-def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
-    """The tokens that frame a turn.
-
-    Raises:
-        ModelError: the vocabulary lacks them, or the model cannot chat at all.
-    """
-    if lib.llama_vocab_type(vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
-        raise ModelError(f"{path} has no vocabulary: it is a part of a model, or made for tests.")
-    found = {text: tokenize(vocab, text, parse_special=True) for text in (IM_START, IM_END)}
-    missing = [text for text, ids in found.items() if len(ids) != 1]
-    if missing:
-        raise ModelError(
-            f"{path} has no {' and no '.join(missing)} in its vocabulary. Relay speaks ChatML: "
-            "take a Relay model, or another one that was trained with these tokens."
-        )
-    if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
-        raise ModelError(f"{path} is an encoder; chatting needs a decoder-only model.")
-    (im_start,), (im_end,) = found[IM_START], found[IM_END]
-    if not lib.llama_vocab_get_add_bos(vocab):
-        return ControlTokens(im_start, im_end)
-    bos = int(lib.llama_vocab_bos(vocab))
-    if bos == im_start:  # SmolLM2's: the first turn begins with it anyway
-        return ControlTokens(im_start, im_end)
-    text = lib.llama_vocab_get_text(vocab, bos) or b""
-    return ControlTokens(im_start, im_end, bos, text.decode("utf-8", "replace"))
-
-
-def check_memory(path: Path, n_ctx: int) -> None:
-    """Refuse what would only swap. On a GPU llama.cpp itself says what does not fit.
-
-    Raises:
-        MemoryShortError: the model and a context of `n_ctx` tokens do not fit.
-    """
-    available = available_memory()
-    if available is None or lib.llama_supports_gpu_offload():
-        return
-    if 2 * path.stat().st_size + n_ctx * MAX_KV_PER_TOKEN < available:
-        return
-    need = measure(path, n_ctx)
-    if need is not None:
-        require(need, available, str(path), n_ctx)
 
 
 def check_file(path: Path) -> None:
@@ -233,27 +258,39 @@ def check_file(path: Path) -> None:
         )
 
 
-def measure(path: Path, n_ctx: int) -> MemoryNeed | None:
+def measure(path: Path, settings: LoadSettings) -> Measured | None:
     """What a model would take in memory, by a load that reads no weights; None if it fails."""
     with LogLines() as lines:
-        params = lib.llama_model_default_params()
+        params = _model_params(settings)
         params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             return None
-        ctx = lib.llama_init_from_model(model, _context_params(n_ctx))
+        ctx = lib.llama_init_from_model(model, _context_params(settings))
         weights = int(lib.llama_model_size(model))
         if ctx:
             lib.llama_free(ctx)
         lib.llama_model_free(model)
-        return MemoryNeed(weights, lines.mebibytes("KV"), lines.mebibytes("compute"))
+        return Measured(weights, lines.kv, lines.compute) if ctx else None
 
 
-def _context_params(n_ctx: int) -> Any:
+def _model_params(settings: LoadSettings) -> Any:
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = settings.n_gpu_layers
+    if settings.gpu is not None:
+        params.split_mode, params.main_gpu = lib.LLAMA_SPLIT_MODE_NONE, settings.gpu
+    elif settings.tensor_split:
+        room = max(lib.llama_max_devices(), len(settings.tensor_split))  # it reads one a device
+        params.tensor_split = (ctypes.c_float * room)(*settings.tensor_split)
+    return params
+
+
+def _context_params(settings: LoadSettings) -> Any:
     """A context for one conversation."""
     params = lib.llama_context_default_params()
-    params.n_ctx = -(-n_ctx // N_CTX_STEP) * N_CTX_STEP
-    params.n_batch, params.n_ubatch = N_BATCH, N_UBATCH
+    params.n_ctx = padded(settings.n_ctx)
+    params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
+    params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
     params.n_outputs_max = 1  # one row of logits: a third of the work space
     params.flash_attn_type = -1  # auto
     return params

@@ -7,14 +7,13 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-import llama_cpp as lib
-
 from .errors import MemoryShortError, ModelError
+from .memory import MIB
+from .native import lib
 
 log = logging.getLogger("relay_gguf.llama.cpp")
 
 WARN, ERROR = 3, 4  # ggml.h; llama_cpp's own table of levels has them wrong
-MEBIBYTE = 1 << 20
 
 _listeners: list[list[tuple[int, str]]] = []
 
@@ -49,14 +48,20 @@ class LogLines:
     def __exit__(self, *exc: object) -> None:
         _listeners[:] = [lines for lines in _listeners if lines is not self.lines]
 
-    def mebibytes(self, kind: str) -> int:
-        """The sum of the buffers of a kind, `KV` or `compute`, in bytes."""
-        pattern = {
-            "KV": r"size =\s+([\d.]+) MiB \(.*cells",
-            "compute": r"\S+\s+compute buffer size =\s+([\d.]+) MiB",
-        }[kind]
-        found = [re.search(pattern, line) for _, line in self.lines]
-        return int(sum(float(match[1]) for match in found if match) * MEBIBYTE)
+    @property
+    def kv(self) -> int:
+        """The KV cache on all devices, in bytes."""
+        found = [re.search(r"size =\s+([\d.]+) MiB \(.*cells", line) for _, line in self.lines]
+        return int(sum(float(match[1]) for match in found if match) * MIB)
+
+    @property
+    def compute(self) -> dict[str, int]:
+        """Bytes of work space by buffer: CPU, CUDA0, CUDA_Host."""
+        sizes: dict[str, int] = {}
+        for _, line in self.lines:
+            if match := re.search(r"(\S+)\s+compute buffer size =\s+([\d.]+) MiB", line):
+                sizes[match[1]] = sizes.get(match[1], 0) + int(float(match[2]) * MIB)
+        return sizes
 
 
 def explain(path: Path, lines: Sequence[tuple[int, str]], n_ctx: int | None = None) -> ModelError:

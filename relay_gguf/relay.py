@@ -36,26 +36,36 @@ class RelayLM:
         *,
         engine: Engine | None = None,
         exact_trim: bool = False,
-        n_ctx: int | None = None,
         n_threads: int | None = None,
+        n_ctx: int | None = None,
+        n_gpu_layers: int | None = None,
+        kv_type: str | None = None,
+        main_gpu: int | None = None,
+        tensor_split: Sequence[float] | None = None,
+        no_gpu: bool = False,
         **sampling: Any,
     ) -> None:
         """Load a model, or take an engine.
 
         Args:
-            model_name_or_path: a GGUF file, or a repository of the hub (see `hub.locate`).
+            model_name_or_path: a GGUF file, or a repository of the hub (see `locate.locate`).
             temperature: 0 always takes the likeliest token.
             engine: used instead of a file; the caller closes it.
             exact_trim: when the context is full, evaluate what stays anew instead of moving it
                 within the cache: slower, and as if the dropped turns had never been read.
-            n_ctx: tokens of context; None is 4096.
             n_threads: None is one for each physical core.
+            n_ctx: tokens of context; None is 4096, or less where memory is short.
+            n_gpu_layers: layers on a GPU, -1 for all; None is as many as fit.
+            kv_type: `f16`, `q8_0` or `q4_0`: how keys and values are kept.
+            main_gpu: the only GPU to use, as `relay-gguf devices` counts them.
+            tensor_split: the share of each GPU; None is by what they have free.
+            no_gpu: use none.
             sampling: further fields of `SamplingParams`: top_k, top_p, min_p, repeat_penalty,
                 max_tokens, seed.
 
         Raises:
-            ModelError: the file cannot be used.
-            SettingsError: a sampling value is outside its range.
+            ModelError: the file cannot be used, or does not fit into memory.
+            SettingsError: a value is outside its range, or wants a GPU that is not there.
         """
         self.params = SamplingParams(temperature=temperature, **sampling)
         self.nicks: dict[Role, str] = dict(NICKS)
@@ -69,10 +79,16 @@ class RelayLM:
         if engine is None:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
-            from .hub import locate
+            from .fetch_screen import watching
+            from .fit import LoadOptions
             from .llama import LlamaEngine
+            from .locate import locate
 
-            engine = LlamaEngine(locate(model_name_or_path), n_ctx=n_ctx, n_threads=n_threads)
+            split = None if tensor_split is None else tuple(tensor_split)
+            options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu)
+            with watching(yes=True) as screen:
+                path = locate(model_name_or_path, screen)
+            engine = LlamaEngine(path, options, n_threads=n_threads)
         self.engine = engine
         self.encoder = Encoder(engine)
 
@@ -310,12 +326,19 @@ class RelayLM:
         yield Trimmed(gone, sum(sizes[turn] for turn in dropped))
 
 
-def suggest_relay_model() -> dict[str, Any]:
-    """Keyword arguments for `RelayLM`: the model to take on this machine.
+def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
+    """Keyword arguments for `RelayLM`: the best of Relay's published files for this machine.
+
+    `RelayLM` downloads it unless it is here, and puts as much of it on a GPU as fits.
+
+    Args:
+        min_speed: tokens a second that it must reach, as estimated; None is 5.
 
     Raises:
-        ModelError: there is none; the message says how to get one.
+        MemoryShortError: none fits.
     """
-    from .demo import demo_model
+    from .choose import MIN_SPEED
+    from .suggest import suggest
 
-    return {"model_name_or_path": str(demo_model())}
+    found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
+    return {"model_name_or_path": found.taken.file.name}

@@ -18,7 +18,9 @@ from typing import Any, Final
 
 from platformdirs import PlatformDirs
 
+from .choose import MIN_SPEED
 from .errors import SettingsError
+from .fit import LoadOptions
 from .messages import DEFAULT_CHANNEL
 from .sampling import DEFAULTS, SamplingParams
 
@@ -32,7 +34,7 @@ DIRS: Final = PlatformDirs("relay-gguf", appauthor=False)
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """Every option that has a default. `n_ctx` and `threads` None are chosen by the engine."""
+    """Every option that has a default. Where that is None, the machine decides."""
 
     model: str | None = None
     channel: str = DEFAULT_CHANNEL
@@ -40,6 +42,12 @@ class ChatSettings:
     cast: str = ""
     n_ctx: int | None = None
     threads: int | None = None
+    n_gpu_layers: int | None = None
+    kv_type: str | None = None
+    main_gpu: int | None = None
+    tensor_split: str | None = None
+    no_gpu: bool = False
+    min_speed: float = MIN_SPEED
     color: bool = True
     exact_trim: bool = False
     temperature: float = DEFAULTS.temperature
@@ -51,11 +59,24 @@ class ChatSettings:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        if self.n_ctx is not None and self.n_ctx < 256:
-            raise SettingsError(f"n_ctx is {self.n_ctx}; it must be 256 or more.")
         if self.threads is not None and self.threads < 1:
             raise SettingsError(f"threads is {self.threads}; it must be 1 or more.")
+        if not 0 <= self.min_speed < float("inf"):
+            raise SettingsError(f"min_speed is {self.min_speed}; it must be 0 or more.")
         SamplingParams(**self._sampled())
+        self.load  # noqa: B018 - it checks itself
+
+    @property
+    def load(self) -> LoadOptions:
+        """The options that the model is loaded with."""
+        return LoadOptions(
+            self.n_ctx,
+            self.n_gpu_layers,
+            self.kv_type,
+            self.main_gpu,
+            None if self.tensor_split is None else _shares(self.tensor_split),
+            self.no_gpu,
+        )
 
     @property
     def sampling(self) -> SamplingParams:
@@ -67,11 +88,23 @@ class ChatSettings:
 
 
 KINDS: Final[Mapping[str, tuple[type, ...]]] = {
-    **dict.fromkeys(("model", "channel", "topic", "cast"), (str,)),
-    **dict.fromkeys(("n_ctx", "threads", "top_k", "max_tokens", "seed"), (int,)),
+    **dict.fromkeys(("model", "channel", "topic", "cast", "kv_type", "tensor_split"), (str,)),
+    **dict.fromkeys(("n_ctx", "threads", "n_gpu_layers", "main_gpu"), (int,)),
+    **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
-    **dict.fromkeys(("color", "exact_trim"), (bool,)),
+    **dict.fromkeys(("min_speed",), (float, int)),
+    **dict.fromkeys(("color", "exact_trim", "no_gpu"), (bool,)),
 }
+
+
+def _shares(text: str) -> tuple[float, ...]:
+    """`3,1` as numbers."""
+    try:
+        return tuple(float(share) for share in text.split(","))
+    except ValueError:
+        raise SettingsError(
+            f"tensor_split is {text!r}; it must be shares, one for each GPU, as 3,1."
+        ) from None
 
 
 def config_path() -> Path:

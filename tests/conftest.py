@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,9 @@ from pico import write_pico
 from relay_gguf import LlamaEngine
 from relay_gguf.demo import demo_model
 
+# No test asks the real hub: the library reads this when it is imported.
+os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
 
@@ -25,6 +29,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the folders of the person who runs it."""
     for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    for name in ("HOME", "USERPROFILE", "HF_HOME", "OLLAMA_MODELS"):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
     for name in ("NO_COLOR", "RELAY_MODEL", "RELAY_DEBUG"):
         monkeypatch.delenv(name, raising=False)

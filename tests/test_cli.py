@@ -19,6 +19,7 @@ from pico import write_pico
 from relay_gguf import __version__
 from relay_gguf.cli import bare_resume
 from relay_gguf.errors import SettingsError
+from relay_gguf.fit import LoadOptions
 from relay_gguf.sampling import DEFAULTS
 from relay_gguf.settings import (
     ChatSettings,
@@ -206,8 +207,15 @@ def test_a_config_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     assert str(tmp_path / "none.toml") in refused("nosuch.gguf", "--config", tmp_path / "none.toml")
 
 
-def test_no_model() -> None:
-    assert refused().startswith("Which model?")
+def test_no_model_and_no_network() -> None:
+    """The best file for this machine is to be downloaded, if any fits; the hub is not there."""
+    done = relay("chat")
+    assert (done.returncode, done.stdout) == (1, "")
+    *before, last = done.stderr.splitlines()
+    if before:
+        assert before[0].startswith("Relay as ")
+        assert "Cannot reach the hub for danlou/relay-v0.1-Mistral-Nemo-2407-GGUF" in last
+    assert "`relay-gguf chat --demo`" in last
 
 
 @pytest.mark.parametrize(
@@ -349,12 +357,17 @@ def test_the_config_file_can_set_every_option(tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(
         'model = "m.gguf"\nchannel = "sea"\ntopic = "ships"\ncast = "a sailor"\nn-ctx = 512\n'
-        "threads = 1\ncolor = false\nexact_trim = true\ntemperature = 1\ntop-k = 5\ntop_p = 0.5\n"
+        "threads = 1\nn-gpu-layers = 0\nkv_type = 'q8_0'\nmain-gpu = 1\ntensor-split = '3,1'\n"
+        "no_gpu = false\nmin-speed = 3\n"
+        "color = false\nexact_trim = true\ntemperature = 1\ntop-k = 5\ntop_p = 0.5\n"
         "min-p = 0.1\nrepeat_penalty = 1\nmax-tokens = 9\nseed = 7\n"
     )
-    assert chat_settings({}, read_config(path)) == ChatSettings(
-        "m.gguf", "sea", "ships", "a sailor", 512, 1, False, True, 1, 5, 0.5, 0.1, 1, 9, 7
+    load = (512, 1, 0, "q8_0", 1, "3,1", False, 3)
+    settings = chat_settings({}, read_config(path))
+    assert settings == ChatSettings(
+        "m.gguf", "sea", "ships", "a sailor", *load, False, True, 1, 5, 0.5, 0.1, 1, 9, 7
     )
+    assert settings.load == LoadOptions(512, 0, "q8_0", 1, (3, 1))
 
 
 def test_there_need_be_no_config_file() -> None:

@@ -39,8 +39,21 @@ def test_rules_know_nothing_but_errors(name: str) -> None:
 
 
 def test_one_place_imports_llama_cpp() -> None:
-    users = {name for name, path in SOURCES.items() if "llama_cpp" in imports(path)}
-    assert users == {"llama", "llama_load", "llama_log"}
+    paths = {**SOURCES, **{f"convert.{name}": path for name, path in CONVERTER.items()}}
+    assert not [name for name, path in paths.items() if "llama_cpp" in imports(path)]
+    named = [name for name, path in paths.items() if '"llama_cpp"' in path.read_text("utf-8")]
+    assert named == ["native"]  # which finds what it needs first
+
+
+def test_who_calls_llama_cpp() -> None:
+    users = {name for name, ours in OURS.items() if ".native" in ours}
+    assert users == {"llama", "llama_devices", "llama_load", "llama_log", "llama_vocab"}
+
+
+def test_the_files_called_hub_import_the_hubs_library() -> None:
+    paths = [*SOURCES.values(), *CONVERTER.values()]
+    users = {path.stem for path in paths if "huggingface_hub" in imports(path)}
+    assert users == {"hub", "hub_cache", "hub_file"}
 
 
 def test_one_file_draws_on_the_terminal() -> None:
@@ -58,8 +71,10 @@ def test_chatting_needs_nothing_of_converting() -> None:
     assert users == {"cli"}  # mounts the commands, which load the rest when they are run
 
 
-def test_one_file_of_the_converter_imports_llama_cpp() -> None:
-    assert {name for name, path in CONVERTER.items() if "llama_cpp" in imports(path)} == {"ggml"}
+def test_one_file_of_the_converter_calls_llama_cpp() -> None:
+    text = "from relay_gguf.native import"
+    users = {name for name, path in CONVERTER.items() if text in path.read_text("utf-8")}
+    assert users == {"ggml"}
 
 
 def test_converting_needs_nothing_of_chatting() -> None:

@@ -25,7 +25,8 @@ from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams, llama
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.events import Failed, Prompted
-from relay_gguf.llama_load import tokenize
+from relay_gguf.fit import LoadOptions
+from relay_gguf.llama_vocab import tokenize
 from relay_gguf.prompt import Encoder, render
 from relay_gguf.session import Session
 
@@ -251,7 +252,7 @@ def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -
 
 
 def test_exact_trim_reads_the_rest_anew(pico: Path) -> None:
-    with LlamaEngine(pico, n_ctx=512, n_threads=1) as engine:
+    with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1) as engine:
         session = chat_on(engine, None)
         session.relay.exact_trim = True
         reads = converse(session, *["some words that fill the context"] * 20)
@@ -344,7 +345,7 @@ def test_no_c_call_between_a_token_and_the_next_evaluation(
 
 
 def test_a_full_context_ends_a_reply(pico: Path) -> None:
-    with LlamaEngine(pico, n_ctx=256) as engine:
+    with LlamaEngine(pico, LoadOptions(n_ctx=256)) as engine:
         steps = list(engine.generate(list(range(100, 300)), replace(GREEDY, max_tokens=500)))
         assert len(tokens(steps)) == 57  # the last one is not evaluated any more
         assert isinstance(steps[-1], Finished)
@@ -508,7 +509,7 @@ def test_no_context_beyond_what_the_model_was_trained_on(
     smollm2: Path, tmp_path: Path, trained: int, asked: int | None, n_ctx: int
 ) -> None:
     path = write_pico(tmp_path / "p.gguf", smollm2, n_ctx_train=trained)
-    with LlamaEngine(path, n_ctx=asked) as engine:
+    with LlamaEngine(path, LoadOptions(n_ctx=asked)) as engine:
         assert engine.n_ctx == n_ctx
         steps = list(engine.generate(list(range(n_ctx - 5)), replace(GREEDY, max_tokens=99)))
         assert isinstance(steps[-1], Finished)

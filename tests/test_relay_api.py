@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from fake import FakeEngine
+from hub_server import Handler, serving
 from pico import write_pico
 
 from relay_gguf import RelayLM, suggest_relay_model
+from relay_gguf.catalogue import catalogue
 from relay_gguf.errors import CommandError, ContextError
 from relay_gguf.events import Said
 
 
-def test_the_readme_example_of_the_original() -> None:
+@pytest.fixture
+def published(
+    pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[type[Handler]]:
+    """A hub that has Relay's files, all of them a small model."""
+    files = {file.file: pico.read_bytes() for file in catalogue()}
+    with serving({catalogue()[0].repo: files}, monkeypatch, str(tmp_path / "hf")) as hub:
+        yield hub
+
+
+def test_the_readme_example_of_the_original(published: type[Handler]) -> None:
     def favorite_holiday(relay: RelayLM, country: str) -> str:
         relay.init_context()
         relay.join(role="model", channel=country.lower())
@@ -24,7 +37,7 @@ def test_the_readme_example_of_the_original() -> None:
         response = relay.get_last()
         return response["content"]
 
-    model_info = suggest_relay_model()
+    model_info = suggest_relay_model(min_speed=0)
     relay = RelayLM(**model_info, max_tokens=12)
     try:
         for country in ("Portugal", "China"):
@@ -41,6 +54,8 @@ def test_the_readme_example_of_the_original() -> None:
             ]
     finally:
         relay.close()
+    assert len(published.asked) == 1, "one download"
+    assert suggest_relay_model(min_speed=0) == model_info
 
 
 def test_every_word_of_the_api() -> None:

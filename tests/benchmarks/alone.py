@@ -192,12 +192,13 @@ def main(what: str, who: str, path: str, threads: int, seed: int) -> None:
         )
         print(json.dumps(LLAMA[what](llama, rng)))
         return
+    from relay_gguf.fit import LoadOptions
     from relay_gguf.llama import LlamaEngine
 
     if who == "nobody":
         print(json.dumps(memory()))
         return
-    with LlamaEngine(path, n_ctx=N_CTX, n_threads=threads) as engine:
+    with LlamaEngine(path, LoadOptions(n_ctx=N_CTX), n_threads=threads) as engine:
         print(json.dumps(RELAY[what](engine, rng)))
 
 

@@ -42,6 +42,7 @@ from measures import (
 from relay_gguf.demo import demo_model
 from relay_gguf.devices import physical_cores
 from relay_gguf.llama_load import measure
+from relay_gguf.placement import LoadSettings
 
 MEBIBYTE = 1 << 20
 PROC_STAT = Path("/proc/stat")
@@ -132,9 +133,9 @@ def memory_rows(job: Job) -> Iterator[Row]:
     empty = resident("nobody", job.path, job.threads)
     for name, what in (("VmRSS", "resident memory, MiB"), ("VmHWM", "its peak, MiB")):
         own, other = ours[name] / MEBIBYTE, llama[name] / MEBIBYTE
-        need = measure(job.path, 4096)
-        if need is not None:
-            bare = (need.weights + need.kv) / MEBIBYTE
+        measured = measure(job.path, LoadSettings(0, 4096))
+        if measured is not None:
+            bare = (measured.weights + measured.kv) / MEBIBYTE
             yield compared(what, [own], "weights + KV", [bare], ".0f")
         yield compared(what, [own], "llama-cpp-python's Llama", [other], ".0f")
     share = [empty["VmRSS"] / MEBIBYTE]

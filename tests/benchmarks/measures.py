@@ -25,6 +25,7 @@ from alone import ALONE, CANCEL_AFTER, N_DECODE, N_PROMPT
 
 from relay_gguf import RelayLM
 from relay_gguf.events import Prompted, Trimmed
+from relay_gguf.fit import LoadOptions
 from relay_gguf.llama import LlamaEngine
 from relay_gguf.messages import NICKS
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
@@ -115,7 +116,7 @@ def take_turn(session: Session, line: str) -> Turn:
 
 def turns(path: Path, threads: int, *, exact_trim: bool = False) -> tuple[Turn, Turn, Turn]:
     """A second turn, a /retry of it, and the turn that finds a context of 512 tokens full."""
-    with LlamaEngine(path, n_ctx=N_CTX_SMALL, n_threads=threads) as engine:
+    with LlamaEngine(path, LoadOptions(n_ctx=N_CTX_SMALL), n_threads=threads) as engine:
         session = Session(
             RelayLM(engine=engine, exact_trim=exact_trim, seed=1, max_tokens=48), None
         )

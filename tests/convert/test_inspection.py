@@ -28,6 +28,7 @@ from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.facts import entries, read_facts, repo_of
 from relay_gguf.gguf_file import Info
 from relay_gguf.llama_load import measure
+from relay_gguf.placement import LoadSettings
 
 MISSING = object()
 Change = Callable[[dict[str, Any]], None]
@@ -129,12 +130,12 @@ def test_the_demo_model(smollm2: Path) -> None:
 
 
 def test_memory_is_what_llama_cpp_takes(smollm2: Path) -> None:
-    need, measured = read_facts(smollm2).memory(), measure(smollm2, 4096)
+    need, measured = read_facts(smollm2).memory(), measure(smollm2, LoadSettings(0, 4096))
     assert need is not None
     assert measured is not None
     assert need.weights == measured.weights
     assert need.kv == pytest.approx(measured.kv, rel=0.01)
-    assert measured.compute <= need.compute
+    assert measured.need.compute <= need.compute
 
 
 CHATML = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"

@@ -28,7 +28,7 @@ from template_engines import (
 from relay_gguf import LlamaEngine
 from relay_gguf.commands import COMMANDS
 from relay_gguf.events import Prompted
-from relay_gguf.llama_load import tokenize
+from relay_gguf.llama_vocab import tokenize
 from relay_gguf.messages import Message
 from relay_gguf.prompt import Encoder, render
 from relay_gguf.session import Session
