@@ -29,6 +29,7 @@ from .devices import physical_cores
 from .engine import ControlTokens, Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from .errors import EngineError
 from .fit import N_BATCH, LoadOptions
+from .kv_cache import KvCache
 from .llama_load import Loaded, check_file, free, load
 from .llama_vocab import tokenize
 from .native import lib
@@ -71,13 +72,10 @@ class LlamaEngine:
         self._loaded: Loaded | None = None
         self._closing = False
         self._fingerprint: str | None = None
-        self._past: list[int] = []  # token ids whose K and V are in the cache, by position
-        self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
+        self._kv: KvCache | None = None
         self._freeing = threading.Lock()  # the vocabulary is read from any thread
         self._pid = os.getpid()
         self._piece = ctypes.create_string_buffer(512)
-        self._tokens: ctypes.Array[Any] = (lib.llama_token * N_BATCH)()
-        self._batch = lib.llama_batch_get_one(self._tokens, N_BATCH)  # points to _tokens
         self._flag = ctypes.create_string_buffer(2)
         self._worker = Worker("relay-llama")
         atexit.register(self.close)
@@ -92,6 +90,7 @@ class LlamaEngine:
         )
         try:
             self._loaded = wait(loading)
+            self._kv = KvCache(self._loaded, self._flag)
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when it was all but done
@@ -109,6 +108,12 @@ class LlamaEngine:
         if self._loaded is None:
             raise EngineError("The model is closed.")
         return self._loaded
+
+    @property
+    def _cache(self) -> KvCache:
+        if self._kv is None:
+            raise EngineError("The model is closed.")
+        return self._kv
 
     # What a model is
 
@@ -191,7 +196,8 @@ class LlamaEngine:
         if not 0 < len(prompt) < n_ctx:
             raise EngineError(f"A prompt of {len(prompt)} tokens: n_ctx is {n_ctx}.")
         steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
-        running = self._worker.submit(self._run, self._model, list(prompt), params, steps)
+        work = (self._model, self._cache, list(prompt), params, steps)
+        running = self._worker.submit(self._run, *work)
         try:
             while (step := next_of(steps)) is not None:
                 yield step
@@ -212,7 +218,7 @@ class LlamaEngine:
         The moved keys are rotated to their new positions; their values still carry what the
         removed text said, so that logits differ a little from a fresh evaluation.
         """
-        return self._worker.submit(self._shift, self._model, list(prompt[:stop]), start).result()
+        return self._worker.submit(self._cache.remove, list(prompt[:stop]), start).result()
 
     def close(self) -> None:
         """Free the model. Metal aborts a process that ends with a model loaded."""
@@ -238,28 +244,29 @@ class LlamaEngine:
     def _run(
         self,
         model: Loaded,
+        cache: KvCache,
         prompt: list[int],
         params: SamplingParams,
         steps: queue.SimpleQueue[Step | None],
     ) -> None:
         try:
             began = time.perf_counter()
-            reused = self._reuse(model, prompt)
+            reused = cache.reuse(prompt)
             fresh = len(prompt) - reused
             aborted = False
             # The last token alone, always: its logits then do not depend on how much of the
             # prompt was in the cache, and a greedy retry repeats the reply word for word.
             for start in [*range(reused, len(prompt) - 1, N_BATCH), len(prompt) - 1]:
                 stop = min(start + N_BATCH, len(prompt) - 1) if start < len(prompt) - 1 else None
-                aborted = not self._decode(model, prompt[start:stop])
+                aborted = not cache.evaluate(prompt[start:stop])
                 if aborted:
                     break
                 if stop is not None:
                     steps.put(Prefilling(stop - reused, fresh))
             seconds = time.perf_counter() - began
-            steps.put(Prefilled(max(0, len(self._past) - reused), reused, seconds))
+            steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
             began = time.perf_counter()
-            reason = "cancelled" if aborted else self._sample(model, prompt, params, steps)
+            reason = "cancelled" if aborted else self._sample(model, cache, prompt, params, steps)
             steps.put(Finished(reason, time.perf_counter() - began))
         finally:
             steps.put(None)
@@ -267,6 +274,7 @@ class LlamaEngine:
     def _sample(
         self,
         model: Loaded,
+        cache: KvCache,
         prompt: list[int],
         params: SamplingParams,
         steps: queue.SimpleQueue[Step | None],
@@ -282,59 +290,11 @@ class LlamaEngine:
             seen.add(token)
             if count == params.max_tokens:
                 break
-            if len(self._past) >= model.n_ctx:
+            if len(cache.past) >= model.n_ctx:
                 return "context"
-            if not self._decode(model, [token]):
+            if not cache.evaluate([token]):
                 return "cancelled"
         return "length"
-
-    def _reuse(self, model: Loaded, prompt: Sequence[int]) -> int:
-        """Cut the cache down to what it shares with `prompt`; how many tokens that are.
-
-        Never all: the last one is evaluated again, for its logits.
-        """
-        shared = _common_prefix(self._past, prompt[:-1])
-        if not lib.llama_memory_seq_rm(model.memory, 0, shared, -1):
-            lib.llama_memory_clear(model.memory, True)  # a recurrent state cannot be cut
-            shared = 0
-        del self._past[shared:]
-        return shared
-
-    def _decode(self, model: Loaded, tokens: list[int]) -> bool:
-        """Evaluate up to N_BATCH tokens after those in the cache; False if cancelled."""
-        if self._flag[0] != b"\0":
-            return False
-        # A C call gives Python's lock to the consumer, who has just got a token and may keep the
-        # lock for milliseconds. So there is none here but the one that evaluates meanwhile.
-        self._tokens[: len(tokens)] = tokens
-        self._batch.n_tokens = len(tokens)
-        status = lib.llama_decode(model.ctx, self._batch)
-        if status == 0:
-            self._past += tokens
-            self._shifting = False
-            return True
-        if self._shifting:  # some layers are moved, some are not, and nobody knows which
-            lib.llama_memory_clear(model.memory, True)
-            self._past.clear()
-            self._shifting = False
-        lib.llama_memory_seq_rm(model.memory, 0, len(self._past), -1)
-        if status == 2:
-            return False
-        raise EngineError(
-            f"llama.cpp could not evaluate {len(tokens)} tokens after {len(self._past)} "
-            f"(llama_decode returned {status}). --debug shows its own words."
-        )
-
-    def _shift(self, model: Loaded, prompt: list[int], start: int) -> bool:
-        stop = len(prompt)
-        if self._past[:stop] != prompt or not model.can_shift:
-            return False
-        if not lib.llama_memory_seq_rm(model.memory, 0, start, stop):
-            return False
-        lib.llama_memory_seq_add(model.memory, 0, stop, -1, start - stop)
-        del self._past[start:stop]
-        self._shifting = True
-        return True
 
 
 def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:
@@ -357,12 +317,3 @@ def _logits(model: Loaded) -> Logits:
 def _array_at(address: int, size: int) -> Logits:
     """Floats (size,) in C's memory; cached, for llama.cpp's place is the same for each token."""
     return np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))
-
-
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    count = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count

@@ -47,7 +47,7 @@ def test_one_place_imports_llama_cpp() -> None:
 
 def test_who_calls_llama_cpp() -> None:
     users = {name for name, ours in OURS.items() if ".native" in ours}
-    assert users == {"llama", "llama_devices", "llama_load", "llama_log", "llama_vocab"}
+    assert users == {"kv_cache", "llama", "llama_devices", "llama_load", "llama_log", "llama_vocab"}
 
 
 def test_the_files_called_hub_import_the_hubs_library() -> None:

@@ -21,7 +21,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pico import write_pico
 
-from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams, llama
+from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams, kv_cache, llama
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.events import Failed, Prompted
@@ -47,7 +47,7 @@ def counts(steps: Sequence[Step]) -> tuple[int, int]:
 
 
 def cache(engine: LlamaEngine) -> list[int]:
-    return list(engine._past)
+    return list(engine._cache.past)
 
 
 # The prompt
@@ -131,7 +131,7 @@ def test_any_shared_prefix(pico_engine: LlamaEngine, same: int) -> None:
     list(pico_engine.generate(one, replace(GREEDY, max_tokens=1)))
     list(pico_engine.generate(two, replace(GREEDY, max_tokens=1)))
     warm = pico_engine.logits()
-    pico_engine._past.clear()
+    pico_engine._cache.past.clear()
     list(pico_engine.generate(two, replace(GREEDY, max_tokens=1)))
 
     assert np.abs(warm - pico_engine.logits()).max() < 1e-3
@@ -152,7 +152,7 @@ def test_moved_cache_is_close_to_a_fresh_one(smollm2_engine: LlamaEngine) -> Non
     steps = list(engine.generate(rest, one))
     assert counts(steps)[0] == len(rest) - len(prompt[:start] + prompt[stop:])
     moved = engine.logits()
-    engine._past.clear()
+    engine._cache.past.clear()
     list(engine.generate(rest, one))
     fresh = engine.logits()
     assert np.corrcoef(moved, fresh)[0, 1] > 0.97
@@ -286,7 +286,7 @@ def test_f16_logits_after_reuse_agree_with_a_cold_evaluation(smollm2_f16: Path) 
             one = replace(GREEDY, max_tokens=1)
             list(engine.generate(prompt, one))
             warm = engine.logits()
-            engine._past.clear()
+            engine._cache.past.clear()
             list(engine.generate(prompt, one))
             worst = max(worst, float(np.abs(warm - engine.logits()).max()))
     assert worst < 0.25
@@ -336,7 +336,9 @@ def test_no_c_call_between_a_token_and_the_next_evaluation(
             is_c = isinstance(found, type(llama_cpp.llama_decode))
             return recorded(name, found) if is_c else found
 
-    monkeypatch.setattr(llama, "lib", Recorder())
+    recorder = Recorder()
+    monkeypatch.setattr(llama, "lib", recorder)
+    monkeypatch.setattr(kv_cache, "lib", recorder)
     monkeypatch.setattr(llama, "Token", recorded("Token", Token))
     list(pico_engine.generate([5, 6, 7], GREEDY))
 
@@ -469,14 +471,14 @@ def test_cancelling_a_shift_does_not_spoil_the_cache(pico_engine: LlamaEngine) -
     kept = [*prompt[:50], *prompt[120:]]
     list(engine.generate(prompt, one))
     assert engine.forget(prompt, 50, 120)
-    engine._shifting = True
+    engine._cache._shifting = True
     engine.cancel()  # the flag is seen before the first node of the graph
     stopped = list(engine.generate([*kept, 7, 8, 9], one))
     assert isinstance(stopped[-1], Finished)
     assert stopped[-1].reason == "cancelled"
     list(engine.generate([*kept, 7], one))
     after = engine.logits()
-    engine._past.clear()
+    engine._cache.past.clear()
     list(engine.generate([*kept, 7], one))
     assert np.corrcoef(after, engine.logits())[0, 1] > 0.5
 
