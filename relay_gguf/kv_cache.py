@@ -4,20 +4,31 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from .errors import EngineError
 from .fit import N_BATCH
 from .llama_load import Loaded
 from .native import lib
+from .scenes import Scene, Scenes, common_prefix
+
+WORTH_KEEPING: Final = 128
+"""Tokens of a scene below which evaluating them again is as quick as a copy."""
 
 
 class KvCache:
     """The cache of one context: `past` are the token ids whose K and V are in it, by position."""
 
-    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char]) -> None:
-        """Take an empty cache; an evaluation stops when `flag` holds a character."""
+    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char], room: int = 0) -> None:
+        """Take an empty cache.
+
+        Args:
+            model: with its context.
+            flag: an evaluation stops when it holds a character.
+            room: bytes of RAM for scenes that another one has pushed out.
+        """
         self.past: list[int] = []
+        self.scenes = Scenes(room)
         self._model = model
         self._flag = flag
         self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
@@ -29,7 +40,13 @@ class KvCache:
 
         Never all: the last one is evaluated again, for its logits.
         """
-        shared = _common_prefix(self.past, prompt[:-1])
+        shared = common_prefix(self.past, prompt[:-1])
+        if 2 * shared < len(self.past) or not self.past:  # another scene
+            scene = self.scenes.take(prompt[:-1], shared)  # before the other one pushes it out
+            self._keep()
+            if scene is not None:
+                self._fill(scene)
+                shared = common_prefix(self.past, prompt[:-1])
         if not lib.llama_memory_seq_rm(self._model.memory, 0, shared, -1):
             lib.llama_memory_clear(self._model.memory, True)  # a recurrent state cannot be cut
             shared = 0
@@ -77,11 +94,23 @@ class KvCache:
         self._shifting = True
         return True
 
+    def _keep(self) -> None:
+        """Copy the scene that is in the cache to RAM, if there is room and it is worth it."""
+        if len(self.past) < WORTH_KEEPING or self._shifting:  # its positions are not yet right
+            return
+        n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
+        if n_bytes > self.scenes.room:
+            return
+        state = (ctypes.c_uint8 * n_bytes)()
+        if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) == n_bytes:
+            self.scenes.keep(Scene(tuple(self.past), state, n_bytes))
 
-def _common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    count = 0
-    for a, b in zip(left, right, strict=False):
-        if a != b:
-            break
-        count += 1
-    return count
+    def _fill(self, scene: Scene) -> None:
+        """Copy a scene back, in place of what is in the cache; the cache is empty if that fails."""
+        ctx, memory = self._model.ctx, self._model.memory
+        lib.llama_memory_clear(memory, True)
+        self.past.clear()
+        if lib.llama_state_seq_set_data(ctx, scene.state, scene.n_bytes, 0):
+            self.past += scene.ids
+        else:
+            lib.llama_memory_clear(memory, True)

@@ -50,6 +50,7 @@ class LlamaEngine:
         options: LoadOptions | None = None,
         *,
         n_threads: int | None = None,
+        scene_room: int = 0,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
@@ -59,6 +60,8 @@ class LlamaEngine:
             options: context, layers for the GPU and the like; what they leave open is planned
                 (see `fit`) for what this machine has free now.
             n_threads: None is one for each physical core.
+            scene_room: bytes of RAM in which scenes wait that are not in the context now, so that
+                going back to one costs a copy.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
@@ -90,7 +93,7 @@ class LlamaEngine:
         )
         try:
             self._loaded = wait(loading)
-            self._kv = KvCache(self._loaded, self._flag)
+            self._kv = KvCache(self._loaded, self._flag, scene_room)
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when it was all but done
