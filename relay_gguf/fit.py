@@ -13,7 +13,7 @@ from typing import Final
 
 from .devices import Gpu, Machine
 from .errors import MemoryShortError, SettingsError
-from .memory import GIB, KV_TYPES, N_CTX_STEP, ModelSizes, padded
+from .memory import KV_TYPES, N_CTX_STEP, ModelSizes, binary, padded
 from .placement import LoadSettings, Plan, Work, place
 
 DEFAULT_N_CTX: Final = 4096
@@ -158,10 +158,9 @@ def _refusal(best: Plan, machine: Machine, options: LoadOptions, work: Work | No
     layers = f"{at.n_gpu_layers} of {best.model.n_layers} layers on a GPU and "
     said = (
         f"{best.model.name} does not fit: with {layers if machine.gpus else ''}{at.n_ctx} tokens "
-        f"of context in {at.kv_type} it needs {short.used / GIB:.1f} GiB of {short.device} "
-        f"({short.weights / GIB:.1f} weights, {short.kv / GIB:.1f} context, "
-        f"{short.work / GIB:.1f} work space), which has {short.free / GIB:.1f} GiB free; "
-        f"{short.margin / GIB:.1f} of them stay so."
+        f"of context in {at.kv_type} it needs {binary(short.used)} of {short.device} "
+        f"({binary(short.weights)} weights, {binary(short.kv)} context, {binary(short.work)} work "
+        f"space), which has {binary(short.free)} free; {binary(short.margin)} of them stay so."
     )
     with suppress(MemoryShortError):
         if options != LoadOptions():

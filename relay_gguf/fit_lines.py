@@ -11,7 +11,7 @@ from .choose import Candidate
 from .devices import Machine
 from .display import one_line, size
 from .fit import DEFAULT_N_CTX
-from .memory import GIB
+from .memory import binary
 from .placement import RAM, LoadSettings, Plan, Share, place
 from .speed import tokens_per_second
 from .suggest import Suggestion
@@ -23,10 +23,10 @@ def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
     for gpu in machine.gpus:
         speed = "unknown" if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:.0f} GB/s"
         kind = f"{gpu.backend} GPU{', in RAM' * gpu.unified}"
-        rows.append((gpu.name, kind, _gib(gpu.total), _gib(gpu.free), speed, gpu.description))
+        rows.append((gpu.name, kind, binary(gpu.total), binary(gpu.free), speed, gpu.description))
     cores = f"{cpu}, {n_cores} cores" if n_cores > 1 else cpu
     speed = f"{machine.bandwidth / 1e9:.0f} GB/s"
-    rows.append((RAM, "CPU", _gib(machine.ram), _gib(machine.available), speed, cores))
+    rows.append((RAM, "CPU", binary(machine.ram), binary(machine.available), speed, cores))
     widths = [max(len(row[column]) for row in rows) for column in range(5)]
     for name, kind, total, free, speed, what in rows:
         sizes = f"{total:>{widths[2]}}  {free:>{widths[3]}}  {speed:>{widths[4]}}"
@@ -53,10 +53,10 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'work':>9}  {'left':>9}  holds"
     for share in plan.shares:
         sizes = (share.weights, share.kv, share.work, share.left)
-        columns = "  ".join(f"{_gib(n_bytes):>9}" for n_bytes in sizes)
+        columns = "  ".join(f"{binary(n_bytes):>9}" for n_bytes in sizes)
         yield f"{share.device:8}  {columns}  {holds(share, plan)}"
-    margins = [f"{share.margin / GIB:.1f} of {share.device}" for share in plan.shares]
-    yield f"Of what is left, GiB stay free for others: {', '.join(margins)}."
+    margins = [f"{binary(share.margin)} of {share.device}" for share in plan.shares]
+    yield f"Of what is left, {' and '.join(margins)} stay free for others."
     if better is not None:
         yield from _needed(better, machine)
 
@@ -171,8 +171,9 @@ def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
     used = sum(share.used for share in gpus)
     lacking = used - sum(share.free - share.margin for share in gpus)
     devices = " and ".join(share.device for share in gpus)
-    text = f"Better: {better.file.ftype} ({size(better.file.size)}) takes {_gib(used)} of {devices}"
-    yield f"{text}{f', {_gib(lacking)} more than can be had' if lacking > 0 else ''}."
+    name = f"{better.file.ftype} ({size(better.file.size)})"
+    text = f"Better: {name} takes {binary(used)} of {devices}"
+    yield f"{text}{f', {binary(lacking)} more than can be had' if lacking > 0 else ''}."
     if plan is None:
         yield "It does not fit into this machine."
     else:
@@ -184,10 +185,6 @@ def _need(candidate: Candidate) -> int:
     model = candidate.file.model
     kv = model.kv(len(model.blocks), DEFAULT_N_CTX, "f16")
     return model.weights + kv + model.work(DEFAULT_N_CTX, 512) + model.process
-
-
-def _gib(n_bytes: int) -> str:
-    return f"{n_bytes / GIB:.1f} GiB"
 
 
 def _rate(speed: float) -> str:

@@ -19,12 +19,12 @@ from .llama_vocab import find_control
 from .machine import this_machine
 from .memory import MIB, MemoryNeed, ModelSizes, padded
 from .native import lib
-from .placement import RAM, LoadSettings, Plan, Work
+from .placement import RAM, LoadSettings, Plan, Work, with_margin
 
 TRIES: Final = 4
 """Plans that are loaded at most, each smaller, before it is said that none would do."""
 STEP: Final = 512 * MIB
-"""How much less a device is taken to have after a load that failed for memory."""
+"""How much less is put on a device after a load that failed for memory; at most an eighth."""
 GGML_TYPES: Final = {
     "f16": lib.GGML_TYPE_F16,
     "q8_0": lib.GGML_TYPE_Q8_0,
@@ -110,19 +110,22 @@ def load(
             smaller = _smaller(path, plan, machine, options)
             if smaller is None:
                 raise
-            plan = smaller
+            plan, machine = smaller
     return _load(path, plan, TRIES, n_threads, abort, progress)
 
 
-def _smaller(path: Path, plan: Plan, machine: Machine, options: LoadOptions) -> Plan | None:
-    """A plan with other settings, for less memory; None where there is none."""
-    for less in range(STEP, 8 * STEP, STEP):
+def _smaller(
+    path: Path, plan: Plan, machine: Machine, options: LoadOptions
+) -> tuple[Plan, Machine] | None:
+    """A plan with other settings, for less memory, and the machine that has it; None if none."""
+    for n_steps in range(1, 8):
+        less = _less(machine, plan, n_steps)
         try:
-            found = plan_file(path, plan.model, _less(machine, plan, less), options)
+            found = plan_file(path, plan.model, less, options)
         except MemoryShortError:
             return None
         if found.settings != plan.settings:
-            return found
+            return found, less
     return None
 
 
@@ -151,12 +154,15 @@ def _work(measured: Measured, plan: Plan) -> Work:
     return Work(plan.settings.n_ubatch, by_device)
 
 
-def _less(machine: Machine, plan: Plan, n_bytes: int) -> Machine:
-    """The machine with less free than a failed plan used, on GPUs; in RAM, where it used none."""
-    used = {share.device: share.used + share.margin - n_bytes for share in plan.shares}
+def _less(machine: Machine, plan: Plan, n_steps: int) -> Machine:
+    """The machine with less room than a failed plan used, on GPUs; in RAM, where it used none."""
+    room = {
+        share.device: with_margin(share.used - n_steps * min(STEP, share.used // 8))
+        for share in plan.shares
+    }
     if not plan.settings.n_gpu_layers:
-        return replace(machine, available=max(0, min(machine.available, used[RAM])))
-    gpus = [replace(gpu, free=max(0, min(gpu.free, used.get(gpu.name, 0)))) for gpu in machine.gpus]
+        return replace(machine, available=min(machine.available, room[RAM]))
+    gpus = [replace(gpu, free=min(gpu.free, room.get(gpu.name, 0))) for gpu in machine.gpus]
     return replace(machine, gpus=tuple(gpus))
 
 

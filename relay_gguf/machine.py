@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import Final
 
 from .bandwidth import ram_bandwidth
 from .devices import Machine, Ram, physical_cores, ram
 from .drivers import cards
 from .llama_devices import gpus
 from .wheels import advice
+
+UNKNOWN: Final = 1 << 40
+"""Bytes of RAM where it cannot be told: nothing is refused for that."""
 
 
 def this_machine(*, timed: bool = True) -> Machine:
@@ -19,7 +23,7 @@ def this_machine(*, timed: bool = True) -> Machine:
     card, as llama.cpp does.
     """
     found = gpus()
-    memory = ram() or Ram(0, 0)
+    memory = ram() or Ram(UNKNOWN, UNKNOWN)
     return Machine(
         memory.total,
         memory.available,

@@ -94,6 +94,11 @@ class ModelSizes:
         return PROCESS + PER_TOKEN * self.n_vocab
 
 
+def binary(n_bytes: int) -> str:
+    """`7.3 GiB`, `212 MiB`: memory in powers of 1024, as it is sold."""
+    return f"{n_bytes / GIB:.1f} GiB" if abs(n_bytes) >= GIB else f"{n_bytes / MIB:.0f} MiB"
+
+
 def padded(n_ctx: int) -> int:
     """The context that llama.cpp makes of one that is asked for."""
     return -(-n_ctx // N_CTX_STEP) * N_CTX_STEP

@@ -213,3 +213,8 @@ def _margin(free: int) -> int:
 
 def _usable(free: int) -> int:
     return free - _margin(free)
+
+
+def with_margin(usable: int) -> int:
+    """What must be free for this many bytes to be usable."""
+    return usable + min(MARGIN, usable // 7)

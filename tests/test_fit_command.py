@@ -71,9 +71,9 @@ relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf, 7.47 GB of weights
 37 of 41 layers on CUDA0, 4096 tokens of context in f16, about 20 tokens a second
 
 device      weights    context       work       left  holds
-CUDA0       6.0 GiB    0.6 GiB    0.2 GiB    0.5 GiB  blocks 4 to 39, output
-RAM         1.0 GiB    0.1 GiB    0.2 GiB   10.7 GiB  embedding, blocks 0 to 3, program
-Of what is left, GiB stay free for others: 0.5 of CUDA0, 0.5 of RAM.
+CUDA0       6.0 GiB    576 MiB    246 MiB    553 MiB  blocks 4 to 39, output
+RAM        1023 MiB     64 MiB    241 MiB   10.7 GiB  embedding, blocks 0 to 3, program
+Of what is left, 512 MiB of CUDA0 and 512 MiB of RAM stay free for others.
 Better: Q8_0 (13.00 GB) takes 12.2 GiB of CUDA0, 5.4 GiB more than can be had.
 Here it would be 21 of 41 layers on CUDA0, about 6.2 tokens a second.
 """
