@@ -121,6 +121,11 @@ class LlamaEngine:
     # What a model is
 
     @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
+    @property
     def name(self) -> str:
         """The file's name without its ending."""
         return self._path.stem
@@ -231,7 +236,7 @@ class LlamaEngine:
         self.cancel()
         atexit.unregister(self.close)
         with self._freeing:
-            loaded, self._loaded = self._loaded, None
+            loaded, self._loaded, self._kv = self._loaded, None, None
         if loaded is not None:
             self._worker.submit(free, loaded).result()
         self._worker.stop()

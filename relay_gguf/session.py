@@ -15,7 +15,7 @@ from typing import Literal
 
 from . import messages as rules
 from .actions import ACTIONS
-from .commands import Call, Say, Wildcard, parse
+from .commands import Call, Say, Wildcard, parse, spell
 from .errors import CommandError, ContextError, EngineError, StoreError
 from .events import Draft, Event, Failed, Notice, Replayed, Said, Trimmed
 from .export import write
@@ -96,6 +96,18 @@ class Session:
         """Do what a typed line says. All that can go wrong is an event, nothing is raised."""
         line = _savable(line).strip()
         yield from self._guard(self.dispatch(line), line)
+
+    def hear(self, content: str) -> Iterator[Event]:
+        """Add a message that is not answered at once; `reply` does that later."""
+        content = _savable(content).strip() or rules.SILENCE
+        message = Message(self.relay.nicks["input"], content)
+        yield from self._guard(self.turn(spell(content), [message], awaits=True))
+
+    def reply(self) -> Iterator[Event]:
+        """Let the model answer what was said, if it has not."""
+        last = self.transcript.last
+        if last is not None and last.said.awaits and not last.answers:
+            yield from self._guard(self.answer())
 
     def resume(self, name: str) -> Iterator[Event]:
         """Go on with a saved session.

@@ -1,0 +1,114 @@
+"""A model in memory: the one that was named, or this machine's best, found, downloaded, loaded.
+
+For every front end that runs a model; what happens meanwhile is on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from .display import one_line
+from .download import Watcher
+from .errors import MemoryShortError
+from .fit import DEFAULT_N_CTX, LoadOptions
+from .fit_lines import summary, taken_lines
+from .hub import UnreachableError
+from .locate import locate
+from .placement import Plan
+from .settings import ChatSettings
+from .suggest import suggest
+
+if TYPE_CHECKING:
+    from .llama import LlamaEngine
+
+
+def find_model(named: str | None, settings: ChatSettings, screen: Watcher) -> Path:
+    """The file of the model that was named, or is the usual one, or suits this machine best.
+
+    Raises:
+        ModelError: it is not there, and cannot be fetched.
+        MemoryShortError: no published file fits into this machine.
+    """
+    model = named or settings.model
+    return _best(settings, screen) if model is None else locate(model, screen)
+
+
+def _best(settings: ChatSettings, screen: Watcher) -> Path:
+    """The published file that suits this machine, downloaded if need be."""
+    found = suggest(settings.load, settings.min_speed)
+    for line in taken_lines(found):
+        sys.stderr.write(f"{line}\n")
+    file = found.taken.file
+    if file.ftype in found.here:
+        return found.here[file.ftype]
+    try:
+        return locate(file.name, screen)
+    except UnreachableError as error:
+        if not found.here:
+            raise
+        sys.stderr.write(f"{one_line(str(error))}\n")
+    there = [c for c in found.candidates if c.plan and c.file.ftype in found.here]
+    if not there:
+        raise MemoryShortError(
+            "None of Relay's files on this disk fits into memory. `relay-gguf models` lists them."
+        )
+    return found.here[there[0].file.ftype]
+
+
+def open_engine(path: Path, settings: ChatSettings, *, scene_room: int = 0) -> LlamaEngine:
+    """A model loaded, its progress on stderr while it loads.
+
+    Args:
+        path: its file.
+        settings: what the user has decided.
+        scene_room: bytes of RAM for scenes that are not in the context.
+
+    Raises:
+        ModelError, SettingsError: as `LlamaEngine`.
+    """
+    from .llama import LlamaEngine
+
+    show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
+    try:
+        return LlamaEngine(
+            path,
+            settings.load,
+            n_threads=settings.threads,
+            scene_room=scene_room,
+            on_progress=show,
+        )
+    finally:
+        clear()
+
+
+def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
+    """What the user should know of where the model went; on a CPU, only what is not as usual."""
+    at = plan.settings
+    short = at.n_ctx < min(DEFAULT_N_CTX, plan.model.n_ctx_train) and options.n_ctx is None
+    saving = at.kv_type != "f16" and options.kv_type is None
+    if n_tries > 1:
+        return [f"Loading failed for lack of memory; now it is {summary(plan)}."]
+    if short or saving:
+        return [f"Memory is short: {summary(plan)}."]
+    return [f"The model is loaded: {summary(plan)}."] if at.n_gpu_layers else []
+
+
+def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
+    """Functions that show and clear a line about loading; a quick load shows none."""
+    shown = [0]
+
+    def show(share: float) -> None:
+        percent = int(share * 100)
+        if 0 < percent < 100 and percent != shown[0]:
+            shown[0] = percent
+            sys.stderr.write(f"\rLoading {one_line(path.name)[:50]} ... {percent} %")
+            sys.stderr.flush()
+
+    def clear() -> None:
+        if shown[0]:
+            sys.stderr.write("\r\x1b[K")
+
+    return show, clear
