@@ -97,6 +97,10 @@ class Session:
         line = _savable(line).strip()
         yield from self._guard(self.dispatch(line), line)
 
+    def enter(self, channel: str) -> Iterator[Event]:
+        """Open a scene as the human, who did not type it and cannot take it back."""
+        yield from self._guard(self.open_scene("", "input", _savable(channel).lstrip("#")))
+
     def hear(self, content: str) -> Iterator[Event]:
         """Add a message that is not answered at once; `reply` does that later."""
         content = _savable(content).strip() or rules.SILENCE

@@ -1,0 +1,216 @@
+"""`relay-gguf irc`: what its options are called, from start to SIGTERM.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final, get_args
+
+import typer
+
+from relay_gguf.fit_command import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
+
+if TYPE_CHECKING:
+    from .chronicle import Chronicle
+    from .listening import Reply
+    from .resident import Resident
+
+SCENE_ROOM: Final = 2 << 30
+"""Bytes of RAM, at most, for scenes that wait; never more than a quarter of what is free."""
+GOODBYE: Final = "The server goes to sleep. Your scenes are saved."
+
+
+def irc(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="A GGUF file, OWNER/NAME[:TYPE] on the hub, or a model of Ollama's. "
+            "[env: RELAY_MODEL] [this machine's best]"
+        ),
+    ] = None,
+    demo: Annotated[bool, typer.Option("--demo", help="Take the small demo model.")] = False,
+    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6667,
+    password: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_IRC_PASSWORD",
+            help="That clients must send; needed where others reach the server.",
+        ),
+    ] = "",
+    model_nick: Annotated[str, typer.Option(help="What the model is called.")] = "user",
+    reply: Annotated[
+        str,
+        typer.Option(
+            help="When it answers: always, mention, pause, or auto: always to a single person, "
+            "among several when named or after a pause."
+        ),
+    ] = "auto",
+    log: Annotated[
+        str | None, typer.Option(metavar="STYLE", help="Log channels as irssi or weechat does.")
+    ] = None,
+    logs: Annotated[Path, typer.Option(help="Folder of the logs.")] = Path("irclogs"),
+    bare: Annotated[bool, typer.Option("--bare", help="A server without a model.")] = False,
+    aliases: Annotated[
+        str | None, typer.Option(metavar="CLIENT", help="Print aliases for irssi or weechat.")
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    n_ctx: NCtx = None,
+    n_gpu_layers: Layers = None,
+    kv_type: KvType = None,
+    main_gpu: MainGpu = None,
+    tensor_split: TensorSplit = None,
+    no_gpu: NoGpu = None,
+    min_speed: MinSpeed = None,
+    threads: Annotated[int | None, typer.Option(help="[one for each physical core]")] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
+    ] = False,
+) -> None:
+    """Be an IRC network whose other people are the model: connect with any client."""
+    from relay_gguf.settings import DIRS, chat_settings, config_path, read_config
+
+    from .address import check_address
+
+    if aliases is not None:
+        print_aliases(aliases)
+        return
+    if debug:
+        from relay_gguf.cli import log_everything
+
+        log_everything()
+    check_address(host, password)
+    ways = _check(model_nick, reply)
+    chronicle = _chronicle(log, logs)
+    if bare:
+        from .resident import Resident
+
+        asyncio.run(serve(Resident(), host, port, password))
+        return
+    given = {
+        "n_ctx": n_ctx,
+        "n_gpu_layers": n_gpu_layers,
+        "kv_type": kv_type,
+        "main_gpu": main_gpu,
+        "tensor_split": tensor_split,
+        "no_gpu": no_gpu,
+        "min_speed": min_speed,
+        "threads": threads,
+        "model": os.environ.get("RELAY_MODEL"),
+    }
+    settings = chat_settings(given, read_config(config_path()))
+    from relay_gguf.demo import demo_file
+    from relay_gguf.fetch_screen import watching
+    from relay_gguf.opening import find_model, open_engine
+
+    from .model import House, Model
+
+    with watching(yes=yes) as screen:
+        path = demo_file() if demo else find_model(model, settings, screen)
+    with open_engine(path, settings, scene_room=_scene_room()) as engine:
+        folder, file = DIRS.user_data_path / "irc", str(path.absolute())
+        house = House(engine, settings.sampling, folder, file, Path(), model_nick, ways)
+        resident = Model(house, chronicle)
+        try:
+            asyncio.run(serve(resident, host, port, password))
+        finally:
+            resident.close()
+
+
+def print_aliases(client: str) -> None:
+    """Lines for a client's input or its configuration.
+
+    Raises:
+        SettingsError: there are none for it.
+    """
+    from relay_gguf.errors import SettingsError
+
+    from .orders import aliases
+
+    if client not in ("irssi", "weechat"):
+        raise SettingsError(
+            f"There are no aliases for {client!r}: irssi and weechat need them, HexChat sends "
+            "/retry and the like as they are typed."
+        )
+    for line in aliases(client):
+        typer.echo(line)
+
+
+async def serve(resident: Resident, host: str, port: int, password: str) -> None:
+    """Run a server until Ctrl-C or SIGTERM.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not this machine's.
+    """
+    from relay_gguf.errors import SettingsError
+
+    from .server import Server
+
+    server, stopped = Server(resident, password=password), asyncio.Event()
+    try:
+        await server.start(host, port)
+    except OSError as error:
+        raise SettingsError(
+            f"Cannot listen on {host}, port {port}: {error.strerror}. --port takes another one."
+        ) from error
+    _on_signals(stopped)
+    where, number = server.address
+    typer.echo(
+        f"Connect an IRC client to {where}, port {number}. Ctrl-C ends the server.", err=True
+    )
+    await stopped.wait()
+    await server.stop(GOODBYE)
+
+
+def _on_signals(stopped: asyncio.Event) -> None:
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        with suppress(NotImplementedError):  # Windows
+            loop.add_signal_handler(number, stopped.set)
+            continue
+        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+
+
+def _scene_room() -> int:
+    from relay_gguf.devices import available_memory
+
+    return min(SCENE_ROOM, (available_memory() or 0) // 4)
+
+
+def _chronicle(style: str | None, folder: Path) -> Chronicle | None:
+    from relay_gguf.errors import SettingsError
+
+    from .chronicle import STYLES, Chronicle
+
+    if style is None:
+        return None
+    found = [known for known in STYLES if known == style]
+    if not found:
+        raise SettingsError(f"--log is {style!r}; it may be {' or '.join(STYLES)}.")
+    return Chronicle(folder, found[0])
+
+
+def _check(nick: str, reply: str) -> Reply:
+    """The way to reply.
+
+    Raises:
+        SettingsError: there is none of this name, or the nick is none.
+    """
+    from relay_gguf.errors import SettingsError
+
+    from .limits import Limits
+    from .listening import Reply
+    from .names import valid_nick
+
+    ways: list[Reply] = [known for known in get_args(Reply) if known == reply]
+    if not ways:
+        raise SettingsError(f"--reply is {reply!r}; it may be {', '.join(get_args(Reply))}.")
+    if not valid_nick(nick, Limits().nick):
+        raise SettingsError(f"{nick!r} is no nick: letters, digits and some signs, no spaces.")
+    return ways[0]

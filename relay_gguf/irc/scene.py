@@ -1,0 +1,125 @@
+"""A channel, or a private talk, as a scene: a session of its own, under the channel's name."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import asdict
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+
+from relay_gguf.engine import Engine
+from relay_gguf.errors import StoreError
+from relay_gguf.events import Event
+from relay_gguf.messages import Message, is_notice
+from relay_gguf.records import decode
+from relay_gguf.relay import RelayLM
+from relay_gguf.sampling import SamplingParams
+from relay_gguf.session import Session
+from relay_gguf.store import session_path, sessions
+
+from .resident import Saved
+
+
+class Scene:
+    """A scene on an engine that others share."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        sampling: SamplingParams,
+        channel: str,
+        folder: Path | None,
+        *,
+        path: str = "",
+        exports: Path | None = None,
+    ) -> None:
+        """Take up the scene where it was left, if it was saved.
+
+        Args:
+            engine: the model.
+            sampling: how it speaks.
+            channel: with its #; of a private talk the nick.
+            folder: where scenes are saved; None saves nothing.
+            path: of the model's file.
+            exports: where EXPORT writes.
+
+        Raises:
+            StoreError: its file is damaged, or another program has it.
+        """
+        self.channel = channel
+        self.name = session_name(channel)
+        relay = RelayLM(engine=engine, **asdict(sampling))
+        self.session = Session(
+            relay, folder, channel=channel.lstrip("#"), path=path, exports=exports
+        )
+        self.is_new = True
+        if folder is not None and session_path(folder, self.name).exists():
+            for _ in self.session.resume(self.name):
+                pass
+            self.is_new = False
+
+    def begin(self) -> Iterator[Event]:
+        """The first scene here, or a fresh one: the human joins."""
+        yield from self.session.enter(self.channel)
+        self.is_new = False
+
+    def keep(self) -> None:
+        """See to it that the scene is saved under its own name, once something was said."""
+        if self.session.name not in (None, self.name):
+            with suppress(StoreError):  # it stays under the name that it has
+                self.session.save(self.name)
+
+    @property
+    def bio(self) -> str:
+        """Who the model is here; empty if nobody said."""
+        nick = self.session.relay.nicks["model"]
+        return _last(self.session.transcript.context, f"* {nick}'s bio: ")
+
+    @property
+    def topic(self) -> str:
+        """What the channel is about; empty if nobody said."""
+        return self.session.status.topic
+
+    def past(self, limit: int) -> list[tuple[float, Message]]:
+        """The last messages of the scene with their Unix times, the oldest first."""
+        turns = self.session.transcript.scene
+        dated = [entry for turn in turns for entry in turn.dated]
+        said = [(when, message) for when, message in dated if _is_talk(message)]
+        return said[-limit:] if limit else []
+
+
+def session_name(channel: str) -> str:
+    """Under which name a channel is saved: its own, as far as that can be a file's."""
+    name = channel.removeprefix("#")
+    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,59}", name) and channel.startswith("#"):
+        return name
+    readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:30].strip("-")
+    return f"{readable or 'scene'}-{sha256(channel.lower().encode()).hexdigest()[:8]}"
+
+
+def saved_channels(folder: Path, limit: int) -> list[Saved]:
+    """The channels used last, of those that were saved under their own name; and their turns."""
+    found = []
+    for path in islice(sessions(folder), limit):
+        if session_name(f"#{path.stem}") != path.stem:
+            continue
+        with suppress(OSError, StoreError):
+            transcript = decode(path.read_bytes(), path).transcript
+            channel = f"* Topic for #{path.stem} is: "
+            topic = _last(transcript.context, channel)
+            found.append(Saved(f"#{path.stem}", topic, len(transcript.scene)))
+    return found
+
+
+def _last(lines: tuple[Message, ...], begin: str) -> str:
+    found = [m.content.removeprefix(begin) for m in lines if m.content.startswith(begin)]
+    return found[-1] if found else ""
+
+
+def _is_talk(message: Message) -> bool:
+    """What people said: no line of IRC's own, none of the commands that brought one about."""
+    commands = ("/join #", "/topic ", "/whois ", "/slap ")
+    return not is_notice(message) and not message.content.startswith(commands)

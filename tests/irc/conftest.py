@@ -1,0 +1,72 @@
+"""Servers for the tests, and clients at them; no error of a server is overlooked."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from wire import Connect, Dial, Running, Serve, Wire
+
+from relay_gguf.irc.limits import Limits
+from relay_gguf.irc.server import Server
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Programs that have to be installed first are tested with `-m clients` only."""
+    if "clients" in config.option.markexpr:
+        return
+    left = [item for item in items if item.get_closest_marker("clients")]
+    if left:
+        config.hook.pytest_deselected(items=left)
+        items[:] = [item for item in items if item not in left]
+
+
+@pytest.fixture
+def serve(caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:
+    """Start servers: `serve(resident, limits=...)`; in the end all stop, without a complaint."""
+    started: list[Running] = []
+
+    def start(*args: Any, **kwargs: Any) -> Running:
+        started.append(Running(lambda: Server(*args, **kwargs)))
+        return started[-1]
+
+    yield start
+    for running in started:
+        running.stop()
+        assert running.errors == []
+    for when in ("setup", "call"):
+        ours = [r for r in caplog.get_records(when) if r.name.startswith("relay_gguf")]
+        bad = [r for r in ours if r.levelno >= logging.ERROR]
+        assert [r.getMessage() for r in bad if "expected" not in str(r.exc_info)] == []
+
+
+@pytest.fixture
+def running(serve: Serve) -> Running:
+    """A server where nobody lives, and where tests need not wait for talking too fast."""
+    return serve(limits=Limits(burst=10_000))
+
+
+@pytest.fixture
+def dial() -> Iterator[Dial]:
+    """Open connections, which are closed in the end."""
+    opened: list[Wire] = []
+
+    def open_one(running: Running, *, small: bool = False) -> Wire:
+        opened.append(Wire(running.address, small=small))
+        return opened[-1]
+
+    yield open_one
+    for wire in opened:
+        wire.close()
+
+
+@pytest.fixture
+def connect(dial: Dial) -> Connect:
+    """Let clients come in, by nick: `connect(running, "anon", "bob", caps="...")`."""
+
+    def let_in(running: Running, *nicks: str, caps: str = "") -> dict[str, Wire]:
+        return {nick: dial(running).register(nick, caps) for nick in nicks}
+
+    return let_in
