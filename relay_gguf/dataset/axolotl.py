@@ -1,0 +1,197 @@
+"""A configuration for axolotl that trains as Relay was trained, on a data set made here.
+
+The numbers are those of Relay's own training: QLoRA of rank 8 and alpha 16 on all linear layers,
+4096 tokens, one epoch at 2e-4, on every line whoever says it. What has changed since is axolotl:
+it knows no `sharegpt` data any more, and its `chat_template` data is told here which roles there
+are and that all of them are learnt.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from relay_gguf.errors import SettingsError
+
+CONTROL: Final = ("<|im_start|>", "<|im_end|>")
+NEMO: Final = {"bos_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>"}
+"""Mistral-Nemo's own special tokens."""
+
+TEMPLATE: Final = (
+    "{%- if bos_token and bos_token != '<|im_start|>' -%}{{ bos_token }}{%- endif -%}"
+    "{%- for message in messages -%}"
+    "{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>\\n' }}"
+    "{%- endfor -%}"
+)
+"""ChatML with BOS, as Relay's prompts have it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """What a base's tokenizer has: its special tokens, and whether it knows ChatML's."""
+
+    special: dict[str, str]
+    has_chatml: bool
+
+
+def vocabulary(base: str) -> Vocabulary:
+    """What the tokenizer of a folder has; of a name on the hub, what Mistral-Nemo-Base's has.
+
+    Raises:
+        SettingsError: there is no such folder, or its tokenizer cannot be read.
+    """
+    folder = Path(base)
+    if not folder.is_dir():
+        if base.startswith((".", "/", "~")):
+            raise SettingsError(f"There is no folder {base}.")
+        return Vocabulary(dict(NEMO), has_chatml=False)
+    tokenizer = _json(folder / "tokenizer.json")
+    added = {token.get("content") for token in tokenizer.get("added_tokens", ())}
+    config = folder / "tokenizer_config.json"
+    said = _json(config) if config.exists() else {}
+    special = {
+        name: value if isinstance(value, str) else value.get("content", "")
+        for name in ("bos_token", "unk_token", "pad_token")
+        if (value := said.get(name))
+    }
+    return Vocabulary(special, added >= set(CONTROL))
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Cannot read {path}: {error}.") from error
+    if not isinstance(found, dict):
+        raise SettingsError(f"{path} is no JSON object.")
+    return found
+
+
+def is_sharegpt(data: Path) -> bool:
+    """Whether a data set has ShareGPT's form: by its first line.
+
+    Raises:
+        SettingsError: it cannot be read, or has neither form.
+    """
+    try:
+        with data.open(encoding="utf-8") as file:
+            first = json.loads(file.readline())
+    except (OSError, ValueError) as error:
+        raise SettingsError(f"Cannot read {data}: {error}.") from error
+    keys = first.keys() if isinstance(first, dict) else set()
+    if not keys & {"messages", "conversations"}:
+        raise SettingsError(f"{data} has neither messages nor conversations in its first line.")
+    return "conversations" in keys
+
+
+def recipe(base: str, data: Path, held_out: Path | None, *, sharegpt: bool, chatml: bool) -> str:
+    """The configuration, as YAML; `chatml` if the base is known to have ChatML's tokens."""
+    known = vocabulary(base)
+    sets = _data_set("datasets", data, sharegpt)
+    if held_out is not None:
+        sets += "# Conversations that training never sees.\n"
+        sets += _data_set("test_datasets", held_out, sharegpt, split="train")
+    else:
+        sets += "# No file was held out, so one conversation in ten is.\nval_set_size: 0.1\n"
+    name = f"relay-{Path(base).name or base}"
+    return _CONFIG.format(
+        base=_quoted(base),
+        sets=sets,
+        template=_quoted(TEMPLATE),
+        out=_quoted(f"./outputs/{name}"),
+        tokens=_tokens(known, has_chatml=chatml or known.has_chatml),
+    )
+
+
+def _data_set(key: str, path: Path, sharegpt: bool, split: str = "") -> str:
+    lines = [
+        f"{key}:",
+        f"  - path: {_quoted(str(path))}",
+        "    ds_type: json",
+        *([f"    split: {split}"] if split else []),
+        "    type: chat_template",
+        f"    field_messages: {'conversations' if sharegpt else 'messages'}",
+        "    message_property_mappings:",
+        f"      role: {'from' if sharegpt else 'role'}",
+        f"      content: {'value' if sharegpt else 'content'}",
+        "    # Each role keeps its name. user is the model, and anon the human.",
+        "    roles:",
+        *(f"      {role}: [{role}]" for role in ("system", "anon", "user")),
+        "    roles_to_train: [system, anon, user]",
+        "    train_on_eos: all",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _tokens(known: Vocabulary, *, has_chatml: bool) -> str:
+    lines = [
+        "# A line ends with <|im_end|>, so that is where generation ends.",
+        "special_tokens:",
+        '  eos_token: "<|im_end|>"',
+        *(f"  {name}: {_quoted(token)}" for name, token in known.special.items()),
+    ]
+    if has_chatml:
+        lines.append("# The base has <|im_start|> and <|im_end|>: its vocabulary need not grow.")
+    else:
+        lines += [
+            "# The base lacks ChatML's tokens. New ones need rows of their own, which LoRA cannot",
+            "# learn, so the embeddings and the head are trained whole and saved with the adapter.",
+            "tokens:",
+            '  - "<|im_start|>"',
+            "lora_modules_to_save: [embed_tokens, lm_head]",
+        ]
+    return "\n".join(lines) + "\n"
+
+
+def _quoted(text: str) -> str:
+    return json.dumps(text, ensure_ascii=False)
+
+
+_CONFIG: Final = """\
+# Trains a Relay on {base}: axolotl train FILE
+# Then: relay-gguf convert BASE --adapter OUTPUT --merge-base nf4-double --out models
+base_model: {base}
+
+# QLoRA: the base in 4 bits and frozen, the adapter in 16.
+load_in_4bit: true
+adapter: qlora
+lora_r: 8
+lora_alpha: 16
+lora_dropout: 0.05
+# All linear layers: attention (q, k, v, o) and the MLP (gate, up, down).
+lora_target_linear: true
+
+{tokens}
+# ChatML with BOS before the first line. It prints no line for a reply to come, since who speaks
+# next, anon or user, is the program's choice.
+chat_template: jinja
+chat_template_jinja: {template}
+
+{sets}
+# Every line is learnt, whoever says it: /lazy writes anon's.
+train_on_inputs: true
+
+# Relay's context. Short conversations share one sequence, long ones fill it.
+sequence_len: 4096
+sample_packing: true
+pad_to_sequence_len: true
+
+gradient_accumulation_steps: 4
+micro_batch_size: 1
+num_epochs: 1
+optimizer: adamw_bnb_8bit
+lr_scheduler: cosine
+learning_rate: 0.0002
+warmup_steps: 10
+weight_decay: 0.0
+
+bf16: auto
+gradient_checkpointing: true
+flash_attention: true
+logging_steps: 1
+evals_per_epoch: 10
+saves_per_epoch: 2
+output_dir: {out}
+"""

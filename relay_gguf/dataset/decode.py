@@ -1,0 +1,75 @@
+"""The bytes of a log as lines of text.
+
+IRC has no encoding. A line is UTF-8 if it can be, else Windows-1252, which is what clients wrote
+before. A line that is UTF-8 but for a character cut in half (a server cuts at 512 bytes) loses
+that half alone.
+"""
+
+from __future__ import annotations
+
+import gzip
+import io
+import re
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, cast
+
+from relay_gguf.errors import ConversionError
+
+LONGEST: Final = 1 << 16
+"""Bytes of a line; IRC has 512, bridges and bouncers more. What is longer is no line."""
+
+_MULTIBYTE: Final = re.compile(
+    rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
+)
+_CUT: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x80-\xbf]{1,2})$")
+
+
+def text_of(raw: bytes) -> str:
+    """A line's bytes as text."""
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        if _CUT.search(raw) or _MULTIBYTE.search(raw):
+            return raw.decode("utf-8", "ignore")
+        try:
+            return raw.decode("cp1252")
+        except UnicodeDecodeError:
+            return raw.decode("latin-1")
+
+
+def lines_of(path: Path) -> Iterator[str | None]:
+    """The lines of a file, also of a gzipped one, without their ends.
+
+    None stands for a line that is too long to be one.
+
+    Raises:
+        ConversionError: the file cannot be read, or not to its end.
+    """
+    try:
+        with _opened(path) as file:
+            while raw := file.readline(LONGEST):
+                if len(raw) == LONGEST and not raw.endswith(b"\n"):
+                    _skip_rest(file)
+                    yield None
+                else:
+                    yield text_of(raw.rstrip(b"\r\n"))
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise ConversionError(f"the gzip file is damaged ({error})") from error
+    except OSError as error:
+        raise ConversionError(error.strerror or str(error)) from error
+
+
+def _opened(path: Path) -> io.BufferedIOBase:
+    file = path.open("rb")
+    if file.peek(2)[:2] == b"\x1f\x8b":
+        file.close()
+        return io.BufferedReader(cast("io.RawIOBase", gzip.open(path, "rb")), 1 << 18)
+    return file
+
+
+def _skip_rest(file: io.BufferedIOBase) -> None:
+    while rest := file.readline(LONGEST):
+        if rest.endswith(b"\n"):
+            return

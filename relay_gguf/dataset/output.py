@@ -1,0 +1,119 @@
+"""Conversations as JSON lines: what is written, what is held out, what was there before."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import ExitStack
+from hashlib import blake2b
+from pathlib import Path
+from typing import Final, TextIO
+
+from relay_gguf.errors import ConversionError, SettingsError
+from relay_gguf.messages import Message
+
+from .conversation import Conversation
+from .tally import Tally
+
+Form = Callable[[tuple[Message, ...]], object]
+
+
+def chat_form(messages: tuple[Message, ...]) -> object:
+    """`messages` of `role` and `content`."""
+    return {"messages": [{"role": line.nick, "content": line.content} for line in messages]}
+
+
+def sharegpt_form(messages: tuple[Message, ...]) -> object:
+    """`conversations` of `from` and `value`."""
+    return {"conversations": [{"from": line.nick, "value": line.content} for line in messages]}
+
+
+FULL: Final = 1 << 64
+
+
+class Output:
+    """Writes conversations, each one once, and counts them.
+
+    Which are held out depends on their text and the seed alone: more logs do not move a
+    conversation from one side to the other.
+    """
+
+    def __init__(
+        self,
+        tally: Tally,
+        form: Form,
+        main: TextIO | None,
+        held: TextIO | None,
+        share: float,
+        seed: int,
+    ) -> None:
+        self._tally, self._form = tally, form
+        self._main, self._held = main, held
+        self._limit = int(share * FULL)
+        self._key = str(seed).encode()
+        self._seen: set[bytes] = set()
+
+    def write(self, conversation: Conversation) -> None:
+        """Write a conversation, if it is new."""
+        text = json.dumps(self._form(conversation.messages), ensure_ascii=False)
+        data = text.encode("utf-8", "surrogatepass")
+        digest = blake2b(data, key=self._key[:64], digest_size=16).digest()
+        tally = self._tally
+        if digest in self._seen:
+            tally.duplicates += 1
+            return
+        self._seen.add(digest)
+        holds = int.from_bytes(digest[:8], "big") < self._limit
+        file = self._held if holds else self._main
+        if file is not None:
+            file.write(text + "\n")
+        tally.conversations += 1
+        tally.held_out += holds
+        tally.messages += len(conversation.messages)
+        tally.replies += conversation.replies
+        tally.tokens += conversation.tokens
+
+
+def held_out_path(path: Path) -> Path:
+    """Where conversations go that are held out of a file."""
+    return path.with_name(f"{path.stem}-held-out{path.suffix}")
+
+
+class NewFiles:
+    """Files that get their names when all went well, so that half of one is never taken for it."""
+
+    def __init__(self, paths: list[Path], *, force: bool) -> None:
+        """Raises SettingsError: one is there, and is not to be replaced."""
+        for path in paths:
+            if path.is_dir():
+                raise SettingsError(f"{path} is a folder.")
+            if path.exists() and not force:
+                raise SettingsError(f"{path} is there already; --force replaces it.")
+        if len(set(paths)) < len(paths):
+            raise SettingsError(f"{paths[0]} is asked for twice.")
+        self._paths = paths
+        self._stack = ExitStack()
+
+    def __enter__(self) -> list[TextIO]:
+        try:
+            return [
+                self._stack.enter_context(
+                    _part(path).open("w", encoding="utf-8", errors="replace", newline="\n")
+                )
+                for path in self._paths
+            ]
+        except OSError as error:
+            self._stack.close()
+            raise ConversionError(f"Cannot write {error.filename}: {error.strerror}.") from error
+
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
+        self._stack.close()
+        for path in self._paths:
+            if kind is None:
+                _part(path).replace(path)
+            else:
+                _part(path).unlink(missing_ok=True)
+
+
+def _part(path: Path) -> Path:
+    return path.with_name(f".{path.name}.part")
