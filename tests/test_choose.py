@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from relay_gguf.convert.header import tensor_bytes
@@ -10,7 +11,7 @@ from relay_gguf.convert.plan import plan
 from relay_gguf.convert.sizes import _outline
 
 from relay_gguf.catalogue import catalogue
-from relay_gguf.choose import better, candidates, choose
+from relay_gguf.choose import Candidate, better, candidates, choose
 from relay_gguf.devices import Gpu, Machine
 from relay_gguf.errors import MemoryShortError
 from relay_gguf.fit import LoadOptions
@@ -188,3 +189,27 @@ def test_the_next_better_file() -> None:
     assert found.file.ftype == "Q5_K_M"
     assert found.file.size == pytest.approx(q4.model.weights * 5.7 / 4.89, rel=0.01)
     assert better(other, 16.1, machine, LoadOptions()) is None
+
+
+def test_readme_tells_the_same() -> None:
+    def chosen(*names: str) -> list[Candidate]:
+        machines = [MACHINES[name] for name in names]
+        return [choose(candidates(catalogue(), m, LoadOptions()), m) for m in machines]
+
+    def files(found: list[Candidate]) -> str:
+        return ", ".join(candidate.file.ftype for candidate in found)
+
+    macs = chosen("Mac M1, 8 GB", "Mac M2, 16 GB", "Mac M4, 24 GB", "Mac M1 Max, 64 GB")
+    assert all(mac.plan and mac.plan.whole for mac in macs)
+    rtx = ("2060, 6 GB + 16", "4060, 8 GB + 16", "3060, 12 GB + 32", "4060 Ti, 16 GB + 32")
+    cards = chosen(*(f"RTX {card}" for card in rtx), "RTX 3090, 24 GB + 64")
+    layers = [card.plan.settings.n_gpu_layers for card in cards if card.plan]
+    on_gpu = ", ".join("all" if count == 41 else str(count) for count in layers)
+    bare = chosen("CPU, 8 GB DDR4", "CPU, 16 GB DDR4", "CPU, 16 GB DDR5")
+    readme = (Path(__file__).parent.parent / "README.md").read_text("utf-8")
+    for row in (
+        f"| Mac with 8, 16, 24, 64 GB | {files(macs)} | all layers |",
+        f"| card with 6, 8, 12, 16, 24 GB | {files(cards)} | {on_gpu} of 41 layers |",
+        f"| no GPU, 8 GB; 16 GB of DDR4; of DDR5 | {files(bare)} | |",
+    ):
+        assert row in readme
