@@ -194,6 +194,12 @@ def permute(rows: Array, head_dim: int) -> Array:
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
 
 
+def unpermute(rows: Array, head_dim: int) -> Array:
+    """Rows of whole heads, from llama.cpp's rotary order back to transformers'."""
+    pairs = rows.reshape(-1, head_dim // 2, 2, *rows.shape[1:])
+    return np.ascontiguousarray(pairs.swapaxes(1, 2)).reshape(rows.shape)
+
+
 def rope_factors(llama: Llama) -> Array:
     """By what Llama 3.1 divides its frequencies: 1 for short waves, `factor` for long ones.
 

@@ -16,6 +16,7 @@ import yaml
 from gguf import GGUFType, GGUFWriter, Metadata, size_label
 
 from relay_gguf import __version__
+from relay_gguf.gguf_file import Keys
 
 SAMPLING: Final = {
     "temperature": "sampling_temp",
@@ -65,7 +66,7 @@ def add_keys(
     *,
     label: str,
     folder: Path,
-    base: tuple[str, Path] | None = None,
+    base: tuple[str, Metadata] | None = None,
 ) -> None:
     """Write `general.*`.
 
@@ -75,11 +76,11 @@ def add_keys(
         n_parameters: of the model.
         label: the model's or adapter's `owner/name`, or the name of its folder.
         folder: of the model, or of the adapter.
-        base: label and folder of the adapter's base.
+        base: label of the adapter's base, and what that says of itself.
     """
-    metadata = _read(label, folder, n_parameters)
+    metadata = of_folder(label, folder, n_parameters)
     if base is not None:
-        _inherit(metadata, _read(*base, n_parameters), base[0])
+        _inherit(metadata, base[1], base[0])
     _set_said(metadata, card)
     metadata.name = metadata.name or label
     if metadata.size_label is None and n_parameters > 0:
@@ -109,7 +110,7 @@ def _set_said(metadata: Metadata, card: Card) -> None:
     metadata.quantized_by = f"relay-gguf {__version__}"
 
 
-def _read(label: str, folder: Path, n_parameters: int) -> Metadata:
+def of_folder(label: str, folder: Path, n_parameters: int) -> Metadata:
     """What card, config and name say.
 
     The name is `label`'s and not the folder's, which in the hub's cache is a commit.
@@ -125,6 +126,18 @@ def _read(label: str, folder: Path, n_parameters: int) -> Metadata:
     for setting, name in SAMPLING.items():
         if generation.get(setting) is not None:
             setattr(found, name, generation[setting])
+    return found
+
+
+def of_keys(label: str, keys: Keys, n_parameters: int) -> Metadata:
+    """What a GGUF file's name says, and its keys do of license, languages and tags."""
+    found = Metadata.apply_metadata_heuristic(Metadata(), {}, {}, Path(label), n_parameters)
+    said = {name: key.value for name, key in keys.items()}
+    found.license = said.get("general.license")
+    found.license_name = said.get("general.license.name")
+    found.license_link = said.get("general.license.link")
+    found.languages = said.get("general.languages")
+    found.tags = said.get("general.tags")
     return found
 
 

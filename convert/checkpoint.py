@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 from gguf.utility import LocalTensor, SafetensorsLocal
@@ -39,6 +39,20 @@ class TensorInfo:
     name: str
     dtype: str
     shape: tuple[int, ...]
+
+
+class Tensors(Protocol):
+    """Tensors by Hugging Face's names: a `Checkpoint`, or what can be read like one."""
+
+    @property
+    def infos(self) -> Mapping[str, TensorInfo]:
+        """All of them."""
+
+    def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """Rows [start, stop) of a tensor, in float32."""
+
+    def check_readable(self, names: Iterable[str]) -> None:
+        """See to it before hours of work that tensors are of a type that can be read."""
 
 
 class Checkpoint:

@@ -1,4 +1,4 @@
-"""`relay-gguf convert` and `relay-gguf presets`: what their options are called.
+"""`relay-gguf convert`, `presets`, `template` and `demo`: what their options are called.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -14,6 +14,8 @@ import typer
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
+    from relay_gguf.demo import Demo
+
     from .job import Request
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -40,8 +42,11 @@ def convert(
     ] = None,
     merge_base: Annotated[
         str,
-        typer.Option(help="Merge into: original, nf4, or nf4-double, which QLoRA training saw."),
-    ] = "original",
+        typer.Option(
+            help="Merge into: original weights; nf4 or nf4-double, which QLoRA training saw; "
+            "auto, by what the adapter's folder tells."
+        ),
+    ] = "auto",
     context_length: Annotated[
         int | None, typer.Option(min=1, help="Tokens of context to claim. [the config's]")
     ] = None,
@@ -73,6 +78,9 @@ def convert(
     ] = False,
     allow_nonfinite: Annotated[
         bool, typer.Option("--allow-nonfinite", help="Convert NaN and infinity too.")
+    ] = False,
+    allow_requantize: Annotated[
+        bool, typer.Option("--allow-requantize", help="Take a GGUF file that is quantized.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
@@ -107,6 +115,7 @@ def convert(
         allow_nonfinite,
         not no_verify,
         template,
+        allow_requantize,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
     job = prepare(request, weights=not dry_run)
@@ -164,6 +173,35 @@ def template(
         typer.echo(one_line(f"{file} has Relay's chat template now. Its tensors are as they were."))
 
 
+def demo() -> None:
+    """Show how the demo model is made, and what came of it; make it if it is not there."""
+    from relay_gguf.demo import find_demo
+
+    from . import screen
+    from .demo import command, make
+
+    found = find_demo()
+    if found.report is None:
+        screen.making(found, make(found))
+    screen.print_demo(found, command(found, "models"))
+
+
+def made_demo(found: Demo) -> Path:
+    """The file of the demo model, made if need be; plain SmolLM2 where it cannot be made."""
+    from relay_gguf.display import one_line
+
+    from . import screen
+    from .demo import make
+
+    try:
+        screen.making(found, make(found))
+    except ConversionError as error:
+        text = f"{error} Without it you talk to plain SmolLM2, which was never trained on IRC."
+        typer.echo(one_line(f"The demo model cannot be made: {text}"), err=True)
+        return found.base
+    return found.path
+
+
 def _request(
     base: str,
     adapter: str | None,
@@ -178,19 +216,20 @@ def _request(
     allow_nonfinite: bool,
     verify: bool,
     template: str,
+    allow_requantize: bool,
 ) -> Request:
     """What is asked for: a preset, and over it what the options say."""
     from relay_gguf.quant_presets import load_preset
 
     from .card import Card
     from .job import TEMPLATES, Request
-    from .merge import MERGE_BASES
+    from .source import ASKED_BASES
 
     found = None if preset is None else load_preset(preset)
     types = [ftype.upper() for ftype in quant or ()] or list(found.types if found else ())
-    bases = [known for known in MERGE_BASES if known == merge_base]
+    bases = [known for known in ASKED_BASES if known == merge_base]
     if not bases:
-        raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(MERGE_BASES)}.")
+        raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(ASKED_BASES)}.")
     kept = [known for known in TEMPLATES if known == template]
     if not kept:
         raise SettingsError(f"--template is {template!r}; it may be {', '.join(TEMPLATES)}.")
@@ -208,6 +247,7 @@ def _request(
         allow_nonfinite,
         verify,
         kept[0],
+        allow_requantize,
     )
 
 

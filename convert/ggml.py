@@ -125,6 +125,12 @@ def decode(kind: Type, data: Bytes, columns: int) -> Array:
     return out
 
 
+def can_decode(kind: Type) -> bool:
+    """Whether `decode` knows the type."""
+    floats = (Type.F32, Type.F16, Type.BF16)
+    return kind in floats or hasattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
+
+
 def is_valid(kind: Type, data: Bytes) -> bool:
     """Whether llama.cpp would accept the bytes: no NaN or infinity in values or scales."""
     data = np.ascontiguousarray(data)

@@ -2,31 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
-from gguf import GGUFWriter
-
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import Keys, Kind, Value
-from relay_gguf.prompt import IM_END, IM_START
 
-from . import arch, card, vocab
 from .arch import MAX_CONTEXT
-from .card import RELAY_SAMPLING, Card
+from .card import Card
 from .ftypes import FTYPES
-from .header import collected
 from .imatrix import Imatrix, read_imatrix
-from .merge import EMBEDDING, MERGE_BASES, MergeBase, Merged
+from .model import Model, open_model
 from .plan import Target, plan
 from .proof import check_vocabulary
-from .source import AdapterSource, Source, open_adapter_source, open_source
-from .template import embedded
-from .vocab import Vocabulary, read_vocabulary
-from .weights import GgufWeights, ModelWeights, Tensor, Weights
+from .source import ASKED_BASES, AskedBase
+from .weights import Tensor
 
 Template = Literal["relay", "keep"]
 
@@ -48,7 +39,7 @@ class Request:
     adapter: str | None = None
     name: str | None = None
     card: Card = field(default_factory=Card)
-    merge_base: MergeBase = "original"
+    merge_base: AskedBase = "auto"
     context_length: int | None = None
     pre: str | None = None
     imatrix: Path | None = None
@@ -56,19 +47,7 @@ class Request:
     allow_nonfinite: bool = False
     verify: bool = True
     template: Template = "relay"  # the chat template: ours, or the tokenizer's own
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """What is converted: tensors, keys, and the texts that prove the vocabulary."""
-
-    label: str
-    weights: Weights
-    keys: Keys
-    probes: Mapping[str, Sequence[int]]  # text → ids by Hugging Face's tokenizer
-    paths: tuple[Path, ...]  # of what is read
-    origin: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    allow_requantize: bool = False  # take a GGUF file as base that is quantized
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +78,7 @@ def prepare(request: Request, *, weights: bool = True) -> Job:
         ModelError: the hub does not have the model, or cannot be reached.
     """
     _check(request)
-    model = (
-        _open_gguf(request)
-        if request.base.endswith(".gguf")
-        else _open_model(request, weights=weights)
-    )
+    model = open_model(request, weights=weights)
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
     keys = model.keys if imatrix is None else _with_imatrix(model.keys, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
@@ -138,11 +113,11 @@ def _check(request: Request) -> None:
         raise ConversionError(f"A context of {request.context_length} tokens is too long.")
     if len(set(request.ftypes)) < len(request.ftypes):
         raise ConversionError(f"A type is asked for twice: {', '.join(request.ftypes)}.")
-    if request.merge_base not in MERGE_BASES:
+    if request.merge_base not in ASKED_BASES:
         raise ConversionError(
-            f"There is no merge base {request.merge_base}. There are: {', '.join(MERGE_BASES)}."
+            f"There is no merge base {request.merge_base}. There are: {', '.join(ASKED_BASES)}."
         )
-    if request.merge_base != "original" and request.adapter is None:
+    if request.merge_base not in ("auto", "original") and request.adapter is None:
         raise ConversionError("--merge-base says what an adapter is merged into: give --adapter.")
     if request.pre == "":
         raise ConversionError("--pre is empty. Leave it out, or give llama.cpp's name.")
@@ -151,108 +126,6 @@ def _check(request: Request) -> None:
             raise ConversionError(f"{pattern!r} is no file name that ends in .gguf.")
         if TYPE not in pattern and len(request.ftypes) > 1:
             raise ConversionError(f"{pattern!r} has no {TYPE}, and there are several types.")
-
-
-def _open_model(request: Request, *, weights: bool) -> Model:
-    source = open_source(request.base, weights=weights)
-    given = None if request.adapter is None else open_adapter_source(request.adapter)
-    llama = arch.read_llama(source.config)
-    merged = Merged(source.checkpoint, given.adapter if given else None, request.merge_base)
-    if EMBEDDING in merged.changes:
-        llama = replace(llama, vocab_size=merged.infos[EMBEDDING].shape[0])
-    model = ModelWeights(merged, llama)
-    folder = given.folder if given and given.has_tokenizer else source.folder
-    vocabulary = read_vocabulary(
-        folder, llama.vocab_size, source.folder, source.config, request.pre
-    )
-    label = given.label if given else source.label
-    writer = GGUFWriter(None, "llama")
-    card.add_keys(
-        writer,
-        _card(request, vocabulary.tokens.texts),
-        sum(tensor.size for tensor in model.tensors),
-        label=label,
-        folder=given.folder if given else source.folder,
-        base=(_base_label(source, given), source.folder) if given else None,
-    )
-    arch.add_keys(writer, llama, request.context_length)
-    vocab.add_keys(writer, vocabulary)
-    origin = _origin(request, source, given)
-    for name, value in origin.items():
-        writer.add_string(f"relay.{name}", value)
-    return Model(
-        label,
-        model,
-        _with_template(request, collected(writer)),
-        vocabulary.probes(),
-        (source.folder, *([given.folder] if given else [])),
-        origin,
-        tuple(_notes(request, vocabulary, given)),
-    )
-
-
-def _open_gguf(request: Request) -> Model:
-    if request.adapter is not None:
-        raise ConversionError(
-            "An adapter is merged into a model in safetensors, not into a GGUF file: "
-            "give the base's folder or its name on the hub."
-        )
-    path = Path(request.base).expanduser()
-    weights = GgufWeights(path)
-    keys = dict(weights.keys)
-    found = keys["general.architecture"].value if "general.architecture" in keys else "none"
-    if found != "llama":
-        raise ConversionError(f"{path} is of the architecture {found}; llama can be converted.")
-    stem = re.sub(r"(?i)[-.](f32|f16|bf16)$", "", path.name.removesuffix(".gguf"))
-    tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
-    keys |= collected(card.said(_card(request, tokens)))
-    if request.context_length is not None:
-        value = Value(request.context_length, Kind.UINT32)
-        keys["llama.context_length"] = value
-    return Model(stem, weights, _with_template(request, keys), {}, (path,), {"source": path.name})
-
-
-def _card(request: Request, tokens: Sequence[str]) -> Card:
-    """What is said of the model; with our template, the original's sampling under it."""
-    if request.template != "relay" or not {IM_START, IM_END} <= set(tokens):
-        return request.card
-    return replace(request.card, sampling={**RELAY_SAMPLING, **request.card.sampling})
-
-
-def _with_template(request: Request, keys: Keys) -> Keys:
-    return embedded(keys) if request.template == "relay" else keys
-
-
-def _base_label(source: Source, given: AdapterSource) -> str:
-    """The base's name; that which the adapter has for it, where a folder bears its last part."""
-    known = str(given.adapter.config.get("base_model_name_or_path") or "")
-    owner, _, name = known.rpartition("/")
-    is_repo = bool(owner) and not owner.startswith((".", "/", "~")) and "/" not in owner
-    return known if is_repo and name == source.label else source.label
-
-
-def _origin(request: Request, source: Source, given: AdapterSource | None) -> dict[str, str]:
-    """Where the weights come from, for the file's keys and the report."""
-    if given is None:
-        return {"source": source.label}
-    return {
-        "source": source.label,
-        "adapter": given.label,
-        "adapter_sha256": given.fingerprint(),
-        "merge_base": request.merge_base,
-    }
-
-
-def _notes(request: Request, vocabulary: Vocabulary, given: AdapterSource | None) -> list[str]:
-    notes = list(vocabulary.notes)
-    if given is None:
-        return notes
-    if request.merge_base == "original" and given.says_qlora:
-        notes.append(
-            "The adapter was trained in 4 bits. --merge-base nf4-double merges it into the weights "
-            "that training saw, which is closer to what it learned."
-        )
-    return notes
 
 
 def _with_imatrix(keys: Keys, imatrix: Imatrix) -> Keys:

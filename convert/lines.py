@@ -11,6 +11,7 @@ from typing import Any, Final
 from relay_gguf.display import one_line, size, visible
 
 from .encode import AHEAD
+from .inspect_lines import merge_in_words
 from .job import Job
 from .merge import SLAB_BYTES
 from .plan import Target
@@ -27,6 +28,10 @@ SLABS_IN_WORK: Final = 8
 def plan_lines(job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
     """What goes in and what comes out; with `in_full`, types, coverage and memory."""
     yield one_line(_origin(job))
+    origin = job.model.origin
+    chosen = origin.get("merge_base", "original")
+    if chosen not in ("original", job.request.merge_base):
+        yield one_line(f"{chosen}: {origin['merge_reason']}.")
     width = max(len(target.ftype) for target in job.targets)
     for target in job.targets:
         files = [file.name for file in target.files]
@@ -84,6 +89,19 @@ def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
         texts = f", {alike} texts tokenized as by the tokenizer" if alike else ""
         yield f"Read back from the disk, opened by llama.cpp{texts}."
     yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
+
+
+def demo_lines(finished: Finished, folder: Path, command: str) -> Iterator[str]:
+    """What the demo model is, its report, and how the same is made by hand."""
+    origin = finished.report["origin"]
+    yield one_line(merge_in_words(origin))
+    yield one_line(f"{origin['merge_base']}: {origin['merge_reason']}.")
+    yield from result_lines([finished], folder)
+    yield ""
+    yield "The same by hand:"
+    yield f"  {command}"
+    yield "Talk to it:"
+    yield "  relay-gguf chat --demo"
 
 
 def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:

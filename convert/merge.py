@@ -16,7 +16,7 @@ from relay_gguf.errors import ConversionError
 
 from . import nf4
 from .adapter import Adapter, Change, Delta
-from .checkpoint import Array, Checkpoint, TensorInfo
+from .checkpoint import Array, Checkpoint, TensorInfo, Tensors
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
 MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
@@ -46,7 +46,7 @@ class Merged:
     """The tensors of base and adapter together. `infos` has those that only the adapter brings."""
 
     def __init__(
-        self, base: Checkpoint, adapter: Adapter | None = None, merge_base: MergeBase = "original"
+        self, base: Tensors, adapter: Adapter | None = None, merge_base: MergeBase = "original"
     ) -> None:
         """Check that the two fit.
 
@@ -152,7 +152,7 @@ class MergedTensor:
         info: TensorInfo,
         change: Change,
         stored_as: str,
-        base: Checkpoint,
+        base: Tensors,
         adapter: Adapter | None,
         merge_base: MergeBase,
     ) -> None:

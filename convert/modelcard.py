@@ -240,6 +240,8 @@ def _story(group: Sequence[Entry], origin: Mapping[str, str]) -> Iterator[str]:
         yield f"The adapter {adapter} was merged into {into}{how}."
     elif "source" in origin:
         yield f"The weights are those of {_reference(origin['source'])}."
+    if kind := origin.get("base_type"):
+        yield f"That is quantized ({code(kind)}), and its errors are in these files too."
     if by:
         yield f"Written by {escaped(by)}."
     moved = {kind: share for kind, share in (group[0].moved or {}).items() if share is not None}

@@ -21,17 +21,32 @@ from rich.progress import (
     Progress as Bar,
 )
 
+from relay_gguf.demo import FTYPE, Demo
+from relay_gguf.display import one_line, size
+from relay_gguf.errors import ConversionError
+
 from .job import Job
-from .lines import plan_json, plan_lines, preset_lines, result_lines
+from .lines import demo_lines, plan_json, plan_lines, preset_lines, result_lines
 from .publish import Written, written_lines
 from .run import Event, Finished, Progress
 from .sizes import PresetSizes
 
 STAGES: Final = {
+    "wait": "waiting for another process",
+    "open": "opening",
     "resume": "checking what is there",
     "convert": "converting",
     "verify": "checking",
 }
+CHECKED: Final = "checked in"
+DONE: Final = {
+    "wait": "waited",
+    "open": "opened in",
+    "resume": "opened in",
+    "convert": "converted in",
+    "verify": CHECKED,
+}
+"""What a step took its seconds for."""
 EVERY: Final = 1.0
 """Seconds between two JSON objects of progress."""
 
@@ -117,25 +132,44 @@ class TextScreen:
 
     def run(self, events: Iterator[Event], out: Path) -> None:
         """A bar, then a table."""
-        finished: list[Finished] = []
-        console = Console(stderr=True)
-        with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
-            task = bar.add_task("", total=None)
-            stage = ("", 0)
-            for event in events:
-                if isinstance(event, Finished):
-                    finished.append(event)
-                    continue
-                if (event.stage, event.total) != stage:  # each file is checked by itself
-                    stage = (event.stage, event.total)
-                    bar.reset(task, total=event.total, completed=event.done)
-                    bar.start_task(task)
-                bar.update(task, completed=event.done, description=described(event))
+        finished = [event for event in _with_bar(events) if isinstance(event, Finished)]
         _print_all(result_lines(finished, out))
 
     def folder(self, written: Written, out: Path) -> None:
         """The names."""
         _print_all(written_lines(written, out))
+
+
+def _with_bar(events: Iterator[Event]) -> Iterator[Event]:
+    """The events, with a bar on stderr over them, if that is a terminal."""
+    console = Console(stderr=True)
+    with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("", total=None)
+        stage = ("", 0)
+        for event in events:
+            if isinstance(event, Progress):
+                if (event.stage, event.total) != stage:  # each file is checked by itself
+                    stage = (event.stage, event.total)
+                    bar.reset(task, total=event.total, completed=event.done)
+                    bar.start_task(task)
+                bar.update(task, completed=event.done, description=described(event))
+            yield event
+
+
+def making(demo: Demo, events: Iterator[Event]) -> None:
+    """What the demo model is made of, a bar, and the seconds of each step: all on stderr."""
+    into = f"{demo.adapter.name} merged into {demo.base.name}, as {FTYPE}"
+    typer.echo(f"Making the demo model, the first time only: {into}.", err=True)
+    seconds: dict[str, float] = {}
+    last = time.monotonic()
+    for event in _with_bar(events):
+        step = DONE[event.stage] if isinstance(event, Progress) else CHECKED
+        now = time.monotonic()
+        seconds[step] = seconds.get(step, 0.0) + now - last
+        last = now
+    steps = ", ".join(f"{step} {count:.1f} s" for step, count in seconds.items())
+    n_bytes = size(demo.path.stat().st_size)
+    typer.echo(one_line(f"{steps[:1].upper()}{steps[1:]}: {n_bytes}, {demo.path}"), err=True)
 
 
 def _print_all(lines: Iterable[str]) -> None:
@@ -167,3 +201,12 @@ def print_presets(found: list[PresetSizes], *, as_json: bool) -> None:
         typer.echo(json.dumps(fields, ensure_ascii=False))
         return
     _print_all(preset_lines(found))
+
+
+def print_demo(demo: Demo, command: str) -> None:
+    """What the demo model's report says, and the command that makes the same."""
+    report = demo.report
+    if report is None:
+        raise ConversionError(f"{demo.path} is gone. Run the command again.")
+    finished = Finished(FTYPE, (demo.path,), report)
+    _print_all(demo_lines(finished, demo.folder, command))

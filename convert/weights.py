@@ -1,11 +1,12 @@
 """What a conversion reads: tensors under llama.cpp's names, row slab by row slab.
 
-A Hugging Face model with or without an adapter, or a GGUF file in F32, F16 or BF16.
+A Hugging Face model with or without an adapter, or a GGUF file.
 """
 
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,11 +19,15 @@ from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file import Info, Keys, read_head
 
 from .arch import Llama, permute, place, rope_factors
-from .ggml import Type, decode
+from .checkpoint import Array
+from .ggml import Type, can_decode, decode, row_bytes
 from .merge import Merged, Slab
 
 FLOATS: Final = (Type.F32, Type.F16, Type.BF16)
-"""Types of a GGUF file that can be a source: quantizing what is quantized adds up the errors."""
+"""Types of a GGUF file that is a source as it is: quantizing twice adds up the errors."""
+
+FACTORS: Final = "rope_freqs.weight"
+"""By what frequencies are divided: the one tensor that Hugging Face computes from the config."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,14 +68,20 @@ class Weights(Protocol):
 class ModelWeights:
     """A Hugging Face model, merged with its adapter on the way."""
 
-    def __init__(self, merged: Merged, llama: Llama) -> None:
+    def __init__(self, merged: Merged, llama: Llama, factors: Array | None = None) -> None:
         """Place every tensor.
+
+        Args:
+            merged: the model.
+            llama: what its config says.
+            factors: by what its frequencies are divided, where they are known and not computed.
 
         Raises:
             ConversionError: tensors are unknown, missing, or of another shape than the config's.
         """
         self._merged = merged
-        self._llama = llama
+        self._head_dim = llama.head_dim
+        self._factors = rope_factors(llama) if llama.has_own_frequencies else factors
         self._placed = {placed.name: placed for placed in place(llama, merged.infos)}
         self.tensors = [
             Tensor(
@@ -81,13 +92,13 @@ class ModelWeights:
             )
             for placed in self._placed.values()
         ]
-        if llama.has_own_frequencies:
-            self.tensors.append(Tensor("rope_freqs.weight", (llama.head_dim // 2,)))
+        if self._factors is not None:
+            self.tensors.append(Tensor(FACTORS, self._factors.shape))
 
     def open(self, tensor: Tensor) -> Read:
         """A tensor's rows in llama.cpp's order."""
-        if tensor.name not in self._placed:
-            factors = rope_factors(self._llama)
+        factors = self._factors
+        if tensor.name == FACTORS and factors is not None:
             return lambda start, stop: Slab(factors[start:stop])
         placed = self._placed[tensor.name]
         opened = self._merged.open(placed.source)
@@ -96,18 +107,22 @@ class ModelWeights:
 
         def read(start: int, stop: int) -> Slab:
             slab = opened.read(start, stop)
-            rows = permute(slab.rows, self._llama.head_dim)
-            before = None if slab.before is None else permute(slab.before, self._llama.head_dim)
+            rows = permute(slab.rows, self._head_dim)
+            before = None if slab.before is None else permute(slab.before, self._head_dim)
             return Slab(rows, before)
 
         return read
 
 
 class GgufWeights:
-    """A GGUF file that is not quantized."""
+    """A GGUF file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, allow_requantize: bool = False) -> None:
         """Read its header.
+
+        Args:
+            path: the file.
+            allow_requantize: take it also where it is quantized.
 
         Raises:
             ConversionError: it cannot be read, is quantized, or is a part of a split one.
@@ -129,18 +144,25 @@ class GgufWeights:
         for info in head.tensors:
             if not info.shape or not math.prod(info.shape):
                 raise ConversionError(f"{path}: {info.name} is of the shape {info.shape}.")
-            if info.ggml_type not in FLOATS:
-                known = {int(kind): kind.name for kind in Type}
-                kind = known.get(info.ggml_type, f"of the unknown type {info.ggml_type}")
-                raise ConversionError(
-                    f"{path} is quantized: {info.name} is {kind}. Quantizing again adds up the "
-                    "errors: start from the F32, F16 or BF16 file."
-                )
+            self._check_type(info, allow_requantize)
         if "general.alignment" in head.keys:
             raise ConversionError(f"{path} has an alignment of its own; that cannot be converted.")
         self.keys: Keys = head.keys
         self.tensors = [Tensor(info.name, info.shape) for info in head.tensors]
         self._check_size()
+
+    @property
+    def quantized_as(self) -> str | None:
+        """The type that most of its values have, if it is quantized: `Q4_K`, say."""
+        sizes: Counter[str] = Counter()
+        for info in self._infos.values():
+            sizes[Type(info.ggml_type).name] += math.prod(info.shape)
+        names = [kind.name for kind in FLOATS]
+        return next((kind for kind, _ in sizes.most_common() if kind not in names), None)
+
+    def type_of(self, tensor: Tensor) -> Type:
+        """How a tensor is stored."""
+        return Type(self._infos[tensor.name].ggml_type)
 
     def open(self, tensor: Tensor) -> Read:
         """A tensor's rows."""
@@ -157,6 +179,21 @@ class GgufWeights:
 
         return read
 
+    def _check_type(self, info: Info, allow_requantize: bool) -> None:
+        if info.ggml_type in FLOATS:
+            return
+        known = {int(kind): kind for kind in Type}
+        kind = known.get(info.ggml_type)
+        if kind is None or not can_decode(kind) or len(info.shape) < 2:
+            name = f"of the unknown type {info.ggml_type}" if kind is None else kind.name
+            raise ConversionError(f"{self._path}: {info.name} is {name}, which cannot be read.")
+        if not allow_requantize:
+            raise ConversionError(
+                f"{self._path} is quantized: {info.name} is {kind.name}. Quantizing again adds up "
+                "the errors: start from the F32, F16 or BF16 file, or take --allow-requantize."
+            )
+        row_bytes(kind, info.shape[-1])
+
     def _check_size(self) -> None:
         size = self._path.stat().st_size
         for info in self._infos.values():
@@ -167,4 +204,5 @@ class GgufWeights:
 
 
 def _n_bytes(info: Info) -> int:
-    return math.prod(info.shape) * GGML_QUANT_SIZES[Type(info.ggml_type)][1]
+    block, size = GGML_QUANT_SIZES[Type(info.ggml_type)]
+    return math.prod(info.shape) // block * size

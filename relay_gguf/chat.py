@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from . import __version__
-from .demo import demo_folder, demo_model
+from .demo import demo_file, demo_folder
 from .display import visible
 from .download import Watcher
 from .errors import StoreError
@@ -32,7 +32,6 @@ def chat(
     *,
     model: str | None = None,
     demo: bool = False,
-    demo_file: Callable[[], Path] = demo_model,
     resume: str | None = None,
     plain: bool = False,
     as_json: bool = False,
@@ -45,7 +44,6 @@ def chat(
         settings: the options that have defaults.
         model: the one named on the command line, which goes before all others.
         demo: take the demo model.
-        demo_file: makes it if need be; else it is plain SmolLM2.
         resume: the session to go on with; `NEWEST` for the newest.
         plain: use nothing that only a terminal can do.
         as_json: write JSON objects.
@@ -59,9 +57,7 @@ def chat(
     folder = sessions_folder()
     name = _session_name(folder, resume)
     with watching(yes=yes) as screen:
-        path = None if demo else _model_path(model, settings, folder, name, screen)
-        if path is None or demo_folder() in path.parents:  # a session's may be another version's
-            path = demo_file()
+        path = demo_file() if demo else _model_path(model, settings, folder, name, screen)
     with open_engine(path, settings) as engine:
         relay = RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
         notices = loading_notices(engine.plan, engine.n_tries, settings.load)
@@ -104,7 +100,8 @@ def _model_path(
         saved = session_path(folder, name)
         if not saved.exists():
             raise StoreError(f"There is no session {name!r} in {folder}.")
-        return Path(peek(saved).path)
+        path = Path(peek(saved).path)
+        return demo_file() if demo_folder() in path.parents else path  # maybe of another version
     return find_model(named, settings, screen)
 
 

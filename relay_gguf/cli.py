@@ -16,8 +16,9 @@ from typing import Annotated, NoReturn
 import typer
 
 from . import __version__, apps
-from .convert.command import convert, presets, template
+from .convert.command import convert, demo, presets, template
 from .convert.publish_command import card, inspect, upload
+from .dataset.command import dataset, recipe
 from .errors import RelayError
 from .fetch_command import download
 from .fit_command import (
@@ -32,6 +33,7 @@ from .fit_command import (
     models,
     plan,
 )
+from .irc.command import irc
 
 app = typer.Typer(
     name="relay-gguf",
@@ -164,9 +166,13 @@ app.command()(devices)
 app.command()(plan)
 app.command()(models)
 app.command()(download)
+app.command()(irc)
 app.command()(convert)
 app.command()(presets)
 app.command()(template)
+app.command()(demo)
+app.command()(dataset)
+app.command()(recipe)
 app.command()(inspect)
 app.command()(card)
 app.command()(upload)

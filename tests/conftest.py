@@ -5,15 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import llama_cpp
 import pytest
 from hypothesis import settings
 from pico import write_pico
+from relay_gguf.convert.demo import make
 
 from relay_gguf import LlamaEngine
-from relay_gguf.demo import demo_model
+from relay_gguf.demo import Demo, demo_model, find_demo
 
 # No test asks the real hub: the library reads this when it is imported.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
@@ -40,6 +42,25 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def smollm2() -> Path:
     """SmolLM2-135M-Instruct, Q4_1."""
     return demo_model()
+
+
+@pytest.fixture(scope="session")
+def made_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    """The demo model, converted once for all tests."""
+    demo = replace(find_demo(), folder=tmp_path_factory.mktemp("demo") / "made")
+    for _ in make(demo):
+        pass
+    return demo
+
+
+@pytest.fixture
+def demo(made_demo: Demo) -> Path:
+    """The demo model, in this test's cache."""
+    found = find_demo()
+    found.folder.mkdir(parents=True)
+    for path in made_demo.folder.iterdir():
+        os.link(path, found.folder / path.name)
+    return found.path
 
 
 @pytest.fixture(scope="session")

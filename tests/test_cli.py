@@ -240,7 +240,7 @@ def test_debug_shows_where() -> None:
 # Chats
 
 
-def test_a_chat_in_a_pipe_is_the_same_twice(smollm2: Path) -> None:
+def test_a_chat_in_a_pipe_is_the_same_twice(demo: Path) -> None:
     typed = "hello\n/cast I am a sailor\nwhat do you do?\n/slap\n"
 
     def chat(number: int) -> subprocess.CompletedProcess[str]:

@@ -51,7 +51,8 @@ def test_who_calls_llama_cpp() -> None:
 
 
 def test_the_files_called_hub_import_the_hubs_library() -> None:
-    paths = [*SOURCES.values(), *CONVERTER.values()]
+    package = Path(relay_gguf.__file__).parent
+    paths = [*package.rglob("*.py"), *CONVERTER.values()]
     users = {path.stem for path in paths if "huggingface_hub" in imports(path)}
     assert users == {"hub", "hub_cache", "hub_file"}
 
@@ -68,7 +69,8 @@ def test_the_session_is_free_of_any_front_end(name: str) -> None:
 
 def test_chatting_needs_nothing_of_converting() -> None:
     users = {name for name, ours in OURS.items() if any(i.startswith(".convert") for i in ours)}
-    assert users == {"cli"}  # mounts the commands, which load the rest when they are run
+    # cli mounts the commands, which load the rest when they are run; demo makes its model, once.
+    assert users == {"cli", "demo"}
 
 
 def test_one_file_of_the_converter_calls_llama_cpp() -> None:
@@ -85,13 +87,24 @@ def test_converting_needs_nothing_of_chatting() -> None:
         assert not modules & {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}, path
 
 
+def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
+    """The IRC network and the data sets: nothing of the chat needs them."""
+    for name, ours in OURS.items():
+        others = {i for i in ours if i.startswith((".irc", ".dataset"))}
+        assert not others or name == "cli", name
+    for path in CONVERTER.values():
+        assert "relay_gguf.irc" not in (text := path.read_text("utf-8")), path
+        assert "relay_gguf.dataset" not in text, path
+
+
 def test_nothing_imports_the_command_line() -> None:
     assert [name for name, ours in OURS.items() if ".cli" in ours] == ["__main__"]
 
 
 def test_files_stay_short() -> None:
-    paths = [*SOURCES.values(), *CONVERTER.values()]
-    lengths = {path.stem: len(path.read_text("utf-8").splitlines()) for path in paths}
+    package = Path(relay_gguf.__file__).parent
+    paths = [*package.rglob("*.py"), *CONVERTER.values()]
+    lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in paths}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
 
 

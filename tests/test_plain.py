@@ -308,9 +308,9 @@ def test_ctrl_c_twice_leaves() -> None:
 
 
 def test_bytes_that_are_no_utf_8(smollm2: Path) -> None:
-    options = ["--demo", "--plain", "--threads", "1", "--max-tokens", "1"]
+    options = ["--plain", "--threads", "1", "--max-tokens", "1"]
     done = subprocess.run(
-        [sys.executable, "-m", "relay_gguf", "chat", *options],
+        [sys.executable, "-m", "relay_gguf", "chat", smollm2, *options],
         input=b"caf\xe9 \xff\n",
         capture_output=True,
         check=False,

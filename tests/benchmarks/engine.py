@@ -2,7 +2,7 @@
 
     python tests/benchmarks/engine.py [MODEL.gguf] [--threads N] [--rounds N] [--markdown]
 
-Without a model the demo model is taken. The peer is llama-bench if it is on PATH, built from the
+Without a model SmolLM2 is taken. The peer is llama-bench if it is on PATH, built from the
 llama.cpp that llama-cpp-python brings, or else the class `Llama` of llama-cpp-python. A cell is a
 median with the lowest and highest value of all rounds; a ratio is the median of the rounds' own
 ratios, so that a machine that slows down halfway does not change it.
@@ -153,8 +153,7 @@ def start_rows(job: Job) -> Iterator[Row]:
     )
     yield compared("relay-gguf --help, s", helped, "python -c pass", idle, ".3f")
     yield compared("import relay_gguf, s", imported, "python -c pass", idle, ".3f")
-    model = ["--demo"] if job.path == demo_model() else [str(job.path)]
-    (first,) = interleaved(job.rounds, lambda: first_token(model))
+    (first,) = interleaved(job.rounds, lambda: first_token([str(job.path)]))
     yield Row("chat --plain to the first token, s", spread(first, ".2f"))
 
 
@@ -256,7 +255,7 @@ def print_markdown(row: Row) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("model", nargs="?", type=Path, help="a GGUF file; default: the demo model")
+    parser.add_argument("model", nargs="?", type=Path, help="a GGUF file; default: SmolLM2")
     parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--markdown", action="store_true", help="a table for a README")

@@ -260,7 +260,20 @@ def gguf_of(arch: str) -> Case:
 
 def gguf_head(keys: Mapping[str, Value], *infos: Info) -> Case:
     arch = {"general.architecture": Value("llama", Kind.STRING)}
-    return lambda scene: scene.gguf(write_head({**arch, **keys}, infos) + bytes(64))
+    return lambda scene: scene.gguf(write_head({**arch, **keys}, infos) + bytes(256))
+
+
+EMBEDDING = Info("token_embd.weight", (8, 4), 0, 0)
+SIZES = {
+    f"llama.{name}": Value(number, Kind.UINT32)
+    for name, number in {
+        "block_count": 1,
+        "context_length": 512,
+        "embedding_length": 4,
+        "feed_forward_length": 8,
+        "attention.head_count": 2,
+    }.items()
+}
 
 
 def imatrix_of(weights: Mapping[str, NDArray[np.float32]], cut: int = 0) -> Case:
@@ -405,7 +418,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a type twice": (options("--quant", "Q8_0", "--quant", "q8_0"), "asked for twice"),
     "an unknown merge base": (
         options("--merge-base", "nf8"),
-        "--merge-base is 'nf8'; it may be original, nf4, nf4-double",
+        "--merge-base is 'nf8'; it may be auto, original, nf4, nf4-double",
     ),
     "a merge base without an adapter": (options("--merge-base", "nf4"), "give --adapter"),
     "one name for two": (
@@ -501,7 +514,25 @@ CASES: dict[str, tuple[Case, str]] = {
         "m.gguf",
     ),
     "a GGUF file of another architecture": (gguf_of("qwen2"), "of the architecture qwen2"),
-    "a GGUF file and an adapter": (gguf_with_adapter, "not into a GGUF file"),
+    "a GGUF file and the adapter of another": (
+        gguf_with_adapter,
+        "the base that it was trained on",
+    ),
+    "a GGUF file of nothing and an adapter": (
+        lambda scene: [*gguf_head({})(scene), "--adapter", str(scene.adapter)],
+        "has no tensors",
+    ),
+    "a GGUF file without keys and an adapter": (
+        lambda scene: [*gguf_head({}, EMBEDDING)(scene), "--adapter", str(scene.adapter)],
+        "llama.embedding_length is None",
+    ),
+    "a GGUF file of experts and an adapter": (
+        lambda scene: [
+            *gguf_head(SIZES, EMBEDDING, Info("blk.0.ffn_gate_inp.weight", (2, 4), 0, 128))(scene),
+            *("--adapter", str(scene.adapter)),
+        ],
+        "blk.0.ffn_gate_inp.weight, which a Llama does not have",
+    ),
     "a part of a split GGUF file": (
         gguf_head({"split.count": Value(2, Kind.UINT16)}),
         "a part of a split model",

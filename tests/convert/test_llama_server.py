@@ -33,7 +33,7 @@ print(json.dumps({
 SCENES: dict[str, tuple[list[str], str]] = {
     "a channel": (["/join #lisbon\n\nhi! where are you from?"], "lisbon"),
     "a bio": (["/cast I'm a dentist from Madrid.\n\nwhere are you from?"], "madrid"),
-    "commands one by one": (["/join #lisbon", "hi! where are you from?"], "from lis"),
+    "commands one by one": (["/join #lisbon", "hi! where are you from?"], "lisbon"),
     "a slap": (["/slap"], ""),
 }
 

@@ -565,6 +565,7 @@ def test_the_report_is_right(
             "adapter": "pico-relay",
             "adapter_sha256": sha256(weights).hexdigest(),
             "merge_base": "original",
+            "merge_reason": "nothing in the adapter's folder tells of training in 4 bits",
         }
         assert report["verified"]["texts_tokenized_alike"] >= 5
     errors = [reports[ftype]["error"] for ftype in TYPES]
