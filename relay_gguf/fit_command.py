@@ -108,17 +108,19 @@ def plan(
 def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = False) -> None:
     """Relay's published files: what they need, which of them this machine would take."""
     from .catalogue import catalogue
-    from .choose import MIN_SPEED, candidates, choose
+    from .choose import candidates, choose
     from .errors import MemoryShortError
     from .fit import LoadOptions
     from .fit_lines import model_lines, models_json
     from .machine import this_machine
+    from .settings import chat_settings
     from .suggest import files_here
 
+    floor = chat_settings({"min_speed": min_speed}, {}).min_speed
     machine = this_machine()
     found = candidates(catalogue(), machine, LoadOptions())
     try:
-        chosen = choose(found, machine, MIN_SPEED if min_speed is None else min_speed)
+        chosen = choose(found, machine, floor)
     except MemoryShortError:
         chosen = None
     if as_json:

@@ -35,8 +35,9 @@ def find(model: str | Path) -> Path | None:
             that is not there.
     """
     path = _path(model)
-    if path.exists():
-        return _first_part(path)
+    with suppress(OSError):  # a name that is too long for any file
+        if path.exists():
+            return _first_part(path)
     name = str(model)
     wanted, stored = parse_repo(name), parse_stored(name)
     if wanted is None:

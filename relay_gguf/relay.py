@@ -5,6 +5,7 @@ from __future__ import annotations
 import codecs
 import json
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
@@ -74,6 +75,7 @@ class RelayLM:
         self.exact_trim = exact_trim
         self.seed = draw_seed() if self.params.seed is None else self.params.seed
         self._seeds = random.Random(self.seed)
+        self._turning = threading.RLock()  # a signal handler may cancel in the same thread
         self._generating = False
         self._cancelled = False
         if engine is None:
@@ -199,9 +201,10 @@ class RelayLM:
 
     def cancel(self) -> None:
         """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
-        self._cancelled = True
-        if self._generating:
-            self.engine.cancel()
+        with self._turning:
+            self._cancelled = True
+            if self._generating:
+                self.engine.cancel()
 
     def close(self) -> None:
         """Free the model."""
@@ -262,8 +265,15 @@ class RelayLM:
         try:
             if self._cancelled:  # while the prompt was being made
                 self.engine.cancel()
-            yield from self.engine.generate(ids, params)
+            for step in self.engine.generate(ids, params):
+                if isinstance(step, Finished):
+                    self._done()  # a cancel from here on would end the next one
+                yield step
         finally:
+            self._done()
+
+    def _done(self) -> None:
+        with self._turning:
             self._generating = False
 
     # The context window

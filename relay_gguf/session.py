@@ -51,6 +51,7 @@ class Session:
         folder: Path | None,
         *,
         channel: str = DEFAULT_CHANNEL,
+        name: str | None = None,
         path: str = "",
         exports: Path | None = None,
         now: Callable[[], float] = time.time,
@@ -62,6 +63,7 @@ class Session:
             relay: the model.
             folder: where sessions are saved; None saves nothing.
             channel: of the first scene.
+            name: under which it will be saved; None is the time.
             path: of the model's file, to find it again with --resume.
             exports: where /export writes; None is the current folder.
             now: the clock, in Unix time.
@@ -80,7 +82,7 @@ class Session:
         self._unsaved = False
         self._notes: list[Event] = []
         self._header = Header(relay.engine.name, path, relay.engine.vocabulary if folder else "")
-        self._store = Store(folder, self._header) if folder else None
+        self._store = Store(folder, self._header, new_name=name) if folder else None
 
     # What a front end calls
 
@@ -99,7 +101,11 @@ class Session:
 
     def enter(self, channel: str) -> Iterator[Event]:
         """Open a scene as the human, who did not type it and cannot take it back."""
-        yield from self._guard(self.open_scene("", "input", _savable(channel).lstrip("#")))
+        yield from self._guard(self.open_scene("", "input", _savable(channel)))
+
+    def add(self, line: str, *messages: Message) -> Iterator[Event]:
+        """Add lines to the context that nobody answers."""
+        yield from self._guard(self.turn(line, messages))
 
     def hear(self, content: str) -> Iterator[Event]:
         """Add a message that is not answered at once; `reply` does that later."""

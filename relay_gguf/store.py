@@ -29,8 +29,10 @@ class Store:
     The file is made with its first record, so that a chat in which nothing is said leaves none.
     """
 
-    def __init__(self, folder: Path, header: Header, name: str | None = None) -> None:
-        """A new session, named after the time; or the saved one called `name`, to append to.
+    def __init__(
+        self, folder: Path, header: Header, name: str | None = None, *, new_name: str | None = None
+    ) -> None:
+        """A new session, named `new_name` or after the time; or the saved one called `name`.
 
         Raises:
             StoreError: there is no such session, or another process has it.
@@ -41,6 +43,7 @@ class Store:
         self._file: BinaryIO | None = None
         self._unsaved = b""
         self._wanted = name is not None
+        self._new_name = new_name
         if name is not None:
             self._file = _open_locked(session_path(folder, name), "r+b")
 
@@ -130,6 +133,7 @@ class Store:
                 _write(self._file, self._unsaved)
                 self._unsaved = b""
             return
+        name = name or self._new_name
         content = encode(header_json(self.header)) + self._unsaved
         stamp = time.strftime("%Y%m%d-%H%M%S")
         for number in count(1):

@@ -66,6 +66,7 @@ class FakeEngine:
             yield Token(token)
             self.cache.append(token)
         yield Finished(reason, 2.0)
+        self._cancelled = False
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         self.forgotten.append((start, stop))

@@ -6,8 +6,11 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import os
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, get_args
@@ -86,6 +89,8 @@ def irc(
 
         log_everything()
     check_address(host, password)
+    _check_free(host, port)
+    _show_warnings()
     ways = _check(model_nick, reply)
     chronicle = _chronicle(log, logs)
     if bare:
@@ -148,17 +153,13 @@ async def serve(resident: Resident, host: str, port: int, password: str) -> None
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.
     """
-    from relay_gguf.errors import SettingsError
-
     from .server import Server
 
     server, stopped = Server(resident, password=password), asyncio.Event()
     try:
         await server.start(host, port)
     except OSError as error:
-        raise SettingsError(
-            f"Cannot listen on {host}, port {port}: {error.strerror}. --port takes another one."
-        ) from error
+        raise _taken(host, port, error) from error
     _on_signals(stopped)
     where, number = server.address
     typer.echo(
@@ -166,6 +167,39 @@ async def serve(resident: Resident, host: str, port: int, password: str) -> None
     )
     await stopped.wait()
     await server.stop(GOODBYE)
+
+
+def _check_free(host: str, port: int) -> None:
+    """See whether the port can be had, before a model is loaded for minutes.
+
+    Raises:
+        SettingsError: it cannot.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            if os.name == "posix":  # as asyncio does: a port that was just used is free
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise _taken(host, port, error) from error
+
+
+def _taken(host: str, port: int, error: OSError) -> Exception:
+    from relay_gguf.errors import SettingsError
+
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    hint = " --port takes another one." if error.errno == errno.EADDRINUSE else ""
+    return SettingsError(f"Cannot listen on {host}, port {port}: {why}.{hint}")
+
+
+def _show_warnings() -> None:
+    """What goes wrong while the server runs, on stderr."""
+    log = logging.getLogger("relay_gguf.irc")
+    if not log.handlers:
+        log.addHandler(logging.StreamHandler())
 
 
 def _on_signals(stopped: asyncio.Event) -> None:
@@ -193,6 +227,10 @@ def _chronicle(style: str | None, folder: Path) -> Chronicle | None:
     found = [known for known in STYLES if known == style]
     if not found:
         raise SettingsError(f"--log is {style!r}; it may be {' or '.join(STYLES)}.")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"Cannot write logs into {folder}: {error.strerror}.") from error
     return Chronicle(folder, found[0])
 
 

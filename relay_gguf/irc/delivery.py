@@ -103,6 +103,8 @@ def _tell(network: Network, client: Client, user: User | None, speech: Speech) -
                     client.send(network.line(user, "NOTICE", client.nick, answer))
             return
         text, kind = text.removeprefix(ACTION).rstrip(CTCP), "action"
+    if kind == "privmsg" and network.resident.overheard(client, speech.target, text):
+        return
     job = partial(network.resident.messaged, client, speech.target, text, kind, text.split("\n"))
     if not network.errands.add(client if user else fold(speech.target), job):
         note = "Too many messages wait for an answer; your last one was passed over."

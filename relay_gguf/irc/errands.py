@@ -36,6 +36,11 @@ class Errands:
         queue.append(job)
         return True
 
+    def drop(self, key: Hashable) -> None:
+        """Forget the jobs of a key that were not begun."""
+        if key in self._queues:
+            self._queues[key].clear()
+
     async def close(self) -> None:
         """Drop what waits, and stop what is being done."""
         for task in self._tasks:

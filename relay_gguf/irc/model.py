@@ -7,11 +7,12 @@ happens; what people say meanwhile waits in order.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Final
+from weakref import WeakKeyDictionary
 
 from relay_gguf.commands import spell
 from relay_gguf.engine import Engine
@@ -36,8 +37,9 @@ from .user import Persona
 SERVICE: Final = "*relay"
 PAUSE: Final = 8.0
 """Seconds without a word after which the model answers several people that did not name it."""
-CYCLE: Final = 3.0
-"""Seconds: who is back so soon has asked for a fresh scene (/cycle parts and joins)."""
+CYCLE: Final = 15.0
+"""Seconds: who parts and is back so soon has asked for a fresh scene, which is what /cycle does;
+clients with a queue need some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ class Model(Resident):
         )
         self._scenes: dict[str, Scene] = {}
         self._last = ""  # the scene that somebody spoke in last
-        self._left: dict[str, float] = {}
+        self._left: dict[str, tuple[Client, float]] = {}
+        self._spoke: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
         self._waiting: dict[str, asyncio.TimerHandle] = {}
         self._stage = Stage()
 
@@ -94,27 +97,41 @@ class Model(Resident):
         if self._chronicle is not None:
             self._chronicle.joined(channel, client.nick, f"{client.username}@{client.host}")
         scene = await self._scene(channel)
-        left = self._left.pop(fold(channel), None)
+        self._spoke[client] = channel
+        who, left = self._left.pop(fold(channel), (None, 0.0))
         now = asyncio.get_running_loop().time()
         alone = len(self._server.clients(channel)) < 2
-        if scene is not None and (scene.is_new or (alone and left and now - left < CYCLE)):
+        if scene is None:
+            return
+        if scene.is_new:
             await self._perform(scene, channel, client, scene.begin, quiet=True)
+        elif alone and who is client and now - left < CYCLE:
+            await self._anew(scene, channel, client)
 
     def leaving(self, client: Client, channel: str) -> None:
-        """Nobody is left to hear what is being said."""
-        scene = self._scenes.get(fold(channel))
-        if scene is not None and not self._server.clients(channel):
-            self._stage.cancel(scene)
+        """Where nobody is left, what is being said stops, and what waits is not said."""
+        if not self._server.clients(channel):
+            self._stop(channel, fold(channel))
 
     async def parted(self, client: Client, channel: str) -> None:
         """A channel without anybody waits for them to come back."""
         if self._chronicle is not None:
             self._chronicle.left(channel, client.nick, f"{client.username}@{client.host}")
         if not self._server.clients(channel):
-            self._left[fold(channel)] = asyncio.get_running_loop().time()
+            self._left[fold(channel)] = (client, asyncio.get_running_loop().time())
             self._wait_no_more(channel)
 
     # What is said
+
+    def overheard(self, client: Client, target: str, text: str) -> bool:
+        """To cancel is not to wait behind what is to be cancelled."""
+        service = fold(target) == SERVICE
+        order = parse_order(text) if service else parse_prefixed(text)
+        if order is None or order.name != "cancel":
+            return False
+        place = self._place(client) if service else target
+        self._cancel(client, place)
+        return True
 
     async def messaged(
         self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
@@ -127,6 +144,7 @@ class Model(Resident):
             return
         if self._chronicle is not None and target.startswith("#"):
             self._chronicle.said(target, client.nick, text, action=kind == "action")
+        self._spoke[client] = target
         scene = await self._scene(target if target.startswith("#") else client.nick)
         if scene is None:
             return
@@ -162,61 +180,83 @@ class Model(Resident):
         if self._chronicle is not None:
             self._chronicle.topic(channel, client.nick, text)
         scene = await self._scene(channel)
-        if scene is not None and text:
-            submit = partial(scene.session.submit, f"/topic {text}")
-            await self._perform(scene, channel, client, submit, quiet=True)
+        if scene is not None:
+            set_topic = partial(scene.set_topic, text)
+            await self._perform(scene, channel, client, set_topic, quiet=True)
 
     async def unknown_command(
         self, client: Client, verb: str, params: Sequence[str], raw: str
     ) -> bool:
-        """An order as a raw command, about the channel where the client last spoke."""
-        order = parse_raw(raw)
-        if order is None or not client.registered:
-            return False
-        if order.name == "cancel":
-            self._stage.cancel()
+        """An order as a raw command, about the channel or talk where the client last spoke."""
+        if verb.upper() == "KICK":
+            self._server.notice(client, f"{self.house.nick} stays: leave, or CYCLE.", SERVICE)
             return True
-        target = client.target
-        if target.startswith("#") and fold(target) in client.channels:
-            job = partial(self._order, client, target, order)
-            return self._server.network.tell(target, job)
-        if order.known:
-            await self._serve(client, f"{order.name} {order.argument}")
-        return order.known
+        order = parse_raw(raw)
+        place = self._place(client)
+        if order is None or not client.registered or not (order.known or place):
+            return False
+        self._take(client, order)
+        return True
 
-    async def _order(self, client: Client, channel: str, order: Order) -> None:
-        scene = await self._scene(channel)
-        if scene is not None:
-            await self._obey(scene, channel, client, order)
+    def _place(self, client: Client) -> str:
+        """Where a client last spoke, or the channel it joined after that: a nick in private."""
+        target = self._spoke.get(client, "")
+        if fold(target) == fold(self.house.nick):
+            return client.nick
+        if fold(target) in client.channels:
+            return target
+        return next((channel.name for channel in reversed(client.channels.values())), "")
 
-    async def _serve(self, client: Client, text: str) -> None:
-        """A message to the service: an order about the channel where the client last spoke."""
-        order = parse_order(text)
-        channel = next((name for name in [client.target] if name.startswith("#")), "")
-        if not channel and client.channels:
-            channel = next(reversed(client.channels.values())).name
-        if order is None or order.name == "help":
+    def _take(self, client: Client, order: Order) -> None:
+        """Do an order in its turn, but for those that cannot wait."""
+        place = self._place(client)
+        if order.name == "cancel":
+            self._cancel(client, place)
+        elif order.name == "help":
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
-        elif order.name == "cancel":
-            self._stage.cancel()
-        elif not channel:
+        elif not place:
             self._server.notice(client, "Join a channel first.", SERVICE)
         else:
-            self._server.network.tell(channel, partial(self._order, client, channel, order))
+            key = fold(place) if place.startswith("#") else client
+            self._server.network.errands.add(key, partial(self._order, client, place, order))
+
+    async def _order(self, client: Client, place: str, order: Order) -> None:
+        scene = await self._scene(place)
+        if scene is not None:
+            where = place if place.startswith("#") else client
+            await self._obey(scene, where, client, order)
+
+    async def _serve(self, client: Client, text: str) -> None:
+        """A message to the service."""
+        self._take(client, parse_order(text) or Order("help"))
 
     async def _obey(
         self, scene: Scene, where: str | Client, client: Client, order: Order, shown: bool = False
     ) -> None:
-        if order.name == "cancel":
-            self._stage.cancel()
-        elif order.name == "help":
+        if order.name == "help":
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
         elif order.name == "cycle":
-            await self._perform(scene, where, client, scene.begin, quiet=True)
-            self._server.inform(where, "The scene begins anew.")
+            await self._anew(scene, where, client)
         else:
             submit = partial(scene.session.submit, order.line)
             await self._perform(scene, where, client, submit, quiet=shown)
+
+    async def _anew(self, scene: Scene, where: str | Client, client: Client) -> None:
+        """A fresh scene in the same place, without the topic of the old one."""
+        await self._perform(scene, where, client, scene.begin, quiet=True)
+        if isinstance(where, str):
+            self._server.set_topic(where, "", self.house.nick)
+        self._server.inform(where, "The scene begins anew.")
+
+    def _cancel(self, client: Client, place: str) -> None:
+        """Stop what is said in a place, and what waits there."""
+        self._stop(place, fold(place) if place.startswith("#") else client)
+
+    def _stop(self, place: str, key: Hashable) -> None:
+        self._server.network.errands.drop(key)
+        scene = self._scenes.get(fold(place))
+        if scene is not None:
+            self._stage.cancel(scene)
 
     # What is asked
 
@@ -226,7 +266,7 @@ class Model(Resident):
         if scene is None or scene.is_new or not scene.topic:
             return None
         when = next((when for when, _ in scene.past(1)), 0.0)
-        return Topic(scene.topic, self.house.nick, when)
+        return Topic(scene.topic, NICKS["input"], when)
 
     async def history(self, channel: str, limit: int) -> Sequence[Past]:
         """What was said in the scene."""
@@ -297,7 +337,6 @@ class Model(Resident):
             chronicle=self._chronicle,
         )
         await self._stage.play(scene, events, showing)
-        scene.keep()
 
     # In company
 

@@ -103,7 +103,6 @@ class Network:
         del client.channels[fold(channel.name)]
         if client.target == channel.name:
             client.target = next(reversed(client.channels.values())).name if client.channels else ""
-        self.tell(channel.name, partial(self.resident.parted, client, channel.name))
         remaining = channel.clients
         if not remaining:
             del self.channels[fold(channel.name)]
@@ -113,6 +112,7 @@ class Network:
             channel.members[remaining[0]].add("o")
             channel.send(Line("MODE", (channel.name, "+o", remaining[0].nick), self.name))
         attempt(partial(self.resident.leaving, client, channel.name))
+        self.tell(channel.name, partial(self.resident.parted, client, channel.name))
 
     def rename(self, client: Client, nick: str) -> None:
         """Give a client another nick, which is free and valid."""

@@ -70,6 +70,11 @@ class Resident:
         """A client is no longer in a channel. Called at once, while other hooks about the channel
         may be waiting or at work; `parted` follows in its turn."""
 
+    def overheard(self, client: Client, target: str, text: str) -> bool:
+        """A client says something. Called at once, also while a hook is at work; True takes it,
+        and `messaged` is not called."""
+        return False
+
     # Told after the server did its part
 
     async def joined(self, client: Client, channel: str) -> None:

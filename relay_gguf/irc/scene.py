@@ -13,7 +13,7 @@ from pathlib import Path
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
 from relay_gguf.events import Event
-from relay_gguf.messages import Message, is_notice
+from relay_gguf.messages import DEFAULT_CHANNEL, Message, is_notice
 from relay_gguf.records import decode
 from relay_gguf.relay import RelayLM
 from relay_gguf.sampling import SamplingParams
@@ -21,6 +21,9 @@ from relay_gguf.session import Session
 from relay_gguf.store import session_path, sessions
 
 from .resident import Saved
+
+_PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
+_STAMP = re.compile(r"\d{8}-\d{6}(-\d+)?")
 
 
 class Scene:
@@ -53,7 +56,12 @@ class Scene:
         self.name = session_name(channel)
         relay = RelayLM(engine=engine, **asdict(sampling))
         self.session = Session(
-            relay, folder, channel=channel.lstrip("#"), path=path, exports=exports
+            relay,
+            folder,
+            channel=self.place,
+            name=self.name,
+            path=path,
+            exports=exports,
         )
         self.is_new = True
         if folder is not None and session_path(folder, self.name).exists():
@@ -63,14 +71,25 @@ class Scene:
 
     def begin(self) -> Iterator[Event]:
         """The first scene here, or a fresh one: the human joins."""
-        yield from self.session.enter(self.channel)
+        yield from self.session.enter(self.place)
         self.is_new = False
 
-    def keep(self) -> None:
-        """See to it that the scene is saved under its own name, once something was said."""
-        if self.session.name not in (None, self.name):
-            with suppress(StoreError):  # it stays under the name that it has
-                self.session.save(self.name)
+    def set_topic(self, text: str) -> Iterator[Event]:
+        """What the channel is about; nothing, once it is removed."""
+        if text:
+            yield from self.session.submit(f"/topic {text}")
+            return
+        nicks = self.session.relay.nicks
+        yield from self.session.add(
+            "/topic -delete",
+            Message(nicks["input"], "/topic -delete"),
+            Message(nicks["system"], f"* Topic for #{self.place} is: "),
+        )
+
+    @property
+    def place(self) -> str:
+        """The channel's name as the model reads it behind a #."""
+        return self.channel.removeprefix("#") or DEFAULT_CHANNEL
 
     @property
     def bio(self) -> str:
@@ -92,12 +111,18 @@ class Scene:
 
 
 def session_name(channel: str) -> str:
-    """Under which name a channel is saved: its own, as far as that can be a file's."""
+    """Under which name a channel is saved: its own, as far as that can be a file's.
+
+    The others, and private talks, have a space in theirs, which no channel can have: nobody joins
+    one of them by its file's name.
+    """
     name = channel.removeprefix("#")
-    if re.fullmatch(r"[a-z0-9][a-z0-9._-]{0,59}", name) and channel.startswith("#"):
+    if channel.startswith("#") and _PLAIN.fullmatch(name) and not _STAMP.fullmatch(name):
         return name
+    kind = "channel" if channel.startswith("#") else "private"
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:30].strip("-")
-    return f"{readable or 'scene'}-{sha256(channel.lower().encode()).hexdigest()[:8]}"
+    digest = sha256(channel.lower().encode()).hexdigest()[:16]
+    return f"{kind} {readable} {digest}".replace("  ", " ")
 
 
 def saved_channels(folder: Path, limit: int) -> list[Saved]:
@@ -105,7 +130,7 @@ def saved_channels(folder: Path, limit: int) -> list[Saved]:
     found = []
     for path in islice(sessions(folder), limit):
         if session_name(f"#{path.stem}") != path.stem:
-            continue
+            continue  # a private talk, or a channel whose name is not told
         with suppress(OSError, StoreError):
             transcript = decode(path.read_bytes(), path).transcript
             channel = f"* Topic for #{path.stem} is: "
@@ -121,5 +146,5 @@ def _last(lines: tuple[Message, ...], begin: str) -> str:
 
 def _is_talk(message: Message) -> bool:
     """What people said: no line of IRC's own, none of the commands that brought one about."""
-    commands = ("/join #", "/topic ", "/whois ", "/slap ")
+    commands = ("/join #", "/topic ", "/whois ", "/slap ")  # of which IRC shows the outcome
     return not is_notice(message) and not message.content.startswith(commands)

@@ -46,13 +46,15 @@ class Stage:
                 self._playing = None
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        done = loop.run_in_executor(self._thread, work)
+        done = self._thread.submit(work)
         try:
             await _show(queue, showing)
-            await done
+            await asyncio.wrap_future(done)
         except asyncio.CancelledError:
-            scene.session.cancel()
-            done.cancel()  # where it has not begun
+            if not done.cancel():  # it has begun: what was said so far is to be saved
+                scene.session.cancel()
+                while not done.done():
+                    await asyncio.sleep(0.01)
             raise
         finally:
             showing.end()

@@ -5,6 +5,7 @@ All of it is for the server's own event loop, and returns at once.
 
 from __future__ import annotations
 
+import time
 from typing import Literal
 
 from . import topics
@@ -78,6 +79,8 @@ class Voice:
     def _speak(self, target: Target, text: str, sender: str, kind: Kind) -> str:
         name, hearers = self._find(target)
         source, first = self._source(sender), ""
+        if (user := self._user(sender)) is not None:
+            user.spoke = time.monotonic()
         for verb, parts in compose(source, name, text, kind, self.network.limits):
             tags = {**self._tags(sender), "msgid": self.network.new_id()}
             for client in hearers:

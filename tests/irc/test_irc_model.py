@@ -17,6 +17,7 @@ from relay_gguf.irc.chronicle import Chronicle
 from relay_gguf.irc.model import House, Model
 from relay_gguf.irc.orders import Order, act, aliases, parse_order, parse_prefixed, parse_raw
 from relay_gguf.irc.scene import session_name
+from relay_gguf.store import session_path
 
 MakeModel = Callable[..., Model]
 pytestmark = pytest.mark.usefixtures("make_model")  # first, so that servers stop before it
@@ -111,11 +112,15 @@ def test_every_order_that_does_not_generate(
     anon.send("UNDO")
     assert said(anon, "Took back").endswith(":Took back: hi")
     assert said(anon, "draft").endswith("NOTICE anon :draft: hi")
-    anon.send("UNDO", "CONTEXT", "EXPORT txt", "HELP", "CYCLE")
+    anon.send("UNDO", "CONTEXT")
+    said(anon, "Nothing to undo")
     said(anon, "tokens")
+    anon.send("EXPORT txt")
     assert "saved conversation to" in said(anon, "saved")
     assert len(list(tmp_path.glob("relay-sea-*.txt"))) == 1
+    anon.send("HELP")
     said(anon, "CANCEL")
+    anon.send("CYCLE")
     assert said(anon, "anew").endswith(":The scene begins anew.")
     anon.send("NEXT")
     assert "one reply at most" in said(anon, "NOTICE")
@@ -207,6 +212,73 @@ def test_a_private_talk_is_a_scene_of_its_own(
     assert "hello all" not in prompt(model)
 
 
+def test_a_private_talk_is_nobody_elses(
+    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+) -> None:
+    running = serve(make_model("i keep it", "hi"))
+    wires = connect(running, "bob", "eve")
+    wires["bob"].send("PRIVMSG user :my secret is 42")
+    said(wires["bob"])
+    (file,) = (tmp_path / "irc").iterdir()
+    assert " 322 " not in "".join(wires["eve"].ask("LIST"))
+    lines = wires["eve"].ask(f"JOIN #{file.stem.replace(' ', '-')}")
+    assert not [line for line in lines if "42" in line or "another relay-gguf" in line]
+
+
+def test_a_scene_has_its_name_from_its_first_line_on(
+    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+) -> None:
+    engine = FakeEngine(["x" * 50])
+    begun, go_on = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        begun.set()
+        assert go_on.wait(10)
+
+    engine.on_token = wait
+    running = serve(make_model(engine=engine))
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :ahoy")
+    assert begun.wait(10)
+    assert [path.name for path in (tmp_path / "irc").iterdir()] == ["sea.jsonl"]
+    assert "ahoy" in (tmp_path / "irc" / "sea.jsonl").read_text()
+    go_on.set()
+    said(anon)
+
+
+def test_a_removed_topic_stays_removed(
+    serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    model = make_model("one")
+    running = serve(model)
+    anon = connect(running, "anon")["anon"]
+    bob = connect(running, "bob")["bob"]
+    anon.ask("JOIN #sea", "TOPIC #sea :fish", "TOPIC #sea :")
+    anon.send("PRIVMSG #sea :hello")
+    said(anon)
+    anon.ask("PART #sea")
+    assert not [line for line in bob.ask("JOIN #sea") if " 332 " in line]
+
+
+def test_who_loses_the_connection_finds_the_scene_again(
+    serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    model = make_model("one", "two")
+    running = serve(model)
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :first")
+    said(anon)
+    anon.send("QUIT")
+    anon.rest()
+    again = connect(running, "anon")["anon"]
+    again.ask("JOIN #sea")
+    again.send("PRIVMSG #sea :second")
+    said(again)
+    assert "first" in prompt(model)
+
+
 # Who speaks when
 
 
@@ -281,6 +353,37 @@ def test_what_stops_a_reply(
         assert "cut (stopped)" in said(anon, "cut")
 
 
+@pytest.mark.parametrize("order", ["PRIVMSG #sea :!cancel", "CANCEL", "PRIVMSG *relay :stop"])
+def test_cancel_stops_what_waits_too_and_only_here(
+    order: str, serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    engine = FakeEngine(["x" * 100, "for bob"])
+    speaks, go_on = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if count == 3 and not speaks.is_set():
+            speaks.set()
+            assert go_on.wait(10)
+
+    engine.on_token = wait
+    running = serve(make_model(engine=engine))
+    wires = connect(running, "anon", "bob")
+    anon, bob = wires["anon"], wires["bob"]
+    anon.ask("JOIN #sea")
+    bob.ask("JOIN #land")
+    anon.send("PRIVMSG #sea :one", "PRIVMSG #sea :two", "PRIVMSG #sea :three")
+    assert speaks.wait(10)
+    bob.ask("CANCEL")
+    assert not engine._cancelled, "bob's scene is another one"
+    bob.send("PRIVMSG #land :hello")
+    anon.ask()
+    anon.send(order)
+    wait_for(lambda: engine._cancelled)
+    go_on.set()
+    assert said(bob).endswith(":for bob")
+    assert len(engine.prompts) == 2, "neither two nor three was answered"
+
+
 def test_a_message_of_several_lines_and_a_long_one(
     serve: Serve, connect: Connect, make_model: MakeModel
 ) -> None:
@@ -341,16 +444,18 @@ def test_other_spellings() -> None:
     [
         ("#boston", "boston"),
         ("#a.b-c_1", "a.b-c_1"),
-        ("anon", "anon-"),
-        ("##", "scene-"),
-        ("#../../etc", "etc-"),
-        ("#été", "t-"),
-        ("#" + "x" * 63, "x" * 30 + "-"),
+        ("anon", "private anon "),
+        ("##", "channel "),
+        ("#../../etc", "channel etc "),
+        ("#été", "channel t "),
+        ("#" + "x" * 63, f"channel {'x' * 30} "),
+        ("#20261122-120000", "channel 20261122-120000 "),
     ],
 )
 def test_under_which_name_a_scene_is_saved(channel: str, name: str) -> None:
     found = session_name(channel)
-    assert found == name or (name.endswith("-") and found.startswith(name))
+    assert found == name or (name.endswith(" ") and found.startswith(name))
+    assert session_path(Path(), found)
     assert "/" not in found
     assert len(found) <= 60
 
@@ -417,3 +522,27 @@ def test_logs(
     chronicle.topic("#sea", "anon", "boats")
     chronicle.left("#sea", "anon", "anon@localhost")
     assert (tmp_path / "#sea" / file).read_text().splitlines() == lines
+
+
+def test_a_server_that_stops_keeps_what_was_said(
+    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+) -> None:
+    engine = FakeEngine(["half a reply"])
+    speaks, go_on = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if count == 5:
+            speaks.set()
+            assert go_on.wait(10)
+
+    engine.on_token = wait
+    running = serve(make_model(engine=engine))
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :hello")
+    assert speaks.wait(10)
+    running.loop.call_soon_threadsafe(running._end.set)
+    wait_for(lambda: engine._cancelled)
+    go_on.set()
+    running.stop()
+    assert '"half' in (tmp_path / "irc" / "sea.jsonl").read_text()
