@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from relay_gguf.display import one_line, size
-from relay_gguf.facts import EMBEDDING, N_CTX, OUTPUT, Facts, entries, text, texts, type_name
+from relay_gguf.facts import EMBEDDING, OUTPUT, Facts, entries, text, texts, type_name
+from relay_gguf.memory import DEFAULT_N_CTX
 
 from .finding import Finding, has_problem
 from .template import KEY, kind_of
@@ -72,7 +73,7 @@ def _rows(facts: Facts) -> Iterator[tuple[str, str]]:
     )
     if need is not None:
         parts = f"weights {size(need.weights)}, cache {size(need.kv)}, work {size(need.compute)}"
-        n_ctx = min(N_CTX, facts.context_length or N_CTX)
+        n_ctx = min(DEFAULT_N_CTX, facts.context_length or DEFAULT_N_CTX)
         yield "memory", f"about {size(need.total)} with {n_ctx} tokens of context: {parts}"
     yield "sampling", settings_in_words(facts)
     yield "license", text(keys, "general.license")

@@ -12,7 +12,6 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from relay_gguf.display import size
 from relay_gguf.facts import (
     EMBEDDING,
-    N_CTX,
     OUTPUT,
     Facts,
     Part,
@@ -23,6 +22,7 @@ from relay_gguf.facts import (
     whole,
 )
 from relay_gguf.gguf_file import ALIGNMENT
+from relay_gguf.memory import DEFAULT_N_CTX
 from relay_gguf.names import parse_name
 from relay_gguf.prompt import IM_START
 
@@ -162,9 +162,13 @@ def _check_context(facts: Facts) -> Iterator[Finding]:
         need = facts.memory(length)
         much = "far too much memory" if need is None else f"{size(need.kv)} of memory for it"
         what = f"The file claims a context of {length:,} tokens: an app that believes it takes"
-        yield note("context", f"{what} {much}.", f"Set {N_CTX} in the app: llama-server -c {N_CTX}")
-    elif length < N_CTX:
-        what = f"The context is {length:,} tokens; Relay was trained on {N_CTX:,}."
+        yield note(
+            "context",
+            f"{what} {much}.",
+            f"Set {DEFAULT_N_CTX} in the app: llama-server -c {DEFAULT_N_CTX}",
+        )
+    elif length < DEFAULT_N_CTX:
+        what = f"The context is {length:,} tokens; Relay was trained on {DEFAULT_N_CTX:,}."
         yield note("context", what)
     else:
         yield ok("context", f"The context is {length:,} tokens.")

@@ -14,7 +14,8 @@ from typing import Any, Final
 import yaml
 
 from relay_gguf.display import one_line, size
-from relay_gguf.facts import N_CTX, Facts, entries, repo_of, text, texts
+from relay_gguf.facts import Facts, entries, repo_of, text, texts
+from relay_gguf.memory import DEFAULT_N_CTX
 
 from .inspect_lines import settings_in_words
 from .template import KEY, kind_of
@@ -73,9 +74,9 @@ def page(found: Sequence[Entry], repo: str = "") -> str:
         *_introduction(found),
         "## Files",
         _table(found),
-        f"Memory is about what a chat with a context of {N_CTX} tokens takes. The error is how far "
-        "the weights are from the model in 32 bits, relative to it, as measured while they were "
-        "written. `sha256sum -c --ignore-missing SHA256SUMS` checks the files.",
+        f"Memory is about what a chat with a context of {DEFAULT_N_CTX} tokens takes. The error is "
+        "how far the weights are from the model in 32 bits, relative to it, as measured while they "
+        "were written. `sha256sum -c --ignore-missing SHA256SUMS` checks the files.",
         "## Run",
         *_run(found, repo),
         "## How they were made",
@@ -198,7 +199,7 @@ def _run(found: Sequence[Entry], repo: str) -> Iterator[str]:
     yield _block(f"{fetch_for_ours}relay-gguf lmstudio install {ours}{preset}")
     yield "llama.cpp, for any client of OpenAI's API at http://127.0.0.1:8080/v1:"
     server = f"llama-server -hf {tagged}" if tagged else f"{fetch}llama-server -m {local}"
-    yield _block(f"{server} -c {N_CTX}")
+    yield _block(f"{server} -c {DEFAULT_N_CTX}")
     if is_whole:
         yield "Ollama 0.30 or newer:"
         yield _block(f"relay-gguf ollama modelfile {ours} --create")

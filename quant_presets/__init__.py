@@ -15,7 +15,6 @@ license = "apache-2.0"             # also author, url, description, base_model, 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,11 +24,7 @@ from relay_gguf.convert.card import CARD_FIELDS, SAMPLING, Card
 from relay_gguf.convert.ftypes import FTYPES
 
 from relay_gguf.errors import SettingsError
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from relay_gguf.toml import read_toml
 
 FOLDER: Final = Path(__file__).parent
 KEYS: Final = {
@@ -85,12 +80,7 @@ def read_preset(path: Path) -> Preset:
     Raises:
         SettingsError: it cannot be read, or a key is unknown or wrong; names file, key and value.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}.") from error
+    table = read_toml(path)
     for key, value in table.items():
         _expect(key in KEYS, path, key, value, f"the keys are {', '.join(KEYS)}")
         kind = KEYS[key]

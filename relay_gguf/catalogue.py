@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any, Final
 
 from .memory import ModelSizes
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml import parse_toml
 
 DATA: Final = "catalogue.toml"
 
@@ -39,7 +34,7 @@ class Published:
 @lru_cache(maxsize=1)
 def catalogue() -> tuple[Published, ...]:
     """All published files, the best first."""
-    table = tomllib.loads(files(__package__).joinpath(DATA).read_text("utf-8"))
+    table = parse_toml(files(__package__).joinpath(DATA).read_text("utf-8"))
     entries = {name: entry for name, entry in table.items() if isinstance(entry, dict)}
     return tuple(_published(table, ftype, entry) for ftype, entry in entries.items())
 

@@ -119,12 +119,11 @@ def chat(
     ] = False,
 ) -> None:
     """Chat in a terminal; with a pipe, line by line."""
-    from .settings import chat_settings, config_path, read_config
+    from .settings import usual_settings
 
     if debug:
         log_everything()
     given = {
-        "model": os.environ.get("RELAY_MODEL"),
         "channel": channel,
         "topic": topic,
         "cast": cast,
@@ -146,8 +145,7 @@ def chat(
         "max_tokens": max_tokens,
         "seed": seed,
     }
-    options = read_config(config_path()) if config is None else read_config(config, named=True)
-    settings = chat_settings(given, options)
+    settings = usual_settings(given, config)
     from . import chat as front
 
     front.chat(

@@ -12,12 +12,10 @@ from typing import Any, Final
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
 from .errors import ModelError
-from .gguf_file import Head, Info, Keys, read_head
-from .memory import MemoryNeed, ModelSizes
+from .gguf_file import Head, Info, Keys, read_head, readable
+from .memory import DEFAULT_N_CTX, MemoryNeed, ModelSizes
 from .names import parts
 
-N_CTX: Final = 4096
-"""What Relay was trained on, and what the chat takes."""
 COMPUTE: Final = 150 << 20
 """Bytes of llama.cpp's work space, about."""
 SAMPLING: Final = "general.sampling."
@@ -142,7 +140,7 @@ class Facts:
         """A tensor by its name."""
         return next((info for info in self.tensors if info.name == name), None)
 
-    def memory(self, n_ctx: int = N_CTX) -> MemoryNeed | None:
+    def memory(self, n_ctx: int = DEFAULT_N_CTX) -> MemoryNeed | None:
         """What the model takes with a context, about; None where its keys do not tell."""
         per_token = self._kv_bytes()
         if per_token is None:
@@ -226,14 +224,8 @@ def read_facts(path: Path) -> Facts:
 
 
 def _head(path: Path) -> Head:
-    try:
+    with readable(path):
         return read_head(path)
-    except FileNotFoundError:
-        raise ModelError(f"There is no file {path}. Check the path.") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path} is a folder. Name the .gguf file in it.") from None
-    except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def type_name(info: Info) -> str:

@@ -13,11 +13,9 @@ from typing import Final
 
 from .devices import Gpu, Machine
 from .errors import MemoryShortError, SettingsError
-from .memory import KV_TYPES, N_CTX_STEP, ModelSizes, binary, padded
+from .memory import DEFAULT_N_CTX, KV_TYPES, N_CTX_STEP, ModelSizes, binary, padded
 from .placement import LoadSettings, Plan, Work, place
 
-DEFAULT_N_CTX: Final = 4096
-"""What Relay was trained on. Headers lie: Mistral-Nemo's says 1,024,000."""
 LEAST_N_CTX: Final = 2048
 """A context is not made smaller than this by itself."""
 N_BATCH: Final = 512
@@ -153,7 +151,7 @@ def _check(model: ModelSizes, machine: Machine, options: LoadOptions) -> None:
 
 def _refusal(best: Plan, machine: Machine, options: LoadOptions, work: Work | None) -> str:
     """Why nothing fits, by the plan that came nearest; and what would."""
-    short = min(best.shares, key=lambda share: share.left - share.margin)
+    short = min(best.shares, key=lambda share: share.slack)
     at = best.settings
     layers = f"{at.n_gpu_layers} of {best.model.n_layers} layers on a GPU and "
     said = (

@@ -6,7 +6,6 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,7 +73,7 @@ def plan(
     Of a model on the hub only the head is downloaded. Nothing is loaded.
     """
     from .fit_lines import plan_json, plan_lines
-    from .settings import chat_settings, config_path, read_config
+    from .settings import usual_settings
 
     given = {
         "n_ctx": n_ctx,
@@ -85,8 +84,8 @@ def plan(
         "no_gpu": no_gpu,
         "min_speed": min_speed,
     }
-    settings = chat_settings(given, read_config(config_path()))
-    named = model or os.environ.get("RELAY_MODEL") or settings.model
+    settings = usual_settings(given)
+    named = model or settings.model or None
     if named is None:
         from .suggest import suggest
 
@@ -148,28 +147,25 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
 
     path, wanted = find(model), parse_repo(model)
     if path is None and wanted is not None:
-        facts = _remote_facts(wanted)
-        machine = this_machine()
-        made = fit(facts.sizes(), machine, options)
+        facts, machine = _remote_facts(wanted), this_machine()
+        sizes = facts.sizes()
+        made = fit(sizes, machine, options)
     else:
         path = path or Path(model)
         check_file(path)
         facts, machine = read_facts(path), this_machine()
-        made = plan_file(path, facts.sizes(), machine, options)
-    return made, machine, better(facts.sizes(), facts.bits, machine, options)
+        sizes = facts.sizes()
+        made = plan_file(path, sizes, machine, options)
+    return made, machine, better(sizes, facts.bits, machine, options)
 
 
 def _remote_facts(wanted: RepoFile) -> Facts:
     """What a file on the hub is, by its head."""
     from .facts import Facts, Part
-    from .hub import no_repository, remote
+    from .hub_download import asked
     from .hub_file import head
-    from .repo import pick_files
 
-    found = remote(wanted.repo)
-    if found is None:
-        raise no_repository(str(wanted), wanted.repo)
-    names = pick_files(wanted, found.files)
+    found, names = asked(wanted)
     return Facts(
         tuple(
             Part(Path(name), head(wanted.repo, name, found.commit), found.files[name].size)

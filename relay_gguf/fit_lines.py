@@ -10,8 +10,7 @@ from typing import Any
 from .choose import Candidate
 from .devices import Machine
 from .display import one_line, size
-from .fit import DEFAULT_N_CTX
-from .memory import binary
+from .memory import DEFAULT_N_CTX, binary
 from .placement import RAM, LoadSettings, Plan, Share, place
 from .speed import tokens_per_second
 from .suggest import Suggestion

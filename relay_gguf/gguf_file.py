@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import mmap
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -87,6 +88,23 @@ class Head:
     keys: Keys
     tensors: Sequence[Info]
     size: int
+
+
+@contextmanager
+def readable(path: Path) -> Iterator[None]:
+    """Why a file cannot be read, as an error of ours.
+
+    Raises:
+        ModelError: it is not there, is a folder, or its disk or owner keeps it.
+    """
+    try:
+        yield
+    except FileNotFoundError:
+        raise ModelError(f"There is no file {path}. Check the path.") from None
+    except IsADirectoryError:
+        raise ModelError(f"{path} is a folder. Name the .gguf file in it.") from None
+    except OSError as error:
+        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
 
 
 def read_head(path: Path) -> Head:

@@ -44,10 +44,7 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
             room; the connection broke and stays so; a file has not the checksum that it should.
     """
     watcher = watcher or Silent()
-    found = remote(wanted.repo)
-    if found is None:
-        raise no_repository(str(wanted), wanted.repo)
-    names = pick_files(wanted, found.files)
+    found, names = asked(wanted)
     files = [look_up(wanted.repo, found.commit, found.files[name]) for name in names]
     _refuse_outside(wanted.repo, names, found.commit)
     cache = place(wanted.repo)
@@ -66,6 +63,18 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
         with suppress(OSError):  # a cache that may only be read is one all the same
             cache.set_main(found.commit)
     return paths[0]
+
+
+def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
+    """A repository, and the names of its files that are asked for, the first part first.
+
+    Raises:
+        ModelError: there is no such repository or file, or it cannot be looked at.
+    """
+    found = remote(wanted.repo)
+    if found is None:
+        raise no_repository(str(wanted), wanted.repo)
+    return found, pick_files(wanted, found.files)
 
 
 def _there(cache: Place, found: Remote, file: RemoteFile) -> bool:

@@ -14,10 +14,11 @@ from .engine import ControlTokens
 from .errors import MemoryShortError, ModelError
 from .facts import read_facts
 from .fit import N_BATCH, LoadOptions, fit
+from .gguf_file import MAGIC, readable
 from .llama_log import LogLines, explain
 from .llama_vocab import find_control
 from .machine import this_machine
-from .memory import MIB, MemoryNeed, ModelSizes, padded
+from .memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
 from .native import lib
 from .placement import RAM, LoadSettings, Plan, Work, with_margin
 
@@ -136,11 +137,12 @@ def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOpti
         MemoryShortError, SettingsError: as `fit.fit`.
     """
     if not model.kv_width:  # a kind of memory that the keys do not tell
-        measured = measure(path, LoadSettings(0, min(4096, model.n_ctx_train)))
-        n_values = 2 * len(model.blocks) * padded(min(4096, model.n_ctx_train))
+        n_ctx = min(DEFAULT_N_CTX, model.n_ctx_train)
+        measured = measure(path, LoadSettings(0, n_ctx))
+        n_values = 2 * len(model.blocks) * padded(n_ctx)
         model = replace(model, kv_width=measured.kv / n_values if measured and n_values else 0.0)
     plan = fit(model, machine, options)
-    if all(share.left - share.margin > share.used / 10 for share in plan.shares):
+    if all(share.slack > share.used / 10 for share in plan.shares):
         return plan
     measured = measure(path, plan.settings)
     return plan if measured is None else fit(model, machine, options, _work(measured, plan))
@@ -248,16 +250,9 @@ def check_file(path: Path) -> None:
     Raises:
         ModelError: it is not there, cannot be read, or does not begin as a GGUF file does.
     """
-    try:
-        with path.open("rb") as file:
-            magic = file.read(4)
-    except FileNotFoundError:
-        raise ModelError(f"There is no file {path}. Check the path.") from None
-    except IsADirectoryError:
-        raise ModelError(f"{path} is a folder. Name the .gguf file in it.") from None
-    except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
-    if magic != b"GGUF":
+    with readable(path), path.open("rb") as file:
+        magic = file.read(4)
+    if magic != MAGIC:
         raise ModelError(
             f"{path} is not a GGUF file (it begins with {magic!r}). A model in another format must "
             "be converted to GGUF first."

@@ -9,6 +9,8 @@ from typing import Final
 
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
+DEFAULT_N_CTX: Final = 4096
+"""Tokens that Relay was trained on. Headers lie: Mistral-Nemo's says 1,024,000."""
 N_CTX_STEP: Final = 256
 """llama.cpp pads a context to a multiple of this (src/llama-context.cpp)."""
 KV_TYPES: Final[Mapping[str, float]] = {"f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}

@@ -19,12 +19,11 @@ from typing import Final
 from . import disk
 from .errors import ModelError, SettingsError, StoreError
 from .gguf_file import Keys
+from .memory import DEFAULT_N_CTX
 from .names import parse_name
 from .sampling import DEFAULTS
 
 FIRST_LINE: Final = "# Relay for Ollama, by relay-gguf."
-N_CTX: Final = 4096
-"""Tokens that Relay was trained on."""
 MIN_VERSION: Final = (0, 30)
 _END: Final = "<|im_end|>"
 _SAMPLING: Final[Mapping[str, tuple[str, float]]] = {
@@ -34,7 +33,7 @@ _SAMPLING: Final[Mapping[str, tuple[str, float]]] = {
     "min_p": ("min_p", DEFAULTS.min_p),
     "repeat_penalty": ("penalty_repeat", DEFAULTS.repeat_penalty),
     # Never -1, which some versions read as the whole context and others as none of it.
-    "repeat_last_n": ("penalty_last_n", N_CTX),
+    "repeat_last_n": ("penalty_last_n", DEFAULT_N_CTX),
 }
 """Ollama's name → the end of the key in the file, and the default."""
 
@@ -177,7 +176,7 @@ def _n_ctx(keys: Keys) -> int:
     arch = keys.get("general.architecture")
     length = keys.get(f"{arch.value}.context_length") if arch else None
     known = length is not None and isinstance(length.value, int) and length.value > 0
-    return min(N_CTX, length.value) if known and length else N_CTX
+    return min(DEFAULT_N_CTX, length.value) if known and length else DEFAULT_N_CTX
 
 
 def _ends_turns(keys: Keys) -> bool:

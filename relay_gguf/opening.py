@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 from .display import one_line
 from .download import Watcher
 from .errors import MemoryShortError
-from .fit import DEFAULT_N_CTX, LoadOptions
+from .fit import LoadOptions
 from .fit_lines import summary, taken_lines
 from .hub import UnreachableError
 from .locate import locate
+from .memory import DEFAULT_N_CTX
 from .placement import Plan
 from .settings import ChatSettings
 from .suggest import suggest

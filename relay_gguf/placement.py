@@ -63,9 +63,14 @@ class Share:
         return self.free - self.used
 
     @property
+    def slack(self) -> int:
+        """What it has over its margin."""
+        return self.left - self.margin
+
+    @property
     def fits(self) -> bool:
         """With the margin."""
-        return self.left >= self.margin
+        return self.slack >= 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +94,7 @@ class Plan:
     @property
     def slack(self) -> int:
         """Bytes that the fullest device has over its margin."""
-        return min(share.left - share.margin for share in self.shares)
+        return min(share.slack for share in self.shares)
 
 
 @dataclass(frozen=True, slots=True)

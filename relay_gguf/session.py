@@ -178,11 +178,8 @@ class Session:
     @property
     def status(self) -> Status:
         """What a status bar shows."""
-        engine, channel, topic = self.relay.engine, self.transcript.channel, ""
-        begin = f"* Topic for #{channel} is: "
-        for message in self.transcript.context:
-            if message.nick == self.relay.nicks["system"] and message.content.startswith(begin):
-                topic = message.content.removeprefix(begin)
+        engine, channel = self.relay.engine, self.transcript.channel
+        topic = self.transcript.topic
         nick = self.relay.nicks["input"]
         return Status(nick, channel, topic, self.tokens, engine.n_ctx, self._speed, engine.name)
 

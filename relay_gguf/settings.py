@@ -10,7 +10,7 @@ with or without its hyphens turned into underscores:
 
 from __future__ import annotations
 
-import sys
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -23,11 +23,7 @@ from .errors import SettingsError
 from .fit import LoadOptions
 from .messages import DEFAULT_CHANNEL
 from .sampling import DEFAULTS, SamplingParams
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from .toml import read_toml
 
 DIRS: Final = PlatformDirs("relay-gguf", appauthor=False)
 
@@ -129,15 +125,13 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
         SettingsError: it is no TOML, has an unknown key, or a value of the wrong kind.
     """
     try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except FileNotFoundError:
+        table = read_toml(path)
+    except SettingsError as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         if named:
             raise SettingsError(f"There is no config file {path}.") from None
         return {}
-    except OSError as error:
-        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}.") from error
     config = {}
     for key, value in table.items():
         name = key.replace("-", "_")
@@ -161,3 +155,17 @@ def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSe
     return ChatSettings(
         **{**config, **{name: value for name, value in given.items() if value is not None}}
     )
+
+
+def usual_settings(given: Mapping[str, Any], config: Path | None = None) -> ChatSettings:
+    """Options from the command line over RELAY_MODEL, and that over the config file's.
+
+    Args:
+        given: by name; None is not given.
+        config: the file that the user named; None is the one in its usual place.
+
+    Raises:
+        SettingsError: a value is wrong, or the file that was named is not there.
+    """
+    table = read_config(config or config_path(), named=config is not None)
+    return chat_settings({"model": os.environ.get("RELAY_MODEL"), **given}, table)

@@ -111,7 +111,7 @@ class Store:
         self.name = name
         if old is not None:
             old.close()
-        if before is not None and _is_stamp(before):
+        if before is not None and is_stamp(before):
             with suppress(OSError):
                 session_path(self.folder, before).unlink()
 
@@ -222,7 +222,8 @@ def peek(path: Path) -> Header:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def _is_stamp(name: str) -> bool:
+def is_stamp(name: str) -> bool:
+    """Whether this is what a session is called that nobody named: the time it was begun."""
     return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", name) is not None
 
 

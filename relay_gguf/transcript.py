@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from .messages import DEFAULT_CHANNEL, Message
+from .messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,6 +121,23 @@ class Transcript:
     def context(self) -> tuple[Message, ...]:
         """What the model sees: the scene without what was forgotten."""
         return tuple(m for turn in self.scene if turn.forgotten_at is None for m in turn.messages)
+
+    @property
+    def topic(self) -> str:
+        """What the channel is about; empty if nobody said."""
+        return self._announced(f"* Topic for #{self.channel} is: ")
+
+    @property
+    def bio(self) -> str:
+        """Who the model is; empty if nobody said."""
+        return self._announced(f"* {NICKS['model']}'s bio: ")
+
+    def _announced(self, begin: str) -> str:
+        """The rest of IRC's own last line that begins so, of those that the model sees."""
+        for message in reversed(self.context):
+            if is_notice(message) and message.content.startswith(begin):
+                return message.content.removeprefix(begin)
+        return ""
 
     @property
     def last(self) -> Turn | None:

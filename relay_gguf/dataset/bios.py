@@ -6,17 +6,12 @@ ann = "I'm a sailor from Porto"
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 
 from relay_gguf.errors import SettingsError
+from relay_gguf.toml import read_toml
 
 from .line import fold
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 
 def read_bios(path: Path) -> dict[str, str]:
@@ -25,12 +20,7 @@ def read_bios(path: Path) -> dict[str, str]:
     Raises:
         SettingsError: the file cannot be read, or has something else than texts.
     """
-    try:
-        table = tomllib.loads(path.read_text("utf-8-sig"))
-    except OSError as error:
-        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{path} is no TOML: {error}.") from error
+    table = read_toml(path)
     for nick, bio in table.items():
         if not isinstance(bio, str) or not bio.strip():
             raise SettingsError(f"{path}: {nick} = {bio!r} should be a text, the bio of {nick}.")

@@ -77,7 +77,7 @@ def irc(
     ] = False,
 ) -> None:
     """Be an IRC network whose other people are the model: connect with any client."""
-    from relay_gguf.settings import DIRS, chat_settings, config_path, read_config
+    from relay_gguf.settings import DIRS, usual_settings
 
     from .address import check_address
 
@@ -107,9 +107,8 @@ def irc(
         "no_gpu": no_gpu,
         "min_speed": min_speed,
         "threads": threads,
-        "model": os.environ.get("RELAY_MODEL"),
     }
-    settings = chat_settings(given, read_config(config_path()))
+    settings = usual_settings(given)
     from relay_gguf.demo import demo_file
     from relay_gguf.fetch_screen import watching
     from relay_gguf.opening import find_model, open_engine

@@ -96,7 +96,7 @@ class Model(Resident):
         """The first one in a channel takes up its scene, or begins it."""
         if self._chronicle is not None:
             self._chronicle.joined(channel, client.nick, f"{client.username}@{client.host}")
-        scene = await self._scene(channel)
+        scene = self._scene(channel)
         self._spoke[client] = channel
         who, left = self._left.pop(fold(channel), (None, 0.0))
         now = asyncio.get_running_loop().time()
@@ -111,7 +111,7 @@ class Model(Resident):
     def leaving(self, client: Client, channel: str) -> None:
         """Where nobody is left, what is being said stops, and what waits is not said."""
         if not self._server.clients(channel):
-            self._stop(channel, fold(channel))
+            self._cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
         """A channel without anybody waits for them to come back."""
@@ -140,15 +140,15 @@ class Model(Resident):
         if kind == "notice":
             return
         if fold(target) == SERVICE:
-            await self._serve(client, text)
+            self._take(client, parse_order(text) or Order("help"))
             return
         if self._chronicle is not None and target.startswith("#"):
             self._chronicle.said(target, client.nick, text, action=kind == "action")
         self._spoke[client] = target
-        scene = await self._scene(target if target.startswith("#") else client.nick)
+        place = target if target.startswith("#") else client.nick
+        where, scene = _where(client, place), self._scene(place)
         if scene is None:
             return
-        where = target if target.startswith("#") else client
         if scene.is_new:
             await self._perform(scene, where, client, scene.begin, quiet=True)
         order = act(text, self.house.nick) if kind == "action" else parse_prefixed(text)
@@ -179,7 +179,7 @@ class Model(Resident):
         """The scene's topic."""
         if self._chronicle is not None:
             self._chronicle.topic(channel, client.nick, text)
-        scene = await self._scene(channel)
+        scene = self._scene(channel)
         if scene is not None:
             set_topic = partial(scene.set_topic, text)
             await self._perform(scene, channel, client, set_topic, quiet=True)
@@ -217,18 +217,13 @@ class Model(Resident):
         elif not place:
             self._server.notice(client, "Join a channel first.", SERVICE)
         else:
-            key = fold(place) if place.startswith("#") else client
-            self._server.network.errands.add(key, partial(self._order, client, place, order))
+            job = partial(self._order, client, place, order)
+            self._server.network.errands.add(_queue(client, place), job)
 
     async def _order(self, client: Client, place: str, order: Order) -> None:
-        scene = await self._scene(place)
+        scene = self._scene(place)
         if scene is not None:
-            where = place if place.startswith("#") else client
-            await self._obey(scene, where, client, order)
-
-    async def _serve(self, client: Client, text: str) -> None:
-        """A message to the service."""
-        self._take(client, parse_order(text) or Order("help"))
+            await self._obey(scene, _where(client, place), client, order)
 
     async def _obey(
         self, scene: Scene, where: str | Client, client: Client, order: Order, shown: bool = False
@@ -250,10 +245,7 @@ class Model(Resident):
 
     def _cancel(self, client: Client, place: str) -> None:
         """Stop what is said in a place, and what waits there."""
-        self._stop(place, fold(place) if place.startswith("#") else client)
-
-    def _stop(self, place: str, key: Hashable) -> None:
-        self._server.network.errands.drop(key)
+        self._server.network.errands.drop(_queue(client, place))
         scene = self._scenes.get(fold(place))
         if scene is not None:
             self._stage.cancel(scene)
@@ -262,7 +254,7 @@ class Model(Resident):
 
     async def topic(self, channel: str) -> Topic | None:
         """The topic of a scene that was saved."""
-        scene = await self._scene(channel)
+        scene = self._scene(channel)
         if scene is None or scene.is_new or not scene.topic:
             return None
         when = next((when for when, _ in scene.past(1)), 0.0)
@@ -270,7 +262,7 @@ class Model(Resident):
 
     async def history(self, channel: str, limit: int) -> Sequence[Past]:
         """What was said in the scene."""
-        scene = await self._scene(channel)
+        scene = self._scene(channel)
         if scene is None or scene.is_new:
             return ()
         return [self._past(when, message) for when, message in scene.past(limit)]
@@ -298,7 +290,7 @@ class Model(Resident):
 
     # Scenes
 
-    async def _scene(self, channel: str) -> Scene | None:
+    def _scene(self, channel: str) -> Scene | None:
         """The scene of a channel, or of a nick; None where it cannot be had, which is told."""
         key = fold(channel)
         if key not in self._scenes:
@@ -355,3 +347,13 @@ class Model(Resident):
         timer = self._waiting.pop(fold(channel), None)
         if timer is not None:
             timer.cancel()
+
+
+def _where(client: Client, place: str) -> str | Client:
+    """Where what is said in a place is heard: in the channel, or by the client alone."""
+    return place if place.startswith("#") else client
+
+
+def _queue(client: Client, place: str) -> Hashable:
+    """The key of the jobs about a place, as the server queues them."""
+    return fold(place) if place.startswith("#") else client

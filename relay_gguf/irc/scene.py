@@ -18,12 +18,11 @@ from relay_gguf.records import decode
 from relay_gguf.relay import RelayLM
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.session import Session
-from relay_gguf.store import session_path, sessions
+from relay_gguf.store import is_stamp, session_path, sessions
 
 from .resident import Saved
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
-_STAMP = re.compile(r"\d{8}-\d{6}(-\d+)?")
 
 
 class Scene:
@@ -94,13 +93,12 @@ class Scene:
     @property
     def bio(self) -> str:
         """Who the model is here; empty if nobody said."""
-        nick = self.session.relay.nicks["model"]
-        return _last(self.session.transcript.context, f"* {nick}'s bio: ")
+        return self.session.transcript.bio
 
     @property
     def topic(self) -> str:
         """What the channel is about; empty if nobody said."""
-        return self.session.status.topic
+        return self.session.transcript.topic
 
     def past(self, limit: int) -> list[tuple[float, Message]]:
         """The last messages of the scene with their Unix times, the oldest first."""
@@ -117,7 +115,7 @@ def session_name(channel: str) -> str:
     one of them by its file's name.
     """
     name = channel.removeprefix("#")
-    if channel.startswith("#") and _PLAIN.fullmatch(name) and not _STAMP.fullmatch(name):
+    if channel.startswith("#") and _PLAIN.fullmatch(name) and not is_stamp(name):
         return name
     kind = "channel" if channel.startswith("#") else "private"
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:30].strip("-")
@@ -133,15 +131,8 @@ def saved_channels(folder: Path, limit: int) -> list[Saved]:
             continue  # a private talk, or a channel whose name is not told
         with suppress(OSError, StoreError):
             transcript = decode(path.read_bytes(), path).transcript
-            channel = f"* Topic for #{path.stem} is: "
-            topic = _last(transcript.context, channel)
-            found.append(Saved(f"#{path.stem}", topic, len(transcript.scene)))
+            found.append(Saved(f"#{path.stem}", transcript.topic, len(transcript.scene)))
     return found
-
-
-def _last(lines: tuple[Message, ...], begin: str) -> str:
-    found = [m.content.removeprefix(begin) for m in lines if m.content.startswith(begin)]
-    return found[-1] if found else ""
 
 
 def _is_talk(message: Message) -> bool:

@@ -1,0 +1,37 @@
+"""TOML files, on every Python that we run on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from .errors import SettingsError
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+
+def parse_toml(text: str) -> dict[str, Any]:
+    """The table that a text is.
+
+    Raises:
+        ValueError: it is no TOML.
+    """
+    return tomllib.loads(text)
+
+
+def read_toml(path: Path) -> dict[str, Any]:
+    """The table in a file.
+
+    Raises:
+        SettingsError: the file cannot be read, or is no TOML.
+    """
+    try:
+        return parse_toml(path.read_text("utf-8-sig"))
+    except OSError as error:
+        raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
+    except ValueError as error:  # TOML's own, and UnicodeDecodeError
+        raise SettingsError(f"{path} is no TOML: {error}.") from error
