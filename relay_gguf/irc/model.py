@@ -111,6 +111,7 @@ class Model(Resident):
     def leaving(self, client: Client, channel: str) -> None:
         """Where nobody is left, what is being said stops, and what waits is not said."""
         if not self._server.clients(channel):
+            self._left[fold(channel)] = (client, asyncio.get_running_loop().time())
             self._cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
@@ -118,7 +119,6 @@ class Model(Resident):
         if self._chronicle is not None:
             self._chronicle.left(channel, client.nick, f"{client.username}@{client.host}")
         if not self._server.clients(channel):
-            self._left[fold(channel)] = (client, asyncio.get_running_loop().time())
             self._wait_no_more(channel)
 
     # What is said

@@ -198,6 +198,32 @@ def test_a_cycle_begins_anew(serve: Serve, connect: Connect, make_model: MakeMod
     assert "first" not in prompt(model)
 
 
+def test_a_cycle_in_the_middle_of_a_reply_begins_anew(
+    serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    engine = FakeEngine(["x" * 100, "two"])
+    speaks, go_on = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if count == 3 and not speaks.is_set():
+            speaks.set()
+            assert go_on.wait(10)
+
+    engine.on_token = wait
+    model = make_model(engine=engine)
+    running = serve(model)
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :first")
+    assert speaks.wait(10)
+    anon.ask("PART #sea", "JOIN #sea")  # they are back before the reply has ended
+    go_on.set()
+    said(anon, "begins anew")
+    anon.send("PRIVMSG #sea :second")
+    assert said(anon).endswith(":two")
+    assert "first" not in prompt(model)
+
+
 def test_a_private_talk_is_a_scene_of_its_own(
     serve: Serve, connect: Connect, make_model: MakeModel
 ) -> None:
