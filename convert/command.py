@@ -129,7 +129,7 @@ def convert(
         raise
     show.folder(write_folder(out), out)
     if lmstudio:
-        from relay_gguf import apps
+        from relay_gguf.apps import command as apps
 
         apps.install([str(out / target.files[0].name) for target in job.targets])
 

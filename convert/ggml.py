@@ -21,9 +21,9 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.llama_log import WARN, LogLines
-from relay_gguf.llama_vocab import tokenize
-from relay_gguf.native import lib
+from relay_gguf.llama.log import WARN, LogLines
+from relay_gguf.llama.native import lib
+from relay_gguf.llama.vocab import tokenize
 
 from .checkpoint import Array, Bytes
 from .ftypes import FTYPES

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from relay_gguf.display import one_line, size
 from relay_gguf.facts import EMBEDDING, OUTPUT, Facts, entries, text, texts, type_name
-from relay_gguf.memory import DEFAULT_N_CTX
+from relay_gguf.fit.memory import DEFAULT_N_CTX
 
 from .finding import Finding, has_problem
 from .template import KEY, kind_of

@@ -21,8 +21,8 @@ from relay_gguf.facts import (
     type_name,
     whole,
 )
+from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.gguf_file import ALIGNMENT
-from relay_gguf.memory import DEFAULT_N_CTX
 from relay_gguf.names import parse_name
 from relay_gguf.prompt import IM_START
 

@@ -15,7 +15,7 @@ import yaml
 
 from relay_gguf.display import one_line, size
 from relay_gguf.facts import Facts, entries, repo_of, text, texts
-from relay_gguf.memory import DEFAULT_N_CTX
+from relay_gguf.fit.memory import DEFAULT_N_CTX
 
 from .inspect_lines import settings_in_words
 from .template import KEY, kind_of

@@ -151,7 +151,7 @@ def _digests(folder: Path, files: Mapping[str, Path]) -> dict[str, str]:
 
 def _preset(folder: Path) -> bytes | None:
     """LM Studio's preset; None where another one is there."""
-    from relay_gguf.lmstudio import preset_json
+    from relay_gguf.apps.lmstudio import preset_json
 
     data = preset_json().encode()
     there = _content(folder / PRESET)

@@ -88,7 +88,7 @@ def upload(
 
     Each file is checked against SHA256SUMS first.
     """
-    from relay_gguf import hub
+    from relay_gguf.hub import api as hub
 
     from . import upload as uploading
 
@@ -129,7 +129,7 @@ def _check_repo(repo: str) -> None:
     Raises:
         SettingsError: it is not.
     """
-    from relay_gguf.repo import RepoFile, parse_repo
+    from relay_gguf.hub.repo import RepoFile, parse_repo
 
     if parse_repo(repo) != RepoFile(repo):
         raise SettingsError(f"{repo!r} is no repository: give OWNER/NAME.")

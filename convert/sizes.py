@@ -11,7 +11,7 @@ from gguf import GGUFWriter
 from relay_gguf.quant_presets import Preset, presets
 
 from relay_gguf.gguf_file import Keys
-from relay_gguf.hub import locate_folder
+from relay_gguf.hub.api import locate_folder
 
 from . import arch, vocab
 from .header import collected

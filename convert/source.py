@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
-from relay_gguf.hub import locate_folder, tensor_headers
+from relay_gguf.hub.api import locate_folder, tensor_headers
 
 from .adapter import Adapter, open_adapter
 from .arch import read_config

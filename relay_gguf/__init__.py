@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
-    from .llama import LlamaEngine as LlamaEngine
+    from .llama.engine import LlamaEngine as LlamaEngine
     from .messages import Message as Message
     from .relay import RelayLM as RelayLM
     from .relay import suggest_relay_model as suggest_relay_model
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "Engine": ".engine",
-    "LlamaEngine": ".llama",
+    "LlamaEngine": ".llama.engine",
     "Message": ".messages",
     "RelayError": ".errors",
     "RelayLM": ".relay",

@@ -15,13 +15,13 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__, apps
+from . import __version__
+from .apps.command import lmstudio, ollama
 from .convert.command import convert, demo, presets, template
 from .convert.publish_command import card, inspect, upload
 from .dataset.command import dataset, recipe
 from .errors import RelayError
-from .fetch_command import download
-from .fit_command import (
+from .fit.command import (
     KvType,
     Layers,
     MainGpu,
@@ -33,6 +33,7 @@ from .fit_command import (
     models,
     plan,
 )
+from .hub.command import download
 from .irc.command import irc
 
 app = typer.Typer(
@@ -146,9 +147,9 @@ def chat(
         "seed": seed,
     }
     settings = usual_settings(given, config)
-    from . import chat as front
+    from .chat.command import chat as talk
 
-    front.chat(
+    talk(
         settings,
         model=model,
         demo=demo,
@@ -174,8 +175,8 @@ app.command()(recipe)
 app.command()(inspect)
 app.command()(card)
 app.command()(upload)
-app.add_typer(apps.lmstudio)
-app.add_typer(apps.ollama)
+app.add_typer(lmstudio)
+app.add_typer(ollama)
 
 
 def bare_resume(arguments: list[str]) -> list[str]:

@@ -8,7 +8,7 @@ from typing import Final
 
 from prompt_toolkit.utils import get_cwidth
 
-from .events import Said
+from .conversation.events import Said
 from .messages import NICKS, Message
 
 RESET: Final = "\x1b[0m"

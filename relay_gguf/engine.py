@@ -1,6 +1,6 @@
 """What a session asks of an engine: token ids in, token ids out.
 
-`relay_gguf.llama.LlamaEngine` is the real one. Anything with these methods will do in its place:
+`relay_gguf.LlamaEngine` is the real one. Anything with these methods will do in its place:
 the tests bring an engine of bytes, and `RelayLM(engine=...)` takes yours.
 """
 

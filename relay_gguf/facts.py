@@ -12,8 +12,8 @@ from typing import Any, Final
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
 from .errors import ModelError
+from .fit.memory import DEFAULT_N_CTX, MemoryNeed, ModelSizes
 from .gguf_file import Head, Info, Keys, read_head, readable
-from .memory import DEFAULT_N_CTX, MemoryNeed, ModelSizes
 from .names import parts
 
 COMPUTE: Final = 150 << 20

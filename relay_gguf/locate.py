@@ -18,13 +18,15 @@ from dataclasses import replace
 from itertools import product
 from pathlib import Path
 
-from . import hub_cache, hub_download, ollama_store
-from .download import Watcher
+from .apps import ollama_store
+from .apps.ollama_store import HUB_HOSTS, StoredName, parse_stored
 from .errors import ModelError, SettingsError
-from .hub import UnreachableError
+from .hub import cache as hub_cache
+from .hub import download as hub_download
+from .hub.api import UnreachableError
+from .hub.repo import USUAL_TYPE, RepoFile, parse_repo, pick_files
+from .hub.watcher import Watcher
 from .names import parts
-from .ollama_store import HUB_HOSTS, StoredName, parse_stored
-from .repo import USUAL_TYPE, RepoFile, parse_repo, pick_files
 
 
 def find(model: str | Path) -> Path | None:
@@ -97,7 +99,7 @@ def _of_repo(wanted: RepoFile, usual: str = "") -> Path | None:
 
 def _in_lmstudio(wanted: RepoFile) -> Path | None:
     """LM Studio keeps what it downloads as <models>/<owner>/<name>/<file>."""
-    from . import lmstudio  # which locates models itself
+    from .apps import lmstudio  # which locates models itself
 
     try:
         folder = lmstudio.find_places().models / wanted.repo

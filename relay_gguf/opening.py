@@ -11,19 +11,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .display import one_line
-from .download import Watcher
 from .errors import MemoryShortError
-from .fit import LoadOptions
-from .fit_lines import summary, taken_lines
-from .hub import UnreachableError
+from .fit.lines import summary, taken_lines
+from .fit.memory import DEFAULT_N_CTX
+from .fit.placement import Plan
+from .fit.plan import LoadOptions
+from .fit.suggest import suggest
+from .hub.api import UnreachableError
+from .hub.watcher import Watcher
 from .locate import locate
-from .memory import DEFAULT_N_CTX
-from .placement import Plan
 from .settings import ChatSettings
-from .suggest import suggest
 
 if TYPE_CHECKING:
-    from .llama import LlamaEngine
+    from .llama.engine import LlamaEngine
 
 
 def find_model(named: str | None, settings: ChatSettings, screen: Watcher) -> Path:
@@ -70,7 +70,7 @@ def open_engine(path: Path, settings: ChatSettings, *, scene_room: int = 0) -> L
     Raises:
         ModelError, SettingsError: as `LlamaEngine`.
     """
-    from .llama import LlamaEngine
+    from .llama.engine import LlamaEngine
 
     show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
     try:

@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from . import messages as rules
+from .conversation.events import Event, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .conversation.export import new_file
 from .engine import Engine, Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from .errors import CommandError
-from .events import Event, Piece, Prompted, Reading, Said, Trimmed, Typing
-from .export import new_file
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
 from .sampling import DEFAULTS, SEED_BITS, SamplingParams, draw_seed
@@ -81,9 +81,9 @@ class RelayLM:
         if engine is None:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
-            from .fetch_screen import watching
-            from .fit import LoadOptions
-            from .llama import LlamaEngine
+            from .fit.plan import LoadOptions
+            from .hub.screen import watching
+            from .llama.engine import LlamaEngine
             from .locate import locate
 
             split = None if tensor_split is None else tuple(tensor_split)
@@ -347,8 +347,8 @@ def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
     Raises:
         MemoryShortError: none fits.
     """
-    from .choose import MIN_SPEED
-    from .suggest import suggest
+    from .fit.choose import MIN_SPEED
+    from .fit.suggest import suggest
 
     found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
     return {"model_name_or_path": found.taken.file.name}

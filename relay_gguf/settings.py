@@ -18,9 +18,9 @@ from typing import Any, Final
 
 from platformdirs import PlatformDirs
 
-from .choose import MIN_SPEED
 from .errors import SettingsError
-from .fit import LoadOptions
+from .fit.choose import MIN_SPEED
+from .fit.plan import LoadOptions
 from .messages import DEFAULT_CHANNEL
 from .sampling import DEFAULTS, SamplingParams
 from .toml import read_toml

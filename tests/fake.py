@@ -7,9 +7,9 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 from relay_gguf import RelayLM, SamplingParams
+from relay_gguf.conversation.events import Event
+from relay_gguf.conversation.session import Session
 from relay_gguf.engine import ControlTokens, Finished, FinishReason, Prefilled, Step, Token
-from relay_gguf.events import Event
-from relay_gguf.session import Session
 
 IM_START, IM_END, BOS = 256, 257, 258
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from relay_gguf import LlamaEngine, RelayLM
-from relay_gguf.events import Said
-from relay_gguf.session import Session
+from relay_gguf.conversation.events import Said
+from relay_gguf.conversation.session import Session
 
 SCENES = Path(__file__).parent / "golden" / "roleplay" / "scenes.json"
 

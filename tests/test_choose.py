@@ -10,12 +10,12 @@ from relay_gguf.convert.header import tensor_bytes
 from relay_gguf.convert.plan import plan
 from relay_gguf.convert.sizes import _outline
 
-from relay_gguf.catalogue import catalogue
-from relay_gguf.choose import Candidate, better, candidates, choose
-from relay_gguf.devices import Gpu, Machine
 from relay_gguf.errors import MemoryShortError
-from relay_gguf.fit import LoadOptions
-from relay_gguf.memory import GIB
+from relay_gguf.fit.catalogue import catalogue
+from relay_gguf.fit.choose import Candidate, better, candidates, choose
+from relay_gguf.fit.memory import GIB
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.machine.devices import Gpu, Machine
 
 
 def mac(ram: int, free: float, bandwidth: float) -> Machine:

@@ -19,7 +19,7 @@ from pico import write_pico
 from relay_gguf import __version__
 from relay_gguf.cli import bare_resume
 from relay_gguf.errors import SettingsError
-from relay_gguf.fit import LoadOptions
+from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.sampling import DEFAULTS
 from relay_gguf.settings import (
     ChatSettings,

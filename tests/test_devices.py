@@ -15,12 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gguf import bandwidth, devices, drivers, llama_devices, machine, wheels
-from relay_gguf.cgroup import NO_LIMIT, cpu_quota, groups, memory_limits
-from relay_gguf.devices import Gpu, Ram, available_memory, physical_cores, ram, usable_cpus
-from relay_gguf.drivers import Card
-from relay_gguf.llama_devices import CPU, GPU, IGPU, Device, described, used
-from relay_gguf.wheels import Place, advice, index
+from relay_gguf.llama import devices as llama_devices
+from relay_gguf.llama.devices import CPU, GPU, IGPU, Device, described, used
+from relay_gguf.machine import bandwidth, devices, drivers, wheels
+from relay_gguf.machine import inventory as machine
+from relay_gguf.machine.cgroup import NO_LIMIT, cpu_quota, groups, memory_limits
+from relay_gguf.machine.devices import Gpu, Ram, available_memory, physical_cores, ram, usable_cpus
+from relay_gguf.machine.drivers import Card
+from relay_gguf.machine.wheels import Place, advice, index
 
 GIB = 1 << 30
 NO_LIMIT_V1 = "9223372036854771712"
@@ -304,7 +306,7 @@ def test_devices_described() -> None:
 
 
 def test_ggml_is_asked_in_silence() -> None:
-    code = "from relay_gguf import llama_devices as d; print(d.gpus() is not None, d.cpu())"
+    code = "from relay_gguf.llama import devices as d; print(d.gpus() is not None, d.cpu())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stderr == ""
     assert run.stdout.startswith("True ")

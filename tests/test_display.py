@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
+from relay_gguf.conversation.events import Said
 from relay_gguf.display import (
     NICK_COLOURS,
     Wrap,
@@ -22,7 +23,6 @@ from relay_gguf.display import (
     wrap,
 )
 from relay_gguf.engine import FinishReason
-from relay_gguf.events import Said
 from relay_gguf.messages import NICKS, Message
 
 ANYTHING = st.text(st.characters(exclude_categories=()))

@@ -21,11 +21,13 @@ from typing import Any
 import pytest
 from hub_server import COMMIT, TOKEN, Handler, serving
 
-from relay_gguf import fetch_screen, hub_cache, hub_download
-from relay_gguf.download import DeclinedError, Download
 from relay_gguf.errors import ModelError
+from relay_gguf.hub import cache as hub_cache
+from relay_gguf.hub import download as hub_download
+from relay_gguf.hub import screen as fetch_screen
+from relay_gguf.hub.repo import RepoFile
+from relay_gguf.hub.watcher import DeclinedError, Download
 from relay_gguf.locate import find, locate
-from relay_gguf.repo import RepoFile
 
 CONTENT = b"GGUF" + random.Random(1).randbytes(399_996)
 DIGEST = sha256(CONTENT).hexdigest()
@@ -203,7 +205,7 @@ def test_a_connection_that_stays_broken(server: type[Handler], folder: Path) -> 
 def test_a_file_larger_than_one_answer(
     server: type[Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay_gguf.hub_file.AT_ONCE", 150_000)
+    monkeypatch.setattr("relay_gguf.hub.file.AT_ONCE", 150_000)
     assert locate("o/r").read_bytes() == CONTENT
     assert server.asked == ["0-149999", "150000-299999", f"300000-{len(CONTENT) - 1}"]
 
@@ -363,9 +365,10 @@ def test_only_the_missing_part_comes(server: type[Handler], folder: Path) -> Non
 
 PROGRAM = """
 import sys, typer
-from relay_gguf import fetch_screen, hub_download
+from relay_gguf.hub import screen as fetch_screen
+from relay_gguf.hub import download as hub_download
 from relay_gguf.errors import RelayError
-from relay_gguf.fetch_command import download
+from relay_gguf.hub.command import download
 
 if "--ask-always" in sys.argv:
     fetch_screen.ASK_FROM = 0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf.export import FORMATS, write
+from relay_gguf.conversation.export import FORMATS, write
 from relay_gguf.messages import NICKS, Message, join
 
 NOON = 1_700_049_600.0  # 2023-11-15 12:00:00 UTC

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from relay_gguf.catalogue import catalogue
-from relay_gguf.devices import Gpu, Machine
 from relay_gguf.errors import MemoryShortError, SettingsError
-from relay_gguf.fit import LoadOptions, fit
-from relay_gguf.memory import GIB, ModelSizes
-from relay_gguf.placement import LoadSettings, Plan, place
+from relay_gguf.fit.catalogue import catalogue
+from relay_gguf.fit.memory import GIB, ModelSizes
+from relay_gguf.fit.placement import LoadSettings, Plan, place
+from relay_gguf.fit.plan import LoadOptions, fit
+from relay_gguf.machine.devices import Gpu, Machine
 
 F16, Q8_0, Q4_K_M, Q2_K = (file.model for file in catalogue())
 

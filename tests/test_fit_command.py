@@ -13,10 +13,12 @@ from hub_server import Handler, serving
 from test_choose import MACHINES
 from typer.testing import CliRunner
 
-from relay_gguf import cli, suggest
-from relay_gguf.devices import Machine
+from relay_gguf import cli
 from relay_gguf.errors import RelayError
-from relay_gguf.fetch_command import chosen
+from relay_gguf.fit import suggest
+from relay_gguf.hub.command import chosen
+from relay_gguf.machine import inventory
+from relay_gguf.machine.devices import Machine
 
 
 @pytest.fixture
@@ -24,7 +26,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Any:
     """Makes the commands believe that they run on another machine."""
 
     def install(machine: Machine) -> None:
-        for module in (suggest, __import__("relay_gguf.machine", fromlist=["machine"])):
+        for module in (suggest, inventory):
             monkeypatch.setattr(module, "this_machine", lambda **_: machine)
 
     return install
@@ -40,8 +42,8 @@ def run(*arguments: str) -> str:
 
 
 def test_devices(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay_gguf.llama_devices.cpu", lambda: "AMD Ryzen 5 5600")
-    monkeypatch.setattr("relay_gguf.devices.physical_cores", lambda: 6)
+    monkeypatch.setattr("relay_gguf.llama.devices.cpu", lambda: "AMD Ryzen 5 5600")
+    monkeypatch.setattr("relay_gguf.machine.devices.physical_cores", lambda: 6)
     on(MACHINES["RTX 2060 + 3090 + 64"])
     assert run("devices") == DEVICES
     found = json.loads(run("devices", "--json"))

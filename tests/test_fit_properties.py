@@ -11,12 +11,12 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from relay_gguf.catalogue import catalogue
-from relay_gguf.devices import Gpu, Machine
 from relay_gguf.errors import MemoryShortError
-from relay_gguf.fit import LoadOptions, fit, ladder
-from relay_gguf.memory import GIB, KV_TYPES, MIB, ModelSizes, layers_by_device
-from relay_gguf.placement import place
+from relay_gguf.fit.catalogue import catalogue
+from relay_gguf.fit.memory import GIB, KV_TYPES, MIB, ModelSizes, layers_by_device
+from relay_gguf.fit.placement import place
+from relay_gguf.fit.plan import LoadOptions, fit, ladder
+from relay_gguf.machine.devices import Gpu, Machine
 
 
 @st.composite

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake import engine_of, fake_session
 
-from relay_gguf.events import Prompted
+from relay_gguf.conversation.events import Prompted
 
 SESSIONS = json.loads((Path(__file__).parent / "golden" / "relay_sessions.json").read_text("utf-8"))
 

@@ -9,12 +9,13 @@ from pathlib import Path
 import pytest
 from hub_server import COMMIT, TOKEN, Handler, serving
 
-from relay_gguf import hub, hub_file
 from relay_gguf.errors import ModelError
 from relay_gguf.gguf_file import Info, Kind, Value, write_head
-from relay_gguf.hub import UnreachableError
+from relay_gguf.hub import api as hub
+from relay_gguf.hub import file as hub_file
+from relay_gguf.hub.api import UnreachableError
+from relay_gguf.hub.repo import RepoFile, parse_repo, pick_files
 from relay_gguf.locate import locate
-from relay_gguf.repo import RepoFile, parse_repo, pick_files
 
 
 @pytest.mark.parametrize(

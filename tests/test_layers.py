@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,100 +13,135 @@ import pytest
 import relay_gguf
 from relay_gguf import convert
 
-CONVERTER = {path.stem: path for path in Path(convert.__path__[0]).glob("*.py")}
-SOURCES = {path.stem: path for path in Path(relay_gguf.__file__).parent.glob("*.py")}
+PACKAGE = Path(relay_gguf.__file__).parent
 
 
-def imports(path: Path) -> set[str]:
-    """Modules that a file imports while it is run, ours by their own name with a dot."""
+def sources() -> Iterator[tuple[str, Path]]:
+    """Our modules by their names within the package, `llama.load`."""
+    for path in PACKAGE.rglob("*.py"):
+        inner = path.relative_to(PACKAGE).with_suffix("").parts
+        yield ".".join(part for part in inner if part != "__init__"), path
+    for path in Path(convert.__path__[0]).glob("*.py"):
+        yield f"convert.{path.stem}".removesuffix(".__init__"), path
+
+
+def imports(path: Path, package: str) -> set[str]:
+    """What a file imports: others' packages, and our modules with a dot before their names."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.level:
-            names = [node.module] if node.module else [alias.name for alias in node.names]
-            found |= {f".{name}" for name in names}
         elif isinstance(node, ast.ImportFrom):
-            found.add(str(node.module).partition(".")[0])
+            module = node.module or ""
+            if node.level:
+                assert node.level == 1, "upwards by the whole name"
+                module = ".".join(filter(None, ("relay_gguf", package, module)))
+            if module.partition(".")[0] != "relay_gguf":
+                found.add(module.partition(".")[0])
+                continue
+            ours = module.removeprefix("relay_gguf")
+            found |= {ours} | {f"{ours}.{alias.name}" for alias in node.names}
     return found
 
 
-OURS = {name: {i for i in imports(path) if i.startswith(".")} for name, path in SOURCES.items()}
+SOURCES = dict(sources())
+IMPORTS = {
+    name: imports(path, name if path.stem == "__init__" else name.rpartition(".")[0])
+    for name, path in SOURCES.items()
+}
+
+
+def users(*modules: str) -> set[str]:
+    """Who imports one of these, or something of theirs."""
+    inside = tuple(f"{module}." for module in modules)
+    return {
+        name
+        for name, found in IMPORTS.items()
+        if any(module in modules or module.startswith(inside) for module in found)
+    }
+
+
+def within(package: str) -> set[str]:
+    return {name for name in SOURCES if f"{name}.".startswith(f"{package}.")}
 
 
 @pytest.mark.parametrize("name", ["messages", "commands"])
 def test_rules_know_nothing_but_errors(name: str) -> None:
-    assert OURS[name] <= {".errors", ".messages"}
+    others = {f".{other}" for other in SOURCES} - {".", ".errors", ".messages"}
+    assert not IMPORTS[name] & others
 
 
 def test_one_place_imports_llama_cpp() -> None:
-    paths = {**SOURCES, **{f"convert.{name}": path for name, path in CONVERTER.items()}}
-    assert not [name for name, path in paths.items() if "llama_cpp" in imports(path)]
-    named = [name for name, path in paths.items() if '"llama_cpp"' in path.read_text("utf-8")]
-    assert named == ["native"]  # which finds what it needs first
+    assert not users("llama_cpp")
+    named = [name for name, path in SOURCES.items() if '"llama_cpp"' in path.read_text("utf-8")]
+    assert named == ["llama.native"]  # which finds what it needs first
 
 
 def test_who_calls_llama_cpp() -> None:
-    users = {name for name, ours in OURS.items() if ".native" in ours}
-    assert users == {"kv_cache", "llama", "llama_devices", "llama_load", "llama_log", "llama_vocab"}
+    assert users(".llama.native") <= within("llama") | {"convert.ggml"}
 
 
-def test_the_files_called_hub_import_the_hubs_library() -> None:
-    package = Path(relay_gguf.__file__).parent
-    paths = [*package.rglob("*.py"), *CONVERTER.values()]
-    users = {path.stem for path in paths if "huggingface_hub" in imports(path)}
-    assert users == {"hub", "hub_cache", "hub_file"}
+def test_who_imports_the_hubs_library() -> None:
+    assert users("huggingface_hub") == {"hub.api", "hub.cache", "hub.file"}
 
 
 def test_one_file_draws_on_the_terminal() -> None:
-    users = {name for name, path in SOURCES.items() if "prompt_toolkit" in imports(path)}
-    assert users == {"terminal", "inputline", "display"}  # the others read keys, measure text
+    # the others read keys, measure text
+    assert users("prompt_toolkit") == {"chat.terminal", "chat.inputline", "display"}
 
 
-@pytest.mark.parametrize("name", ["relay", "session", "actions", "transcript", "prompt", "engine"])
-def test_the_session_is_free_of_any_front_end(name: str) -> None:
-    assert not OURS[name] & {".terminal", ".plain", ".chat", ".cli", ".display", ".settings"}
+def test_the_conversation_is_free_of_any_front_end() -> None:
+    free = within("conversation") | {"relay", "prompt", "engine", "sampling"}
+    assert not free & users(".chat", ".cli", ".display", ".settings", ".irc")
+
+
+def test_plans_are_arithmetic() -> None:
+    arithmetic = {f"fit.{name}" for name in ("memory", "placement", "plan", "speed", "choose")}
+    assert arithmetic <= SOURCES.keys()
+    assert not arithmetic & users("os", "psutil", ".llama", ".machine.inventory")
 
 
 def test_chatting_needs_nothing_of_converting() -> None:
-    users = {name for name, ours in OURS.items() if any(i.startswith(".convert") for i in ours)}
     # cli mounts the commands, which load the rest when they are run; demo makes its model, once.
-    assert users == {"cli", "demo"}
-
-
-def test_one_file_of_the_converter_calls_llama_cpp() -> None:
-    text = "from relay_gguf.native import"
-    users = {name for name, path in CONVERTER.items() if text in path.read_text("utf-8")}
-    assert users == {"ggml"}
+    assert users(".convert") - within("convert") == {"cli", "demo"}
 
 
 def test_converting_needs_nothing_of_chatting() -> None:
-    chatting = ("chat", "session", "actions", "terminal", "plain", "relay", "llama", "settings")
-    modules = {f"relay_gguf.{name}" for name in chatting}
-    for path in CONVERTER.values():
-        nodes = ast.walk(ast.parse(path.read_text("utf-8")))
-        assert not modules & {str(n.module) for n in nodes if isinstance(n, ast.ImportFrom)}, path
+    chatting = users(".chat", ".conversation", ".relay", ".llama.engine", ".settings")
+    assert not within("convert") & chatting
 
 
 def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
     """The IRC network and the data sets: nothing of the chat needs them."""
-    for name, ours in OURS.items():
-        others = {i for i in ours if i.startswith((".irc", ".dataset"))}
-        assert not others or name == "cli", name
-    for path in CONVERTER.values():
-        assert "relay_gguf.irc" not in (text := path.read_text("utf-8")), path
-        assert "relay_gguf.dataset" not in text, path
+    assert users(".irc") - within("irc") == {"cli"}
+    assert users(".dataset") - within("dataset") == {"cli"}
 
 
 def test_nothing_imports_the_command_line() -> None:
-    assert [name for name, ours in OURS.items() if ".cli" in ours] == ["__main__"]
+    assert users(".cli") == {"__main__"}
 
 
 def test_files_stay_short() -> None:
-    package = Path(relay_gguf.__file__).parent
-    paths = [*package.rglob("*.py"), *CONVERTER.values()]
-    lengths = {str(path): len(path.read_text("utf-8").splitlines()) for path in paths}
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in SOURCES.items()}
     assert {name: length for name, length in lengths.items() if length > 400} == {}
+
+
+def test_folders_tell_what_is_in_them() -> None:
+    """Each file of a folder is named in the docstring of its `__init__.py`."""
+    for folder in (
+        "apps",
+        "chat",
+        "conversation",
+        "dataset",
+        "fit",
+        "hub",
+        "irc",
+        "llama",
+        "machine",
+    ):
+        told = (PACKAGE / folder / "__init__.py").read_text("utf-8")
+        names = {name.rpartition(".")[2] for name in within(folder) - {folder}}
+        assert not [name for name in names if name not in told], folder
 
 
 @pytest.mark.parametrize("code", ["import relay_gguf", "import relay_gguf.cli"])

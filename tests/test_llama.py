@@ -21,14 +21,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pico import write_pico
 
-from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams, kv_cache, llama
+from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams
+from relay_gguf.conversation.events import Failed, Prompted
+from relay_gguf.conversation.session import Session
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
-from relay_gguf.events import Failed, Prompted
-from relay_gguf.fit import LoadOptions
-from relay_gguf.llama_vocab import tokenize
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama import engine as llama
+from relay_gguf.llama import kv_cache
+from relay_gguf.llama.vocab import tokenize
 from relay_gguf.prompt import Encoder, render
-from relay_gguf.session import Session
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=24)
 NICK_NAMES = st.sampled_from(["system", "anon", "user"])

@@ -13,8 +13,8 @@ import pytest
 from small_files import gguf, no_links, tree
 from typer.testing import CliRunner
 
-from relay_gguf import apps
-from relay_gguf import lmstudio as studio
+from relay_gguf.apps import command as apps
+from relay_gguf.apps import lmstudio as studio
 from relay_gguf.display import size
 from relay_gguf.errors import ModelError, SettingsError
 from relay_gguf.names import Name, parse_name, parts
@@ -447,6 +447,6 @@ def test_a_preset_of_someone_else_stays(home: Path, tmp_path: Path) -> None:
 
 def test_the_commands_load_nothing_heavy() -> None:
     heavy = "{'llama_cpp', 'numpy', 'prompt_toolkit', 'huggingface_hub', 'rich'}"
-    code = f"import relay_gguf.apps, sys; print(sorted({heavy} & set(sys.modules)))"
+    code = f"import relay_gguf.apps.command, sys; print(sorted({heavy} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"

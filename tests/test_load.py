@@ -12,15 +12,16 @@ import pytest
 from hollow import MINI, write_hollow
 from pico import write_pico
 
-from relay_gguf import LlamaEngine, llama_load
-from relay_gguf.devices import Gpu, Machine
+from relay_gguf import LlamaEngine
 from relay_gguf.engine import Token
 from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.facts import read_facts
-from relay_gguf.fit import LoadOptions, fit
-from relay_gguf.llama_load import TRIES, plan_file
-from relay_gguf.memory import GIB, MIB
-from relay_gguf.placement import LoadSettings, Plan
+from relay_gguf.fit.memory import GIB, MIB
+from relay_gguf.fit.placement import LoadSettings, Plan
+from relay_gguf.fit.plan import LoadOptions, fit
+from relay_gguf.llama import load as llama_load
+from relay_gguf.llama.load import TRIES, plan_file
+from relay_gguf.machine.devices import Gpu, Machine
 from relay_gguf.sampling import SamplingParams
 
 CARD = Gpu("CUDA0", "a card", "CUDA", 6 * GIB, 6 * GIB)

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf import hub_download
-from relay_gguf.checksum import promised, verify
+from relay_gguf.apps.ollama_store import StoredName, parse_stored
 from relay_gguf.errors import ModelError
-from relay_gguf.hub import UnreachableError
+from relay_gguf.hub import download as hub_download
+from relay_gguf.hub.api import UnreachableError
+from relay_gguf.hub.checksum import promised, verify
+from relay_gguf.hub.repo import RepoFile
 from relay_gguf.locate import find, locate
-from relay_gguf.ollama_store import StoredName, parse_stored
-from relay_gguf.repo import RepoFile
 
 DIGEST = "a" * 64
 
@@ -33,7 +33,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         monkeypatch.setenv(name, str(home))
     monkeypatch.delenv("OLLAMA_MODELS", raising=False)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(home / "hub"))
-    monkeypatch.setattr("relay_gguf.ollama_store._SERVICE", home / "service")
+    monkeypatch.setattr("relay_gguf.apps.ollama_store._SERVICE", home / "service")
     monkeypatch.setattr(hub_download, "fetch", refused)
     return home
 

@@ -16,14 +16,14 @@ from hollow import MINI, NEMO, write_hollow
 from pico import write_pico
 from tiny_gguf import good_keys, tensors, write
 
-from relay_gguf.devices import Gpu, Machine
 from relay_gguf.errors import MemoryShortError
 from relay_gguf.facts import read_facts
-from relay_gguf.fit import LoadOptions, fit
+from relay_gguf.fit.memory import GIB, KV_TYPES, MIB, MemoryNeed, ModelSizes, padded
+from relay_gguf.fit.placement import LoadSettings
+from relay_gguf.fit.plan import LoadOptions, fit
 from relay_gguf.gguf_file import Info
-from relay_gguf.llama_load import measure, plan_file
-from relay_gguf.memory import GIB, KV_TYPES, MIB, MemoryNeed, ModelSizes, padded
-from relay_gguf.placement import LoadSettings
+from relay_gguf.llama.load import measure, plan_file
+from relay_gguf.machine.devices import Gpu, Machine
 
 LLAMA_3 = MINI | {
     "intermediate_size": 8192,
@@ -263,7 +263,7 @@ def resident():
 before = resident()
 import llama_cpp
 from relay_gguf import LlamaEngine
-from relay_gguf.fit import LoadOptions
+from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.sampling import SamplingParams
 
 path, n_ctx, kv_type = sys.argv[1:]

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf import native
+from relay_gguf.llama import native
 
 
 @pytest.fixture

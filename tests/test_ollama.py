@@ -10,10 +10,10 @@ import pytest
 from small_files import gguf
 from typer.testing import CliRunner
 
-from relay_gguf import apps
+from relay_gguf.apps import command as apps
+from relay_gguf.apps.ollama import check_name, default_name, modelfile
 from relay_gguf.errors import ModelError, RelayError, SettingsError, StoreError
 from relay_gguf.gguf_file import Keys, Kind, Value, read_head
-from relay_gguf.ollama import check_name, default_name, modelfile
 
 NAME = "relay-smollm2-135m-Q4_K_M.gguf"
 TOKENS = Value(["<|im_start|>", "<|im_end|>", "hi"], Kind.ARRAY, Kind.STRING)

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 from fake import engine_of, fake_session
 
-from relay_gguf.events import Replayed
+from relay_gguf.chat.plain import run_plain
+from relay_gguf.conversation.events import Replayed
+from relay_gguf.conversation.session import Session
 from relay_gguf.messages import Message
-from relay_gguf.plain import run_plain
-from relay_gguf.session import Session
 
 HEAD = (
     "<s><|im_start|>user\n/join #random<|im_end|>\n"

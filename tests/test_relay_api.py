@@ -12,9 +12,9 @@ from hub_server import Handler, serving
 from pico import write_pico
 
 from relay_gguf import RelayLM, suggest_relay_model
-from relay_gguf.catalogue import catalogue
+from relay_gguf.conversation.events import Said
 from relay_gguf.errors import CommandError, ContextError
-from relay_gguf.events import Said
+from relay_gguf.fit.catalogue import catalogue
 
 
 @pytest.fixture

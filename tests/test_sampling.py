@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from relay_gguf import SamplingParams
 from relay_gguf.errors import EngineError, SettingsError
-from relay_gguf.llama import LlamaEngine
+from relay_gguf.llama.engine import LlamaEngine
 from relay_gguf.sampling import Seen, distribution, largest, pick
 
 Array = np.ndarray[Any, np.dtype[np.float64]]

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gguf import LlamaEngine, SamplingParams, kv_cache
+from relay_gguf import LlamaEngine, SamplingParams
 from relay_gguf.engine import Prefilled, Token
-from relay_gguf.scenes import Scene, Scenes, common_prefix
+from relay_gguf.llama import kv_cache
+from relay_gguf.llama.scenes import Scene, Scenes, common_prefix
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8, seed=1)
 

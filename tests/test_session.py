@@ -13,9 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_gguf import RelayLM
-from relay_gguf.actions import ACTIONS
 from relay_gguf.commands import COMMANDS
-from relay_gguf.events import (
+from relay_gguf.conversation.actions import ACTIONS
+from relay_gguf.conversation.events import (
     Draft,
     Event,
     Failed,
@@ -27,7 +27,7 @@ from relay_gguf.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.session import Session
+from relay_gguf.conversation.session import Session
 
 JOINED = [
     "user: /join #random",

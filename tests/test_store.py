@@ -16,13 +16,21 @@ from fake import engine_of, fake_session, run
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from relay_gguf.conversation.events import Event, Notice, Replayed
+from relay_gguf.conversation.records import Header, decode, from_json, to_json
+from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.store import Store, sessions
+from relay_gguf.conversation.transcript import (
+    Answered,
+    Chose,
+    Forgot,
+    Record,
+    Transcript,
+    Turned,
+    Undone,
+)
 from relay_gguf.errors import StoreError
-from relay_gguf.events import Event, Notice, Replayed
 from relay_gguf.messages import Message
-from relay_gguf.records import Header, decode, from_json, to_json
-from relay_gguf.session import Session
-from relay_gguf.store import Store, sessions
-from relay_gguf.transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Undone
 
 HEADER = Header("fake", "fake.gguf", "bytes")
 
@@ -344,7 +352,8 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     with chat(tmp_path) as session:
         run(session, "hi", "/save x")
         code = (
-            "import sys; from pathlib import Path; from relay_gguf.store import Store, Header\n"
+            "import sys; from pathlib import Path\n"
+            "from relay_gguf.conversation.store import Store, Header\n"
             "from relay_gguf.errors import StoreError\n"
             "try: Store(Path(sys.argv[1]), Header('', '', ''), 'x')\n"
             "except StoreError as error: print(error)"

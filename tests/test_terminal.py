@@ -26,10 +26,10 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from relay_gguf.events import Event, Notice
-from relay_gguf.inputline import silent_keys
-from relay_gguf.session import Session
-from relay_gguf.terminal import Terminal
+from relay_gguf.chat.inputline import silent_keys
+from relay_gguf.chat.terminal import Terminal
+from relay_gguf.conversation.events import Event, Notice
+from relay_gguf.conversation.session import Session
 
 WIDE, SMALL = (80, 24), (40, 12)
 PATIENCE = 30.0

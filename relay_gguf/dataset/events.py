@@ -46,7 +46,7 @@ EXPORTED: Final = sentences(
     (rf"{NICK} (?P<text>slaps \S+ around a bit with a large trout)", Kind.ACTED),
     (rf"{NICK} used (?P<text>/\S.*)", Kind.USED),
 )
-"""What `relay_gguf.export` writes for irssi and WeeChat: Relay's own notices without their star."""
+"""What our own export writes for irssi and WeeChat: Relay's notices without their star."""
 
 
 def hint(event: Event | None) -> Event:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import typer
 
-from relay_gguf.fit_command import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
+from relay_gguf.fit.command import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
 
 if TYPE_CHECKING:
     from .chronicle import Chronicle
@@ -110,7 +110,7 @@ def irc(
     }
     settings = usual_settings(given)
     from relay_gguf.demo import demo_file
-    from relay_gguf.fetch_screen import watching
+    from relay_gguf.hub.screen import watching
     from relay_gguf.opening import find_model, open_engine
 
     from .model import House, Model
@@ -211,7 +211,7 @@ def _on_signals(stopped: asyncio.Event) -> None:
 
 
 def _scene_room() -> int:
-    from relay_gguf.devices import available_memory
+    from relay_gguf.machine.devices import available_memory
 
     return min(SCENE_ROOM, (available_memory() or 0) // 4)
 

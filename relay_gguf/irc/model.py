@@ -15,9 +15,9 @@ from typing import Final
 from weakref import WeakKeyDictionary
 
 from relay_gguf.commands import spell
+from relay_gguf.conversation.events import Event
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
-from relay_gguf.events import Event
 from relay_gguf.messages import NICKS, Message
 from relay_gguf.sampling import SamplingParams
 

@@ -10,15 +10,15 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from relay_gguf.conversation.events import Event
+from relay_gguf.conversation.records import decode
+from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.store import is_stamp, session_path, sessions
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
-from relay_gguf.events import Event
 from relay_gguf.messages import DEFAULT_CHANNEL, Message, is_notice
-from relay_gguf.records import decode
 from relay_gguf.relay import RelayLM
 from relay_gguf.sampling import SamplingParams
-from relay_gguf.session import Session
-from relay_gguf.store import is_stamp, session_path, sessions
 
 from .resident import Saved
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
+from relay_gguf.conversation.events import Draft, Event, Failed, Notice, Said, Trimmed, Typing
 from relay_gguf.display import cut_mark
-from relay_gguf.events import Draft, Event, Failed, Notice, Said, Trimmed, Typing
 from relay_gguf.messages import NICKS, SILENCE, is_notice
 
 from .chronicle import Chronicle

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
-from relay_gguf.events import Event
+from relay_gguf.conversation.events import Event
 
 from .scene import Scene
 from .showing import Showing

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from llama_cpp import Llama
 
-    from relay_gguf.llama import LlamaEngine
+    from relay_gguf.llama.engine import LlamaEngine
 
 ALONE = str(Path(__file__))
 N_CTX = 4096
@@ -192,8 +192,8 @@ def main(what: str, who: str, path: str, threads: int, seed: int) -> None:
         )
         print(json.dumps(LLAMA[what](llama, rng)))
         return
-    from relay_gguf.fit import LoadOptions
-    from relay_gguf.llama import LlamaEngine
+    from relay_gguf.fit.plan import LoadOptions
+    from relay_gguf.llama.engine import LlamaEngine
 
     if who == "nobody":
         print(json.dumps(memory()))

@@ -40,9 +40,9 @@ from measures import (
 )
 
 from relay_gguf.demo import demo_model
-from relay_gguf.devices import physical_cores
-from relay_gguf.llama_load import measure
-from relay_gguf.placement import LoadSettings
+from relay_gguf.fit.placement import LoadSettings
+from relay_gguf.llama.load import measure
+from relay_gguf.machine.devices import physical_cores
 
 MEBIBYTE = 1 << 20
 PROC_STAT = Path("/proc/stat")

@@ -24,12 +24,12 @@ import numpy as np
 from alone import ALONE, CANCEL_AFTER, N_DECODE, N_PROMPT
 
 from relay_gguf import RelayLM
-from relay_gguf.events import Prompted, Trimmed
-from relay_gguf.fit import LoadOptions
-from relay_gguf.llama import LlamaEngine
+from relay_gguf.conversation.events import Prompted, Trimmed
+from relay_gguf.conversation.session import Session
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.engine import LlamaEngine
 from relay_gguf.messages import NICKS
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
-from relay_gguf.session import Session
 
 N_CTX_SMALL = 512
 PROC = Path("/proc/self/status")

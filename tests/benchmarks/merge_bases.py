@@ -28,8 +28,8 @@ from relay_gguf.convert.merge import MERGE_BASES, MergeBase
 from relay_gguf.convert.run import Finished, run
 
 from relay_gguf.demo import ADAPTER, demo_model
-from relay_gguf.llama_log import LogLines
-from relay_gguf.llama_vocab import tokenize
+from relay_gguf.llama.log import LogLines
+from relay_gguf.llama.vocab import tokenize
 
 CHATS = Path(__file__).parents[1] / "golden" / "roleplay" / "chats.jsonl"
 TYPES = ("F16", "Q8_0", "Q4_K_M")

@@ -26,9 +26,9 @@ from typer.testing import CliRunner
 from relay_gguf.display import size
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.facts import entries, read_facts, repo_of
+from relay_gguf.fit.placement import LoadSettings
 from relay_gguf.gguf_file import Info
-from relay_gguf.llama_load import measure
-from relay_gguf.placement import LoadSettings
+from relay_gguf.llama.load import measure
 
 MISSING = object()
 Change = Callable[[dict[str, Any]], None]

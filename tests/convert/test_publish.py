@@ -27,10 +27,11 @@ from tiny_gguf import good_keys, tensors, write
 from typer.testing import CliRunner
 from upload_server import Handler, taking
 
-from relay_gguf import __version__, hub
+from relay_gguf import __version__
+from relay_gguf.apps.lmstudio import preset_json
 from relay_gguf.errors import ConversionError, ModelError, RelayError, SettingsError
 from relay_gguf.facts import read_facts
-from relay_gguf.lmstudio import preset_json
+from relay_gguf.hub import api as hub
 
 Folder = Callable[..., Path]
 """Makes a folder as a conversion leaves it."""
@@ -744,7 +745,7 @@ APP.command()(upload_command)
 
 
 class FakeHub:
-    """Stands for relay_gguf.hub."""
+    """Stands for relay_gguf.hub.api."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.found: Any = None

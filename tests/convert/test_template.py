@@ -27,11 +27,11 @@ from template_engines import (
 
 from relay_gguf import LlamaEngine
 from relay_gguf.commands import COMMANDS
-from relay_gguf.events import Prompted
-from relay_gguf.llama_vocab import tokenize
+from relay_gguf.conversation.events import Prompted
+from relay_gguf.conversation.session import Session
+from relay_gguf.llama.vocab import tokenize
 from relay_gguf.messages import Message
 from relay_gguf.prompt import Encoder, render
-from relay_gguf.session import Session
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "chat_template_cases.json").read_text("utf-8")

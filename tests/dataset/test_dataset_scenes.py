@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from dataset.chats import made, scene, told
 
+from relay_gguf.conversation.export import FORMATS, write
 from relay_gguf.dataset.build import Options
 from relay_gguf.dataset.conversation import Limits
 from relay_gguf.dataset.line import fold
@@ -15,7 +16,6 @@ from relay_gguf.dataset.masks import Masks
 from relay_gguf.dataset.people import pattern
 from relay_gguf.dataset.tally import Tally
 from relay_gguf.dataset.turns import Style
-from relay_gguf.export import FORMATS, write
 from relay_gguf.messages import NICKS, Message, cast, join, slap, topic, wildcard
 
 

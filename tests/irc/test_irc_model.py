@@ -13,11 +13,11 @@ from fake import FakeEngine
 from wire import Connect, Serve, Wire, wait_for
 
 from relay_gguf import SamplingParams
+from relay_gguf.conversation.store import session_path
 from relay_gguf.irc.chronicle import Chronicle
 from relay_gguf.irc.model import House, Model
 from relay_gguf.irc.orders import Order, act, aliases, parse_order, parse_prefixed, parse_raw
 from relay_gguf.irc.scene import session_name
-from relay_gguf.store import session_path
 
 MakeModel = Callable[..., Model]
 pytestmark = pytest.mark.usefixtures("make_model")  # first, so that servers stop before it

@@ -1,0 +1,193 @@
+"""Modelfiles, from which Ollama makes a model of a GGUF file.
+
+From version 0.30 on, Ollama uses the chat template inside the file, unless the Modelfile has a
+TEMPLATE. It does not use the sampling defaults inside: it sends its own, so they stand here.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Final
+
+from relay_gguf import disk
+from relay_gguf.errors import ModelError, SettingsError, StoreError
+from relay_gguf.fit.memory import DEFAULT_N_CTX
+from relay_gguf.gguf_file import Keys
+from relay_gguf.names import parse_name
+from relay_gguf.sampling import DEFAULTS
+
+FIRST_LINE: Final = "# Relay for Ollama, by relay-gguf."
+MIN_VERSION: Final = (0, 30)
+_END: Final = "<|im_end|>"
+_SAMPLING: Final[Mapping[str, tuple[str, float]]] = {
+    "temperature": ("temp", DEFAULTS.temperature),
+    "top_k": ("top_k", DEFAULTS.top_k),
+    "top_p": ("top_p", DEFAULTS.top_p),
+    "min_p": ("min_p", DEFAULTS.min_p),
+    "repeat_penalty": ("penalty_repeat", DEFAULTS.repeat_penalty),
+    # Never -1, which some versions read as the whole context and others as none of it.
+    "repeat_last_n": ("penalty_last_n", DEFAULT_N_CTX),
+}
+"""Ollama's name → the end of the key in the file, and the default."""
+
+
+def modelfile(file: Path, keys: Keys, name: str, out: Path | None = None) -> str:
+    """The text of a Modelfile.
+
+    Args:
+        file: the model.
+        keys: its keys.
+        name: of the model in Ollama, for the comment that says what to type.
+        out: where it will stand; beside the model, it names that without its folder.
+
+    Raises:
+        ModelError: the model is split, or its path has characters that Ollama drops.
+    """
+    if parse_name(file.name).count > 1 or "split.count" in keys:
+        raise ModelError(
+            f"{file.name} is a part of a split model, which Ollama does not take. "
+            "`llama-gguf-split --merge` makes one file of them."
+        )
+    beside = out is not None and out.absolute().parent == file.absolute().parent
+    path = f"./{file.name}" if beside else str(file.absolute())
+    if not path.isprintable():
+        raise ModelError(f"Ollama cannot read the name {path!r}. Rename the file or its folder.")
+    if path != path.strip():
+        path = f'"{path}"'
+    lines = [
+        f"{FIRST_LINE} Needs Ollama {'.'.join(map(str, MIN_VERSION))} or newer.",
+        f"#   ollama create {name} -f {_quoted(out or Path('Modelfile'))}",
+        f"#   ollama run {name}",
+        "# There is no TEMPLATE here, so that the one in the file is used.",
+        f"FROM {path}",
+        *(f"PARAMETER {option} {number}" for option, number in _sampling(keys).items()),
+        f"PARAMETER num_predict {DEFAULTS.max_tokens}",
+        f"PARAMETER num_ctx {_n_ctx(keys)}",
+    ]
+    if not _ends_turns(keys):
+        lines.append(f'PARAMETER stop "{_END}"')
+    return "\n".join(lines) + "\n"
+
+
+def write(path: Path, text: str) -> bool:
+    """Write a Modelfile; False where it is there already.
+
+    Raises:
+        StoreError: another file has that name, or it cannot be written.
+    """
+    try:
+        if path.exists():
+            with path.open("rb") as file:
+                found = file.read(len(text.encode()) + 1)
+            if found == text.encode():
+                return False
+            if not found.startswith(FIRST_LINE.encode()):
+                raise StoreError(f"{path} is another file. Name a new one with --out.")
+        disk.write_whole(path, text.encode())
+    except OSError as error:
+        raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
+    return True
+
+
+def find_program() -> str:
+    """Where `ollama` is.
+
+    Raises:
+        SettingsError: it is not installed.
+    """
+    found = shutil.which("ollama")
+    if found is None:
+        raise SettingsError(
+            "There is no `ollama` on the PATH: install it from https://ollama.com, or leave out "
+            "--create and take the Modelfile to where it is."
+        )
+    return found
+
+
+def version(program: str) -> tuple[int, ...]:
+    """Ollama's version; nothing where it does not say."""
+    try:
+        said = subprocess.run([program, "--version"], capture_output=True, timeout=10, check=False)
+    except (OSError, subprocess.TimeoutExpired):
+        return ()
+    found = re.findall(rb"(\d+)\.(\d+)\.\d+", said.stdout + said.stderr)
+    return tuple(map(int, found[-1])) if found else ()
+
+
+def create(program: str, name: str, text: str, path: Path | None = None) -> None:
+    """Make the model, from a Modelfile at `path` or of this text. Ollama says how far it is.
+
+    Raises:
+        ModelError: Ollama failed.
+    """
+    with TemporaryDirectory(prefix="relay-gguf-") as folder:
+        if path is None:
+            path = Path(folder) / "Modelfile"
+            path.write_text(text, "utf-8")
+        try:
+            done = subprocess.run([program, "create", name, "-f", str(path)], check=False)
+        except OSError as error:
+            raise ModelError(f"Cannot run {program}: {error.strerror}.") from error
+    if done.returncode:
+        raise ModelError(f"`ollama create {name}` failed ({done.returncode}); see above why.")
+
+
+def check_name(name: str) -> str:
+    """A name for a model in Ollama.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    pattern = r"(\w[\w.-]*(:\d+)?/)?(\w[\w-]*/)?\w[\w.-]{0,79}(:\w[\w.-]{0,79})?"
+    if not re.fullmatch(pattern, name, re.ASCII):
+        raise SettingsError(f"--name is {name!r}; it should be like relay or relay:q4_k_m.")
+    return name
+
+
+def default_name(file: Path) -> str:
+    """`relay-v0.1-mistral-nemo-12b-2407:q4_k_m` for a file of that name."""
+    said = parse_name(file.name)
+    model = re.sub(r"[^a-z0-9_.-]+", "-", said.model.lower()).strip("-.")[:80]
+    return f"{model or 'relay'}{':' * bool(said.ftype)}{said.ftype.lower()}"
+
+
+def _sampling(keys: Keys) -> dict[str, str]:
+    """Ollama's options, from the file's keys where those say something usable."""
+    options = {}
+    for option, (key, default) in _SAMPLING.items():
+        said = keys.get(f"general.sampling.{key}")
+        number = said.value if said is not None else default
+        usable = isinstance(number, (int, float)) and math.isfinite(number) and number >= 0
+        number = number if usable else default
+        # The file has them in 32 bits, in which 0.3 is 0.30000001.
+        options[option] = str(int(number)) if isinstance(default, int) else f"{number:.7g}"
+    return options
+
+
+def _n_ctx(keys: Keys) -> int:
+    """The context to take: Relay's, or the model's if that is less."""
+    arch = keys.get("general.architecture")
+    length = keys.get(f"{arch.value}.context_length") if arch else None
+    known = length is not None and isinstance(length.value, int) and length.value > 0
+    return min(DEFAULT_N_CTX, length.value) if known and length else DEFAULT_N_CTX
+
+
+def _ends_turns(keys: Keys) -> bool:
+    """Whether the model's own end token ends a turn, so that no text has to be looked for."""
+    tokens = keys.get("tokenizer.ggml.tokens")
+    texts = tokens.value if tokens is not None and isinstance(tokens.value, list) else []
+    said = [keys.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
+    ids = [value.value for value in said if value is not None and isinstance(value.value, int)]
+    return any(0 <= token < len(texts) and texts[token] == _END for token in ids)
+
+
+def _quoted(path: Path) -> str:
+    """A path as a shell takes it, on one line."""
+    return shlex.quote(str(path).replace("\n", "?"))

@@ -1,0 +1,6 @@
+"""`relay-gguf chat`: a conversation in a terminal or a pipe.
+
+command            a model, a session and a front end put together
+terminal           the one file that draws; inputline: its keys; interrupt: its Ctrl-C
+plain              lines or JSON
+"""

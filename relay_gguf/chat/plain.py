@@ -1,0 +1,193 @@
+"""The chat without a terminal: lines in, lines or JSON objects out. For pipes and scripts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable, Iterator
+from typing import Any, TextIO
+
+from relay_gguf.commands import Say, parse
+from relay_gguf.conversation.events import (
+    Draft,
+    Event,
+    Failed,
+    Left,
+    Notice,
+    Piece,
+    Prompted,
+    Replayed,
+    Said,
+    Trimmed,
+    Typing,
+)
+from relay_gguf.conversation.session import Session
+from relay_gguf.display import UNSAFE, by_program, cut_mark, one_line, visible
+from relay_gguf.messages import is_notice
+
+from .interrupt import stoppable
+
+
+def run_plain(
+    session: Session, opening: Iterable[Event], lines: TextIO, out: TextIO, *, as_json: bool
+) -> None:
+    """Read lines until they end or the user leaves; write what happens.
+
+    Ctrl-C stops a reply, and leaves (KeyboardInterrupt) where there is none.
+    """
+    show = _Json(out) if as_json else _Lines(out)
+    show.events("", opening)
+    for line in _lines(lines):
+        with stoppable(session.cancel) as interrupts:
+            left = show.events(line, session.submit(line))
+        if interrupts.leaves:
+            raise KeyboardInterrupt
+        if left:
+            return
+
+
+def _lines(lines: TextIO) -> Iterator[str]:
+    for line in lines:
+        yield line.rstrip("\r\n")
+
+
+class _Lines:
+    """`<nick> text` and `* text`, a reply as it comes."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._streaming = False
+
+    def events(self, line: str, events: Iterable[Event]) -> bool:
+        """Write what a typed line brought about; whether the user leaves."""
+        echo = True
+        for event in events:
+            match event:
+                case Typing(nick, opening, draft=False):
+                    self._write(f"<{nick}> {visible(opening)}")
+                    self._streaming = True
+                case Piece(text):
+                    self._write(visible(text))
+                case Said(reason=reason) if reason is not None and self._streaming:
+                    self._end()
+                    if mark := cut_mark(event):
+                        self._line(mark)
+                case Said(message) if is_notice(message):
+                    self._line(visible(message.content))
+                case Said(message, reason=None) if by_program(message):
+                    pass
+                case Said(message) if message.generated or not line:
+                    self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
+                case Said(message) if echo:
+                    echo = False
+                    said = parse(line)
+                    typed = said.content if isinstance(said, Say) else line
+                    self._line(f"<{one_line(message.nick)}> {visible(typed)}")
+                case Said():
+                    pass
+                case Replayed(messages):
+                    for _, message in messages:
+                        if by_program(message):
+                            continue
+                        nick = "" if is_notice(message) else f"<{one_line(message.nick)}> "
+                        self._line(nick + visible(message.content))
+                case Notice(text):
+                    self._line(visible(text))
+                case Failed(text):
+                    self._line(f"* error: {one_line(text)}")
+                case Trimmed():
+                    self._line(f"* {trim_notice(event)}")
+                case Draft(text):
+                    self._line(f"* draft: {visible(text)}")
+                case Left():
+                    return True
+                case _:
+                    pass
+        self._end()
+        return False
+
+    def _line(self, text: str) -> None:
+        self._end()
+        self._write(text + "\n")
+
+    def _end(self) -> None:
+        if self._streaming:
+            self._streaming = False
+            self._write("\n")
+
+    def _write(self, text: str) -> None:
+        self._out.write(text)
+        self._out.flush()
+
+
+class _Json:
+    """One object a line."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def events(self, line: str, events: Iterable[Event]) -> bool:
+        """Write what a typed line brought about; whether the user leaves."""
+        for event in events:
+            if isinstance(event, Left):
+                return True
+            if fields := event_json(event):
+                self._out.write(harmless_json(fields) + "\n")
+                self._out.flush()
+        return False
+
+
+def harmless_json(fields: dict[str, Any]) -> str:
+    """An object in a line that a terminal prints and does not obey, should it be one."""
+    text = json.dumps(fields, ensure_ascii=False)
+    return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
+
+
+def event_json(event: Event) -> dict[str, Any] | None:
+    """An event as the object of --json; None for those that only a screen needs."""
+    match event:
+        case Prompted(nick, text, evaluated, reused):
+            return {
+                "event": "prompt",
+                "nick": nick,
+                "text": text,
+                "evaluated": evaluated,
+                "reused": reused,
+            }
+        case Said(message, tokens):
+            return {
+                "event": "message",
+                "nick": message.nick,
+                "content": message.content,
+                "generated": event.reason is not None or message.generated > 0,
+                "tokens": tokens or message.generated,
+                "cut": message.cut,
+            }
+        case Notice(text):
+            return {"event": "notice", "text": text}
+        case Trimmed():
+            return {"event": "notice", "text": f"* {trim_notice(event)}"}
+        case Failed(text):
+            return {"event": "error", "text": text}
+        case Draft(text):
+            return {"event": "draft", "text": text}
+        case _:
+            return None
+
+
+def trim_notice(event: Trimmed) -> str:
+    """What the user reads when the context was full."""
+    count = len(event.indices)
+    return (
+        f"The context is full: the {count} oldest messages ({event.tokens} tokens) left it. "
+        "The session keeps them."
+    )
+
+
+def standard_streams() -> tuple[TextIO, TextIO]:
+    """stdin and stdout, UTF-8 whatever the locale; broken bytes are replaced, not fatal."""
+    for stream in (sys.stdin, sys.stdout):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is not None:
+            reconfigure(encoding="utf-8", errors="replace")
+    return sys.stdin, sys.stdout

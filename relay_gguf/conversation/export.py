@@ -1,0 +1,122 @@
+"""A scene as a file: JSON lines as the original writes them, plain text, Markdown, IRC logs."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from pathlib import Path
+from typing import Final, TextIO
+
+from relay_gguf.messages import Message, is_notice
+
+Dated = tuple[float, Message]
+
+
+def new_file(path: Path) -> TextIO:
+    """Open a file that did not exist, for text; a taken name gets a number before its ending.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    for number in count(1):
+        name = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
+        try:
+            return name.open("x", encoding="utf-8", errors="replace", newline="\n")
+        except FileExistsError:
+            continue
+    raise AssertionError("count() never ends")
+
+
+def to_jsonl(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
+    """The original's format: role, content and model."""
+    for _, message in lines:
+        entry = {"role": message.nick, "content": message.content, "model": model}
+        yield json.dumps(entry, ensure_ascii=False)
+
+
+def to_txt(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
+    """As on the screen: `<nick> text`, and IRC's own lines with their star."""
+    for _, message in lines:
+        yield message.content if is_notice(message) else f"<{message.nick}> {message.content}"
+
+
+def to_md(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
+    """Markdown: a bold nick a paragraph, IRC's own lines in italics."""
+    yield f"# #{channel}\n"
+    yield f"With {_escape(model)}.\n"
+    for _, message in lines:
+        text = "  \n".join(_escape(part) for part in message.content.split("\n"))
+        if is_notice(message):
+            yield f"*{_escape(message.content.removeprefix('* '))}*\n"
+        else:
+            yield f"**{message.nick}**: {text}\n"
+
+
+def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
+    """irssi's log: `HH:MM <nick> text`, `-!-` before IRC's own lines, a line for each new day."""
+    day = None
+    for when, message in lines:
+        stamp = time.localtime(when)
+        if day is None:
+            yield time.strftime("--- Log opened %a %b %d %H:%M:%S %Y", stamp)
+        elif day != stamp[:3]:
+            yield time.strftime("--- Day changed %a %b %d %Y", stamp)
+        day = stamp[:3]
+        clock = time.strftime("%H:%M", stamp)
+        for part in message.content.split("\n"):
+            if is_notice(message):
+                yield f"{clock} -!- {part.removeprefix('* ')}"
+            else:
+                yield f"{clock} < {message.nick}> {part}"
+
+
+def to_weechat(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
+    """WeeChat's log: date and time, nick, text, between tabs; `--` for IRC's own lines."""
+    for when, message in lines:
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
+        who = "--" if is_notice(message) else message.nick
+        for part in message.content.split("\n"):
+            yield f"{stamp}\t{who}\t{part.removeprefix('* ') if who == '--' else part}"
+
+
+Writer = Callable[[Iterable[Dated], str, str], Iterator[str]]
+
+FORMATS: Final[dict[str, tuple[str, Writer]]] = {
+    "jsonl": (".jsonl", to_jsonl),
+    "txt": (".txt", to_txt),
+    "md": (".md", to_md),
+    "irssi": (".log", to_irssi),
+    "weechat": (".weechatlog", to_weechat),
+}
+"""Format → ending of the file, writer."""
+
+
+def write(
+    lines: Iterable[Dated], style: str, folder: Path, *, channel: str, model: str, now: float
+) -> Path:
+    """Write a scene into a new file of `folder`; its path.
+
+    Raises:
+        KeyError: no such format.
+        OSError: the file cannot be written; what was begun of it is removed.
+    """
+    ending, writer = FORMATS[style]
+    safe = re.sub(r"[^\w-]+", "-", channel)[:40].strip("-") or "channel"
+    stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
+    file = new_file(folder / f"relay-{safe}-{stamp}{ending}")
+    path = Path(file.name)
+    try:
+        with file:
+            for line in writer(lines, channel, model):
+                file.write(line + "\n")
+    except OSError:
+        path.unlink(missing_ok=True)
+        raise
+    return path
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)

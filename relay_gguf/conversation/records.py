@@ -1,0 +1,204 @@
+"""Records as JSON lines, and back.
+
+{"event": "session", "version": 1, "model": …, "path": …, "vocabulary": …, "time": …}
+{"event": "turn", "line": "/slap", "messages": [{"nick": …, "content": …}, …], "time": …}
+{"event": "reply", "nick": …, "content": …, "ids": […], "tokens": 12, "time": …}
+{"event": "alternative" | "continue", …}   {"event": "choose", "index": 0}
+{"event": "undo"}   {"event": "edit", …}   {"event": "trim", "messages": [3, 4]}
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from relay_gguf.errors import StoreError
+from relay_gguf.messages import Message
+
+from .transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Undone
+
+VERSION = 1
+LAST_TIME = 250_000_000_000.0
+"""Unix seconds at the end of the year 9892."""
+
+
+@dataclass(frozen=True, slots=True)
+class Header:
+    """Which model wrote the records that follow; `vocabulary` tells if their ids mean the same."""
+
+    model: str
+    path: str
+    vocabulary: str
+
+
+@dataclass(frozen=True, slots=True)
+class Saved:
+    """What a session file holds. `good` is the length in bytes of what could be read."""
+
+    header: Header
+    entries: tuple[tuple[Record, str], ...]
+    good: int
+    torn: bool
+
+    @property
+    def transcript(self) -> Transcript:
+        """The conversation, replayed."""
+        transcript = Transcript()
+        for record, _ in self.entries:
+            transcript = transcript.apply(record)
+        return transcript
+
+
+def decode(data: bytes, path: Path) -> Saved:
+    """The records of a session file; `path` is for messages.
+
+    Raises:
+        StoreError: a line other than the last is no record.
+    """
+    header: Header | None = None
+    entries: list[tuple[Record, str]] = []
+    good = 0
+    transcript = Transcript()
+    *lines, rest = data.split(b"\n")
+    for number, line in enumerate(lines, 1):
+        try:
+            fields = json.loads(line)
+            if fields["event"] == "session":
+                if fields["version"] > VERSION:
+                    raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade.")
+                header = Header(*(_text(fields[key]) for key in ("model", "path", "vocabulary")))
+            else:
+                record = from_json(fields)
+                transcript = transcript.apply(record)
+                entries.append((record, header.vocabulary if header else ""))
+        except (ValueError, KeyError, TypeError, OverflowError, RecursionError) as error:
+            raise StoreError(
+                f"{path} is damaged at line {number} ({error}). Remove that line and those after "
+                "it to use the rest."
+            ) from error
+        good += len(line) + 1
+    if header is None:
+        raise StoreError(f"{path} is no session of relay-gguf: it does not begin with its header.")
+    return Saved(header, tuple(entries), good, torn=bool(rest))
+
+
+def to_json(record: Record) -> dict[str, Any]:
+    """A record as the fields of its line; what has its usual value is left out."""
+    match record:
+        case Turned():
+            optional = {
+                "line": record.line,
+                "fresh": record.fresh,
+                "channel": record.channel,
+                "awaits": record.awaits,
+                "ids": list(record.ids),
+            }
+            return {
+                "event": "edit" if record.edits else "turn",
+                **{key: value for key, value in optional.items() if value},
+                "messages": [_message_json(message) for message in record.messages],
+                "time": record.time,
+            }
+        case Answered():
+            return {
+                "event": record.how,
+                **_message_json(record.message),
+                "ids": list(record.ids),
+                "time": record.time,
+            }
+        case Chose(index):
+            return {"event": "choose", "index": index}
+        case Undone():
+            return {"event": "undo"}
+        case Forgot(indices):
+            return {"event": "trim", "messages": list(indices)}
+
+
+def from_json(fields: Mapping[str, Any]) -> Record:
+    """The record of a line.
+
+    Raises:
+        KeyError, TypeError, ValueError: the line is not one that `to_json` wrote.
+    """
+    match fields["event"]:
+        case "turn" | "edit" as event:
+            return Turned(
+                line=str(fields.get("line", "")),
+                messages=_messages(fields["messages"]),
+                time=_time(fields["time"]),
+                fresh=bool(fields.get("fresh", False)),
+                channel=str(fields.get("channel", "")),
+                awaits=bool(fields.get("awaits", False)),
+                edits=event == "edit",
+                ids=_ids(fields.get("ids", ())),
+            )
+        case "reply" | "alternative" | "continue" as how:
+            return Answered(how, _message(fields), _ids(fields["ids"]), _time(fields["time"]))
+        case "choose":
+            return Chose(int(fields["index"]))
+        case "undo":
+            return Undone()
+        case "trim":
+            return Forgot(_ids(fields["messages"]))
+        case other:
+            raise ValueError(f"unknown event {other!r}")
+
+
+def _message_json(message: Message) -> dict[str, Any]:
+    fields: dict[str, Any] = {"nick": message.nick, "content": message.content}
+    if message.generated:
+        fields["tokens"] = message.generated
+    if message.cut:
+        fields["cut"] = True
+    return fields
+
+
+def _message(fields: Mapping[str, Any]) -> Message:
+    nick, content = _text(fields["nick"]), _text(fields["content"])
+    return Message(nick, content, int(fields.get("tokens", 0)), bool(fields.get("cut", False)))
+
+
+def _messages(values: Any) -> tuple[Message, ...]:
+    messages = tuple(_message(value) for value in values)
+    if not messages:
+        raise ValueError("a turn without a message")
+    return messages
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r} is no text")
+    return value
+
+
+def _time(value: Any) -> float:
+    """Unix seconds that a calendar can show."""
+    if not 0 <= float(value) < LAST_TIME:
+        raise ValueError(f"{value!r} is no time")
+    return float(value)
+
+
+def _ids(values: Any) -> tuple[int, ...]:
+    ids = tuple(values)
+    if not all(isinstance(value, int) and value >= 0 for value in ids):
+        raise TypeError("ids must be whole numbers")
+    return ids
+
+
+def header_json(header: Header) -> dict[str, Any]:
+    return {
+        "event": "session",
+        "version": VERSION,
+        "model": header.model,
+        "path": header.path,
+        "vocabulary": header.vocabulary,
+        "time": time.time(),
+    }
+
+
+def encode(fields: Mapping[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

@@ -1,0 +1,256 @@
+"""Sessions on disk: a file each, a JSON line a record (see `records`), flushed at once.
+
+A file is only ever appended to, by one process at a time. A last line without its newline was
+being written when the program was killed: it is dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from contextlib import suppress
+from itertools import count
+from pathlib import Path
+from typing import BinaryIO
+
+from relay_gguf.errors import StoreError
+from relay_gguf.lock import lock
+
+from .records import Header, Saved, decode, encode, header_json, to_json
+from .transcript import Record, Turned
+
+ENDING = ".jsonl"
+MAX_NAME_BYTES = 200  # file systems take 255, the ending included
+
+
+class Store:
+    """The session file being written, locked against other processes.
+
+    The file is made with its first record, so that a chat in which nothing is said leaves none.
+    """
+
+    def __init__(
+        self, folder: Path, header: Header, name: str | None = None, *, new_name: str | None = None
+    ) -> None:
+        """A new session, named `new_name` or after the time; or the saved one called `name`.
+
+        Raises:
+            StoreError: there is no such session, or another process has it.
+        """
+        self.folder = folder
+        self.header = header
+        self.name = name
+        self._file: BinaryIO | None = None
+        self._unsaved = b""
+        self._wanted = name is not None
+        self._new_name = new_name
+        if name is not None:
+            self._file = _open_locked(session_path(folder, name), "r+b")
+
+    def resume(self) -> Saved:
+        """What the session holds; from here on it is appended to.
+
+        Raises:
+            StoreError: it is damaged before its last line, or cannot be read.
+        """
+        if self._file is None or self.name is None:
+            raise StoreError("A new session has nothing to resume.")
+        path = session_path(self.folder, self.name)
+        try:
+            self._file.seek(0)
+            saved = decode(self._file.read(), path)
+            self._file.truncate(saved.good)
+            self._file.seek(saved.good)
+        except OSError as error:
+            raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+        if saved.header != self.header:
+            self._unsaved = encode(header_json(self.header))
+        return saved
+
+    def append(self, record: Record) -> None:
+        """Write a record, and all that could not be written before it.
+
+        Raises:
+            StoreError: it cannot be written now; it is kept for the next call.
+        """
+        self._unsaved += encode(to_json(record))
+        # A scene that opened by itself is no reason to make a file.
+        self._wanted = self._wanted or not isinstance(record, Turned) or bool(record.line)
+        try:
+            self._flush()
+        except OSError as error:
+            raise StoreError(
+                f"Cannot save this session in {self.folder}: {error.strerror}. "
+                "The chat goes on, and saves again as soon as that works."
+            ) from error
+
+    def rename(self, name: str) -> None:
+        """Give the session a name; one that has a name goes on under the new one as a copy.
+
+        Raises:
+            StoreError: the name is taken or no file name, or the disk is full. The session then
+                stays as it was.
+        """
+        session_path(self.folder, name)
+        if name == self.name:
+            return
+        before, old = self.name, self._file
+        try:
+            self._wanted = True
+            self._flush(name)
+            if old is not None:
+                old.seek(0)
+                self._file = self._create(name, old.read())
+        except FileExistsError:
+            raise StoreError(f"There is a session {name!r} already. Choose another name.") from None
+        except OSError as error:
+            raise StoreError(f"Cannot save {name!r}: {error.strerror}.") from error
+        finally:
+            if self._file is not None:
+                self._file.seek(0, os.SEEK_END)
+        self.name = name
+        if old is not None:
+            old.close()
+        if before is not None and is_stamp(before):
+            with suppress(OSError):
+                session_path(self.folder, before).unlink()
+
+    def close(self) -> None:
+        """Write what could not be written before, if that works now, and release the file."""
+        with suppress(OSError, StoreError):
+            self._flush()
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._wanted = False
+
+    def _flush(self, name: str | None = None) -> None:
+        """Write what is unsaved. A new file is made for it, called `name` or after the time."""
+        if not self._wanted:
+            return
+        if self._file is not None:
+            if self._unsaved:
+                _write(self._file, self._unsaved)
+                self._unsaved = b""
+            return
+        name = name or self._new_name
+        content = encode(header_json(self.header)) + self._unsaved
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        for number in count(1):
+            free = name or (stamp if number == 1 else f"{stamp}-{number}")
+            try:
+                self._file = self._create(free, content)
+            except FileExistsError:
+                if name:
+                    raise
+                continue
+            self.name, self._unsaved = free, b""
+            return
+
+    def _create(self, name: str, content: bytes) -> BinaryIO:
+        """A new session file that holds `content`, or none at all.
+
+        Raises:
+            FileExistsError: there is one of this name.
+            OSError: it cannot be written.
+        """
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path = session_path(self.folder, name)
+        file = _open_locked(path, "x+b")
+        try:
+            _write(file, content)
+        except OSError:
+            file.close()
+            path.unlink(missing_ok=True)
+            raise
+        return file
+
+
+def _write(file: BinaryIO, data: bytes) -> None:
+    """Write all of `data` to the disk, or leave the file as it was.
+
+    Raises:
+        OSError: the disk is full or gone.
+    """
+    good = file.tell()
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]  # a nearly full disk takes a part
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.seek(good)
+            file.truncate()
+        raise
+
+
+def sessions(folder: Path) -> list[Path]:
+    """The saved sessions, newest first."""
+    found = []
+    with suppress(OSError):  # no folder yet, or one that cannot be read
+        for path in folder.iterdir():
+            with suppress(OSError):  # gone in the meantime
+                if path.suffix == ENDING and path.is_file():
+                    found.append((path.stat().st_mtime, path.name, path))
+    return [path for _, _, path in sorted(found, reverse=True)]
+
+
+def session_path(folder: Path, name: str) -> Path:
+    """The file of a session.
+
+    Raises:
+        StoreError: the name is no file name.
+    """
+    named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
+    if not named or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+        raise StoreError(
+            f"{name!r} is no session name: letters, digits, spaces and . + # - _ are, up to 80."
+        )
+    return folder / f"{name}{ENDING}"
+
+
+def peek(path: Path) -> Header:
+    """The newest header of a session file.
+
+    Raises:
+        StoreError: it cannot be read.
+    """
+    try:
+        return decode(path.read_bytes(), path).header
+    except OSError as error:
+        raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+
+
+def is_stamp(name: str) -> bool:
+    """Whether this is what a session is called that nobody named: the time it was begun."""
+    return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", name) is not None
+
+
+def _open_locked(path: Path, mode: str) -> BinaryIO:
+    """Open a session file for this process alone."""
+    try:
+        # Buffered writing would keep half a record back when the disk is full.
+        file = os.fdopen(os.open(path, _FLAGS[mode], 0o600), "r+b", buffering=0)
+    except FileNotFoundError:
+        if mode == "x+b":
+            raise
+        raise StoreError(f"There is no session {path.stem!r}. /load lists them.") from None
+    except OSError as error:
+        if mode == "x+b":
+            raise
+        raise StoreError(f"Cannot open {path}: {error.strerror}.") from error
+    if not lock(file):
+        file.close()
+        raise StoreError(
+            f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
+        )
+    return file
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+_FLAGS = {
+    "r+b": os.O_RDWR | _BINARY,
+    "x+b": os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY,
+}

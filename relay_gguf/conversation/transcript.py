@@ -1,0 +1,203 @@
+"""A conversation as a value: records in, state out.
+
+Everything that changes a conversation is a record; `Transcript.apply` is the only thing that
+changes a transcript. The live chat and a session read from disk go through it alike, so that a
+saved session replays to the same state.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from relay_gguf.messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
+
+
+@dataclass(frozen=True, slots=True)
+class Turned:
+    """Someone did something: a typed line, and what it wrote into the context.
+
+    `fresh` begins a scene in `channel`. `awaits` asks for a reply. `edits` takes the place of the
+    turn before. `ids` are those of the first message if a model wrote it. An empty `line` was
+    written by the program.
+    """
+
+    line: str
+    messages: tuple[Message, ...]
+    time: float
+    fresh: bool = False
+    channel: str = ""
+    awaits: bool = False
+    edits: bool = False
+    ids: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """The model answered the last turn; `ids` stand between the control tokens.
+
+    reply: the first one. alternative: another one. continue: the chosen one, and more.
+    """
+
+    how: Literal["reply", "alternative", "continue"]
+    message: Message
+    ids: tuple[int, ...]
+    time: float
+
+
+@dataclass(frozen=True, slots=True)
+class Chose:
+    """Another of the last turn's replies stands."""
+
+    index: int
+
+
+@dataclass(frozen=True, slots=True)
+class Undone:
+    """The last turn was taken back."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgot:
+    """The context was full: these of its messages left it."""
+
+    indices: tuple[int, ...]
+
+
+Record = Turned | Answered | Chose | Undone | Forgot
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """A turn with its replies, and the number of the turn that pushed it out of the context."""
+
+    said: Turned
+    answers: tuple[Answered, ...] = ()
+    chosen: int = 0
+    forgotten_at: int | None = None
+
+    @property
+    def answer(self) -> Message | None:
+        """The reply that stands."""
+        return self.answers[self.chosen].message if self.answers else None
+
+    @property
+    def messages(self) -> tuple[Message, ...]:
+        """The lines of the turn, its reply last."""
+        answer = self.answer
+        return self.said.messages if answer is None else (*self.said.messages, answer)
+
+    @property
+    def dated(self) -> Iterator[tuple[float, Message]]:
+        """The lines with the Unix time at which they were said."""
+        for message in self.said.messages:
+            yield self.said.time, message
+        if self.answers:
+            yield self.answers[self.chosen].time, self.answers[self.chosen].message
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """A conversation: all its turns, those of earlier scenes included."""
+
+    turns: tuple[Turn, ...] = field(default=())
+
+    @property
+    def scene(self) -> tuple[Turn, ...]:
+        """The turns since the last /join."""
+        for index in range(len(self.turns) - 1, -1, -1):
+            if self.turns[index].said.fresh:
+                return self.turns[index:]
+        return self.turns
+
+    @property
+    def channel(self) -> str:
+        """Where the scene plays, without its #."""
+        scene = self.scene
+        return scene[0].said.channel if scene and scene[0].said.fresh else DEFAULT_CHANNEL
+
+    @property
+    def context(self) -> tuple[Message, ...]:
+        """What the model sees: the scene without what was forgotten."""
+        return tuple(m for turn in self.scene if turn.forgotten_at is None for m in turn.messages)
+
+    @property
+    def topic(self) -> str:
+        """What the channel is about; empty if nobody said."""
+        return self._announced(f"* Topic for #{self.channel} is: ")
+
+    @property
+    def bio(self) -> str:
+        """Who the model is; empty if nobody said."""
+        return self._announced(f"* {NICKS['model']}'s bio: ")
+
+    def _announced(self, begin: str) -> str:
+        """The rest of IRC's own last line that begins so, of those that the model sees."""
+        for message in reversed(self.context):
+            if is_notice(message) and message.content.startswith(begin):
+                return message.content.removeprefix(begin)
+        return ""
+
+    @property
+    def last(self) -> Turn | None:
+        """The last turn that a person typed, if no scene began by itself after it."""
+        return self.turns[-1] if self.turns and self.turns[-1].said.line else None
+
+    def apply(self, record: Record) -> Transcript:
+        """The transcript after a record.
+
+        Raises:
+            ValueError: it does not fit, such as a reply to nothing: the record is damaged.
+        """
+        match record:
+            case Turned(edits=edits):
+                before = self._undo() if edits else self
+                return replace(before, turns=(*before.turns, Turn(record)))
+            case Answered(how=how):
+                last = self._last()
+                kept = last.answers
+                if how == "continue":
+                    kept = (*kept[: last.chosen], record, *kept[last.chosen + 1 :])
+                    return self._with_last(replace(last, answers=kept))
+                return self._with_last(replace(last, answers=(*kept, record), chosen=len(kept)))
+            case Chose(index):
+                last = self._last()
+                if not 0 <= index < len(last.answers):
+                    raise ValueError(f"reply {index} of {len(last.answers)}")
+                return self._with_last(replace(last, chosen=index))
+            case Undone():
+                return self._undo()
+            case Forgot(indices):
+                return self._forget(frozenset(indices))
+
+    def _last(self) -> Turn:
+        if not self.turns:
+            raise ValueError("there is no turn yet")
+        return self.turns[-1]
+
+    def _with_last(self, turn: Turn) -> Transcript:
+        return replace(self, turns=(*self.turns[:-1], turn))
+
+    def _undo(self) -> Transcript:
+        """Without the last turn; what it pushed out of the context returns."""
+        self._last()
+        number = len(self.turns) - 1
+        return replace(
+            self,
+            turns=tuple(
+                replace(turn, forgotten_at=None) if turn.forgotten_at == number else turn
+                for turn in self.turns[:-1]
+            ),
+        )
+
+    def _forget(self, indices: frozenset[int]) -> Transcript:
+        number = len(self.turns) - 1
+        first = len(self.turns) - len(self.scene)
+        turns, position = list(self.turns[:first]), 0
+        for turn in self.scene:
+            size = len(turn.messages)
+            gone = turn.forgotten_at is None and position in indices
+            turns.append(replace(turn, forgotten_at=number) if gone else turn)
+            position += size if turn.forgotten_at is None else 0
+        return replace(self, turns=tuple(turns))

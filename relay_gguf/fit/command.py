@@ -1,0 +1,179 @@
+"""`relay-gguf devices`, `plan` and `models`: what their options are called, what they print.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from relay_gguf.facts import Facts
+    from relay_gguf.hub.repo import RepoFile
+    from relay_gguf.machine.devices import Machine
+
+    from .choose import Candidate
+    from .placement import Plan
+    from .plan import LoadOptions
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")]
+NCtx = Annotated[int | None, typer.Option(help="Tokens of context. [4096]")]
+Layers = Annotated[
+    int | None, typer.Option("--n-gpu-layers", help="Layers on the GPU, -1 for all. [what fits]")
+]
+KvType = Annotated[
+    str | None, typer.Option(metavar="TYPE", help="Of the KV cache: f16, q8_0, q4_0. [f16]")
+]
+MainGpu = Annotated[int | None, typer.Option(help="The only GPU to use, counted from 0. [all]")]
+TensorSplit = Annotated[
+    str | None, typer.Option(metavar="A,B", help="The share of each GPU. [by what is free]")
+]
+NoGpu = Annotated[bool | None, typer.Option("--no-gpu", help="Use none.")]
+MinSpeed = Annotated[
+    float | None, typer.Option(help="Tokens a second that a file must reach to be chosen. [5]")
+]
+
+
+def devices(as_json: AsJson = False, debug: Debug = False) -> None:
+    """What there is to run a model on."""
+    from relay_gguf.llama.devices import cpu
+    from relay_gguf.machine.devices import physical_cores
+    from relay_gguf.machine.inventory import this_machine
+
+    from .lines import device_lines, devices_json
+
+    machine, name, n_cores = this_machine(), cpu(), physical_cores()
+    if as_json:
+        typer.echo(json.dumps(devices_json(machine, name, n_cores)))
+        return
+    for line in device_lines(machine, name, n_cores):
+        typer.echo(line)
+
+
+def plan(
+    model: Annotated[
+        str | None,
+        typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [as chat]"),
+    ] = None,
+    n_gpu_layers: Layers = None,
+    n_ctx: NCtx = None,
+    kv_type: KvType = None,
+    main_gpu: MainGpu = None,
+    tensor_split: TensorSplit = None,
+    no_gpu: NoGpu = None,
+    min_speed: MinSpeed = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
+    """How a model would be loaded: what goes where, what is left, how fast it would be.
+
+    Of a model on the hub only the head is downloaded. Nothing is loaded.
+    """
+    from relay_gguf.settings import usual_settings
+
+    from .lines import plan_json, plan_lines
+
+    given = {
+        "n_ctx": n_ctx,
+        "n_gpu_layers": n_gpu_layers,
+        "kv_type": kv_type,
+        "main_gpu": main_gpu,
+        "tensor_split": tensor_split,
+        "no_gpu": no_gpu,
+        "min_speed": min_speed,
+    }
+    settings = usual_settings(given)
+    named = model or settings.model or None
+    if named is None:
+        from .suggest import suggest
+
+        found = suggest(settings.load, settings.min_speed)
+        made, machine = found.plan, found.machine
+        position = found.candidates.index(found.taken)
+        better = found.candidates[position - 1] if position else None
+    else:
+        made, machine, better = _planned(named, settings.load)
+    if as_json:
+        typer.echo(json.dumps(plan_json(made, machine)))
+        return
+    for line in plan_lines(made, machine, better):
+        typer.echo(line)
+    if machine.advice:
+        typer.echo(machine.advice)
+
+
+def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Relay's published files: what they need, which of them this machine would take."""
+    from relay_gguf.errors import MemoryShortError
+    from relay_gguf.machine.inventory import this_machine
+    from relay_gguf.settings import chat_settings
+
+    from .catalogue import catalogue
+    from .choose import candidates, choose
+    from .lines import model_lines, models_json
+    from .plan import LoadOptions
+    from .suggest import files_here
+
+    floor = chat_settings({"min_speed": min_speed}, {}).min_speed
+    machine = this_machine()
+    found = candidates(catalogue(), machine, LoadOptions())
+    try:
+        chosen = choose(found, machine, floor)
+    except MemoryShortError:
+        chosen = None
+    if as_json:
+        typer.echo(json.dumps(models_json(found, chosen, machine, files_here())))
+        return
+    for line in model_lines(found, chosen, files_here()):
+        typer.echo(line)
+    file = catalogue()[0]
+    typer.echo(f"From {file.repo} ({file.license}).")
+    if chosen is None:
+        typer.echo("None fits into this machine. `relay-gguf chat --demo` takes a small model.")
+    if machine.advice:
+        typer.echo(machine.advice)
+
+
+def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate | None]:
+    """The plan for a model argument, and the next better file."""
+    from relay_gguf.facts import read_facts
+    from relay_gguf.hub.repo import parse_repo
+    from relay_gguf.llama.load import check_file, plan_file
+    from relay_gguf.locate import find
+    from relay_gguf.machine.inventory import this_machine
+
+    from .choose import better
+    from .plan import fit
+
+    path, wanted = find(model), parse_repo(model)
+    if path is None and wanted is not None:
+        facts, machine = _remote_facts(wanted), this_machine()
+        sizes = facts.sizes()
+        made = fit(sizes, machine, options)
+    else:
+        path = path or Path(model)
+        check_file(path)
+        facts, machine = read_facts(path), this_machine()
+        sizes = facts.sizes()
+        made = plan_file(path, sizes, machine, options)
+    return made, machine, better(sizes, facts.bits, machine, options)
+
+
+def _remote_facts(wanted: RepoFile) -> Facts:
+    """What a file on the hub is, by its head."""
+    from relay_gguf.facts import Facts, Part
+    from relay_gguf.hub.download import asked
+    from relay_gguf.hub.file import head
+
+    found, names = asked(wanted)
+    return Facts(
+        tuple(
+            Part(Path(name), head(wanted.repo, name, found.commit), found.files[name].size)
+            for name in names
+        )
+    )

@@ -1,0 +1,226 @@
+"""What of a model is on which device, with given settings. All sizes are bytes.
+
+llama.cpp fills GPUs from the model's end (src/llama-model.cpp, load_tensors): the output first,
+then the last blocks, each with its keys and values. The input embedding stays in RAM, and so do the
+blocks that are left.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate
+from typing import Final
+
+from relay_gguf.machine.devices import Gpu, Machine
+
+from .memory import MIB, ModelSizes, layers_by_device
+
+CPU_UBATCH: Final = 128
+"""Tokens that a CPU evaluates at once. As fast as 512, with a quarter of the work space, and a step
+of the largest matrix, which cancelling waits for, is over four times as soon."""
+MARGIN: Final = 512 * MIB
+"""What stays free on each device, for what others start and drivers take; at most an eighth of what
+is free now, for the sake of small models in small containers."""
+GPU_EXTRA: Final = 64 * MIB
+"""What kernels allocate on a GPU beside the compute buffer, about."""
+RAM: Final = "RAM"
+
+
+@dataclass(frozen=True, slots=True)
+class LoadSettings:
+    """What llama.cpp is told. `gpu` None is its own choice, -1 none, else that one alone."""
+
+    n_gpu_layers: int
+    n_ctx: int
+    kv_type: str = "f16"
+    n_ubatch: int = CPU_UBATCH
+    gpu: int | None = None
+    tensor_split: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What of the model a device holds, in bytes, of the `free` ones; `margin` stays free."""
+
+    device: str
+    free: int
+    margin: int
+    blocks: int = 0
+    output: bool = False
+    weights: int = 0
+    kv: int = 0
+    work: int = 0
+
+    @property
+    def used(self) -> int:
+        """All that it holds."""
+        return self.weights + self.kv + self.work
+
+    @property
+    def left(self) -> int:
+        """What stays free; negative where it does not fit."""
+        return self.free - self.used
+
+    @property
+    def slack(self) -> int:
+        """What it has over its margin."""
+        return self.left - self.margin
+
+    @property
+    def fits(self) -> bool:
+        """With the margin."""
+        return self.slack >= 0
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A model on a machine: the GPUs that hold something, and RAM as the last."""
+
+    model: ModelSizes
+    settings: LoadSettings
+    shares: tuple[Share, ...]
+
+    @property
+    def fits(self) -> bool:
+        """Every device holds its share."""
+        return all(share.fits for share in self.shares)
+
+    @property
+    def whole(self) -> bool:
+        """All layers are on a GPU."""
+        return self.settings.n_gpu_layers >= self.model.n_layers
+
+    @property
+    def slack(self) -> int:
+        """Bytes that the fullest device has over its margin."""
+        return min(share.slack for share in self.shares)
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """Compute buffers by device, as a dry load measured them for `n_ubatch`; in bytes."""
+
+    n_ubatch: int
+    by_device: Mapping[str, int]
+
+
+def place(
+    model: ModelSizes, machine: Machine, settings: LoadSettings, work: Work | None = None
+) -> Plan:
+    """What each device holds with given settings, whether it fits or not.
+
+    Several GPUs get layers in the proportion of what they have free, unless told otherwise; the
+    counts are then told to llama.cpp as its `tensor_split`.
+    """
+    on_gpu = settings.n_gpu_layers
+    gpus = [] if settings.gpu == -1 or not on_gpu else list(machine.gpus)
+    if settings.gpu is not None and gpus:
+        gpus = [gpus[settings.gpu]]
+    layers = [*model.blocks, model.output]
+    first = len(layers) - on_gpu
+    works = {gpu.name: _gpu_work(model, settings, gpu, work) for gpu in gpus}
+    if len(gpus) > 1:
+        split = settings.tensor_split
+        counts = (
+            layers_by_device(on_gpu, split)
+            if split
+            else _shared(
+                layers[first:],
+                [_usable(gpu.free) - works[gpu.name] for gpu in gpus],
+                model.kv(1, settings.n_ctx, settings.kv_type) + 1,
+            )
+        )
+        settings = replace(settings, tensor_split=split or tuple(map(float, counts)))
+    else:
+        counts = [on_gpu] * len(gpus)
+
+    shares, start = [], first
+    for gpu, count in zip(gpus, counts, strict=True):
+        stop = start + count
+        output = start < stop == len(layers)
+        blocks = count - output
+        kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
+        share = Share(
+            gpu.name, gpu.free, _margin(gpu.free), blocks, output, sum(layers[start:stop]), kv
+        )
+        shares.append(replace(share, work=works[gpu.name] if count else 0))
+        start = stop
+    unified = sum(share.used for share, gpu in zip(shares, gpus, strict=True) if gpu.unified)
+    blocks = min(first, len(model.blocks))
+    shares.append(_ram(model, machine, settings, blocks, work, unified))
+    return Plan(model, settings, tuple(shares))
+
+
+def _ram(
+    model: ModelSizes,
+    machine: Machine,
+    settings: LoadSettings,
+    blocks: int,
+    work: Work | None,
+    unified: int,
+) -> Share:
+    """What stays in RAM: the embedding, the first blocks, the program; GPUs may live in it too."""
+    output = not settings.n_gpu_layers
+    weights = model.embedding + sum(model.blocks[:blocks])
+    weights += model.apart if output else 0
+    need = model.process + (
+        work.by_device.get(RAM, 0)
+        if work and work.n_ubatch == settings.n_ubatch
+        else model.work(settings.n_ctx, settings.n_ubatch if blocks else CPU_UBATCH)
+    )
+    free = max(0, machine.available - unified)
+    kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
+    return Share(RAM, free, _margin(machine.available), blocks, output, weights, kv, need)
+
+
+def _gpu_work(model: ModelSizes, settings: LoadSettings, gpu: Gpu, work: Work | None) -> int:
+    if work is not None and work.n_ubatch == settings.n_ubatch and gpu.name in work.by_device:
+        return work.by_device[gpu.name] + GPU_EXTRA
+    # A long prompt takes the matrices of the blocks in RAM over to the GPU one by one.
+    borrowed = max(model.blocks) // 3 if settings.n_gpu_layers < model.n_layers else 0
+    return model.work(settings.n_ctx, settings.n_ubatch) + borrowed + GPU_EXTRA
+
+
+def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:
+    """How many layers each GPU gets: in proportion, or where a GPU has too little for that, each as
+    many as it holds. `kv` bytes come to each layer but the output, the last."""
+    room = [max(0, n_bytes) for n_bytes in usable]
+    needs = [*(layer + kv for layer in layers[:-1]), layers[-1]]
+    ends = list(accumulate(needs, initial=0))
+    counts = _proportional(layers, room)
+    stops = list(accumulate(counts, initial=0))
+    if all(ends[b] - ends[a] <= has for a, b, has in zip(stops, stops[1:], room, strict=False)):
+        return counts
+    filled, start = [], 0
+    for has in room:
+        stop = bisect_right(ends, ends[start] + has) - 1
+        filled.append(stop - start)
+        start = stop
+    return filled if start == len(layers) else counts
+
+
+def _proportional(layers: Sequence[int], room: Sequence[int]) -> list[int]:
+    """How many layers each GPU gets: whole ones, up to its share of all bytes."""
+    if not sum(room):
+        return [len(layers), *[0] * (len(room) - 1)]
+    bounds = [sum(layers) * part / sum(room) for part in accumulate(room)]
+    counts, running = [0] * len(room), 0
+    for layer in layers:
+        running += layer
+        counts[next((i for i, b in enumerate(bounds) if running <= b + 1), len(room) - 1)] += 1
+    return counts
+
+
+def _margin(free: int) -> int:
+    return min(MARGIN, free // 8)
+
+
+def _usable(free: int) -> int:
+    return free - _margin(free)
+
+
+def with_margin(usable: int) -> int:
+    """What must be free for this many bytes to be usable."""
+    return usable + min(MARGIN, usable // 7)

@@ -1,0 +1,176 @@
+"""What of a model goes where, so that it fits: layers on GPUs, context, KV cache, batches.
+
+What is preferred, first to last: the whole model on the GPU with 4096 tokens of context; less
+context, down to 2048; a KV cache in q8_0; fewer layers on the GPU, the others in RAM; RAM alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+from relay_gguf.errors import MemoryShortError, SettingsError
+from relay_gguf.machine.devices import Gpu, Machine
+
+from .memory import DEFAULT_N_CTX, KV_TYPES, N_CTX_STEP, ModelSizes, binary, padded
+from .placement import LoadSettings, Plan, Work, place
+
+LEAST_N_CTX: Final = 2048
+"""A context is not made smaller than this by itself."""
+N_BATCH: Final = 512
+"""Tokens of a prompt that are given to llama.cpp at once."""
+GPU_UBATCH: Final = 512
+"""Tokens that a GPU evaluates at once: it is idle with less."""
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """What the user has decided; None is for the plan to decide."""
+
+    n_ctx: int | None = None
+    n_gpu_layers: int | None = None
+    kv_type: str | None = None
+    main_gpu: int | None = None
+    tensor_split: tuple[float, ...] | None = None
+    no_gpu: bool = False
+
+    def __post_init__(self) -> None:
+        if self.n_ctx is not None and self.n_ctx < N_CTX_STEP:
+            raise SettingsError(f"n_ctx is {self.n_ctx}; it must be {N_CTX_STEP} or more.")
+        if self.kv_type is not None and self.kv_type not in KV_TYPES:
+            known = ", ".join(KV_TYPES)
+            raise SettingsError(f"kv_type is {self.kv_type!r}; it must be one of {known}.")
+        split = self.tensor_split
+        if split is not None and (not split or min(split) < 0 or not 1e-3 < sum(split) < 1e9):
+            raise SettingsError("tensor_split must be shares, one for each GPU, as 3,1.")
+        if self.no_gpu and (self.n_gpu_layers or split or self.main_gpu is not None):
+            raise SettingsError("--no-gpu leaves no layer for a GPU: take one option of the two.")
+
+
+def fit(
+    model: ModelSizes, machine: Machine, options: LoadOptions, work: Work | None = None
+) -> Plan:
+    """The best plan that fits.
+
+    Args:
+        model: its parts.
+        machine: with what is free now.
+        options: what must not be changed.
+        work: measured compute buffers; estimated without.
+
+    Raises:
+        MemoryShortError: nothing fits; says what would.
+        SettingsError: the options do not go with this machine or model.
+    """
+    best = None
+    for settings in ladder(model, machine, options):
+        plan = place(model, machine, settings, work)
+        if plan.fits:
+            return plan
+        if best is None or plan.slack > best.slack:
+            best = plan
+    if best is None:
+        raise MemoryShortError(f"{model.name} has no layers.")
+    raise MemoryShortError(_refusal(best, machine, options, work))
+
+
+def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterator[LoadSettings]:
+    """Settings to try, the best first.
+
+    Raises:
+        SettingsError: as `fit`.
+    """
+    _check(model, machine, options)
+    memories = list(_memories(model, options))
+    count = model.n_layers if options.n_gpu_layers is None else options.n_gpu_layers
+    most = min(count, model.n_layers) if count >= 0 else model.n_layers
+    gpus = () if options.no_gpu else _used(machine, options)
+    if gpus and most:
+        for n_ctx, kv_type in memories:
+            yield _settings(machine, options, most, n_ctx, kv_type)
+    if gpus and options.n_gpu_layers is None:
+        for n_ctx, kv_type in memories:
+            for n_gpu_layers in range(most - 1, 0, -1):
+                yield _settings(machine, options, n_gpu_layers, n_ctx, kv_type)
+    if not gpus or options.n_gpu_layers in (None, 0):
+        for n_ctx, kv_type in memories:
+            yield LoadSettings(0, n_ctx, kv_type, gpu=-1 if machine.gpus else None)
+
+
+def _memories(model: ModelSizes, options: LoadOptions) -> Iterator[tuple[int, str]]:
+    """Contexts and types of KV cache, the best first."""
+    most = min(options.n_ctx or DEFAULT_N_CTX, model.n_ctx_train)
+    least = most if options.n_ctx else min(LEAST_N_CTX, most)
+    usual = ("f16", "q8_0") if model.blocks_of_32 else ("f16",)
+    for kv_type in (options.kv_type,) if options.kv_type else usual:
+        yield most, kv_type
+        for n_ctx in range(padded(most) - N_CTX_STEP, least - 1, -N_CTX_STEP):
+            yield n_ctx, kv_type
+
+
+def _settings(
+    machine: Machine, options: LoadOptions, n_gpu_layers: int, n_ctx: int, kv_type: str
+) -> LoadSettings:
+    gpu = options.main_gpu
+    split = options.tensor_split or ()
+    return LoadSettings(n_gpu_layers, n_ctx, kv_type, GPU_UBATCH, gpu, split)
+
+
+def _used(machine: Machine, options: LoadOptions) -> tuple[Gpu, ...]:
+    return machine.gpus if options.main_gpu is None else (machine.gpus[options.main_gpu],)
+
+
+def _check(model: ModelSizes, machine: Machine, options: LoadOptions) -> None:
+    n_gpus = len(machine.gpus)
+    if options.n_ctx is not None and options.n_ctx > model.n_ctx_train:
+        raise SettingsError(
+            f"{model.name} reads at most {model.n_ctx_train} tokens, --n-ctx asks for "
+            f"{options.n_ctx}. Take --n-ctx {model.n_ctx_train} or less."
+        )
+    if options.kv_type not in (None, "f16") and not model.blocks_of_32:
+        raise SettingsError(
+            f"{model.name} cannot have its KV cache in {options.kv_type}, which has blocks of 32 "
+            "values: its heads are of another size. Take --kv-type f16."
+        )
+    wants_gpu = bool(options.n_gpu_layers) or options.main_gpu is not None
+    if (wants_gpu or options.tensor_split) and not n_gpus:
+        raise SettingsError(
+            "Layers are wanted on a GPU, and this llama.cpp sees none. "
+            + (machine.advice or "`relay-gguf devices` lists what there is.")
+        )
+    if options.main_gpu is not None and not 0 <= options.main_gpu < n_gpus:
+        raise SettingsError(
+            f"There is no GPU {options.main_gpu}: `relay-gguf devices` lists 0 to {n_gpus - 1}."
+        )
+    if options.tensor_split is not None and len(options.tensor_split) != n_gpus:
+        raise SettingsError(
+            f"--tensor-split has {len(options.tensor_split)} shares for {n_gpus} GPUs."
+        )
+
+
+def _refusal(best: Plan, machine: Machine, options: LoadOptions, work: Work | None) -> str:
+    """Why nothing fits, by the plan that came nearest; and what would."""
+    short = min(best.shares, key=lambda share: share.slack)
+    at = best.settings
+    layers = f"{at.n_gpu_layers} of {best.model.n_layers} layers on a GPU and "
+    said = (
+        f"{best.model.name} does not fit: with {layers if machine.gpus else ''}{at.n_ctx} tokens "
+        f"of context in {at.kv_type} it needs {binary(short.used)} of {short.device} "
+        f"({binary(short.weights)} weights, {binary(short.kv)} context, {binary(short.work)} work "
+        f"space), which has {binary(short.free)} free; {binary(short.margin)} of them stay so."
+    )
+    with suppress(MemoryShortError):
+        if options != LoadOptions():
+            free = fit(best.model, machine, LoadOptions(), work)
+            return f"{said} This would do: {flags(free)}."
+    return f"{said} Take a smaller quantization of the model."
+
+
+def flags(plan: Plan) -> str:
+    """The options that ask for a plan."""
+    at = plan.settings
+    layers = "--no-gpu " if at.gpu == -1 else f"--n-gpu-layers {at.n_gpu_layers} "
+    on_gpu = layers if len(plan.shares) > 1 or at.gpu == -1 else ""
+    return f"{on_gpu}--n-ctx {at.n_ctx}" + f" --kv-type {at.kv_type}" * (at.kv_type != "f16")

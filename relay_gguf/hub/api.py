@@ -1,0 +1,204 @@
+"""The Hugging Face Hub over the network: what repositories hold, and putting files there.
+
+Only the files called hub import its library, which knows the address, the token and the offline
+mode that the user has set. What goes wrong there ends as an error of ours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay_gguf.errors import ModelError
+
+from .repo import parse_repo
+
+if TYPE_CHECKING:
+    from huggingface_hub import ModelInfo
+
+
+class UnreachableError(ModelError):
+    """The hub cannot be asked now."""
+
+
+def locate_folder(model: str, files: Sequence[str]) -> Path:
+    """The folder of a model or adapter in safetensors, downloaded if need be.
+
+    Args:
+        model: a folder, or `owner/name` on the hub.
+        files: patterns of the files that are needed of a repository.
+
+    Raises:
+        ModelError: the repository does not exist, is not open to this user, or cannot be reached.
+            A path is returned as it is, whether a folder is there or not.
+    """
+    path = Path(model).expanduser()
+    wanted = None if path.exists() else parse_repo(model)
+    if wanted is None or wanted.ftype or wanted.file:
+        return path
+    from huggingface_hub import snapshot_download
+
+    with explained(wanted.repo, wanted.repo):
+        return Path(snapshot_download(wanted.repo, allow_patterns=list(files)))
+
+
+def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Type and shape of each tensor of a repository, from its files' heads alone.
+
+    Raises:
+        ModelError: the repository does not exist, is not open to this user, has no safetensors, or
+            cannot be reached.
+    """
+    from huggingface_hub import HfApi
+
+    with explained(repo, repo):
+        files = HfApi().get_safetensors_metadata(repo).files_metadata.values()
+    return {
+        name: (str(info.dtype), tuple(info.shape))
+        for file in files
+        for name, info in file.tensors.items()
+    }
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A file of a repository.
+
+    `size` is in bytes, 0 where the hub does not say. Large files have a SHA-256; `blob` is what the
+    cache calls the bytes: that, or git's SHA-1 of a file that lies in git itself.
+    """
+
+    name: str
+    size: int = 0
+    sha256: str = ""
+    blob: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """A repository at a commit.
+
+    `licence` is the hub's short name, as `cc-by-nc-4.0`; `gated` says that its terms have to be
+    accepted on its page.
+    """
+
+    private: bool
+    files: Mapping[str, RemoteFile] = field(default_factory=dict)
+    commit: str = ""
+    licence: str = ""
+    gated: bool = False
+
+    @property
+    def digests(self) -> dict[str, str]:
+        """Name → SHA-256 of each file, of small ones git's SHA-1."""
+        return {file.name: file.blob for file in self.files.values()}
+
+
+def remote(repo: str) -> Remote | None:
+    """A repository and its files; None where there is none.
+
+    Raises:
+        ModelError: it is not open to this user, or the hub cannot be reached.
+    """
+    from huggingface_hub import HfApi
+    from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
+    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+
+    with explained(repo, repo):
+        try:
+            info = HfApi().model_info(repo, files_metadata=True, timeout=HF_HUB_ETAG_TIMEOUT)
+        except GatedRepoError:
+            raise
+        except RepositoryNotFoundError:
+            return None
+    files = {}
+    for file in info.siblings or ():
+        sha256 = file.lfs.sha256 if file.lfs else ""
+        blob = sha256 or file.blob_id or ""
+        files[file.rfilename] = RemoteFile(file.rfilename, file.size or 0, sha256, blob)
+    return Remote(bool(info.private), files, info.sha or "", _licence(info), bool(info.gated))
+
+
+def _licence(info: ModelInfo) -> str:
+    """The licence on a repository's card; where that is `other`, the name that it gives."""
+    card = info.card_data
+    said = card.get("license") if card else None
+    if said == "other" and card:
+        said = card.get("license_name") or said
+    return " and ".join(map(str, said)) if isinstance(said, list) else str(said or "")
+
+
+def send(repo: str, files: Mapping[str, Path], *, private: bool, message: str) -> str:
+    """Put files into a repository, which is made if need be, in one commit; its address.
+
+    What an interrupted upload has sent already is not sent again.
+
+    Raises:
+        ModelError: this user may not write there, the hub refuses, or cannot be reached.
+    """
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.errors import HfHubHTTPError
+
+    with explained(repo, repo):
+        try:
+            HfApi().create_repo(repo, private=private or None, exist_ok=True)
+            added = [CommitOperationAdd(name, path) for name, path in files.items()]
+            return str(HfApi().create_commit(repo, added, commit_message=message).commit_url)
+        except HfHubHTTPError as error:
+            if error.response.status_code not in (401, 403):
+                raise
+            raise ModelError(
+                f"You may not write to {repo} on the hub. Run `hf auth login` with a token that "
+                "may write, and check the owner's name."
+            ) from error
+        except ValueError as error:  # the YAML in README.md, which the hub checks first
+            raise ModelError(f"The hub refuses the files: {error}") from error
+
+
+def no_repository(what: str, repo: str) -> ModelError:
+    """The error where neither the disk nor the hub has something."""
+    return ModelError(
+        f"There is no {what} here, and no repository {repo} on the hub "
+        "that you may read. Check the name, or run `hf auth login`."
+    )
+
+
+@contextmanager
+def explained(what: str, repo: str) -> Iterator[None]:
+    """Errors of the hub's library as ours."""
+    from huggingface_hub.errors import (
+        EntryNotFoundError,
+        GatedRepoError,
+        HfHubHTTPError,
+        LocalEntryNotFoundError,
+        OfflineModeIsEnabled,
+        RepositoryNotFoundError,
+    )
+
+    try:
+        yield
+    except ModelError:
+        raise
+    except GatedRepoError as error:
+        raise ModelError(
+            f"{repo} is gated: accept its terms on its page, then run `hf auth login`."
+        ) from error
+    except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        raise UnreachableError(f"{what} is not in the cache, and the hub is offline.") from error
+    except EntryNotFoundError as error:
+        raise ModelError(f"{repo} has no such file as {what}. Check the name.") from error
+    except HfHubHTTPError as error:
+        status = error.response.status_code
+        if status == 401 and "Invalid" in error.response.headers.get("X-Error-Message", ""):
+            raise ModelError(
+                "The hub does not know your token. Run `hf auth login`, or unset HF_TOKEN."
+            ) from error
+        if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
+            raise no_repository(what, repo) from error
+        raise UnreachableError(f"The hub answered {status} for {what}. Try later.") from error
+    except Exception as error:  # the hub's library passes its transport's errors on as they are
+        why = str(error) or type(error).__name__
+        raise UnreachableError(f"Cannot reach the hub for {what}: {why}.") from error

@@ -1,0 +1,141 @@
+"""The hub's shared cache on this disk: which files it has, and where a new one goes.
+
+    models--owner--name/blobs/<checksum>            the bytes, once
+    models--owner--name/snapshots/<commit>/<file>   links to them
+    models--owner--name/refs/main                   the newest commit
+
+That is the layout of the hub's own library ("Understand caching" in its guides), which finds our
+files, and we its. Ours have a name of our own until they are whole.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from relay_gguf import disk
+from relay_gguf.errors import ModelError
+
+from .repo import RepoFile, pick_files
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where the files of a repository lie; `root` is that of all repositories."""
+
+    root: Path
+    repo: str
+
+    @property
+    def folder(self) -> Path:
+        """The repository's."""
+        return self.root / self._name
+
+    @property
+    def _name(self) -> str:
+        return f"models--{self.repo.replace('/', '--')}"
+
+    def blob(self, digest: str) -> Path:
+        """The bytes of a file that is whole."""
+        return self.folder / "blobs" / digest
+
+    def partial(self, digest: str) -> Path:
+        """Those of one that is not."""
+        return disk.partial(self.blob(digest))
+
+    def lock(self, digest: str) -> Path:
+        """An empty file that stays; whoever has locked it may write the partial one."""
+        return self.root / ".locks" / self._name / f"{digest}.relay-gguf.lock"
+
+    def file(self, commit: str, name: str) -> Path:
+        """A file of a commit."""
+        return self.folder / "snapshots" / commit / name
+
+    def has(self, commit: str, name: str, digest: str, size: int) -> bool:
+        """Whether a file is there, of this size in bytes."""
+        for path in (self.blob(digest), self.file(commit, name)):
+            if path.is_file() and path.stat().st_size == size:
+                return True
+        return False
+
+    def link(self, commit: str, name: str, digest: str) -> Path:
+        """Give a whole file its name in a commit; where there are no links, move it there.
+
+        Raises:
+            OSError: it cannot be done.
+        """
+        blob, path = self.blob(digest), self.file(commit, name)
+        if path.is_file() and (not blob.exists() or path.samefile(blob)):
+            return path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        if not _symlink(blob, path):
+            blob.replace(path)
+        return path
+
+    def set_main(self, commit: str) -> None:
+        """Say which commit is the newest, for programs that ask the cache alone.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        ref = self.folder / "refs" / "main"
+        ref.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_whole(ref, commit.encode())
+
+    def partial_size(self, digest: str) -> int:
+        """Bytes that are there of a file that is not whole."""
+        path = self.partial(digest)
+        return path.stat().st_size if path.is_file() else 0
+
+    def outdated(self, digests: Collection[str]) -> list[str]:
+        """Checksums of files begun here that are not among those which the repository has now."""
+        begun = (self.folder / "blobs").glob(f"*{disk.PARTIAL}")
+        found = [path.name.removesuffix(disk.PARTIAL) for path in begun]
+        return [digest for digest in found if digest not in digests]
+
+    def free(self) -> int:
+        """Bytes that are free on the cache's disk.
+
+        Raises:
+            OSError: the disk does not say.
+        """
+        there = next(path for path in [self.root, *self.root.parents] if path.exists())
+        return shutil.disk_usage(there).free
+
+
+def place(repo: str) -> Place:
+    """Where the files of a repository lie: HF_HUB_CACHE, HF_HOME or the usual folder."""
+    from huggingface_hub.constants import HF_HUB_CACHE
+
+    return Place(Path(HF_HUB_CACHE), repo)
+
+
+def cached(wanted: RepoFile) -> Path | None:
+    """The file in the cache, of the newest snapshot that has it and all its parts."""
+    folder = place(wanted.repo).folder / "snapshots"
+    snapshots = [path for path in folder.glob("*") if path.is_dir()]
+    for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
+        paths = [path for path in snapshot.rglob("*.gguf") if path.is_file()]
+        try:
+            names = pick_files(wanted, [path.relative_to(snapshot).as_posix() for path in paths])
+        except ModelError:
+            continue
+        return snapshot / names[0]
+    return None
+
+
+def _symlink(blob: Path, path: Path) -> bool:
+    """Make a link, over one that is there; False where there are none, as on many a Windows."""
+    from huggingface_hub import constants
+
+    if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):
+        return False
+    try:
+        path.unlink(missing_ok=True)
+        path.symlink_to(os.path.relpath(blob, path.parent))
+    except OSError:
+        return False
+    return True

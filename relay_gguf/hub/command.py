@@ -1,0 +1,99 @@
+"""`relay-gguf download`: what its options are called, what it prints.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay_gguf.errors import ModelError
+
+if TYPE_CHECKING:
+    from .watcher import Watcher
+
+
+def download(
+    model: Annotated[
+        str | None,
+        typer.Argument(
+            help="OWNER/NAME[:TYPE] or OWNER/NAME/FILE.gguf on the hub. [this machine's best]"
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Annotated[bool, typer.Option("--debug", help="Show errors in full.")] = False,
+) -> None:
+    """Download a model, or check one that is here, and print its path.
+
+    Goes on where it was interrupted. What is on the disk is not downloaded again.
+    """
+    from relay_gguf.display import size
+    from relay_gguf.locate import find, locate
+    from relay_gguf.names import parts
+
+    from .screen import watching
+
+    named = chosen(model)
+    with watching(yes=yes) as screen:
+        found = find(named)
+        path = locate(named, screen) if found is None else found
+        if not path.is_file():
+            raise ModelError(f"There is no file {path}. Name OWNER/NAME[:TYPE] on the hub.")
+        files = [file for file in parts(path) if file.is_file()]
+        checked = found is None or _verified(files, screen)
+    n_bytes = sum(file.stat().st_size for file in files)
+    if as_json:
+        fields = {
+            "path": str(path.absolute()),
+            "files": [str(file.absolute()) for file in files],
+            "bytes": n_bytes,
+            "downloaded": found is None,
+            "checked": checked,
+        }
+        typer.echo(json.dumps(fields))
+        return
+    if checked:
+        typer.echo(f"Checked: {size(n_bytes)} with the right checksum.", err=True)
+    else:
+        typer.echo("Not checked: nothing here says what its checksum should be.", err=True)
+    typer.echo(str(path.absolute()))
+
+
+def chosen(model: str | None) -> str:
+    """The model to download: where none was named, the published file for this machine.
+
+    Raises:
+        MemoryShortError: none of them fits.
+    """
+    if model is not None:
+        return model
+    from relay_gguf.fit.lines import suits_line
+    from relay_gguf.fit.suggest import suggest
+
+    best = suggest().best
+    typer.echo(suits_line(best), err=True)
+    return best.file.name
+
+
+def _verified(files: list[Path], screen: Watcher) -> bool:
+    """Read files that were here before; False where nothing says what they should be.
+
+    Raises:
+        ModelError: one is damaged.
+    """
+    from .checksum import verify
+
+    total, done = sum(file.stat().st_size for file in files), 0
+
+    def count(n_bytes: int) -> None:
+        nonlocal done
+        done += n_bytes
+        screen.checking(done, total)
+
+    known = [verify(file, count) for file in files]
+    return all(known)

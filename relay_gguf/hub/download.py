@@ -1,0 +1,286 @@
+"""Model files from the hub into its shared cache: whole, with the right checksum, or not there.
+
+The hub's own library throws an interrupted download away, and compares sizes only. So the bytes go
+through here: into a partial file that the next run continues, past a checksum that is compared with
+the hub's before the file gets its name. One process at a time writes a file.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from relay_gguf import disk
+from relay_gguf.display import size
+from relay_gguf.errors import ModelError
+from relay_gguf.lock import lock
+
+from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
+from .cache import Place, place
+from .checksum import Checksum
+from .file import look_up, stream
+from .repo import RepoFile, pick_files
+from .watcher import DeclinedError, Download, Silent, Watcher
+
+WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
+"""Seconds to wait before each new attempt of a broken download; bytes that come start them anew."""
+LOOK_AGAIN: Final = 0.5
+"""Seconds between two looks whether another process is done."""
+_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+
+
+def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
+    """The file of a repository, or the first part of it; what is missing is downloaded.
+
+    Raises:
+        DeclinedError: the watcher does not want it.
+        UnreachableError: the hub cannot be asked now; nothing was downloaded.
+        ModelError: the repository or file does not exist or is not open to this user; there is no
+            room; the connection broke and stays so; a file has not the checksum that it should.
+    """
+    watcher = watcher or Silent()
+    found, names = asked(wanted)
+    files = [look_up(wanted.repo, found.commit, found.files[name]) for name in names]
+    _refuse_outside(wanted.repo, names, found.commit)
+    cache = place(wanted.repo)
+    with _writing(cache):
+        missing = [file for file in files if not _there(cache, found, file)]
+        if missing:
+            _remove_outdated(cache, found, files)
+            download = _download(cache, found, files, missing)
+            if not watcher.asks(download):
+                raise DeclinedError("Nothing was downloaded.")
+            done = download.total - sum(file.size for file in missing)
+            for file in missing:
+                _fetch_file(cache, found, file, _Steps(watcher, done, download.total))
+                done += file.size
+        paths = [cache.link(found.commit, file.name, file.blob) for file in files]
+        with suppress(OSError):  # a cache that may only be read is one all the same
+            cache.set_main(found.commit)
+    return paths[0]
+
+
+def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
+    """A repository, and the names of its files that are asked for, the first part first.
+
+    Raises:
+        ModelError: there is no such repository or file, or it cannot be looked at.
+    """
+    found = remote(wanted.repo)
+    if found is None:
+        raise no_repository(str(wanted), wanted.repo)
+    return found, pick_files(wanted, found.files)
+
+
+def _there(cache: Place, found: Remote, file: RemoteFile) -> bool:
+    return cache.has(found.commit, file.name, file.blob, file.size)
+
+
+def _refuse_outside(repo: str, names: Sequence[str], commit: str) -> None:
+    """Names of the hub's become paths here: none of them may lead out of the cache."""
+    for name in (*names, commit):
+        if not name or Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+            raise ModelError(f"{repo} has the name {name!r}, which is none for a file here.")
+
+
+def _remove_outdated(cache: Place, found: Remote, files: Sequence[RemoteFile]) -> None:
+    """Remove what was begun of files that the repository has changed since."""
+    known = {file.blob for file in (*found.files.values(), *files)}
+    for digest in cache.outdated(known):
+        with _locked(cache.lock(digest)) as taken:
+            if taken:
+                cache.partial(digest).unlink(missing_ok=True)
+
+
+def _download(
+    cache: Place, found: Remote, files: Sequence[RemoteFile], missing: Sequence[RemoteFile]
+) -> Download:
+    """What is to be done.
+
+    Raises:
+        ModelError: there is no room for it.
+    """
+    n_bytes = sum(max(0, file.size - cache.partial_size(file.blob)) for file in missing)
+    free = cache.free()
+    if n_bytes > free:
+        raise _no_room(cache, files[0].name, n_bytes)
+    names = tuple(file.name for file in files)
+    total = sum(file.size for file in files)
+    return Download(cache.repo, names, total, n_bytes, free, found.licence, found.gated)
+
+
+def _no_room(cache: Place, name: str, n_bytes: int) -> ModelError:
+    return ModelError(
+        f"{name} needs {size(n_bytes)} more, and {size(cache.free())} are free in {cache.root}. "
+        "Make room, or set HF_HOME to a folder on another disk. What is there of it stays."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """Tells a watcher how far all is, by how far one file is."""
+
+    watcher: Watcher
+    before: int
+    total: int
+
+    def checking(self, done: int) -> None:
+        self.watcher.checking(self.before + done, self.total)
+
+    def progress(self, done: int) -> None:
+        self.watcher.progress(self.before + done, self.total)
+
+
+class _Growing:
+    """A file that is not whole, with the checksum of what is there of it."""
+
+    def __init__(self, path: Path, wanted: RemoteFile) -> None:
+        self._wanted = wanted
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a+b")  # writes at the end only, whatever was read
+        self._begin()
+
+    def _begin(self) -> None:
+        self.checksum = Checksum(self._wanted.sha256 or self._wanted.blob, self._wanted.size)
+        self.size = 0
+
+    def resume(self, on_size: Callable[[int], None]) -> None:
+        """Read what is there; more than there should be is thrown away."""
+
+        def count(n_bytes: int) -> None:
+            self.size += n_bytes
+            on_size(self.size)
+
+        self._file.seek(0)
+        self.checksum.add_file(self._file, count)
+        if self.size > self._wanted.size:
+            self.restart()
+
+    def restart(self) -> None:
+        """Throw away what is there."""
+        self._file.truncate(0)
+        self._begin()
+
+    def add(self, data: bytes) -> None:
+        """The next bytes."""
+        self._file.write(data)
+        self.checksum.add(data)
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Down to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _fetch_file(cache: Place, found: Remote, file: RemoteFile, steps: _Steps) -> None:
+    """Bring one file into the cache."""
+    partial, blob = cache.partial(file.blob), cache.blob(file.blob)
+    with _alone(cache.lock(file.blob), steps.watcher):
+        if _there(cache, found, file):  # another process was quicker
+            return
+        growing = _Growing(partial, file)
+        try:
+            growing.resume(steps.checking)
+            _fill(cache, found.commit, growing, file, steps)
+            growing.sync()
+        except OSError as error:
+            if error.errno in _FULL:
+                raise _no_room(cache, file.name, file.size - growing.size) from error
+            raise
+        finally:
+            with suppress(OSError):  # a full disk again; what could be written is there
+                growing.close()
+        if not growing.checksum.fits:
+            partial.unlink()
+            raise ModelError(
+                f"{file.name} came damaged from {cache.repo}: its checksum is "
+                f"{growing.checksum.found} and should be {growing.checksum.expected}. It was "
+                "deleted: run the same command again. If that does not help, tell its owner."
+            )
+        partial.replace(blob)
+        disk.sync_folder(blob.parent)
+
+
+def _fill(cache: Place, commit: str, growing: _Growing, file: RemoteFile, steps: _Steps) -> None:
+    """Add what is missing, over as many connections as it takes.
+
+    Raises:
+        ModelError: the connection broke and stays so, or the server sends something else.
+        OSError: the file cannot be written.
+    """
+    furthest, attempts = growing.size, iter(WAITS)
+    while growing.size < file.size:
+        why = "The server ended too early."
+        try:
+            _add(
+                growing, stream(cache.repo, commit, file.name, growing.size, file.size), file, steps
+            )
+        except UnreachableError as error:
+            why = str(error)
+        if growing.size > furthest:
+            furthest, attempts = growing.size, iter(WAITS)
+        elif (wait := next(attempts, None)) is not None:
+            time.sleep(wait)
+        else:
+            raise ModelError(
+                f"The download of {file.name} broke at {size(growing.size)} of {size(file.size)}: "
+                f"{why} Run the same command again: it goes on from there."
+            )
+
+
+def _add(
+    growing: _Growing, pieces: Iterator[tuple[int, bytes]], file: RemoteFile, steps: _Steps
+) -> None:
+    """Add the pieces of one connection."""
+    for at, data in pieces:
+        if at == 0 and growing.size:  # the server begins at 0, whatever it was asked for
+            growing.restart()
+        if at != growing.size or at + len(data) > file.size:
+            raise ModelError(
+                f"The hub sends other bytes of {file.name} than it was asked for. Try later; a "
+                "proxy between here and the hub can be the reason."
+            )
+        growing.add(data)
+        steps.progress(growing.size)
+
+
+@contextmanager
+def _alone(path: Path, watcher: Watcher) -> Iterator[None]:
+    """Wait until no other process has a lock, then hold it."""
+    while True:
+        with _locked(path) as taken:
+            if taken:
+                yield
+                return
+        watcher.waits()
+        time.sleep(LOOK_AGAIN)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[bool]:
+    """Hold a lock, or not where another process has it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as file:
+        yield lock(file)
+
+
+@contextmanager
+def _writing(cache: Place) -> Iterator[None]:
+    """Errors of the cache's disk as ours."""
+    try:
+        yield
+    except OSError as error:
+        raise ModelError(
+            f"Cannot write to the hub's cache in {cache.root}: {error.strerror or error}. HF_HOME "
+            "names another folder."
+        ) from error

@@ -1,0 +1,88 @@
+"""One file on the hub: what it is, its bytes from anywhere on, its GGUF head."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import replace
+from typing import Final
+
+from relay_gguf.errors import ModelError
+from relay_gguf.gguf_file import MAGIC, Head, parse_head
+
+from .api import RemoteFile, explained
+from .checksum import is_sha256
+
+AT_ONCE: Final = 40 * 10**9
+"""Bytes that are asked for in one request; the hub answers none for a file of more than 50 GB."""
+HEAD_SIZES: Final = tuple(1 << bits for bits in (18, 21, 23, 25, 27))
+"""Bytes of a file to read until its head is among them: 256 KiB to 128 MiB. One with a vocabulary
+of 130,000 tokens takes 6 to 10 MB."""
+_ETAG = re.compile(r"[\w-]+", re.ASCII)
+
+
+def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
+    """A file with all that the hub says of it; the first thing that a gated repository refuses.
+
+    Raises:
+        ModelError: it is not open to this user, or the hub cannot be reached.
+    """
+    from huggingface_hub import get_hf_file_metadata, hf_hub_url
+
+    with explained(f"{repo}/{file.name}", repo):
+        found = get_hf_file_metadata(hf_hub_url(repo, file.name, revision=commit or None))
+    etag = found.etag or ""
+    sha256 = file.sha256 or (etag if is_sha256(etag) else "")
+    size, blob = file.size or found.size or 0, sha256 or file.blob or etag
+    if not size or not _ETAG.fullmatch(blob):  # the blob becomes the name of a file
+        raise ModelError(f"The hub does not say how large {repo}/{file.name} is, or which it is.")
+    return replace(file, size=size, sha256=sha256, blob=blob)
+
+
+def stream(repo: str, commit: str, name: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+    """A file's bytes from `start` to `stop`, as they come, each piece with its place in the file.
+
+    A server may begin at 0 whatever was asked, may send more, and may end before `stop`.
+
+    Raises:
+        UnreachableError: the connection broke, or the hub cannot answer now.
+        ModelError: the file is not there, or not open to this user.
+    """
+    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
+    headers["Range"] = f"bytes={start}-{min(start + AT_ONCE, stop) - 1}"
+    url = hf_hub_url(repo, name, revision=commit or None)
+    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    with (
+        explained(f"{repo}/{name}", repo),
+        get_session().stream("GET", url, headers=headers, timeout=timeout) as response,
+    ):
+        hf_raise_for_status(response)
+        said = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
+        at = int(said[1]) if said else start if response.status_code == 206 else 0
+        for data in response.iter_bytes():
+            yield at, data
+            at += len(data)
+
+
+def head(repo: str, file: str, commit: str = "") -> Head:
+    """The head of a GGUF file on the hub, read without the rest of it.
+
+    Raises:
+        ModelError: it is not there or not open to this user, no GGUF file, or damaged; the hub
+            cannot be reached.
+    """
+    what, data = f"{repo}/{file}", b""
+    for wanted in HEAD_SIZES:
+        for at, piece in stream(repo, commit, file, len(data), wanted):
+            data += piece[max(0, len(data) - at) :]  # a server that began at 0 says it all again
+            if len(data) >= wanted:
+                break
+        if len(data) < wanted or not data.startswith(MAGIC):
+            break
+        with suppress(ModelError):
+            return parse_head(data, what)
+    return parse_head(data, what)

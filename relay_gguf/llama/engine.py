@@ -1,0 +1,336 @@
+"""The engine: llama.cpp through its low-level API. The only file that infers.
+
+The `Llama` class of llama-cpp-python is not used: it cannot shift its cache, cancel, ask for flash
+attention "auto" or say why a model did not load, and it allocates more work space.
+
+One thread owns the context, since llama.cpp is not thread-safe and since Ctrl-C reaches only the
+main thread, and only between C calls: the worker evaluates, the caller waits on a queue.
+"""
+
+from __future__ import annotations
+
+import atexit
+import ctypes
+import hashlib
+import os
+import queue
+import random
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from relay_gguf.engine import (
+    ControlTokens,
+    Finished,
+    FinishReason,
+    Prefilled,
+    Prefilling,
+    Step,
+    Token,
+)
+from relay_gguf.errors import EngineError
+from relay_gguf.fit.placement import Plan
+from relay_gguf.fit.plan import N_BATCH, LoadOptions
+from relay_gguf.machine.devices import physical_cores
+from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
+
+from .kv_cache import KvCache
+from .load import Loaded, check_file, free, load
+from .native import lib
+from .vocab import tokenize
+from .worker import Worker, next_of, wait
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
+
+
+class LlamaEngine:
+    """A GGUF file in memory, with a context of `n_ctx` tokens."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        options: LoadOptions | None = None,
+        *,
+        n_threads: int | None = None,
+        scene_room: int = 0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Load a model; Ctrl-C stops it at once.
+
+        Args:
+            path: a GGUF file.
+            options: context, layers for the GPU and the like; what they leave open is planned
+                (see `fit`) for what this machine has free now.
+            n_threads: None is one for each physical core.
+            scene_room: bytes of RAM in which scenes wait that are not in the context now, so that
+                going back to one costs a copy.
+            on_progress: called from another thread with the share that is loaded, 0 to 1.
+
+        Raises:
+            ModelError: the file is missing, broken, of an unknown kind or not a ChatML model.
+            MemoryShortError: it does not fit into memory.
+            SettingsError: the options do not go with this machine or this model.
+        """
+        self._path = Path(path)
+        check_file(self._path)
+        self.n_threads = n_threads or physical_cores()
+        self._loaded: Loaded | None = None
+        self._closing = False
+        self._fingerprint: str | None = None
+        self._kv: KvCache | None = None
+        self._freeing = threading.Lock()  # the vocabulary is read from any thread
+        self._pid = os.getpid()
+        self._piece = ctypes.create_string_buffer(512)
+        self._flag = ctypes.create_string_buffer(2)
+        self._worker = Worker("relay-llama")
+        atexit.register(self.close)
+        loading = self._worker.submit(
+            load,
+            self._path,
+            options or LoadOptions(),
+            n_threads=self.n_threads,
+            abort=_abort_callback(self._flag),
+            on_progress=on_progress,
+            wanted=lambda: self._flag[0] == b"\0",
+        )
+        try:
+            self._loaded = wait(loading)
+            self._kv = KvCache(self._loaded, self._flag, scene_room)
+        except BaseException:
+            self.cancel()
+            if loading.exception() is None:  # Ctrl-C came when it was all but done
+                self._loaded = loading.result()
+            self.close()
+            raise
+
+    @property
+    def _model(self) -> Loaded:
+        """What is loaded: llama.cpp crashes the process when it is given a freed model.
+
+        Raises:
+            EngineError: the engine was closed.
+        """
+        if self._loaded is None:
+            raise EngineError("The model is closed.")
+        return self._loaded
+
+    @property
+    def _cache(self) -> KvCache:
+        if self._kv is None:
+            raise EngineError("The model is closed.")
+        return self._kv
+
+    # What a model is
+
+    @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self._path.stem
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that a prompt and its reply may have together."""
+        return self._model.n_ctx
+
+    @property
+    def plan(self) -> Plan:
+        """What of the model is where."""
+        return self._model.plan
+
+    @property
+    def n_tries(self) -> int:
+        """Loads that it took: after one that failed for memory, less was asked for."""
+        return self._model.n_tries
+
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a turn."""
+        return self._model.control
+
+    @property
+    def vocabulary(self) -> str:
+        """SHA-256 over all tokens' texts, hexadecimal."""
+        if self._fingerprint is None:
+            model, digest = self._model, hashlib.sha256()
+            for token in range(model.n_vocab):
+                digest.update(lib.llama_vocab_get_text(model.vocab, token) or b"")
+                digest.update(b"\0")
+            self._fingerprint = digest.hexdigest()
+        return self._fingerprint
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+        with self._freeing:
+            return tokenize(self._model.vocab, text, parse_special=False)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token, whatever their number; nothing for a control token.
+
+        Raises:
+            EngineError: there is no such token; llama.cpp would end the process.
+        """
+        with self._freeing:
+            model = self._model
+            if not 0 <= token < model.n_vocab:
+                raise EngineError(f"There is no token {token}; the vocabulary has {model.n_vocab}.")
+            size = -len(self._piece)
+            while size < 0:
+                if len(self._piece) < -size:
+                    self._piece = ctypes.create_string_buffer(-size)
+                buffer = self._piece
+                size = lib.llama_token_to_piece(model.vocab, token, buffer, len(buffer), 0, False)
+            return buffer.raw[:size]
+
+    def logits(self) -> Logits:
+        """A copy of the logits (n_vocab,) after the last token that was evaluated."""
+        model = self._model
+        return wait(self._worker.submit(lambda: _logits(model).copy()))
+
+    # Generating
+
+    def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """Evaluate what is new in `prompt` (token ids), then yield tokens, and `Finished` at last.
+
+        The same seed gives the same tokens while the cache had the same history: llama.cpp's
+        results depend a little on how a prompt was cut into batches.
+
+        Raises:
+            EngineError: the prompt is empty or does not fit, or llama.cpp failed.
+        """
+        n_ctx = self._model.n_ctx
+        if not 0 < len(prompt) < n_ctx:
+            raise EngineError(f"A prompt of {len(prompt)} tokens: n_ctx is {n_ctx}.")
+        steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
+        work = (self._model, self._cache, list(prompt), params, steps)
+        running = self._worker.submit(self._run, *work)
+        try:
+            while (step := next_of(steps)) is not None:
+                yield step
+            wait(running)
+        finally:
+            if not running.done():
+                self.cancel()
+                running.exception()
+            self._flag[0] = b"\0"
+
+    def cancel(self) -> None:
+        """End the generation in flight, from any thread; without one, the next."""
+        self._flag[0] = b"\1"
+
+    def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
+        """Remove `prompt[start:stop]` from the cache and move what follows up.
+
+        The moved keys are rotated to their new positions; their values still carry what the
+        removed text said, so that logits differ a little from a fresh evaluation.
+        """
+        return self._worker.submit(self._cache.remove, list(prompt[:stop]), start).result()
+
+    def close(self) -> None:
+        """Free the model. Metal aborts a process that ends with a model loaded."""
+        if self._closing or os.getpid() != self._pid:  # a forked child has no worker
+            return
+        self._closing = True
+        self.cancel()
+        atexit.unregister(self.close)
+        with self._freeing:
+            loaded, self._loaded, self._kv = self._loaded, None, None
+        if loaded is not None:
+            self._worker.submit(free, loaded).result()
+        self._worker.stop()
+
+    def __enter__(self) -> LlamaEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # From here on: the worker's side
+
+    def _run(
+        self,
+        model: Loaded,
+        cache: KvCache,
+        prompt: list[int],
+        params: SamplingParams,
+        steps: queue.SimpleQueue[Step | None],
+    ) -> None:
+        try:
+            began = time.perf_counter()
+            reused = cache.reuse(prompt)
+            fresh = len(prompt) - reused
+            aborted = False
+            # The last token alone, always: its logits then do not depend on how much of the
+            # prompt was in the cache, and a greedy retry repeats the reply word for word.
+            for start in [*range(reused, len(prompt) - 1, N_BATCH), len(prompt) - 1]:
+                stop = min(start + N_BATCH, len(prompt) - 1) if start < len(prompt) - 1 else None
+                aborted = not cache.evaluate(prompt[start:stop])
+                if aborted:
+                    break
+                if stop is not None:
+                    steps.put(Prefilling(stop - reused, fresh))
+            seconds = time.perf_counter() - began
+            steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
+            began = time.perf_counter()
+            reason = "cancelled" if aborted else self._sample(model, cache, prompt, params, steps)
+            steps.put(Finished(reason, time.perf_counter() - began))
+        finally:
+            steps.put(None)
+
+    def _sample(
+        self,
+        model: Loaded,
+        cache: KvCache,
+        prompt: list[int],
+        params: SamplingParams,
+        steps: queue.SimpleQueue[Step | None],
+    ) -> FinishReason:
+        rng = random.Random(draw_seed() if params.seed is None else params.seed)
+        ends = {model.control.im_start, model.control.im_end}
+        seen = Seen(prompt, room=model.n_ctx + 1)  # a full context is followed by one more token
+        for count in range(1, params.max_tokens + 1):
+            token = pick(*distribution(_logits(model), seen.ids, params), rng)
+            if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
+                return "stop"
+            steps.put(Token(token))
+            seen.add(token)
+            if count == params.max_tokens:
+                break
+            if len(cache.past) >= model.n_ctx:
+                return "context"
+            if not cache.evaluate([token]):
+                return "cancelled"
+        return "length"
+
+
+def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:
+    """llama.cpp asks before each of some 500 graph nodes a token whether to go on.
+
+    A Python function there would cost a small model 5 % of its speed. C's strlen, given a buffer
+    that holds "" or one character, is the same question at no cost.
+    """
+    strlen = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen
+    return ctypes.cast(strlen, lib.ggml_abort_callback), ctypes.cast(flag, ctypes.c_void_p)
+
+
+def _logits(model: Loaded) -> Logits:
+    """The logits of the last token, in llama.cpp's own memory."""
+    row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
+    return _array_at(ctypes.addressof(row.contents), model.n_vocab)
+
+
+@lru_cache(maxsize=4)
+def _array_at(address: int, size: int) -> Logits:
+    """Floats (size,) in C's memory; cached, for llama.cpp's place is the same for each token."""
+    return np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))

@@ -1,0 +1,117 @@
+"""What llama.cpp's KV cache holds, and the evaluations that fill it. The worker's thread only."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import Any, Final
+
+from relay_gguf.errors import EngineError
+from relay_gguf.fit.plan import N_BATCH
+
+from .load import Loaded
+from .native import lib
+from .scenes import Scene, Scenes, common_prefix
+
+WORTH_KEEPING: Final = 128
+"""Tokens of a scene below which evaluating them again is as quick as a copy."""
+
+
+class KvCache:
+    """The cache of one context: `past` are the token ids whose K and V are in it, by position."""
+
+    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char], room: int = 0) -> None:
+        """Take an empty cache.
+
+        Args:
+            model: with its context.
+            flag: an evaluation stops when it holds a character.
+            room: bytes of RAM for scenes that another one has pushed out.
+        """
+        self.past: list[int] = []
+        self.scenes = Scenes(room)
+        self._model = model
+        self._flag = flag
+        self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
+        self._tokens: ctypes.Array[Any] = (lib.llama_token * N_BATCH)()
+        self._batch = lib.llama_batch_get_one(self._tokens, N_BATCH)  # points to _tokens
+
+    def reuse(self, prompt: Sequence[int]) -> int:
+        """Cut the cache down to what it shares with `prompt`; how many tokens that are.
+
+        Never all: the last one is evaluated again, for its logits.
+        """
+        shared = common_prefix(self.past, prompt[:-1])
+        if 2 * shared < len(self.past) or not self.past:  # another scene
+            scene = self.scenes.take(prompt[:-1], shared)  # before the other one pushes it out
+            self._keep()
+            if scene is not None:
+                self._fill(scene)
+                shared = common_prefix(self.past, prompt[:-1])
+        if not lib.llama_memory_seq_rm(self._model.memory, 0, shared, -1):
+            lib.llama_memory_clear(self._model.memory, True)  # a recurrent state cannot be cut
+            shared = 0
+        del self.past[shared:]
+        return shared
+
+    def evaluate(self, tokens: list[int]) -> bool:
+        """Evaluate up to N_BATCH tokens after those in the cache; False if cancelled.
+
+        Raises:
+            EngineError: llama.cpp failed.
+        """
+        if self._flag[0] != b"\0":
+            return False
+        # A C call gives Python's lock to the consumer, who has just got a token and may keep the
+        # lock for milliseconds. So there is none here but the one that evaluates meanwhile.
+        self._tokens[: len(tokens)] = tokens
+        self._batch.n_tokens = len(tokens)
+        status = lib.llama_decode(self._model.ctx, self._batch)
+        if status == 0:
+            self.past += tokens
+            self._shifting = False
+            return True
+        if self._shifting:  # some layers are moved, some are not, and nobody knows which
+            lib.llama_memory_clear(self._model.memory, True)
+            self.past.clear()
+            self._shifting = False
+        lib.llama_memory_seq_rm(self._model.memory, 0, len(self.past), -1)
+        if status == 2:
+            return False
+        raise EngineError(
+            f"llama.cpp could not evaluate {len(tokens)} tokens after {len(self.past)} "
+            f"(llama_decode returned {status}). --debug shows its own words."
+        )
+
+    def remove(self, prompt: list[int], start: int) -> bool:
+        """Remove `prompt[start:]`, which the cache begins with, and move up what follows."""
+        stop = len(prompt)
+        if self.past[:stop] != prompt or not self._model.can_shift:
+            return False
+        if not lib.llama_memory_seq_rm(self._model.memory, 0, start, stop):
+            return False
+        lib.llama_memory_seq_add(self._model.memory, 0, stop, -1, start - stop)
+        del self.past[start:stop]
+        self._shifting = True
+        return True
+
+    def _keep(self) -> None:
+        """Copy the scene that is in the cache to RAM, if there is room and it is worth it."""
+        if len(self.past) < WORTH_KEEPING or self._shifting:  # its positions are not yet right
+            return
+        n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
+        if n_bytes > self.scenes.room:
+            return
+        state = (ctypes.c_uint8 * n_bytes)()
+        if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) == n_bytes:
+            self.scenes.keep(Scene(tuple(self.past), state, n_bytes))
+
+    def _fill(self, scene: Scene) -> None:
+        """Copy a scene back, in place of what is in the cache; the cache is empty if that fails."""
+        ctx, memory = self._model.ctx, self._model.memory
+        lib.llama_memory_clear(memory, True)
+        self.past.clear()
+        if lib.llama_state_seq_set_data(ctx, scene.state, scene.n_bytes, 0):
+            self.past += scene.ids
+        else:
+            lib.llama_memory_clear(memory, True)

@@ -1,0 +1,298 @@
+"""Loading a model: is the file one, what goes where, does it speak ChatML?"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from relay_gguf.engine import ControlTokens
+from relay_gguf.errors import MemoryShortError, ModelError
+from relay_gguf.facts import read_facts
+from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
+from relay_gguf.fit.placement import RAM, LoadSettings, Plan, Work, with_margin
+from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
+from relay_gguf.gguf_file import MAGIC, readable
+from relay_gguf.machine.devices import Machine
+from relay_gguf.machine.inventory import this_machine
+
+from .log import LogLines, explain
+from .native import lib
+from .vocab import find_control
+
+TRIES: Final = 4
+"""Plans that are loaded at most, each smaller, before it is said that none would do."""
+STEP: Final = 512 * MIB
+"""How much less is put on a device after a load that failed for memory; at most an eighth."""
+GGML_TYPES: Final = {
+    "f16": lib.GGML_TYPE_F16,
+    "q8_0": lib.GGML_TYPE_Q8_0,
+    "q4_0": lib.GGML_TYPE_Q4_0,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """llama.cpp's handles of a model and its context, and what is known of them."""
+
+    model: Any
+    ctx: Any
+    memory: Any
+    vocab: Any
+    n_vocab: int
+    n_ctx: int
+    control: ControlTokens
+    can_shift: bool
+    plan: Plan
+    n_tries: int  # more than one: memory was short in spite of the plan
+    callbacks: tuple[Any, ...]  # C holds pointers to them, Python must not free them
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What llama.cpp says that a model would take, of a load without weights; in bytes."""
+
+    weights: int
+    kv: int
+    compute: dict[str, int]  # by buffer: CPU, CUDA0, CUDA_Host
+
+    @property
+    def need(self) -> MemoryNeed:
+        """On all devices together."""
+        return MemoryNeed(self.weights, self.kv, sum(self.compute.values()))
+
+
+def load(
+    path: Path,
+    options: LoadOptions,
+    *,
+    n_threads: int,
+    abort: tuple[Any, Any],
+    on_progress: Callable[[float], None] | None,
+    wanted: Callable[[], bool],
+) -> Loaded:
+    """Plan, load a model and make its context; with less, if memory turns out to be short.
+
+    Args:
+        path: a GGUF file.
+        options: what the user has decided.
+        n_threads: to evaluate on.
+        abort: C function and data that tell a running evaluation to stop.
+        on_progress: called with the share that is loaded, 0 to 1.
+        wanted: asked now and then; False ends the load.
+
+    Raises:
+        ModelError: the file is broken, of an unknown kind or no ChatML model.
+        MemoryShortError: it does not fit into memory.
+        SettingsError: the options do not go with the machine or the model.
+    """
+
+    @lib.llama_progress_callback  # type: ignore[untyped-decorator]
+    def progress(share: float, _: object) -> bool:
+        if on_progress is not None:
+            on_progress(share)
+        return wanted()
+
+    lib.llama_backend_init()
+    facts = read_facts(path)
+    if facts.missing:
+        raise ModelError(
+            f"{path} lacks {len(facts.missing)} of its parts: {facts.missing[0]} should be beside "
+            "it. Download the model again."
+        )
+    model, machine = facts.sizes(), this_machine(timed=False)
+    plan = plan_file(path, model, machine, options)
+    for attempt in range(1, TRIES):
+        try:
+            return _load(path, plan, attempt, n_threads, abort, progress)
+        except MemoryShortError:
+            smaller = _smaller(path, plan, machine, options)
+            if smaller is None:
+                raise
+            plan, machine = smaller
+    return _load(path, plan, TRIES, n_threads, abort, progress)
+
+
+def _smaller(
+    path: Path, plan: Plan, machine: Machine, options: LoadOptions
+) -> tuple[Plan, Machine] | None:
+    """A plan with other settings, for less memory, and the machine that has it; None if none."""
+    for n_steps in range(1, 8):
+        less = _less(machine, plan, n_steps)
+        try:
+            found = plan_file(path, plan.model, less, options)
+        except MemoryShortError:
+            return None
+        if found.settings != plan.settings:
+            return found, less
+    return None
+
+
+def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOptions) -> Plan:
+    """A plan for a file on this disk; where room is scarce, with measured work space.
+
+    Raises:
+        MemoryShortError, SettingsError: as `fit.fit`.
+    """
+    if not model.kv_width:  # a kind of memory that the keys do not tell
+        n_ctx = min(DEFAULT_N_CTX, model.n_ctx_train)
+        measured = measure(path, LoadSettings(0, n_ctx))
+        n_values = 2 * len(model.blocks) * padded(n_ctx)
+        model = replace(model, kv_width=measured.kv / n_values if measured and n_values else 0.0)
+    plan = fit(model, machine, options)
+    if all(share.slack > share.used / 10 for share in plan.shares):
+        return plan
+    measured = measure(path, plan.settings)
+    return plan if measured is None else fit(model, machine, options, _work(measured, plan))
+
+
+def _work(measured: Measured, plan: Plan) -> Work:
+    """Compute buffers by device; what is on no GPU of the plan is in RAM."""
+    by_device = dict.fromkeys((share.device for share in plan.shares), 0)
+    for buffer, n_bytes in measured.compute.items():
+        by_device[buffer if buffer in by_device else RAM] += n_bytes
+    return Work(plan.settings.n_ubatch, by_device)
+
+
+def _less(machine: Machine, plan: Plan, n_steps: int) -> Machine:
+    """The machine with less room than a failed plan used, on GPUs; in RAM, where it used none."""
+    room = {
+        share.device: with_margin(share.used - n_steps * min(STEP, share.used // 8))
+        for share in plan.shares
+    }
+    if not plan.settings.n_gpu_layers:
+        return replace(machine, available=min(machine.available, room[RAM]))
+    gpus = [replace(gpu, free=min(gpu.free, room.get(gpu.name, 0))) for gpu in machine.gpus]
+    return replace(machine, gpus=tuple(gpus))
+
+
+def _load(
+    path: Path,
+    plan: Plan,
+    n_tries: int,
+    n_threads: int,
+    abort: tuple[Any, Any],
+    progress: Any,
+) -> Loaded:
+    settings = plan.settings
+    with LogLines() as lines:
+        params = _model_params(settings)
+        params.progress_callback = progress
+        if not settings.n_gpu_layers:
+            # For a CPU most quantized weights are repacked into a copy: decoding is a quarter
+            # faster. A mapped file would stay in memory beside it; a read one does not.
+            params.load_mode = lib.LLAMA_LOAD_MODE_NONE
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not model:
+            raise explain(path, lines.lines)
+        try:
+            vocab = lib.llama_model_get_vocab(model)
+            control = find_control(path, model, vocab)
+            context = _context_params(settings)
+            context.n_threads = context.n_threads_batch = n_threads
+            context.abort_callback, context.abort_callback_data = abort
+            ctx = lib.llama_init_from_model(model, context)
+            if not ctx:
+                raise explain(path, lines.lines, n_ctx=context.n_ctx)
+        except BaseException:
+            lib.llama_model_free(model)
+            raise
+    loaded = Loaded(
+        model,
+        ctx,
+        lib.llama_get_memory(ctx),
+        vocab,
+        int(lib.llama_vocab_n_tokens(vocab)),
+        min(int(lib.llama_n_ctx(ctx)), int(lib.llama_model_n_ctx_train(model))),
+        control,
+        # A recurrent state says that it can, and forgets nothing.
+        bool(lib.llama_memory_can_shift(lib.llama_get_memory(ctx)))
+        and not lib.llama_model_is_recurrent(model)
+        and not lib.llama_model_is_hybrid(model),
+        plan,
+        n_tries,
+        (progress, abort),
+    )
+    if settings.n_gpu_layers:
+        _warm_up(path, loaded)
+    return loaded
+
+
+def _warm_up(path: Path, loaded: Loaded) -> None:
+    """Evaluate a batch and forget it: a GPU's kernels take their memory at the first one only.
+
+    Raises:
+        MemoryShortError: there was not enough; the model is freed.
+    """
+    n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
+    tokens = (lib.llama_token * n_tokens)(*[loaded.control.im_start] * n_tokens)
+    status = lib.llama_decode(loaded.ctx, lib.llama_batch_get_one(tokens, n_tokens))
+    lib.llama_memory_clear(loaded.memory, True)
+    if status not in (0, 2):  # 2: Ctrl-C
+        free(loaded)
+        raise MemoryShortError(
+            f"The first evaluation of {path} failed (llama_decode returned {status}). Take a "
+            "smaller quantization, --n-ctx or --n-gpu-layers."
+        )
+
+
+def free(loaded: Loaded) -> None:
+    """Give back all that a model holds."""
+    lib.llama_free(loaded.ctx)
+    lib.llama_model_free(loaded.model)
+
+
+def check_file(path: Path) -> None:
+    """Refuse early what is not a GGUF file.
+
+    Raises:
+        ModelError: it is not there, cannot be read, or does not begin as a GGUF file does.
+    """
+    with readable(path), path.open("rb") as file:
+        magic = file.read(4)
+    if magic != MAGIC:
+        raise ModelError(
+            f"{path} is not a GGUF file (it begins with {magic!r}). A model in another format must "
+            "be converted to GGUF first."
+        )
+
+
+def measure(path: Path, settings: LoadSettings) -> Measured | None:
+    """What a model would take in memory, by a load that reads no weights; None if it fails."""
+    with LogLines() as lines:
+        params = _model_params(settings)
+        params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not model:
+            return None
+        ctx = lib.llama_init_from_model(model, _context_params(settings))
+        weights = int(lib.llama_model_size(model))
+        if ctx:
+            lib.llama_free(ctx)
+        lib.llama_model_free(model)
+        return Measured(weights, lines.kv, lines.compute) if ctx else None
+
+
+def _model_params(settings: LoadSettings) -> Any:
+    params = lib.llama_model_default_params()
+    params.n_gpu_layers = settings.n_gpu_layers
+    if settings.gpu is not None:
+        params.split_mode, params.main_gpu = lib.LLAMA_SPLIT_MODE_NONE, settings.gpu
+    elif settings.tensor_split:
+        room = max(lib.llama_max_devices(), len(settings.tensor_split))  # it reads one a device
+        params.tensor_split = (ctypes.c_float * room)(*settings.tensor_split)
+    return params
+
+
+def _context_params(settings: LoadSettings) -> Any:
+    """A context for one conversation."""
+    params = lib.llama_context_default_params()
+    params.n_ctx = padded(settings.n_ctx)
+    params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
+    params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
+    params.n_outputs_max = 1  # one row of logits: a third of the work space
+    params.flash_attn_type = -1  # auto
+    return params
