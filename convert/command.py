@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_gguf.debug import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
@@ -84,18 +85,12 @@ def convert(
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
-    debug: Annotated[  # main() looks for it
-        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Make GGUF files of a model, or of a base and its LoRA adapter.
 
     One pass over the weights, whatever the number of types, without PyTorch and in little memory.
     """
-    if debug:
-        from relay_gguf.cli import log_everything
-
-        log_everything()
     from . import screen
     from .job import prepare
     from .publish import write_folder
@@ -140,6 +135,7 @@ def presets(
         typer.Argument(help="Show sizes for this model: a folder, OWNER/NAME or a GGUF file."),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Debug = False,
 ) -> None:
     """List presets, and how large their files would be. [for Mistral-Nemo, which Relay is]"""
     from . import screen
@@ -153,6 +149,7 @@ def template(
         Path | None, typer.Argument(help="A GGUF file, or the first part of one. [print ours]")
     ] = None,
     write: Annotated[bool, typer.Option("--write", help="Put ours into it.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Print a file's chat template, or put Relay's into it: commands in any app."""
     from relay_gguf.display import one_line, visible
@@ -173,7 +170,7 @@ def template(
         typer.echo(one_line(f"{file} has Relay's chat template now. Its tensors are as they were."))
 
 
-def demo() -> None:
+def demo(debug: Debug = False) -> None:
     """Show how the demo model is made, and what came of it; make it if it is not there."""
     from relay_gguf.demo import find_demo
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_gguf.debug import Debug
 from relay_gguf.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from .upload import Plan
 
 Folder = Annotated[Path, typer.Argument(help="Folder of GGUF files, the --out of a conversion.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show errors in full.")]  # for main()
 
 
 def inspect(

@@ -6,11 +6,11 @@ Importing this package loads neither llama.cpp nor numpy; making a `RelayLM` doe
 """
 
 from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
     from .llama.engine import LlamaEngine as LlamaEngine
@@ -36,16 +36,22 @@ if not (_folder / "convert").exists() and (_folder.parent / "pyproject.toml").ex
     # quant_presets/ stand beside this folder; an installation has them within.
     __path__.append(str(_folder.parent))
 
-try:
-    __version__ = version("relay-gguf")
-except PackageNotFoundError:  # a source tree that is not installed
-    __version__ = "0"
-
 
 def __getattr__(name: str) -> Any:
+    if name == "__version__":  # looked up where it is asked for: that takes a third of the start
+        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)
+
+
+def _version() -> str:
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("relay-gguf")
+    except PackageNotFoundError:  # a source tree that is not installed
+        return "0"
 
 
 def __dir__() -> list[str]:

@@ -6,7 +6,6 @@ they need.
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 from itertools import zip_longest
@@ -15,11 +14,11 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from . import __version__
 from .apps.command import lmstudio, ollama
 from .convert.command import convert, demo, presets, template
 from .convert.publish_command import card, inspect, upload
 from .dataset.command import dataset, recipe
+from .debug import Debug, log_everything
 from .errors import RelayError
 from .fit.command import (
     KvType,
@@ -49,6 +48,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from . import __version__
+
         typer.echo(f"relay-gguf {__version__}")
         raise typer.Exit
 
@@ -115,15 +116,11 @@ def chat(
         Path | None,
         typer.Option(help="A TOML file with defaults for these options."),
     ] = None,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Chat in a terminal; with a pipe, line by line."""
     from .settings import usual_settings
 
-    if debug:
-        log_everything()
     given = {
         "channel": channel,
         "topic": topic,
@@ -193,6 +190,8 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line. Exits with 0, 1 (an error), 2 (wrong usage) or 130 (Ctrl-C)."""
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("RELAY_DEBUG"))
+    if debug:
+        log_everything()
     try:
         app(args=bare_resume(arguments))
     except RelayError as error:
@@ -213,16 +212,3 @@ def _complain(text: str) -> NoReturn:
 
     typer.echo(f"relay-gguf: {one_line(text)}", err=True)
     sys.exit(1)
-
-
-def log_everything() -> None:
-    """llama.cpp's log, made harmless, on stderr."""
-    from .display import visible
-
-    class Harmless(logging.Formatter):
-        def format(self, record: logging.LogRecord) -> str:
-            return visible(super().format(record))
-
-    handler = logging.StreamHandler()
-    handler.setFormatter(Harmless("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG, handlers=[handler])

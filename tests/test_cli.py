@@ -14,9 +14,10 @@ from threading import Timer
 from typing import Any
 
 import pytest
+import typer
 from pico import write_pico
 
-from relay_gguf import __version__
+from relay_gguf import __version__, cli
 from relay_gguf.cli import bare_resume
 from relay_gguf.errors import SettingsError
 from relay_gguf.fit.plan import LoadOptions
@@ -235,6 +236,32 @@ def test_debug_shows_where() -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert done.stderr.splitlines()[-1].endswith("There is no file nosuch.gguf. Check the path.")
+
+
+def test_every_command_has_debug() -> None:
+    def commands(group: Any) -> list[Any]:
+        inner = getattr(group, "commands", {}).values()
+        return [one for each in inner for one in commands(each)] or [group]
+
+    found = commands(typer.main.get_command(cli.app))
+    assert len(found) > 15
+    lacks = [one.name for one in found if not any("--debug" in p.opts for p in one.params)]
+    assert lacks == []
+
+
+def test_ctrl_c_is_quiet_while_the_program_loads() -> None:
+    code = """if True:
+        import sys
+        class Interrupted:
+            def find_spec(self, name, path=None, target=None):
+                if name == "typer":
+                    raise KeyboardInterrupt
+        sys.meta_path.insert(0, Interrupted())
+        from relay_gguf.__main__ import main
+        main()
+    """
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (run.returncode, run.stdout, run.stderr) == (130, "", "")
 
 
 # Chats

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_gguf.debug import Debug
+
 if TYPE_CHECKING:
     from relay_gguf.gguf_file import Keys
 
@@ -50,6 +52,7 @@ def install(
     preset: Annotated[bool, typer.Option("--preset", help="Add the preset Relay.")] = False,
     home: Home = None,
     models: Models = None,
+    debug: Debug = False,
 ) -> None:
     """Put models where LM Studio finds them.
 
@@ -101,6 +104,7 @@ def uninstall(
         list[str] | None, typer.Argument(metavar="FILE-NAME", help="See status.")
     ] = None,
     everything: Annotated[bool, typer.Option("--all", help="All, and the preset.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Remove what `install` put there, unless someone has changed it."""
     from relay_gguf.display import size
@@ -126,7 +130,7 @@ def uninstall(
 
 
 @lmstudio.command()
-def status(home: Home = None, models: Models = None) -> None:
+def status(home: Home = None, models: Models = None, debug: Debug = False) -> None:
     """Show where LM Studio is, and what of ours is in it."""
     from relay_gguf.errors import SettingsError
 
@@ -159,6 +163,7 @@ def modelfile(
     out: Annotated[Path | None, typer.Option("--out", "-o", help="[print it]")] = None,
     create: Annotated[bool, typer.Option("--create", help="Run `ollama create` with it.")] = False,
     name: Annotated[str | None, typer.Option(help="In Ollama. [the file's name]")] = None,
+    debug: Debug = False,
 ) -> None:
     """Write a Modelfile: the file's own chat template, and the sampling defaults."""
     from relay_gguf.errors import ModelError

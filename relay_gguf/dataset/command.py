@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
+from relay_gguf.debug import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ def dataset(
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show errors in full.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Make training conversations of IRC logs, in Relay's format.
 
@@ -143,7 +144,7 @@ def recipe(
             "--chatml", help="The base has <|im_start|> and <|im_end|>. [a folder is looked into]"
         ),
     ] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show errors in full.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Print a configuration for axolotl, which trains the base as Relay was trained."""
     from . import axolotl

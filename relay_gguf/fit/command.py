@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_gguf.debug import Debug
+
 if TYPE_CHECKING:
     from relay_gguf.facts import Facts
     from relay_gguf.hub.repo import RepoFile
@@ -21,7 +23,6 @@ if TYPE_CHECKING:
     from .plan import LoadOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Debug = Annotated[bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")]
 NCtx = Annotated[int | None, typer.Option(help="Tokens of context. [4096]")]
 Layers = Annotated[
     int | None, typer.Option("--n-gpu-layers", help="Layers on the GPU, -1 for all. [what fits]")

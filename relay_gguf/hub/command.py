@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from relay_gguf.debug import Debug
 from relay_gguf.errors import ModelError
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ def download(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Annotated[bool, typer.Option("--debug", help="Show errors in full.")] = False,
+    debug: Debug = False,
 ) -> None:
     """Download a model, or check one that is here, and print its path.
 

@@ -9,6 +9,10 @@
     resident, errands, unknown, ctcp, voice    who answers: nobody, unless the caller brings someone
     server                                     the socket, and the life of it all
 
+    model, listening, orders                   Relay lives there: when it answers, what it obeys
+    scene, stage, showing, chronicle           a channel as a scene, played, shown, logged
+    command                                    `relay-gguf irc`
+
 A line goes from `server` through `inbox` and `verbs` to the file of its command, which changes the
 `network`, answers the client and tells the `resident`.
 """

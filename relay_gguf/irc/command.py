@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import typer
 
+from relay_gguf.debug import Debug
 from relay_gguf.fit.command import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
 
 if TYPE_CHECKING:
@@ -72,9 +73,7 @@ def irc(
     no_gpu: NoGpu = None,
     min_speed: MinSpeed = None,
     threads: Annotated[int | None, typer.Option(help="[one for each physical core]")] = None,
-    debug: Annotated[
-        bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")
-    ] = False,
+    debug: Debug = False,
 ) -> None:
     """Be an IRC network whose other people are the model: connect with any client."""
     from relay_gguf.settings import DIRS, usual_settings
@@ -84,10 +83,6 @@ def irc(
     if aliases is not None:
         print_aliases(aliases)
         return
-    if debug:
-        from relay_gguf.cli import log_everything
-
-        log_everything()
     check_address(host, password)
     _check_free(host, port)
     _show_warnings()
