@@ -85,7 +85,7 @@ def _check_file(facts: Facts) -> Iterator[Finding]:
 def _fault(part: Part) -> Finding | None:
     """What is wrong with where a file's tensors lie."""
     alignment = whole(part.head.keys, "general.alignment") or ALIGNMENT
-    expected = end = 0
+    expected = 0
     for info in part.head.tensors:
         n_bytes = tensor_bytes(info)
         if n_bytes is None:
@@ -94,12 +94,10 @@ def _fault(part: Part) -> Finding | None:
         if info.offset != expected:
             what = f"{part.path.name}: {info.name} does not begin where the tensor before it ends"
             return problem("file", f"{what}: llama.cpp refuses the file.", AGAIN)
-        end = info.offset + n_bytes
-        expected = -(-end // alignment) * alignment
-    needed = part.head.size + end
-    if needed <= part.size or not end:
+        expected = -(-(info.offset + n_bytes) // alignment) * alignment
+    if part.needed <= part.size:
         return None
-    what = f"{part.path.name} is cut off: it has {part.size:,} bytes of {needed:,}."
+    what = f"{part.path.name} is cut off: it has {part.size:,} bytes of {part.needed:,}."
     return problem("file", what, AGAIN)
 
 

@@ -36,6 +36,12 @@ class Part:
     head: Head
     size: int
 
+    @property
+    def needed(self) -> int:
+        """Bytes up to the end of its last tensor, which a whole file has."""
+        ends = [info.offset + (tensor_bytes(info) or 0) for info in self.head.tensors]
+        return self.head.size + max(ends) if ends else 0
+
 
 @dataclass(frozen=True, slots=True)
 class Share:
@@ -67,6 +73,24 @@ class Facts:
     def tensors(self) -> list[Info]:
         """Of all parts."""
         return [info for part in self.parts for info in part.head.tensors]
+
+    def check(self) -> None:
+        """Refuse a model of which something lacks.
+
+        Raises:
+            ModelError: a part is not there, or ends before its tensors do.
+        """
+        if self.missing:
+            raise ModelError(
+                f"{self.path} lacks {len(self.missing)} of its parts: {self.missing[0]} should be "
+                "beside it. Download the model again."
+            )
+        for part in self.parts:
+            if part.size < part.needed:
+                raise ModelError(
+                    f"{part.path} is truncated: it has {part.size:,} bytes of {part.needed:,}. "
+                    "Download it again."
+                )
 
     @property
     def size(self) -> int:

@@ -132,7 +132,8 @@ def parse_head(data: bytes | mmap.mmap, what: object) -> Head:
     try:
         return _Reader(data).head()
     except (struct.error, ValueError, OverflowError, MemoryError) as error:
-        raise ModelError(f"{what} is damaged: its head ends in {error}.") from error
+        why = str(error) if isinstance(error, _OddError) else "ends too early or makes no sense"
+        raise ModelError(f"{what} is damaged: its head {why}. Download it again.") from error
 
 
 def write_head(keys: Keys, tensors: Iterable[Info], alignment: int = ALIGNMENT) -> bytes:
@@ -168,6 +169,10 @@ def _packed(text: str | bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
+class _OddError(ValueError):
+    """What a head has that no head has."""
+
+
 class _Reader:
     """Reads values one behind the other."""
 
@@ -178,7 +183,7 @@ class _Reader:
     def head(self) -> Head:
         version = self._number("I")
         if version not in VERSIONS:
-            raise ValueError(f"version {version}")
+            raise _OddError(f"has version {version}")
         n_tensors, n_keys = self._number("Q"), self._number("Q")
         keys: dict[str, Value] = {}
         for _ in range(n_keys):
@@ -189,14 +194,14 @@ class _Reader:
         if "general.alignment" in keys:
             alignment = keys["general.alignment"].value
             if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
-                raise ValueError(f"alignment {alignment}")
+                raise _OddError(f"has an alignment of {alignment}")
         return Head(keys, tensors, -(-self._at // alignment) * alignment)
 
     def _info(self) -> Info:
         name = self._text()
         n_dims = self._number("I")
         if n_dims > MAX_DIMS:
-            raise ValueError(f"{n_dims} dimensions")
+            raise _OddError(f"has a tensor of {n_dims} dimensions")
         dims = [self._number("Q") for _ in range(n_dims)]
         return Info(name, tuple(dims[::-1]), self._number("I"), self._number("Q"))
 
@@ -207,11 +212,11 @@ class _Reader:
             return Value(self._number(_CODES[kind]), kind)
         item, count = Kind(self._number("I")), self._number("Q")
         if count > len(self._data):
-            raise ValueError(f"an array of {count}")
+            raise _OddError(f"has an array of {count} items")
         if item is Kind.STRING:
             return Value([self._text() for _ in range(count)], kind, item)
         if item is Kind.ARRAY:
-            raise ValueError("an array of arrays")
+            raise _OddError("has an array of arrays")
         layout = struct.Struct(f"<{count}{_CODES[item]}")
         values = list(layout.unpack_from(self._data, self._at))
         self._at += layout.size
@@ -227,6 +232,6 @@ class _Reader:
         (length,) = _LENGTH.unpack_from(self._data, self._at)
         start = self._at + 8
         if length > len(self._data) - start:
-            raise ValueError(f"a text of {length} bytes")
+            raise _OddError(f"has a text of {length} bytes")
         self._at = start + int(length)
         return self._data[start : self._at].decode("utf-8", "surrogateescape")

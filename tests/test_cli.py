@@ -149,7 +149,7 @@ BAD_FILES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
     "a folder": (lambda path, smollm2: path.mkdir(), "{} is a folder."),
     "an empty file": (lambda path, smollm2: path.touch(), "{} is not a GGUF file"),
     "a text": (lambda path, smollm2: path.write_text("Dear diary"), "{} is not a GGUF file"),
-    "a beginning": (_truncated, "{} is truncated or damaged"),
+    "a beginning": (_truncated, "{} is truncated: it has 3,145,728 bytes of "),
     "an unknown architecture": (
         lambda path, smollm2: write_pico(path, smollm2, arch="nonsense"),
         "{} is of the architecture 'nonsense'",

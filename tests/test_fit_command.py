@@ -153,6 +153,14 @@ def test_a_file_that_is_too_large_says_what_would_do(on: Any, smollm2: Path) -> 
         run("plan", str(smollm2), "--n-ctx", "8192", "--kv-type", "f16")
 
 
+def test_half_a_file_is_not_planned(on: Any, smollm2: Path, tmp_path: Path) -> None:
+    on(MACHINES["CPU, 16 GB DDR4"])
+    half = tmp_path / "half.gguf"
+    half.write_bytes(smollm2.read_bytes()[: 48 << 20])
+    with pytest.raises(RelayError, match=r"half\.gguf is truncated: it has 50,331,648 bytes of "):
+        run("plan", str(half))
+
+
 def test_a_file_on_the_hub_is_planned_by_its_head(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

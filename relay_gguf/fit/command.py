@@ -160,6 +160,7 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
         path = path or Path(model)
         check_file(path)
         facts, machine = read_facts(path), this_machine()
+        facts.check()
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)
     return made, machine, better(sizes, facts.bits, machine, options)

@@ -503,8 +503,8 @@ def test_a_part_that_is_cut_off_or_of_another_file(tmp_path: Path) -> None:
         (b"", r"x\.gguf is not a GGUF file"),
         (b"GGU", r"x\.gguf is not a GGUF file"),
         (b"PK\x03\x04 zip", r"x\.gguf is not a GGUF file"),
-        (b"GGUF", r"x\.gguf is damaged: its head ends in"),
-        (b"GGUF\x03\0\0\0" + b"\xff" * 16, r"x\.gguf is damaged: its head ends in"),
+        (b"GGUF", r"x\.gguf is damaged: its head"),
+        (b"GGUF\x03\0\0\0" + b"\xff" * 16, r"x\.gguf is damaged: its head"),
     ],
 )
 def test_what_is_no_model(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ def test_a_head_that_ends_early(tmp_path: Path) -> None:
     data = write(tmp_path / "tiny.gguf").read_bytes()
     for end in (5, 40, 300, 5000):
         (tmp_path / "cut.gguf").write_bytes(data[:end])
-        with pytest.raises(ModelError, match=r"cut\.gguf is damaged: its head ends in"):
+        with pytest.raises(ModelError, match=r"cut\.gguf is damaged: its head"):
             read_facts(tmp_path / "cut.gguf")
 
 
