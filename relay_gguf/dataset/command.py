@@ -109,7 +109,7 @@ def dataset(
     if missing:
         raise SettingsError(f"There is no {missing[0]}.")
     if not nicks:
-        raise SettingsError(_who_speaks(logs, name))
+        raise SettingsError(f"Say with --as who becomes the model. {_who_speaks(logs, name)}")
     if split and out is None:
         raise SettingsError("--split needs --out, the file that it holds out of.")
     options = Options(
@@ -126,10 +126,14 @@ def dataset(
     _write(logs, options, tally, out, unknown, sharegpt, split, seed, force=force, quiet=as_json)
     if as_json:
         typer.echo(json.dumps(tally.as_json()))
-        return
-    for line in tally.table(exact=tokenizer is not None):
-        typer.echo(line, err=True)
-    if out is None and sys.stdout.isatty():
+    else:
+        for line in tally.table(exact=tokenizer is not None):
+            typer.echo(line, err=True)
+    if not tally.conversations:
+        raise ConversionError(
+            f"No conversation came out: --as must be one who answers. {_who_speaks(logs, name)}"
+        )
+    if out is None and sys.stdout.isatty() and not as_json:
         typer.echo("Nothing was written; --out FILE writes it.", err=True)
 
 
@@ -181,10 +185,14 @@ def _write(
     named = [] if out is None else [out]
     if out is not None and split:
         named.append(held_out_path(out))
-    if unknown is not None:
-        named.append(unknown)
+    if unknown in named:
+        raise SettingsError(f"{unknown} is asked for twice.")
     with ExitStack() as stack:
-        files = stack.enter_context(NewFiles(named, force=force))
+        on_unknown = None
+        if unknown is not None:
+            on_unknown = _into(*stack.enter_context(NewFiles([unknown], force=force)))
+        made = NewFiles(named, force=force)
+        files = stack.enter_context(made)
         main: TextIO | None = None
         if out is not None:
             main = files[0]
@@ -192,9 +200,9 @@ def _write(
             main = typer.get_text_stream("stdout", encoding="utf-8", errors="replace")
         form = sharegpt_form if sharegpt else chat_form
         output = Output(tally, form, main, files[1] if split else None, split, seed)
-        on_unknown = None if unknown is None else _into(files[-1])
         for conversation in conversations(logs, options, tally, on_unknown):
             output.write(conversation)
+        made.wanted = tally.conversations > 0
 
 
 def _into(file: TextIO) -> OnUnknown:
@@ -213,7 +221,7 @@ def _who_speaks(logs: Sequence[Path], name: str | None) -> str:
     if not found:
         raise ConversionError("Nobody says anything in these logs; --format may help.")
     listed = ", ".join(f"{nick} ({count:,})" for nick, count in found.most_common(12))
-    return f"Say with --as who becomes the model. Who speaks: {listed}."
+    return f"Who speaks: {listed}."
 
 
 def _bios(path: Path | None) -> dict[str, str]:

@@ -93,6 +93,7 @@ class NewFiles:
             raise SettingsError(f"{paths[0]} is asked for twice.")
         self._paths = paths
         self._stack = ExitStack()
+        self.wanted = True  # False leaves no file
 
     def __enter__(self) -> list[TextIO]:
         try:
@@ -109,7 +110,7 @@ class NewFiles:
     def __exit__(self, kind: object, error: object, trace: object) -> None:
         self._stack.close()
         for path in self._paths:
-            if kind is None:
+            if kind is None and self.wanted:
                 _part(path).replace(path)
             else:
                 _part(path).unlink(missing_ok=True)

@@ -207,6 +207,20 @@ def test_what_cannot_be(arguments: tuple[str, ...], why: str, log: Path) -> None
     assert log.read_text() == before
 
 
+def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
+    """The counts say what was left out, no empty file is left to be trained on."""
+    out, unknown = tmp_path / "out.jsonl", tmp_path / "unknown"
+    arguments = ["dataset", log, "--as", "zed", "-o", out, "--unknown", unknown]
+    done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
+    assert str(done.exception) == (
+        "No conversation came out: --as must be one who answers. "
+        "Who speaks: bob (2), ann (2), ann_ (1)."
+    )
+    assert "conversations without one 1" in " ".join(done.stderr.split())
+    assert not out.exists()
+    assert unknown.read_text() == ""
+
+
 def test_nothing_is_left_of_a_run_that_failed(log: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError):
         run("dataset", log, "--as", "a", "-o", tmp_path / "out.jsonl", "--format", "mirc")
