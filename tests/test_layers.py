@@ -12,17 +12,22 @@ import pytest
 
 import relay_gguf
 from relay_gguf import convert
+from relay_gguf import quant_presets as presets
 
 PACKAGE = Path(relay_gguf.__file__).parent
 
 
 def sources() -> Iterator[tuple[str, Path]]:
     """Our modules by their names within the package, `llama.load`."""
-    for path in PACKAGE.rglob("*.py"):
-        inner = path.relative_to(PACKAGE).with_suffix("").parts
-        yield ".".join(part for part in inner if part != "__init__"), path
-    for path in Path(convert.__path__[0]).glob("*.py"):
-        yield f"convert.{path.stem}".removesuffix(".__init__"), path
+    folders = {"": PACKAGE}  # two of which the source tree has beside the package
+    folders |= {
+        f"{m.__name__.rpartition('.')[2]}.": Path(m.__path__[0]) for m in (convert, presets)
+    }
+    for prefix, folder in folders.items():
+        for path in folder.rglob("*.py"):
+            inner = path.relative_to(folder).with_suffix("").parts
+            name = prefix + ".".join(part for part in inner if part != "__init__")
+            yield name.removesuffix("."), path
 
 
 def imports(path: Path, package: str) -> set[str]:
@@ -103,7 +108,7 @@ def test_plans_are_arithmetic() -> None:
 
 def test_chatting_needs_nothing_of_converting() -> None:
     # cli mounts the commands, which load the rest when they are run; demo makes its model, once.
-    assert users(".convert") - within("convert") == {"cli", "demo"}
+    assert users(".convert") - within("convert") == {"cli", "demo", "quant_presets"}
 
 
 def test_converting_needs_nothing_of_chatting() -> None:
