@@ -68,7 +68,6 @@ class Model(Resident):
             Persona(SERVICE, realname="orders: /msg *relay help", present=False),
         )
         self._scenes: dict[str, Scene] = {}
-        self._last = ""  # the scene that somebody spoke in last
         self._left: dict[str, tuple[Client, float]] = {}
         self._spoke: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
         self._waiting: dict[str, asyncio.TimerHandle] = {}
@@ -281,9 +280,9 @@ class Model(Resident):
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(None, saved_channels, self.house.folder, 100)
 
-    async def whois(self, nick: str) -> Whois | None:
-        """The model's bio in the scene where somebody last spoke."""
-        scene = self._scenes.get(self._last)
+    async def whois(self, client: Client, nick: str) -> Whois | None:
+        """The model's bio in the scene where the client last spoke, or is."""
+        scene = self._scenes.get(fold(self._place(client)))
         if fold(nick) != fold(self.house.nick) or scene is None or not scene.bio:
             return None
         return Whois(lines=[f"bio: {scene.bio}"])
@@ -319,7 +318,6 @@ class Model(Resident):
         quiet: bool,
     ) -> None:
         """Let a session do something, and show what happens while it does."""
-        self._last = fold(scene.channel)
         showing = Showing(
             self._server,
             where,

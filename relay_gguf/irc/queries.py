@@ -89,7 +89,7 @@ async def whois(network: Network, client: Client, line: Line) -> None:
     else:
         more = None
         if isinstance(user, Local):
-            more = await network.ask(network.resident.whois(user.nick), None)
+            more = await network.ask(network.resident.whois(client, user.nick), None)
         _send_whois(network, client, user, more or Whois())
     client.reply(RPL_ENDOFWHOIS, user.nick if user else asked, "End of /WHOIS list")
 

@@ -121,6 +121,6 @@ class Resident:
         """Channels that were saved, for LIST."""
         return ()
 
-    async def whois(self, nick: str) -> Whois | None:
-        """More about a persona."""
+    async def whois(self, client: Client, nick: str) -> Whois | None:
+        """More about a persona, for a client who asks."""
         return None

@@ -238,6 +238,21 @@ def test_a_private_talk_is_a_scene_of_its_own(
     assert "hello all" not in prompt(model)
 
 
+def test_a_bio_is_that_of_the_scene_where_one_is(
+    serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    wires = connect(serve(make_model()), "anon", "bob", "eve")
+    wires["anon"].ask("JOIN #sea", "CAST I am a sailor")
+    said(wires["anon"], "bio")
+    wires["bob"].ask("JOIN #land", "CAST I am a shepherd")
+    said(wires["bob"], "bio")
+    bios = {
+        nick: [line.rpartition("bio: ")[2] for line in wire.ask("WHOIS user") if "bio: " in line]
+        for nick, wire in wires.items()
+    }
+    assert bios == {"anon": ["I am a sailor"], "bob": ["I am a shepherd"], "eve": []}
+
+
 def test_a_private_talk_is_nobody_elses(
     serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
 ) -> None:

@@ -82,7 +82,7 @@ class Host(Resident):
     async def list_channels(self) -> Sequence[Saved]:
         return [Saved("#saved", "Sardines", 7), Saved("#open", "not now", 3)]
 
-    async def whois(self, nick: str) -> Whois | None:
+    async def whois(self, client: Client, nick: str) -> Whois | None:
         return Whois(["I sell sardines", "y" * 600], "A pirate", 5) if nick == "user" else None
 
 
