@@ -9,6 +9,7 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TextIO
 
+from relay_gguf.disk import partial
 from relay_gguf.errors import ConversionError, SettingsError
 from relay_gguf.messages import Message
 
@@ -99,7 +100,7 @@ class NewFiles:
         try:
             return [
                 self._stack.enter_context(
-                    _part(path).open("w", encoding="utf-8", errors="replace", newline="\n")
+                    partial(path).open("w", encoding="utf-8", errors="replace", newline="\n")
                 )
                 for path in self._paths
             ]
@@ -111,10 +112,6 @@ class NewFiles:
         self._stack.close()
         for path in self._paths:
             if kind is None and self.wanted:
-                _part(path).replace(path)
+                partial(path).replace(path)
             else:
-                _part(path).unlink(missing_ok=True)
-
-
-def _part(path: Path) -> Path:
-    return path.with_name(f".{path.name}.part")
+                partial(path).unlink(missing_ok=True)
