@@ -142,30 +142,6 @@ def test_a_cache_of_odd_heads_stays_in_f16(pico: Path, watched: Watched) -> None
         LlamaEngine(pico)
 
 
-def test_without_flash_attention_the_cache_stays_in_f16(
-    smollm2: Path, watched: Watched, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Some GPUs have none for some models; llama.cpp itself refuses the quantized cache then."""
-
-    def without(settings: LoadSettings) -> Any:
-        params = with_flash(settings)
-        params.flash_attn_type = 0
-        return params
-
-    with_flash = llama_load._context_params
-    monkeypatch.setattr(llama_load, "_context_params", without)
-    monkeypatch.setattr(llama_load, "_warm_up", lambda path, loaded: None)
-    watched.machine(8 * GIB, replace(CARD, free=240 * MIB))
-    with LlamaEngine(smollm2) as engine:
-        assert answers(engine)
-        assert engine.n_tries == 1, "memory was not short"
-    first, second = watched.settings
-    assert (first.kv_type, second.kv_type) == ("q8_0", "f16")
-    assert (second.n_gpu_layers, second.n_ctx) < (first.n_gpu_layers, first.n_ctx)
-    with pytest.raises(ModelError, match=r"no flash attention .* Take --kv-type f16\.$"):
-        LlamaEngine(smollm2, LoadOptions(kv_type="q8_0"))
-
-
 def test_the_machine_is_not_timed_for_a_load(
     pico: Path, monkeypatch: pytest.MonkeyPatch, watched: Watched
 ) -> None:

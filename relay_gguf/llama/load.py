@@ -19,7 +19,7 @@ from relay_gguf.gguf_file import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 from relay_gguf.machine.inventory import this_machine
 
-from .log import CacheTypeError, LogLines, explain
+from .log import LogLines, explain
 from .native import lib
 from .vocab import find_control
 
@@ -98,24 +98,22 @@ def load(
 
     lib.llama_backend_init()
     facts = read_facts(path)
-    facts.check()
+    if facts.missing:
+        raise ModelError(
+            f"{path} lacks {len(facts.missing)} of its parts: {facts.missing[0]} should be beside "
+            "it. Download the model again."
+        )
     model, machine = facts.sizes(), this_machine(timed=False)
     plan = plan_file(path, model, machine, options)
-    n_tries = 1
-    while True:
+    for attempt in range(1, TRIES):
         try:
-            return _load(path, plan, n_tries, n_threads, abort, progress)
-        except CacheTypeError:
-            if options.kv_type is not None:
-                raise
-            options = replace(options, kv_type="f16")
-            plan = plan_file(path, model, machine, options)
+            return _load(path, plan, attempt, n_threads, abort, progress)
         except MemoryShortError:
-            smaller = _smaller(path, plan, machine, options) if n_tries < TRIES else None
+            smaller = _smaller(path, plan, machine, options)
             if smaller is None:
                 raise
             plan, machine = smaller
-            n_tries += 1
+    return _load(path, plan, TRIES, n_threads, abort, progress)
 
 
 def _smaller(

@@ -36,10 +36,6 @@ if not logging.getLogger("relay_gguf").handlers:
     logging.getLogger("relay_gguf").addHandler(logging.NullHandler())
 
 
-class CacheTypeError(ModelError):
-    """The KV cache cannot be quantized here: no flash attention for this model on this device."""
-
-
 class LogLines:
     """Collects what llama.cpp says while the `with` block runs, as (level, line)."""
 
@@ -83,11 +79,6 @@ def explain(path: Path, lines: Sequence[tuple[int, str]], n_ctx: int | None = No
         of = f" with a context of {n_ctx} tokens" if n_ctx else ""
         return MemoryShortError(
             f"{path}{of} does not fit into memory. Take a smaller quantization or --n-ctx."
-        )
-    if "quantized V cache" in said:
-        return CacheTypeError(
-            f"llama.cpp has no flash attention for {path} on this device, without which its KV "
-            "cache cannot be quantized. Take --kv-type f16."
         )
     if re.search(r"not within the file bounds|corrupted or incomplete|failed to read|EOF", said):
         return ModelError(
