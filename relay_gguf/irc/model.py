@@ -117,6 +117,9 @@ class Model(Resident):
         """A channel without anybody waits for them to come back."""
         if self._chronicle is not None:
             self._chronicle.left(channel, client.nick, f"{client.username}@{client.host}")
+        key, now = fold(channel), asyncio.get_running_loop().time()
+        if self._left.get(key, (None, 0.0))[0] is client:
+            self._left[key] = (client, now)  # the time that the model took does not count
         if not self._server.clients(channel):
             self._wait_no_more(channel)
 

@@ -224,6 +224,35 @@ def test_a_cycle_in_the_middle_of_a_reply_begins_anew(
     assert "first" not in prompt(model)
 
 
+def test_a_cycle_counts_no_time_that_others_talk(
+    serve: Serve, connect: Connect, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One engine: what waits for another channel's reply is not slow to come back."""
+    monkeypatch.setattr("relay_gguf.irc.model.CYCLE", 0.5)
+    engine = FakeEngine(["one", "x" * 100])
+    speaks, go_on = threading.Event(), threading.Event()
+
+    def wait(count: int) -> None:
+        if len(engine.prompts) == 2 and count == 3:
+            speaks.set()
+            assert go_on.wait(10)
+
+    engine.on_token = wait
+    wires = connect(serve(make_model(engine=engine)), "anon", "bob")
+    anon, bob = wires["anon"], wires["bob"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :first")
+    said(anon)
+    bob.ask("JOIN #land")
+    bob.send("PRIVMSG #land :hello")
+    assert speaks.wait(10)
+    anon.send("TOPIC #sea :fish")
+    anon.ask("PART #sea", "JOIN #sea")
+    time.sleep(0.7)
+    go_on.set()
+    said(anon, "begins anew")
+
+
 def test_a_private_talk_is_a_scene_of_its_own(
     serve: Serve, connect: Connect, make_model: MakeModel
 ) -> None:
