@@ -130,9 +130,7 @@ def dataset(
         for line in tally.table(exact=tokenizer is not None):
             typer.echo(line, err=True)
     if not tally.conversations:
-        raise ConversionError(
-            f"No conversation came out: --as must be one who answers. {_who_speaks(logs, name)}"
-        )
+        raise ConversionError(f"No conversation came out. {_why_none(tally, logs, name)}")
     if out is None and sys.stdout.isatty() and not as_json:
         typer.echo("Nothing was written; --out FILE writes it.", err=True)
 
@@ -203,6 +201,9 @@ def _write(
         for conversation in conversations(logs, options, tally, on_unknown):
             output.write(conversation)
         made.wanted = tally.conversations > 0
+        if 0 < tally.conversations == tally.held_out:
+            made.wanted = False
+            raise ConversionError("All conversations were held out: --split less of so few.")
 
 
 def _into(file: TextIO) -> OnUnknown:
@@ -212,6 +213,12 @@ def _into(file: TextIO) -> OnUnknown:
         file.write(f"{path}:{line.number}:{line.raw}\n")
 
     return write
+
+
+def _why_none(tally: Tally, logs: Sequence[Path], name: str | None) -> str:
+    if tally.too_few_replies:
+        return "The model says too little in each; a smaller --min-replies keeps them."
+    return f"--as must be one who answers. {_who_speaks(logs, name)}"
 
 
 def _who_speaks(logs: Sequence[Path], name: str | None) -> str:

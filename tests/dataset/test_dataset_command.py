@@ -193,6 +193,7 @@ def test_a_tokenizer_counts(log: Path, tmp_path: Path) -> None:
     [
         (("no.log", "--as", "a"), "There is no no.log"),
         (("{log}", "--as", "a", "--split", "0.1"), "--split needs --out"),
+        (("{log}", "--as", "ann", "--min-replies", "9"), "came out. The model says too little in"),
         (("{log}", "--as", "a", "--format", "mirc"), "--format is 'mirc'; it may be irssi"),
         (("{log}", "--as", "a", "-o", "{log}"), "is there already; --force"),
         (("{log}", "--as", "a", "--bios", "{log}"), "is no TOML"),
@@ -207,13 +208,28 @@ def test_what_cannot_be(arguments: tuple[str, ...], why: str, log: Path) -> None
     assert log.read_text() == before
 
 
+def test_all_is_held_out(log: Path, tmp_path: Path) -> None:
+    """One conversation falls on one side; the training's is not left empty."""
+    out = tmp_path / "out.jsonl"
+    for seed in range(20):
+        arguments = ["dataset", log, "--as", "ann", "-o", out, "--split", "0.5", "--seed", seed]
+        done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
+        if done.exception is not None:
+            break
+        assert out.stat().st_size > 0
+        for path in (out, tmp_path / "out-held-out.jsonl"):
+            path.unlink()
+    assert str(done.exception).startswith("All conversations were held out")
+    assert [path.name for path in tmp_path.iterdir()] == [log.name]
+
+
 def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
     """The counts say what was left out, no empty file is left to be trained on."""
     out, unknown = tmp_path / "out.jsonl", tmp_path / "unknown"
     arguments = ["dataset", log, "--as", "zed", "-o", out, "--unknown", unknown]
     done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
     assert str(done.exception) == (
-        "No conversation came out: --as must be one who answers. "
+        "No conversation came out. --as must be one who answers. "
         "Who speaks: bob (2), ann (2), ann_ (1)."
     )
     assert "conversations without one 1" in " ".join(done.stderr.split())
