@@ -129,6 +129,10 @@ def parse_head(data: bytes | mmap.mmap, what: object) -> Head:
     """
     if data[:4] != MAGIC:
         raise ModelError(f"{what} is not a GGUF file.")
+    version = int.from_bytes(data[4:8], "little")
+    if len(data) >= 8 and version not in VERSIONS:
+        order = "big-endian" if not version & 0xFFFF else f"of GGUF version {version}"
+        raise ModelError(f"{what} is {order}, which this program does not read.")
     try:
         return _Reader(data).head()
     except (struct.error, ValueError, OverflowError, MemoryError) as error:
@@ -181,9 +185,7 @@ class _Reader:
         self._at = 4
 
     def head(self) -> Head:
-        version = self._number("I")
-        if version not in VERSIONS:
-            raise _OddError(f"has version {version}")
+        self._number("I")  # the version
         n_tensors, n_keys = self._number("Q"), self._number("Q")
         keys: dict[str, Value] = {}
         for _ in range(n_keys):
