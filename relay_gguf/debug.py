@@ -7,12 +7,12 @@ from typing import Annotated
 
 import typer
 
-Debug = Annotated[bool, typer.Option("--debug", help="Show llama.cpp's log, and errors in full.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the log, and errors in full.")]
 """An option of each command. They need not read it: the command line does, before they run."""
 
 
 def log_everything() -> None:
-    """llama.cpp's log, and ours, on stderr."""
+    """llama.cpp's log, and ours, on stderr. Others' may hold a token: people show what they see."""
     from .display import visible
 
     class Harmless(logging.Formatter):
@@ -23,4 +23,6 @@ def log_everything() -> None:
 
     handler = logging.StreamHandler()
     handler.setFormatter(Harmless("%(name)s: %(message)s"))
-    logging.basicConfig(level=logging.DEBUG, handlers=[handler])
+    for name in ("relay_gguf", "gguf", "metadata"):  # the last is the gguf package's too
+        logging.getLogger(name).addHandler(handler)
+        logging.getLogger(name).setLevel(logging.DEBUG)

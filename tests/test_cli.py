@@ -238,6 +238,17 @@ def test_debug_shows_where() -> None:
     assert done.stderr.splitlines()[-1].endswith("There is no file nosuch.gguf. Check the path.")
 
 
+def test_debug_shows_no_logs_of_others() -> None:
+    """They may hold what is secret."""
+    code = (
+        "import logging; from relay_gguf.debug import log_everything; log_everything()\n"
+        "logging.getLogger('relay_gguf.llama.cpp').debug('the \\x1b[31mmodel')\n"
+        "logging.getLogger('httpx').debug('token')"
+    )
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stderr == "relay_gguf.llama.cpp: the ^[[31mmodel\n"
+
+
 def test_every_command_has_debug() -> None:
     def commands(group: Any) -> list[Any]:
         inner = getattr(group, "commands", {}).values()
