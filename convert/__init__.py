@@ -1,4 +1,5 @@
-"""Base + QLoRA adapter → merged weights, without torch and in bounded memory.
+"""Base + QLoRA adapter → merged → every quantization, without torch and in bounded memory.
 
-Imported as `relay_gguf.convert`. Data flows one way: base + adapter → row slabs in float32.
+Imported as `relay_gguf.convert`. Data flows one way: base + adapter + tokenizer → plan → row slabs
+in float32 → encoders → files → proof. README's tree says what each file is.
 """

@@ -75,7 +75,7 @@ class Facts:
         return [info for part in self.parts for info in part.head.tensors]
 
     def check(self) -> None:
-        """Refuse a model of which something lacks.
+        """Refuse a model that is not all there.
 
         Raises:
             ModelError: a part is not there, or ends before its tensors do.

@@ -2,7 +2,7 @@
 
     models/relay.gguf            a file
     owner/name, owner/name:Q8_0, owner/name/file-Q8_0.gguf
-                                 a repository of the hub (`repo.py`): in the hub's cache, in LM
+                                 a repository of the hub (`hub/repo.py`): in the hub's cache, in LM
                                  Studio's models folder, in Ollama's store, or downloaded
     name, name:tag               a model that Ollama has
 

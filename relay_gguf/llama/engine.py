@@ -67,7 +67,7 @@ class LlamaEngine:
         Args:
             path: a GGUF file.
             options: context, layers for the GPU and the like; what they leave open is planned
-                (see `fit`) for what this machine has free now.
+                (see `fit.plan`) for what this machine has free now.
             n_threads: None is one for each physical core.
             scene_room: bytes of RAM in which scenes wait that are not in the context now, so that
                 going back to one costs a copy.

@@ -135,7 +135,7 @@ def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOpti
     """A plan for a file on this disk; where room is scarce, with measured work space.
 
     Raises:
-        MemoryShortError, SettingsError: as `fit.fit`.
+        MemoryShortError, SettingsError: as `fit.plan.fit`.
     """
     if not model.kv_width:  # a kind of memory that the keys do not tell
         n_ctx = min(DEFAULT_N_CTX, model.n_ctx_train)

@@ -2,8 +2,8 @@
 
 PyPI has the sources only. The project's own wheels are in one index for each kind of GPU, and none
 brings the vendor's libraries: CUDA's need libcudart and libcublas of their own major version, on
-the loader's path or as NVIDIA's packages (`native.py`), Vulkan's the loader that a desktop has,
-rocm72 an installed ROCm 7.2. Metal is a part of macOS. What is in the indexes is said by
+the loader's path or as NVIDIA's packages (`llama/native.py`), Vulkan's the loader that a desktop
+has, rocm72 an installed ROCm 7.2. Metal is a part of macOS. What is in the indexes is said by
 `.github/workflows/build-wheels-*.yaml` of llama-cpp-python.
 """
 
