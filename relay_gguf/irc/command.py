@@ -72,7 +72,16 @@ def irc(
     tensor_split: TensorSplit = None,
     no_gpu: NoGpu = None,
     min_speed: MinSpeed = None,
-    threads: Annotated[int | None, typer.Option(help="[one for each physical core]")] = None,
+    threads: Annotated[
+        int | None, typer.Option(help="To compute on. [one for each physical core]")
+    ] = None,
+    temperature: Annotated[
+        float | None, typer.Option(help="0 takes the likeliest token. [0.3]")
+    ] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with defaults, sampling included.")
+    ] = None,
     debug: Debug = False,
 ) -> None:
     """Be an IRC network whose other people are the model: connect with any client."""
@@ -102,8 +111,10 @@ def irc(
         "no_gpu": no_gpu,
         "min_speed": min_speed,
         "threads": threads,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
     }
-    settings = usual_settings(given)
+    settings = usual_settings(given, config)
     from relay_gguf.demo import demo_file
     from relay_gguf.hub.screen import watching
     from relay_gguf.opening import find_model, open_engine

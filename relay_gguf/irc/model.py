@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Final
@@ -131,8 +131,7 @@ class Model(Resident):
         order = parse_order(text) if service else parse_prefixed(text)
         if order is None or order.name != "cancel":
             return False
-        place = self._place(client) if service else target
-        self._cancel(client, place)
+        self._cancel(client, self._aim(client, order)[0] if service else target)
         return True
 
     async def messaged(
@@ -144,8 +143,10 @@ class Model(Resident):
         if fold(target) == SERVICE:
             self._take(client, parse_order(text) or Order("help"))
             return
-        if self._chronicle is not None and target.startswith("#"):
-            self._chronicle.said(target, client.nick, text, action=kind == "action")
+        order = act(text, self.house.nick) if kind == "action" else parse_prefixed(text)
+        acts = kind == "action"
+        if self._chronicle is not None and target.startswith("#") and (acts or order is None):
+            self._chronicle.said(target, client.nick, text, action=acts)
         self._spoke[client] = target
         place = target if target.startswith("#") else client.nick
         where, scene = _where(client, place), self._scene(place)
@@ -153,7 +154,6 @@ class Model(Resident):
             return
         if scene.is_new:
             await self._perform(scene, where, client, scene.begin, quiet=True)
-        order = act(text, self.house.nick) if kind == "action" else parse_prefixed(text)
         if order is not None:
             await self._obey(scene, where, client, order, shown=kind == "action")
             return
@@ -194,8 +194,7 @@ class Model(Resident):
             self._server.notice(client, f"{self.house.nick} stays: leave, or CYCLE.", SERVICE)
             return True
         order = parse_raw(raw)
-        place = self._place(client)
-        if order is None or not client.registered or not (order.known or place):
+        if order is None or not client.registered or not (order.known or self._place(client)):
             return False
         self._take(client, order)
         return True
@@ -209,9 +208,19 @@ class Model(Resident):
             return target
         return next((channel.name for channel in reversed(client.channels.values())), "")
 
+    def _aim(self, client: Client, order: Order) -> tuple[str, Order]:
+        """Where an order is meant: where its first word says, or where the client last spoke."""
+        first, _, rest = order.argument.partition(" ")
+        aimed = replace(order, argument=rest.strip())
+        if order.known and fold(first) in client.channels:
+            return client.channels[fold(first)].name, aimed
+        place = self._place(client)
+        private = place == client.nick and fold(first) == fold(self.house.nick)
+        return place, aimed if order.known and private else order
+
     def _take(self, client: Client, order: Order) -> None:
         """Do an order in its turn, but for those that cannot wait."""
-        place = self._place(client)
+        place, order = self._aim(client, order)
         if order.name == "cancel":
             self._cancel(client, place)
         elif order.name == "help":

@@ -30,6 +30,8 @@ ORDERS: Final = {
     "help": "This list.",
 }
 """Name → what it does."""
+DRAFT: Final = "lazy?"
+"""LAZY whose line is shown to change it, not said."""
 ALSO: Final = {"reset": "cycle", "previous": "prev", "stop": "cancel"}
 """Other names."""
 _FOREIGN = """
@@ -41,6 +43,8 @@ wallops watch webirc who whois whowas
 """
 FOREIGN: Final = frozenset(_FOREIGN.split())
 """Commands of IRC that clients send by themselves: never something for the model."""
+_TRAILING = re.compile(r"^(\S+ +(?:#\S+ +)?):(?=[\w#]{3}|\w+ )")
+"""The colon before the last of IRC's parameters, which is no smiley."""
 _TROUT = re.compile(
     r"slaps (?P<nick>\S+) around a bit with a (?:large|big) trout\W*", re.IGNORECASE
 )
@@ -56,7 +60,7 @@ class Order:
     @property
     def known(self) -> bool:
         """Whether it is one of ours."""
-        return self.name in ORDERS
+        return self.name in ORDERS or self.name == DRAFT
 
     @property
     def line(self) -> str:
@@ -69,7 +73,8 @@ def parse_order(text: str) -> Order | None:
     """One of ours with its argument; None for what is none."""
     name, _, argument = text.strip().partition(" ")
     name = ALSO.get(name.lower(), name.lower())
-    return Order(name, argument.strip()) if name in ORDERS else None
+    order = Order(name, argument.strip())
+    return order if order.known else None
 
 
 def parse_prefixed(text: str) -> Order | None:
@@ -82,13 +87,14 @@ def parse_raw(raw: str) -> Order | None:
 
     None for a command of IRC, and for what cannot be a word that somebody typed.
     """
+    raw = _TRAILING.sub(r"\1", raw.strip())
     order = parse_order(raw)
-    name, _, argument = raw.strip().partition(" ")
+    name, _, argument = raw.partition(" ")
     if order is not None or name.lower() in FOREIGN or name.lower() in COMMANDS:
         return order
     if not re.fullmatch(r"[A-Za-z][\w'-]{1,29}", name):
         return None
-    return Order(f"/{name.lower()}", argument.removeprefix(":").strip())
+    return Order(f"/{name.lower()}", argument.strip())
 
 
 def act(text: str, nick: str) -> Order:
@@ -107,8 +113,9 @@ def cheat_sheet(nick: str) -> list[str]:
         "The topic is the scene's, a whois of the model its bio. Each channel is kept.",
         "Beside talking there is:",
         *help_lines(),
-        "Say it as /CAST in HexChat, /quote CAST elsewhere, !cast in the channel, or",
-        "/msg *relay cast. Any other command is for the model: /quote dance wildly.",
+        "Say it as !cast in the channel, /CAST in HexChat, /quote CAST elsewhere, or",
+        "/msg *relay cast. RETRY #sea is meant for #sea; RETRY, for where you last spoke.",
+        "Any other command is for the model: /quote dance wildly.",
         "`relay-gguf irc --aliases irssi` (or weechat) prints aliases.",
     ]
 
@@ -119,10 +126,15 @@ def help_lines() -> list[str]:
 
 
 def aliases(client: str) -> list[str]:
-    """Lines that teach a client our orders; `client` is irssi or weechat.
+    """Lines that teach a client our orders, each for the window where it is typed.
 
-    Both append the arguments to an alias that names none.
+    Args:
+        client: irssi, whose `$C` is the window's channel (empty in a query), or weechat, whose
+            `$channel` is the buffer's channel or nick.
     """
-    begin = {"irssi": "/alias {0} quote {1}", "weechat": "/alias add {0} /quote {1}"}[client]
+    begin = {
+        "irssi": "/alias {0} quote {1} $C $*",
+        "weechat": "/alias add {0} /quote {1} $channel $*",
+    }[client]
     names = [name for name in ORDERS if name not in ("help", "cycle")]  # they have these
     return [begin.format(name, name.upper()) for name in names]

@@ -71,7 +71,9 @@ class Showing:
                 count = len(event.indices)
                 self._inform(f"The context is full: the {count} oldest messages left it.")
             case Draft(text):
-                self._voice.notice(self._client, f"draft: {text}", self._nick)
+                self._voice.notice(
+                    self._client, f"draft: {_COMMANDS.sub(PREFIX, text)}", self._nick
+                )
             case _:
                 pass
 
@@ -79,6 +81,11 @@ class Showing:
         self._voice.say(self._where, text, sender)
         if self._chronicle is not None and isinstance(self._where, str):
             self._chronicle.said(self._where, sender, text)
+
+    def _act(self, text: str) -> None:
+        self._voice.act(self._where, text, self._client.nick)
+        if self._chronicle is not None and isinstance(self._where, str):
+            self._chronicle.said(self._where, self._client.nick, text, action=True)
 
     def still_typing(self) -> None:
         """Say that the model types, if it does; this is forgotten after six seconds."""
@@ -97,7 +104,7 @@ class Showing:
         trout = " slaps "
         if trout in text and text.endswith("large trout"):
             if not self._quiet:
-                self._voice.act(self._where, f"slaps {self._nick}{_after(text)}", self._client.nick)
+                self._act(f"slaps {self._nick}{_after(text)}")
         elif not self._quiet:
             self._inform(text)
 

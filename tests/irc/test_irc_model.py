@@ -253,6 +253,22 @@ def test_a_cycle_counts_no_time_that_others_talk(
     said(anon, "begins anew")
 
 
+@pytest.mark.parametrize("order", ["UNDO #sea", "PRIVMSG *relay :undo #SEA", "UNDO :#sea"])
+def test_an_order_is_meant_for_the_channel_that_it_names(
+    order: str, serve: Serve, connect: Connect, make_model: MakeModel
+) -> None:
+    """As an alias does that is typed in the window of another channel than the last."""
+    anon = connect(serve(make_model("one", "two")), "anon")["anon"]
+    anon.ask("JOIN #sea,#land")
+    for channel in ("#sea", "#land"):
+        anon.send(f"PRIVMSG {channel} :hello {channel[1:]}")
+        said(anon)
+    anon.send(order)
+    assert said(anon, "Took back").endswith("NOTICE #sea :Took back: hello sea")
+    anon.send("UNDO #nowhere")
+    assert said(anon, "Took back").endswith("NOTICE #land :Took back: hello land")
+
+
 def test_a_private_talk_is_a_scene_of_its_own(
     serve: Serve, connect: Connect, make_model: MakeModel
 ) -> None:
@@ -485,6 +501,10 @@ def test_a_nick_of_its_own(serve: Serve, connect: Connect, make_model: MakeModel
         ("RESET", Order("cycle")),
         ("dance wildly", Order("/dance", "wildly")),
         ("Juggle :three balls", Order("/juggle", "three balls")),
+        ("CAST :I am a nun", Order("cast", "I am a nun")),
+        ("CAST #sea :I am a nun", Order("cast", "#sea I am a nun")),
+        ("lazy :)", Order("lazy", ":)")),
+        ("LAZY? do you", Order("lazy?", "do you")),
         ("MONITOR + x", None),
         ("join #x", None),
         ("x" * 40, None),
@@ -500,13 +520,14 @@ def test_other_spellings() -> None:
     assert parse_order(" Lazy  the sea") == Order("lazy", "the sea")
     assert parse_order("dance") is None
     assert parse_prefixed("!undo") == Order("undo")
+    assert parse_prefixed("!lazy? do you") == Order("lazy?", "do you")
     assert parse_prefixed("!important: read this") is None
     assert parse_prefixed("retry") is None
     assert act("slaps User around a bit with a large trout", "user") == Order("slap")
     assert act("slaps bob around a bit with a large trout", "user").name == "/me"
     assert Order("cast", "a cook").line == "/cast a cook"
-    assert aliases("irssi")[0] == "/alias cast quote CAST"
-    assert aliases("weechat")[1] == "/alias add retry /quote RETRY"
+    assert aliases("irssi")[0] == "/alias cast quote CAST $C $*"
+    assert aliases("weechat")[1] == "/alias add retry /quote RETRY $channel $*"
 
 
 @pytest.mark.parametrize(
@@ -534,16 +555,18 @@ def test_a_channel_is_logged(
     serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
 ) -> None:
     chronicle = Chronicle(tmp_path / "logs", "weechat")
-    running = serve(make_model("hello!", chronicle=chronicle))
+    running = serve(make_model("hello!", "ow", chronicle=chronicle))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea", "TOPIC #sea :boats")
     anon.send("PRIVMSG #sea :ahoy")
     said(anon)
+    anon.send("PRIVMSG #sea :!slap")  # an order is not said, but what it does is seen
+    said(anon, "ow$")
     anon.ask("PART #sea")
     (file,) = (tmp_path / "logs" / "#sea").iterdir()
     wait_for(lambda: "<--" in file.read_text())
     assert [line.split("\t")[1] for line in file.read_text().splitlines()] == (
-        ["-->", "--", "anon", "user", "<--"]
+        ["-->", "--", "anon", "user", " *", "user", "<--"]
     )
 
 
