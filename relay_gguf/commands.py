@@ -35,7 +35,7 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("cast", "bio", "Say who the model is: I'm a pirate."),
         Command("slap", "", "Slap the model around a bit with a large trout."),
         Command("lazy", "[beginning]", "Let the model write your message, from its beginning on."),
-        Command("lazy?", "[beginning]", "The same as a draft for you to change; so is /lazy ...?"),
+        Command("lazy?", "[beginning]", "The same as a draft; /lazy ...? is one too."),
         Command("retry", "", "Another reply; the ones before stay, see /prev."),
         Command("prev", "", "Back to the reply before."),
         Command("next", "", "On to the reply after."),

@@ -640,9 +640,9 @@ def test_help_on_80_columns() -> None:
     with chatting(fake_session(), WIDE) as chat:
         chat.type("/help\r")
         chat.shows("""
+                  /lazy [beginning]    Let the model write your message, from its beginning
                     on.
-                  /lazy? [beginning]   The same as a draft for you to change; so is /lazy
-                    ...?
+                  /lazy? [beginning]   The same as a draft; /lazy ...? is one too.
                   /retry               Another reply; the ones before stay, see /prev.
                   /prev                Back to the reply before.
                   /next                On to the reply after.
