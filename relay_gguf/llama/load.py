@@ -98,11 +98,7 @@ def load(
 
     lib.llama_backend_init()
     facts = read_facts(path)
-    if facts.missing:
-        raise ModelError(
-            f"{path} lacks {len(facts.missing)} of its parts: {facts.missing[0]} should be beside "
-            "it. Download the model again."
-        )
+    facts.check()
     model, machine = facts.sizes(), this_machine(timed=False)
     plan = plan_file(path, model, machine, options)
     for attempt in range(1, TRIES):
