@@ -9,6 +9,7 @@ are and that all of them are learnt.
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +19,7 @@ from relay_gguf.errors import SettingsError
 CONTROL: Final = ("<|im_start|>", "<|im_end|>")
 NEMO: Final = {"bos_token": "<s>", "unk_token": "<unk>", "pad_token": "<pad>"}
 """Mistral-Nemo's own special tokens."""
+_REPO: Final = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 TEMPLATE: Final = (
     "{%- if bos_token and bos_token != '<|im_start|>' -%}{{ bos_token }}{%- endif -%}"
@@ -30,23 +32,34 @@ TEMPLATE: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a base's tokenizer has: its special tokens, and whether it knows ChatML's."""
+    """What a base's tokenizer has: its special tokens, and whether it knows ChatML's.
+
+    Nothing is known of a base on the hub that is no Mistral.
+    """
 
     special: dict[str, str]
     has_chatml: bool
+    is_known: bool = True
 
 
 def vocabulary(base: str) -> Vocabulary:
-    """What the tokenizer of a folder has; of a name on the hub, what Mistral-Nemo-Base's has.
+    """What the tokenizer of a folder has; of a Mistral on the hub, what Mistral-Nemo-Base's has.
 
     Raises:
-        SettingsError: there is no such folder, or its tokenizer cannot be read.
+        SettingsError: it is neither a folder nor a name on the hub, or its tokenizer cannot be
+            read.
     """
     folder = Path(base)
     if not folder.is_dir():
         if base.startswith((".", "/", "~")):
             raise SettingsError(f"There is no folder {base}.")
+        if folder.exists() or not _REPO.fullmatch(base):
+            raise SettingsError(f"{base} is neither a folder nor OWNER/NAME of a base on the hub.")
+        if "mistral" not in base.lower():
+            return Vocabulary({}, has_chatml=False, is_known=False)
         return Vocabulary(dict(NEMO), has_chatml=False)
+    if not (folder / "tokenizer.json").exists():
+        raise SettingsError(f"The folder {folder} has no tokenizer.json, which a base needs.")
     tokenizer = _json(folder / "tokenizer.json")
     added = {token.get("content") for token in tokenizer.get("added_tokens", ())}
     config = folder / "tokenizer_config.json"
@@ -132,9 +145,17 @@ def _tokens(known: Vocabulary, *, has_chatml: bool) -> str:
         '  eos_token: "<|im_end|>"',
         *(f"  {name}: {_quoted(token)}" for name, token in known.special.items()),
     ]
+    if not known.is_known:
+        lines += [
+            "# special_tokens must be those of the base: add its bos_token, unk_token, pad_token.",
+            "# Or have them read, and ChatML's looked for: download the base into a folder with",
+            "# `hf download OWNER/NAME --local-dir FOLDER`, then `relay-gguf recipe FOLDER ...`",
+        ]
     if has_chatml:
         lines.append("# The base has <|im_start|> and <|im_end|>: its vocabulary need not grow.")
     else:
+        if not known.is_known:
+            lines.append("# If the base has ChatML's tokens already, take --chatml. Else it is so:")
         lines += [
             "# The base lacks ChatML's tokens. New ones need rows of their own, which LoRA cannot",
             "# learn, so the embeddings and the head are trained whole and saved with the adapter.",

@@ -96,7 +96,8 @@ def dataset(
 ) -> None:
     """Make training conversations of IRC logs, in Relay's format.
 
-    Passwords, keys, card numbers and addresses are left out, and what was said to services.
+    Passwords, keys, card numbers, e-mail and IP addresses, phone numbers and what was said to
+    services are left out.
     """
     from .build import Options
     from .conversation import Limits

@@ -20,6 +20,10 @@ from relay_gguf.errors import ConversionError
 LONGEST: Final = 1 << 16
 """Bytes of a line; IRC has 512, bridges and bouncers more. What is longer is no line."""
 
+HEAD: Final = 8192
+"""Bytes at the begin of a file, in which one that is no text has a NUL."""
+
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _MULTIBYTE: Final = re.compile(
     rb"[\xc3-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}"
 )
@@ -45,10 +49,13 @@ def lines_of(path: Path) -> Iterator[str | None]:
     None stands for a line that is too long to be one.
 
     Raises:
-        ConversionError: the file cannot be read, or not to its end.
+        ConversionError: the file is no text, or cannot be read, or not to its end.
     """
     try:
         with _opened(path) as file:
+            head = file.peek(HEAD)[:HEAD]
+            if b"\0" in head and not head.startswith(_UTF16):
+                raise ConversionError("it is no text (it has NUL bytes)")
             while raw := file.readline(LONGEST):
                 if len(raw) == LONGEST and not raw.endswith(b"\n"):
                     _skip_rest(file)
@@ -61,8 +68,8 @@ def lines_of(path: Path) -> Iterator[str | None]:
         raise ConversionError(error.strerror or str(error)) from error
 
 
-def _opened(path: Path) -> io.BufferedIOBase:
-    file = path.open("rb")
+def _opened(path: Path) -> io.BufferedReader:
+    file = io.BufferedReader(io.FileIO(path), 1 << 18)
     if file.peek(2)[:2] == b"\x1f\x8b":
         file.close()
         return io.BufferedReader(cast("io.RawIOBase", gzip.open(path, "rb")), 1 << 18)

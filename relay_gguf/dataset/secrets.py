@@ -1,4 +1,4 @@
-"""What must not become part of a model: passwords, keys, card numbers, addresses.
+"""What must not become part of a model: passwords, keys, card and phone numbers, addresses.
 
 A message that has one is left out whole, and counted under one of `KINDS`. The rules would rather
 drop a harmless line than keep a secret; there is no option that turns them off.
@@ -14,7 +14,7 @@ from typing import Final
 
 from .line import fold
 
-KINDS: Final = ("services", "passwords", "keys", "cards", "addresses")
+KINDS: Final = ("services", "passwords", "keys", "cards", "addresses", "emails", "phones")
 SERVICES: Final = re.compile(
     "(?:nick|chan|memo|oper|host|bot|auth|user|sasl|help|group|info)serv|nickop|cservice|global"
 )
@@ -75,7 +75,11 @@ _LONG: Final = re.compile(r"(?<![\w/.%-])[\w+/-]{32,}={0,2}")
 _CARD: Final = re.compile(r"(?<![\d.-])\d(?:[ -]?\d){12,18}(?![\d-])")
 _IPV4: Final = re.compile(r"(?<![\d.])\d{1,3}(?:\.\d{1,3}){3}(?![\d.]*\d)")
 _IPV6: Final = re.compile(r"(?<![\w:])(?:[0-9A-Fa-f]{0,4}:){2,7}[0-9A-Fa-f]{0,4}(?![\w:])")
-_MASK: Final = re.compile(r"(?:^|[\s(\[<])[^\s!@]+![^\s!@]+@\S|^[\[(][^\s@]+@[^\s\])]+[\])]")
+_EMAIL: Final = re.compile(r"(?<![\w.%+-])[\w.%+-]+@(?:[\w-]+\.)+[^\W\d_]{2,}(?!\w)")
+_PHONE: Final = re.compile(r"(?<![\w+])\+\(?\d(?:\)?(?: - |[ .-])?\(?\d){7,14}(?!\d)")
+_MASK: Final = re.compile(
+    r"(?:^|[\s(\[<])[^\s!@]{1,99}![^\s!@]{1,99}@\S|^[\[(][^\s@]+@[^\s\])]+[\])]"
+)
 """`nick!user@host`, and `(user@host)` behind a nick: a join in words that no reader knows."""
 _KEY_END: Final = "-----END "
 
@@ -137,6 +141,10 @@ def secret(text: str) -> str | None:
     addresses = (found[0] for each in (_IPV4, _IPV6) for found in each.finditer(text))
     if _MASK.search(text) or any(map(_is_public, addresses)):
         return "addresses"
+    if "@" in text and _EMAIL.search(text):
+        return "emails"
+    if "+" in text and _PHONE.search(text):
+        return "phones"
     return None
 
 

@@ -58,7 +58,7 @@ class Tally:
             ("  messages with secrets", self.secrets.total(), secrets),
             ("  too long messages", self.too_long, ""),
             ("  messages without a reply", self.unanswered, "after the last one"),
-            ("  conversations without one", self.without_reply, ""),
+            ("  conversations without a reply", self.without_reply, ""),
             ("  with too few", self.too_few_replies, ""),
             ("  seen before", self.duplicates, ""),
             ("conversations", self.conversations, self._held()),
@@ -70,7 +70,7 @@ class Tally:
         for name, count, note in rows:
             if count or name in always or not name.startswith(" "):
                 shown = "" if count is None else f"{count:>{width},}"
-                yield f"{name:<29}{shown}  {note}".rstrip()
+                yield f"{name:<33}{shown}  {note}".rstrip()
         for path, why in self.skipped:
             yield one_line(f"skipped {path}: {why}.")
         if self.lost_changes:

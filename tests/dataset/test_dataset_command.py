@@ -62,15 +62,15 @@ def read(path: Path) -> list[Any]:
 
 
 TABLE = """\
-files                          1  irssi 1
-lines                         22
-  known                       22
-  unknown                      0
+files                              1  irssi 1
+lines                             22
+  known                           22
+  unknown                          0
 left out
-  messages with secrets        0
-conversations                  1
-messages                      14  3 of the model
-tokens                       137  about
+  messages with secrets            0
+conversations                      1
+messages                          14  3 of the model
+tokens                           137  about
 """
 
 
@@ -232,7 +232,7 @@ def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
         "No conversation came out. --as must be one who answers. "
         "Who speaks: bob (2), ann (2), ann_ (1)."
     )
-    assert "conversations without one 1" in " ".join(done.stderr.split())
+    assert "conversations without a reply 1" in " ".join(done.stderr.split())
     assert not out.exists()
     assert unknown.read_text() == ""
 
@@ -286,7 +286,7 @@ def test_a_recipe(log: Path, tmp_path: Path) -> None:
 def test_a_recipe_of_what_was_held_out_in_sharegpt(many: Path, tmp_path: Path) -> None:
     out = tmp_path / 'o"ut #1.jsonl'
     run("dataset", many, "--as", "ann", "-o", out, "--sharegpt", "--split", 0.2)
-    found = config("base", "--data", out, "--chatml")
+    found = config("mistralai/base", "--data", out, "--chatml")
     assert found["test_datasets"][0]["path"] == str(tmp_path / 'o"ut #1-held-out.jsonl')
     assert found["datasets"][0]["path"] == str(out)
     assert found["datasets"][0]["message_property_mappings"] == {"role": "from", "content": "value"}
@@ -300,8 +300,9 @@ def test_a_recipe_looks_into_a_folder(log: Path, tmp_path: Path) -> None:
     run("dataset", log, "--as", "ann", "-o", out)
     base = tmp_path / "base"
     base.mkdir()
-    with pytest.raises(SettingsError, match=r"Cannot read .*tokenizer\.json"):
+    with pytest.raises(SettingsError, match=r"has no tokenizer\.json") as error:
         config(base, "--data", out)
+    assert str(error.value) == f"The folder {base} has no tokenizer.json, which a base needs."
     tokens = [{"content": token} for token in ("<|im_start|>", "<|im_end|>")]
     (base / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
     (base / "tokenizer_config.json").write_text(
@@ -310,6 +311,33 @@ def test_a_recipe_looks_into_a_folder(log: Path, tmp_path: Path) -> None:
     found = config(base, "--data", out)
     assert "tokens" not in found
     assert found["special_tokens"] == {"eos_token": "<|im_end|>", "bos_token": "<|im_start|>"}
+
+
+@pytest.mark.parametrize("chatml", [True, False])
+def test_a_recipe_for_a_base_on_the_hub_that_is_no_mistral(
+    chatml: bool, log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    run("dataset", log, "--as", "ann", "-o", out)
+    arguments = ("Qwen/Qwen2.5-7B", "--data", out, *(["--chatml"] if chatml else []))
+    found = config(*arguments)
+    assert found["special_tokens"] == {"eos_token": "<|im_end|>"}
+    assert ("tokens" in found) is not chatml
+    comments = [line for line in run("recipe", *arguments).stdout.splitlines() if line[:1] == "#"]
+    assert any("special_tokens must be those of the base" in line for line in comments)
+    assert any("hf download OWNER/NAME --local-dir FOLDER" in line for line in comments)
+    assert any("take --chatml. Else" in line for line in comments) is not chatml
+    of_mistral = run("recipe", "me/my-MISTRAL", *arguments[1:]).stdout
+    assert "must be those of the base" not in of_mistral
+    assert yaml.safe_load(of_mistral)["special_tokens"]["bos_token"] == "<s>"
+
+
+@pytest.mark.parametrize("base", ["base", "a/b/c", "own er/name"])
+def test_a_recipe_for_what_is_no_base(base: str, tmp_path: Path) -> None:
+    data = tmp_path / "x"
+    data.write_text('{"messages": []}\n')
+    with pytest.raises(SettingsError, match="is neither a folder nor OWNER/NAME"):
+        config(base, "--data", data)
 
 
 def test_a_recipe_without_data(tmp_path: Path) -> None:

@@ -261,7 +261,7 @@ def test_time_goes_on(tmp_path: Path) -> None:
 def test_odd_bytes(tmp_path: Path) -> None:
     log = (
         b"12:00 <bob> \x02bold\x02 \x0304,12red\x03 \x1b[31mred\x1b[0m \x0ftab\there\r\n"
-        b"12:00 <ann> \x00\x00caf\xc3\xa9\x00\n"
+        b"12:00 <ann> \x01\x07caf\xc3\xa9\x08\n"
         b"12:00 <bob> caf\xe9 \x80 5\n"  # Windows-1252
         b"12:00 <ann> caf\xc3\xa9 \xe2\x98\n"  # UTF-8, cut
         b"12:00 <bob> \x81\n"  # not even Windows-1252
@@ -309,7 +309,9 @@ def test_files_that_are_no_logs_are_named_and_the_rest_is_read(tmp_path: Path) -
     logs = tmp_path / "logs"
     logs.mkdir()
     (logs / "a.bin").write_bytes(bytes(range(256)) * 50)
+    (logs / "a.png").write_bytes(b"x\n" * 4000 + b"\0" + LOGS["irssi"].encode())
     (logs / "b.log").write_bytes(b"")
+    (logs / "c.bin.gz").write_bytes(gzip.compress(b"\0" + LOGS["irssi"].encode()))
     (logs / "c.gz").write_bytes(gzip.compress(LOGS["irssi"].encode())[:-20])
     (logs / "d.txt").write_text("dear diary,\ntoday\n")
     (logs / ".hidden").write_text("12:00 <ann> hi\n")
@@ -317,11 +319,26 @@ def test_files_that_are_no_logs_are_named_and_the_rest_is_read(tmp_path: Path) -
     tally = Tally()
     assert CONVERSATION in told([logs], Options(["ann"]), tally)
     assert {path.name: why.split(",")[0].split(" (")[0] for path, why in tally.skipped} == {
-        "a.bin": "it is no log of irssi",
+        "a.bin": "it is no text",
+        "a.png": "it is no text",
         "b.log": "it is empty",
+        "c.bin.gz": "it is no text",
         "c.gz": "the gzip file is damaged",
         "d.txt": "it is no log of irssi",
     }
+
+
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_log_in_utf_16_is_text(order: str, tmp_path: Path) -> None:
+    log = ("\ufeff\n" + LOGS["irssi"].replace("☂", "!")).encode(f"utf-16-{order}")
+    plain = made(tmp_path / "plain", LOGS["irssi"].replace("☂", "!"))
+    assert made(tmp_path, log) == plain
+
+
+def test_nul_bytes_further_on_are_left_out(tmp_path: Path) -> None:
+    """A machine that lost its power leaves such."""
+    log = "12:00 <bob> hi\n" + "12:00 -!- bob is now known as bob\n" * 400 + "\0\0\n"
+    assert made(tmp_path, log + "12:01 <ann> h\0m\n") == [scene("anon") + "anon: hi\nuser: hm\n"]
 
 
 def test_every_reader_has_a_log_here() -> None:

@@ -69,6 +69,24 @@ SECRETS = {
         "ban bob!~b@host.example",
         "*!*@host.example",
         "(~b@host.example) ist da",
+        "bob!~b@host.example is ann@example.org",
+    ],
+    "emails": [
+        "mail me: ann@example.org",
+        "<ann.lee+irc@mail.example.co.uk>, ok?",
+        "it was Ann@EXAMPLE.ORG.",
+        "ann@bücher.example",
+        "mailto:ann_1@ex-ample.org?subject=hi",
+    ],
+    "phones": [
+        "call +491234567 0",
+        "call me: +49 30 1234567",
+        "(+1 (555) 123-4567)",
+        "+1-(555)-123-4567",
+        "tel:+442079460958.",
+        "+33.1.23.45.67.89!",
+        "+49 (0) 30 - 1234567",
+        "+(49)30 12345678 5 pm",
     ],
 }
 HARMLESS = [
@@ -89,8 +107,17 @@ HARMLESS = [
     "https://example.org/2023/11/15/A-Very-Long-Title-That-Goes-On-And-On-2023",
     "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa",
     "hahahahahahahahahahahahahahahahahaha",
-    "mail me: ann@example.org",
     "x@y",
+    "root@localhost, ann@boats hi",
+    "@ann hi, @bob.lee too",
+    "react@18.2.0 and vue@3.4",
+    "lol@ann...ok",
+    "+1.2.3 is out, 1.2.3+20231115 too",
+    "+10 -3",
+    "+100 -200 -300 +400",
+    "in UTC+0100, or +01:00",
+    "c++20231115",
+    "+1234567 is short, +1234567890123456 long",
     "what's the key to a good stew?",
     "wow! @ann look",
 ]
@@ -133,6 +160,14 @@ def test_a_service(nick: str) -> None:
         "x=",
         "pass ",
         "A1",
+        "b@a.",
+        "a.",
+        "+1",
+        "+1 ",
+        "+(",
+        "1 - ",
+        "(1",
+        "(!",
     ],
 )
 def test_no_line_takes_long(part: str) -> None:
@@ -156,6 +191,8 @@ def test_they_do_not_come_out_and_are_counted(tmp_path: Path) -> None:
 12:00 <bob> bm9uZQAAAAAAAAABAAAA
 12:00 <bob> -----END OPENSSH PRIVATE KEY-----
 12:00  * bob pays with 4111 1111 1111 1111
+12:00 <bob> or write to bob@example.org
+12:00 <bob> or call +49 30 1234567
 12:01 <bob> sorry
 12:01 <ann> change it
 """
@@ -164,9 +201,12 @@ def test_they_do_not_come_out_and_are_counted(tmp_path: Path) -> None:
         scene("anon")
         + "anon: hi\nuser: ouch, ignore that\nuser: not here!\nanon: sorry\nuser: change it\n"
     ]
-    assert tally.secrets == {"passwords": 2, "services": 2, "keys": 4, "cards": 1}
+    assert tally.secrets == {"passwords": 2, "services": 2, "keys": 4, "cards": 1} | {
+        "emails": 1,
+        "phones": 1,
+    }
     (row,) = (line for line in tally.table(exact=True) if "secrets" in line)
-    assert row.endswith("9  services 2, passwords 2, keys 4, cards 1")
+    assert row.endswith("11  services 2, passwords 2, keys 4, cards 1, emails 1, phones 1")
 
 
 @pytest.mark.parametrize(
