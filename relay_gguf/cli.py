@@ -193,17 +193,41 @@ def main(arguments: list[str] | None = None) -> None:
     if debug:
         log_everything()
     try:
-        app(args=bare_resume(arguments))
+        try:
+            app(args=bare_resume(arguments))
+        finally:
+            _flush()
     except RelayError as error:
         if debug:
             raise
         _complain(str(error))
     except KeyboardInterrupt:
         sys.exit(130)
+    except BrokenPipeError:
+        sys.exit(1)
+    except OSError as error:
+        if debug:
+            raise
+        reason = error.strerror or str(error) or type(error).__name__
+        file = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+        _complain(f"Cannot go on: {file}{reason}.")
     except Exception as error:
         if debug:
             raise
         _complain(f"{type(error).__name__}: {error}. This is a bug; --debug shows where.")
+
+
+def _flush() -> None:
+    """Write out what was printed. Where that fails, what is left must not fail again at exit."""
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.flush()
+    except OSError:
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)
+        raise
 
 
 def _complain(text: str) -> NoReturn:

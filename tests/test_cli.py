@@ -260,6 +260,85 @@ def test_every_command_has_debug() -> None:
     assert lacks == []
 
 
+FULL = Path("/dev/full")
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log; what becomes of it is printed at the end."""
+    path = tmp_path / "#boats.log"
+    path.write_text("12:00 <bob> hi\n12:01 <ann> hello\n")
+    return path
+
+
+@pytest.mark.skipif(not FULL.exists(), reason="it is of Linux")
+@pytest.mark.parametrize(
+    "arguments", [["--version"], ["presets"], ["dataset", "{log}", "--as", "ann"]]
+)
+def test_a_full_disk_is_no_bug(arguments: list[str], log: Path) -> None:
+    with FULL.open("w") as full:
+        done = subprocess.run(
+            [*COMMAND, *(argument.format(log=log) for argument in arguments)],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert done.stderr == "relay-gguf: Cannot go on: No space left on device.\n"
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="its pipes end otherwise")
+@pytest.mark.parametrize("arguments", [["--version"], ["dataset", "{log}", "--as", "ann"]])
+def test_a_pipe_that_nobody_reads_is_quiet(arguments: list[str], log: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as pipe:
+        done = subprocess.run(
+            [*COMMAND, *(argument.format(log=log) for argument in arguments)],
+            stdout=pipe,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 1
+    assert "relay-gguf:" not in done.stderr
+    assert "Exception" not in done.stderr
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes it")
+def test_no_stdout_at_all() -> None:
+    done = subprocess.run(
+        ["sh", "-c", 'exec "$@" >&-', "sh", *COMMAND, "--version"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (PermissionError(13, "Permission denied", "a\nb"), "a b: Permission denied."),
+        (TimeoutError("timed out"), "timed out."),
+        (OSError(), "OSError."),
+    ],
+)
+def test_an_error_of_the_machine_is_no_bug(
+    error: OSError, says: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def app(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(cli, "app", app)
+    with pytest.raises(SystemExit, match="1"):
+        cli.main([])
+    assert capsys.readouterr().err == f"relay-gguf: Cannot go on: {says}\n"
+    with pytest.raises(type(error)):
+        cli.main(["--debug"])
+
+
 def test_ctrl_c_is_quiet_while_the_program_loads() -> None:
     code = """if True:
         import sys

@@ -484,6 +484,7 @@ def test_the_command(server: type[Handler], folder: Path, monkeypatch: pytest.Mo
     [
         (["o/none"], "no repository o/none"),
         (["nowhere.gguf"], "There is no file nowhere.gguf."),
+        (["--min-speed", "-1"], "min_speed is -1.0; it must be 0 or more."),
     ],
 )
 def test_the_command_fails(server: type[Handler], arguments: list[str], message: str) -> None:

@@ -19,6 +19,7 @@ from relay_gguf.fit import suggest
 from relay_gguf.hub.command import chosen
 from relay_gguf.machine import inventory
 from relay_gguf.machine.devices import Machine
+from relay_gguf.settings import config_path
 
 
 @pytest.fixture
@@ -108,6 +109,27 @@ def test_what_is_downloaded_without_a_name(on: Any, capsys: pytest.CaptureFixtur
         "Relay as Q4_K_M suits this machine: all 41 layers on CUDA0, about 34 tokens a second.\n"
     )
     assert chosen("o/r") == "o/r"
+
+
+def test_the_speed_of_the_config_file(on: Any) -> None:
+    """Every command that chooses obeys it; what is typed goes before it."""
+    on(MACHINES["RTX 3060, 12 GB + 32"])
+    config_path().parent.mkdir(parents=True)
+    config_path().write_text("min_speed = 40\n")
+
+    def starred(*options: str) -> list[str]:
+        found = json.loads(run("models", "--json", *options))
+        return [file["type"] for file in found if file["chosen"]]
+
+    assert starred() == ["Q2_K"]
+    assert run("plan").startswith("relay-v0.1-Mistral-Nemo-12B-2407-Q2_K.gguf")
+    assert chosen(None).endswith(":Q2_K")
+    assert starred("--min-speed", "20") == ["Q4_K_M"]
+    assert chosen(None, 20).endswith(":Q4_K_M")
+    config_path().write_text("min_speed = -1\n")
+    for choose in (starred, lambda: chosen(None)):
+        with pytest.raises(RelayError, match=r"min_speed is -1; it must be 0 or more"):
+            choose()
 
 
 @pytest.mark.parametrize(

@@ -112,7 +112,7 @@ def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = F
     """Relay's published files: what they need, which of them this machine would take."""
     from relay_gguf.errors import MemoryShortError
     from relay_gguf.machine.inventory import this_machine
-    from relay_gguf.settings import chat_settings
+    from relay_gguf.settings import usual_settings
 
     from .catalogue import catalogue
     from .choose import candidates, choose
@@ -120,7 +120,7 @@ def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = F
     from .plan import LoadOptions
     from .suggest import files_here
 
-    floor = chat_settings({"min_speed": min_speed}, {}).min_speed
+    floor = usual_settings({"min_speed": min_speed}).min_speed
     machine = this_machine()
     found = candidates(catalogue(), machine, LoadOptions())
     try:

@@ -13,6 +13,7 @@ import typer
 
 from relay_gguf.debug import Debug
 from relay_gguf.errors import ModelError
+from relay_gguf.fit.command import MinSpeed
 
 if TYPE_CHECKING:
     from .watcher import Watcher
@@ -26,6 +27,7 @@ def download(
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+    min_speed: MinSpeed = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
@@ -39,7 +41,7 @@ def download(
 
     from .screen import watching
 
-    named = chosen(model)
+    named = chosen(model, min_speed)
     with watching(yes=yes) as screen:
         found = find(named)
         path = locate(named, screen) if found is None else found
@@ -65,18 +67,24 @@ def download(
     typer.echo(str(path.absolute()))
 
 
-def chosen(model: str | None) -> str:
+def chosen(model: str | None, min_speed: float | None = None) -> str:
     """The model to download: where none was named, the published file for this machine.
+
+    Args:
+        model: what the user named.
+        min_speed: tokens a second that the file must reach; None is what the config file says.
 
     Raises:
         MemoryShortError: none of them fits.
+        SettingsError: the speed, or the config file, is wrong.
     """
     if model is not None:
         return model
     from relay_gguf.fit.lines import suits_line
     from relay_gguf.fit.suggest import suggest
+    from relay_gguf.settings import usual_settings
 
-    best = suggest().best
+    best = suggest(min_speed=usual_settings({"min_speed": min_speed}).min_speed).best
     typer.echo(suits_line(best), err=True)
     return best.file.name
 
