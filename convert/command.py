@@ -94,7 +94,7 @@ def convert(
     from . import screen
     from .job import prepare
     from .publish import write_folder
-    from .run import run
+    from .run import check, run
 
     request = _request(
         base,
@@ -116,6 +116,7 @@ def convert(
     job = prepare(request, weights=not dry_run)
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
+        check(job, out, force=force, restart=restart)
         return
     try:
         show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)

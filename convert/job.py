@@ -76,6 +76,7 @@ def prepare(request: Request, *, weights: bool = True) -> Job:
     Raises:
         ConversionError: something does not fit, or is not known; says which.
         ModelError: the hub does not have the model, or cannot be reached.
+        SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
     """
     _check(request)
     model = open_model(request, weights=weights)

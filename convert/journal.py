@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
@@ -22,8 +23,12 @@ NAME: Final = ".relay-gguf-convert.journal"
 class Journal:
     """The journal of an output folder, open and locked."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
         """Open it, or make it.
+
+        Args:
+            folder: where it lies.
+            read_only: write nothing; where there is none, take it as empty.
 
         Raises:
             ConversionError: another process converts into this folder, or it cannot be written.
@@ -31,11 +36,7 @@ class Journal:
         self.folder = folder
         self.path = folder / NAME
         try:
-            self._file: BinaryIO = os.fdopen(
-                os.open(self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644),
-                "r+b",
-                buffering=0,  # what cannot be written must not wait for close()
-            )
+            self._file = _opened_to_read(self.path) if read_only else _opened(self.path)
         except OSError as error:
             raise ConversionError(f"Cannot write into {folder}: {error.strerror}.") from error
         if not lock(self._file):
@@ -43,7 +44,10 @@ class Journal:
             raise ConversionError(
                 f"Another relay-gguf converts into {folder}. Let it finish, or take another --out."
             )
-        self.entries = _read(self._file)
+        self.entries, length = _read(self._file)
+        if not read_only:
+            self._file.seek(length)
+            self._file.truncate()
 
     @property
     def run(self) -> str | None:
@@ -98,11 +102,16 @@ class Journal:
         """Unlock it."""
         self._file.close()
 
+    def partials(self) -> list[Path]:
+        """What may have been begun under temporary names."""
+        names = self.entries[0].get("files", []) if self.entries else []
+        # a journal that someone made up names nothing else
+        return [self.folder / (name + PARTIAL) for name in names if Path(name).name == name]
+
     def remove_partials(self) -> None:
         """Remove what was begun under temporary names."""
-        for name in self.entries[0].get("files", []) if self.entries else []:
-            if Path(name).name == name:  # a journal that someone made up removes nothing else
-                (self.folder / (name + PARTIAL)).unlink(missing_ok=True)
+        for path in self.partials():
+            path.unlink(missing_ok=True)
 
     def _rewrite(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._file.seek(0)
@@ -112,8 +121,23 @@ class Journal:
             self.add(entry)
 
 
-def _read(file: BinaryIO) -> list[dict[str, Any]]:
-    """The whole lines; a last one without its end was being written when the process was killed."""
+def _opened(path: Path) -> BinaryIO:
+    return os.fdopen(
+        os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644),
+        "r+b",
+        buffering=0,  # what cannot be written must not wait for close()
+    )
+
+
+def _opened_to_read(path: Path) -> BinaryIO:
+    try:
+        return path.open("rb")
+    except FileNotFoundError:
+        return BytesIO()
+
+
+def _read(file: BinaryIO) -> tuple[list[dict[str, Any]], int]:
+    """The whole lines, and their bytes; a last one without its end was cut off by a kill."""
     entries: list[dict[str, Any]] = []
     length = 0
     for line in file.read().splitlines(keepends=True):
@@ -125,6 +149,4 @@ def _read(file: BinaryIO) -> list[dict[str, Any]]:
             break
         entries.append(entry)
         length += len(line)
-    file.seek(length)
-    file.truncate()
-    return entries
+    return entries, length

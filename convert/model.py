@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from gguf import GGUFWriter
 
-from relay_gguf.errors import ConversionError
+from relay_gguf.errors import ConversionError, SettingsError
 from relay_gguf.gguf_file import Keys, Kind, Value
 from relay_gguf.prompt import IM_END, IM_START
 
@@ -55,6 +55,7 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
 
     Raises:
         ConversionError: something cannot be read, or does not fit together.
+        SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
         ModelError: the hub does not have the model, or cannot be reached.
     """
     if not request.base.endswith(".gguf"):
@@ -112,6 +113,7 @@ def _open_gguf(request: Request) -> Model:
     path = Path(request.base).expanduser()
     weights = GgufWeights(path, allow_requantize=request.allow_requantize)
     check_architecture(weights.keys, path)
+    _check_pre(request.pre, weights.keys, path)
     keys = dict(weights.keys)
     tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
     keys |= collected(card.said(_card(request, tokens)))
@@ -133,6 +135,7 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
     """A base whose vocabulary and rotations stay as its keys have them, and its adapter."""
     path = Path(request.base).expanduser()
     base = GgufBase(path, allow_requantize=request.allow_requantize)
+    _check_pre(request.pre, base.weights.keys, path)
     choice = _choice(request, given, in_nf4=False)
     merged = Merged(base, given.adapter, choice.base)
     vocabulary = _same_vocabulary(given, base, merged)
@@ -164,6 +167,21 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
         origin,
         (*_requantizing(path, requantized), *choice.notes),
     )
+
+
+def _check_pre(asked: str | None, keys: Keys, path: Path) -> None:
+    """See to it that `--pre` asks for nothing else than a file has.
+
+    Raises:
+        SettingsError: it does.
+    """
+    found = keys["tokenizer.ggml.pre"].value if "tokenizer.ggml.pre" in keys else None
+    if asked not in (None, found):
+        which = "" if found is None else f", {found}"
+        raise SettingsError(
+            f"--pre is for a model in safetensors: {path} is a GGUF file, which has its "
+            f"pre-tokenizer already{which}. Leave --pre out."
+        )
 
 
 def _same_vocabulary(given: AdapterSource, base: GgufBase, merged: Merged) -> Vocabulary | None:

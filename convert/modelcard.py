@@ -141,7 +141,8 @@ def _introduction(found: Sequence[Entry]) -> Iterator[str]:
         said.append(f"The model is by {_linked(author, text(keys, 'general.url'))}.")
     if terms := _license(found):
         name = terms.get("license_name") or terms["license"]
-        said.append(f"Its license is {_linked(name, text(keys, 'general.license.link'))}.")
+        whose = "Its" if said else "The model's"
+        said.append(f"{whose} license is {_linked(name, text(keys, 'general.license.link'))}.")
     if said:
         yield " ".join(said)
 
@@ -153,7 +154,8 @@ def _table(found: Sequence[Entry]) -> str:
     ]
     for entry in found:
         need = entry.facts.memory()
-        more = f" and {len(entry.names) - 1} more parts" if len(entry.names) > 1 else ""
+        n_more = len(entry.names) - 1
+        more = f" and {n_more} more part{'s' * (n_more > 1)}" if n_more else ""
         cells = [
             code(entry.names[0]) + more,
             entry.ftype,
@@ -190,8 +192,9 @@ def _run(found: Sequence[Entry], repo: str) -> Iterator[str]:
     yield _block(f"{fetch_for_ours}relay-gguf chat {ours}")
     if relay:
         yield (
-            "LM Studio. No preset is needed; `lm_studio_preset.json`, which `--preset` adds, sets "
-            "what LM Studio does not read from the file:"
+            "LM Studio takes the chat template from the file, but does not seem to read its "
+            "sampling defaults: `--preset` adds the preset Relay, which sets them. "
+            "`lm_studio_preset.json` is the same preset:"
         )
     else:
         yield "LM Studio:"
@@ -217,12 +220,15 @@ def _making(found: Sequence[Entry]) -> Iterator[str]:
     checked = [entry for entry in found if entry.alike is not None]
     if checked:
         which = "Each file" if len(checked) == len(found) else _files(checked)
+        were = "were" if 1 < len(checked) < len(found) else "was"
         alike = min(entry.alike or 0 for entry in checked)
         tokens = (
-            f", and cuts {alike} texts into the tokens that the tokenizer gives" if alike else ""
+            f" llama.cpp cut {alike} texts into the same tokens as the model's own tokenizer."
+            if alike
+            else ""
         )
         yield (
-            f"{which} was read back from the disk, is opened by llama.cpp{tokens}. "
+            f"{which} {were} read back from the disk and opened by llama.cpp.{tokens} "
             "`*.report.json` has the error of every tensor."
         )
     if len(checked) < len(found):
@@ -242,12 +248,15 @@ def _story(group: Sequence[Entry], origin: Mapping[str, str]) -> Iterator[str]:
     elif "source" in origin:
         yield f"The weights are those of {_reference(origin['source'])}."
     if kind := origin.get("base_type"):
-        yield f"That is quantized ({code(kind)}), and its errors are in these files too."
+        yield (
+            f"The files were made from a GGUF file that was quantized already ({code(kind)}), "
+            "and the errors of that are in them too."
+        )
     if by:
-        yield f"Written by {escaped(by)}."
+        yield f"The files were written by {escaped(by)}."
     moved = {kind: share for kind, share in (group[0].moved or {}).items() if share is not None}
     if moved:
-        kinds = ", ".join(f"{code(kind)} {share:.1%}" for kind, share in moved.items())
+        kinds = ", ".join(f"{code(kind)} by {share:.1%}" for kind, share in moved.items())
         yield f"The adapter moved {kinds}."
 
 

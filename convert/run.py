@@ -73,8 +73,8 @@ def run(
     made: list[Path] = []
     try:
         with _readable_errors(out):
+            _check_folder(out)
             made += make_folders(out)
-            out.mkdir(exist_ok=True)  # or say that it is a file
             journal = Journal(out)
         try:
             with _readable_errors(out):
@@ -86,6 +86,27 @@ def run(
     except ConversionError:
         remove_empty(made)
         raise
+
+
+def check(job: Job, out: Path, *, force: bool = False, restart: bool = False) -> None:
+    """Refuse what `run` would refuse before it writes; writes nothing, makes no folder.
+
+    Args:
+        job: from `prepare`; its weights need not be there.
+        out: as for `run`, as are the others.
+        force: replace files that are there.
+        restart: discard what an interrupted conversion left.
+
+    Raises:
+        ConversionError: there is no room, or a file is in the way.
+    """
+    with _readable_errors(out):
+        _check_folder(out)
+        journal = Journal(out, read_only=True)
+        try:
+            _Conversion(job, out, journal).check(force=force, restart=restart)
+        finally:
+            journal.close()
 
 
 def run_identity(job: Job) -> str:
@@ -116,11 +137,11 @@ class _Conversion:
         self.all = [output for outputs in self.outputs.values() for output in outputs]
         self.stats: dict[str, Stats] = {}
 
-    def claim(self, *, force: bool, restart: bool) -> None:
-        """See to it that the folder is ours to write into."""
+    def check(self, *, force: bool, restart: bool) -> bool:
+        """See to it that nothing is in the way; whether an unfinished conversion goes on."""
         journal, run = self.journal, run_identity(self.job)
         if journal.run == run and not restart:
-            return
+            return True
         if journal.run is not None and not restart:
             raise ConversionError(
                 f"{self.out} has an unfinished conversion ({journal.what}). Run that command again "
@@ -129,17 +150,29 @@ class _Conversion:
         ours = {self.out / name for name in journal.published} if journal.run == run else set()
         taken = [o.final for o in self.all if o.final.exists() and o.final not in ours]
         taken += [self._report_path(f) for f in self.outputs if self._report_path(f).exists()]
+        if taken and not (force or ours):
+            raise ConversionError(f"{taken[0]} exists. --force replaces it.")
+        discarded = sum(path.stat().st_size for path in journal.partials() if path.exists())
+        _need_room(self.out, self.job.size, discarded)
+        return False
+
+    def claim(self, *, force: bool, restart: bool) -> None:
+        """See to it that the folder is ours to write into."""
+        journal = self.journal
         try:
-            if taken and not (force or ours):
-                raise ConversionError(f"{taken[0]} exists. --force replaces it.")
-            journal.remove_partials()
-            _need_room(self.out, self.job.size)
+            if self.check(force=force, restart=restart):
+                return
         except ConversionError:
             if journal.run is None:
                 journal.remove()
             raise
+        journal.remove_partials()
         try:
-            journal.begin(run, _in_words(self.job), [output.file.name for output in self.all])
+            journal.begin(
+                run_identity(self.job),
+                _in_words(self.job),
+                [output.file.name for output in self.all],
+            )
         except OSError:
             journal.remove()
             raise
@@ -266,8 +299,23 @@ def _unique(kinds: Iterable[Type]) -> list[Type]:
     return list(dict.fromkeys(kinds))
 
 
-def _need_room(folder: Path, size: int) -> None:
-    free = shutil.disk_usage(folder).free
+def _check_folder(out: Path) -> None:
+    """See to it that a folder is there, or can be made."""
+    there = _there(out)
+    if not there.is_dir():
+        which = "it" if there == out else there
+        raise ConversionError(f"Cannot write {out}: {which} is no folder.")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise ConversionError(f"Cannot write {out}: {os.strerror(errno.EACCES)}.")
+
+
+def _there(path: Path) -> Path:
+    """A path, or the innermost folder over it that is there."""
+    return next(found for found in (path, *path.parents) if os.path.lexists(found))
+
+
+def _need_room(folder: Path, size: int, discarded: int = 0) -> None:
+    free = shutil.disk_usage(_there(folder)).free + discarded
     if size > free:
         raise _RoomError(
             f"The files take {size:,} bytes, {folder} has {free:,} free: "

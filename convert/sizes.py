@@ -61,7 +61,7 @@ def preset_sizes(model: str | None) -> list[PresetSizes]:
 def _outline(model: str | None) -> tuple[Keys, list[Tensor]]:
     """Keys and tensors of a model, without its weights."""
     if model is not None and model.endswith(".gguf"):
-        weights = GgufWeights(Path(model).expanduser())
+        weights = GgufWeights(Path(model).expanduser(), allow_requantize=True)
         return weights.keys, list(weights.tensors)
     folder = None if model is None else locate_folder(model, SMALL_FILES)
     config = NEMO if folder is None else arch.read_config(folder)

@@ -592,7 +592,7 @@ def test_refused(
     given = case(scene)
     if "--quant" not in given and "--preset" not in given:
         given += ["--quant", "Q8_0"]
-    if "--pre" not in given:
+    if "--pre" not in given and scene.base.suffix != ".gguf":
         given += ["--pre", "smollm"]
     assert says in refused(capfd, scene.base, *given, "--out", scene.out)
     assert not scene.out.exists()
@@ -604,6 +604,20 @@ def test_an_unknown_pre_tokenizer(scene: Scene, capfd: pytest.CaptureFixture[str
     assert said.endswith("If you know its name there, give it: --pre NAME.")
 
 
+def test_a_pre_tokenizer_for_a_gguf_file(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+    given = (scene.pico, "--quant", "Q8_0", "--out", scene.out)
+    found = read_head(scene.pico).keys["tokenizer.ggml.pre"].value
+    for more in ((), ("--adapter", scene.adapter)):
+        assert refused(capfd, *given, *more, "--pre", "foo") == (
+            f"--pre is for a model in safetensors: {scene.pico} is a GGUF file, which has its "
+            f"pre-tokenizer already, {found}. Leave --pre out."
+        )
+    assert not scene.out.exists()
+    with pytest.raises(SystemExit) as exit_:
+        main(["convert", *map(str, given), "--pre", str(found), "--quiet"])
+    assert exit_.value.code == 0
+
+
 def test_no_type_at_all(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     said = refused(capfd, scene.base, "--out", scene.out)
     assert said == "No type is asked for. Give --quant TYPE or --preset NAME."
@@ -613,7 +627,10 @@ def test_the_folder_of_the_files(scene: Scene, capfd: pytest.CaptureFixture[str]
     path = scene.write("a file", "mine")
     for out in (path, path / "below"):
         given = (scene.base, "--pre", "smollm", "--quant", "Q8_0", "--out", out)
-        assert refused(capfd, *given).startswith(f"Cannot write {out}: ")
+        said = refused(capfd, *given)
+        assert said.startswith(f"Cannot write {out}: ")
+        assert said.endswith(" is no folder.")
+        assert refused(capfd, *given, "--dry-run") == said
     assert path.read_text() == "mine"
 
 

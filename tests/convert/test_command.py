@@ -95,6 +95,23 @@ def test_a_dry_run(convert: Sequence[object], capfd: pytest.CaptureFixture[str])
     assert not Path("out").exists()
 
 
+def test_a_dry_run_refuses_as_the_run(
+    convert: Sequence[object], capfd: pytest.CaptureFixture[str]
+) -> None:
+    ran(capfd, *convert, "--quant", "Q8_0", "--quiet")
+    before = {path: path.stat().st_mtime_ns for path in Path("out").iterdir()}
+    said = []
+    for more in ((), ("--dry-run",)):
+        with pytest.raises(SystemExit) as exit_:
+            main([str(argument) for argument in (*convert, "--quant", "Q8_0", "--quiet", *more)])
+        assert exit_.value.code == 1
+        said.append(capfd.readouterr().err)
+    expected = Path("out/pico-relay-Q8_0.gguf")
+    assert said == [f"relay-gguf: {expected} exists. --force replaces it.\n"] * 2
+    ran(capfd, *convert, "--quant", "Q8_0", "--quiet", "--dry-run", "--force")
+    assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
+
+
 def test_a_table_of_what_was_made(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -212,6 +229,16 @@ def test_presets_with_their_sizes(
         made = (real_files / f"relay-smollm2-135m-{ftype}.gguf").stat().st_size
         assert sizes[ftype] == pytest.approx(made, rel=1e-3)
     assert json.loads(ran(capfd, "presets", pico, "--json"))[0]["bytes"]["F16"] > 1_000_000
+
+
+def test_presets_of_a_file_that_is_quantized(
+    real: Pair, real_files: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    sizes = [
+        json.loads(ran(capfd, "presets", model, "--json"))[0]["bytes"]["Q4_K_M"]
+        for model in (real.base, real_files / "relay-smollm2-135m-Q4_K_M.gguf")
+    ]
+    assert sizes[1] == pytest.approx(sizes[0], rel=1e-3)
 
 
 def test_presets_of_something_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:

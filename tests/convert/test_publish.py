@@ -17,6 +17,7 @@ import pytest
 import typer
 import yaml
 from conversions import Pair, converted, request
+from hf_models import write_adapter
 from relay_gguf.convert.card import Card
 from relay_gguf.convert.modelcard import Entry, code, escaped, front_matter, page
 from relay_gguf.convert.publish import read_sums, sums_text, write_folder, written_lines
@@ -133,8 +134,8 @@ relay-gguf, a chat in the terminal:
 relay-gguf chat tiny-Q4_K_M.gguf
 ```
 
-LM Studio. No preset is needed; `lm_studio_preset.json`, which `--preset` adds, sets what LM \
-Studio does not read from the file:
+LM Studio takes the chat template from the file, but does not seem to read its sampling defaults: \
+`--preset` adds the preset Relay, which sets them. `lm_studio_preset.json` is the same preset:
 
 ```bash
 relay-gguf lmstudio install tiny-Q4_K_M.gguf --preset
@@ -156,11 +157,11 @@ relay-gguf ollama modelfile tiny-Q4_K_M.gguf --create
 
 The adapter [o/tiny-relay](https://huggingface.co/o/tiny-relay) was merged into \
 [o/tiny](https://huggingface.co/o/tiny) as QLoRA training saw it (NF4 with double quantization). \
-Written by relay-gguf 0.1.0 with the encoders of llama-cpp-python 0.3.36. The adapter moved \
-`attn_q` 1.1%, `ffn_up` 1.7%.
+The files were written by relay-gguf 0.1.0 with the encoders of llama-cpp-python 0.3.36. The \
+adapter moved `attn_q` by 1.1%, `ffn_up` by 1.7%.
 
-Each file was read back from the disk, is opened by llama.cpp, and cuts 5 texts into the tokens \
-that the tokenizer gives. `*.report.json` has the error of every tensor.
+Each file was read back from the disk and opened by llama.cpp. llama.cpp cut 5 texts into the same \
+tokens as the model's own tokenizer. `*.report.json` has the error of every tensor.
 """
 
 
@@ -235,7 +236,7 @@ def test_commands_of_parts(tmp_path: Path) -> None:
         f"{fetch}relay-gguf lmstudio install {names[0]} --preset",
         f"{fetch}llama-server -m {names[0]} -c 4096",
     ]
-    assert f"| `{names[0]}` and 1 more parts |" in text
+    assert f"| `{names[0]}` and 1 more part |" in text
 
 
 def test_a_model_that_is_not_relay(folder: Folder) -> None:
@@ -261,6 +262,38 @@ def test_what_was_not_checked_or_measured(folder: Folder) -> None:
     text = readme(out)
     assert "\n\n`tiny-Q2_K.gguf` was read back from the disk" in text
     assert text.endswith("\n\nNot checked: `tiny-Q8_0.gguf`.\n")
+
+
+def test_a_model_without_an_author(folder: Folder) -> None:
+    text = page([entry(folder("Q8_0", keys={"general.author": ""}), "tiny-Q8_0.gguf")])
+    assert "\n\nThe model's license is cc-by-nc-4.0.\n\n" in text
+
+
+@pytest.mark.parametrize("with_adapter", [True, False])
+def test_a_base_that_is_quantized(with_adapter: bool, pico_mistral: Pair, tmp_path: Path) -> None:
+    ((base,),) = converted(request(pico_mistral.base, "Q4_1"), tmp_path / "base").values()
+    adapter = write_adapter(tmp_path / "lora", pico_mistral.base) if with_adapter else None
+    out = tmp_path / "out"
+    converted(request(base, "Q8_0", adapter=adapter, allow_requantize=True), out)
+    write_folder(out)
+    story = readme(out).partition("## How they were made\n\n")[2]
+    first, _, rest = story.partition(". ")
+    ending = f" was merged into `{base.name}`" if with_adapter else " are those of `Pico-Mistral`"
+    assert first.endswith(ending)
+    assert rest.startswith(
+        "The files were made from a GGUF file that was quantized already (`Q4_1`), and the errors "
+        "of that are in them too. The files were written by relay-gguf "
+    )
+
+
+def test_files_of_which_some_were_checked(folder: Folder) -> None:
+    out = folder("F16", "Q8_0", "Q2_K")
+    found = [entry(out, f"tiny-{ftype}.gguf", alike=0) for ftype in ("F16", "Q8_0")]
+    text = page([*found, entry(out, "tiny-Q2_K.gguf", alike=None)])
+    assert (
+        "\n\n`tiny-F16.gguf`, `tiny-Q8_0.gguf` were read back from the disk and opened by "
+        "llama.cpp. `*.report.json` has"
+    ) in text
 
 
 # The front matter

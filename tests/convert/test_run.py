@@ -29,7 +29,7 @@ from relay_gguf.convert import run as running
 from relay_gguf.convert.job import Job, Request, prepare
 from relay_gguf.convert.journal import Journal
 from relay_gguf.convert.output import Output
-from relay_gguf.convert.run import Finished, Progress, run
+from relay_gguf.convert.run import Finished, Progress, check, run
 from relay_gguf.convert.weights import ModelWeights, Tensor
 from safetensors.numpy import load_file
 
@@ -363,12 +363,59 @@ def test_files_that_are_there(wanted: Request, whole: Path, tmp_path: Path) -> N
     assert digests(tmp_path) == digests(whole)
 
 
+def refusals(wanted: Request, out: Path) -> set[str]:
+    """What a conversion says, and its check before it; neither changes anything."""
+    job, before, said = prepare(wanted), digests(out) if out.is_dir() else None, set()
+    starts: tuple[Callable[[], object], ...] = (
+        lambda: check(job, out),
+        lambda: list(run(job, out)),
+    )
+    for start in starts:
+        with pytest.raises(ConversionError) as error:
+            start()
+        said.add(str(error.value))
+        assert (digests(out) if out.is_dir() else None) == before
+    return said
+
+
+def test_the_check_before_refuses_as_the_run(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    check(prepare(wanted), out)
+    assert not out.exists()
+    with monkeypatch.context() as patch:
+        free(patch, lambda: 1_000_000)
+        (said,) = refusals(wanted, out)
+        assert said.startswith("The files take ")
+    out.write_text("mine")
+    assert refusals(wanted, out) == {f"Cannot write {out}: it is no folder."}
+    out.unlink()
+    for name in ("pico-relay-Q2_K.gguf", "pico-relay-Q8_0.report.json"):
+        out.mkdir()
+        (out / name).write_text("mine")
+        assert refusals(wanted, out) == {f"{out / name} exists. --force replaces it."}
+        check(prepare(wanted), out, force=True)
+        assert [path.name for path in out.iterdir()] == [name]
+        shutil.rmtree(out)
+    job = stopped(wanted, out, 3)
+    with (out / JOURNAL).open("ab") as file:
+        file.write(b'{"cut')
+    before = digests(out)
+    check(job, out)
+    check(prepare(replace(wanted, ftypes=("F16",))), out, restart=True)
+    assert digests(out) == before
+    converted(wanted, out, restart=True)
+
+
 def test_two_at_once(wanted: Request, tmp_path: Path) -> None:
     events = run(prepare(wanted), tmp_path, n_threads=1)
     next(events)
     before = {path.name for path in tmp_path.iterdir()}
     with pytest.raises(ConversionError, match="Another relay-gguf converts into"):
         converted(wanted, tmp_path)
+    with pytest.raises(ConversionError, match="Another relay-gguf converts into"):
+        check(prepare(wanted), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == before
     assert [event.ftype for event in events if isinstance(event, Finished)] == list(TYPES)
 
