@@ -24,7 +24,7 @@ def test_the_demo_model_is_more_in_role(smollm2_engine: LlamaEngine, made_demo: 
     plain = score(smollm2_engine)
     good, good_plain = (sum(one.is_good for one in played) for played in (ours, plain))
     told = [(one.scene.lines, one.reply) for one in ours]
-    assert good >= 4, told  # 6 of 10 as measured; other builds of ggml round otherwise
+    assert good >= 5, told  # 7 of 10 as measured; other builds of ggml round otherwise
     assert good >= good_plain + 3, told
 
 
