@@ -28,7 +28,7 @@ def test_a_merged_model_talks(ftype: str, real_files: Path) -> None:
     options = ["--plain", "--seed", "1", "--temperature", "0", "--threads", "1"]
     done = subprocess.run(
         [SCRIPT, "chat", path, *options],
-        input="/join #lisbon\nhi! where are you from?\n",
+        input="/join #naples\nhi! where are you from?\n",
         capture_output=True,
         encoding="utf-8",
         timeout=60,
@@ -37,7 +37,7 @@ def test_a_merged_model_talks(ftype: str, real_files: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     said = done.stdout.splitlines()[-1]
     assert said.startswith("<user> ")
-    assert "lisbon" in said.lower()
+    assert "naples" in said.lower()
 
 
 def ran(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:

@@ -31,9 +31,9 @@ print(json.dumps({
 }))
 """
 SCENES: dict[str, tuple[list[str], str]] = {
-    "a channel": (["/join #lisbon\n\nhi! where are you from?"], "lisbon"),
+    "a channel": (["/join #naples\n\nhi! where are you from?"], "naples"),
     "a bio": (["/cast I'm a dentist from Madrid.\n\nwhere are you from?"], "madrid"),
-    "commands one by one": (["/join #lisbon", "hi! where are you from?"], "lisbon"),
+    "commands one by one": (["/join #naples", "hi! where are you from?"], "naples"),
     "a slap": (["/slap"], ""),
 }
 

@@ -53,8 +53,8 @@ def irssi(folder: Path, network: Network) -> Screen:
         folder, "irssi", f"--home={folder}", "-n", "ann", "-c", "127.0.0.1", "-p", network.port
     )
     wait_for(screen.shows("End of MOTD"))
-    screen.type("/join #lisbon")
-    wait_for(screen.shows("Join to #lisbon was synced"))
+    screen.type("/join #naples")
+    wait_for(screen.shows("Join to #naples was synced"))
     return screen
 
 
@@ -63,9 +63,9 @@ def test_a_conversation_in_irssi(network: Network, demo: Path, tmp_path: Path) -
     screen = irssi(tmp_path / "first", network)
     try:
         screen.type("hi! where are you from?")
-        wait_for(screen.shows("< user> lisbon"), 30)
+        wait_for(screen.shows("< user> Naples"), 30)
         screen.type("/topic sardines and boats")
-        wait_for(screen.shows("changed the topic of #lisbon to: sardines and boats"))
+        wait_for(screen.shows("changed the topic of #naples to: sardines and boats"))
         screen.type("/quote CAST I'm a dentist and I love cycling.")
         wait_for(screen.shows("user's bio: I'm a dentist"))
         screen.type("/quote RETRY")
@@ -88,7 +88,7 @@ def test_a_conversation_in_irssi(network: Network, demo: Path, tmp_path: Path) -
     try:
         wait_for(screen.shows("do you like the sea?"))
         assert "sardines and boats" in screen.text()
-        assert "< user> lisbon" in screen.text()
+        assert "< user> Naples" in screen.text()
     finally:
         screen.close()
         assert again.end() == 0
