@@ -69,7 +69,7 @@ def lines_of(path: Path) -> Iterator[str | None]:
 
 
 def _opened(path: Path) -> io.BufferedReader:
-    file = io.BufferedReader(io.FileIO(path), 1 << 18)
+    file: io.BufferedReader = io.BufferedReader(io.FileIO(path), 1 << 18)
     if file.peek(2)[:2] == b"\x1f\x8b":
         file.close()
         return io.BufferedReader(cast("io.RawIOBase", gzip.open(path, "rb")), 1 << 18)
