@@ -203,7 +203,6 @@ def _write(
             output.write(conversation)
         made.wanted = tally.conversations > 0
         if 0 < tally.conversations == tally.held_out:
-            made.wanted = False
             raise ConversionError("All conversations were held out: --split less of so few.")
 
 
