@@ -44,7 +44,7 @@ from .kv_cache import KvCache
 from .load import Loaded, check_file, free, load
 from .native import lib
 from .vocab import tokenize
-from .worker import Worker, next_of, wait
+from .thread import Worker, next_of, wait
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
