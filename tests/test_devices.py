@@ -22,7 +22,6 @@ from relay_gguf.machine import inventory as machine
 from relay_gguf.machine.cgroup import NO_LIMIT, cpu_quota, groups, memory_limits
 from relay_gguf.machine.devices import Gpu, Ram, available_memory, physical_cores, ram, usable_cpus
 from relay_gguf.machine.drivers import Card
-from relay_gguf.machine.wheels import Place, advice, index
 
 GIB = 1 << 30
 NO_LIMIT_V1 = "9223372036854771712"
@@ -428,115 +427,6 @@ def test_amd_cards(tmp_path: Path) -> None:
         Card("AMD Instinct MI210", "AMD", 64 * GIB, "0000:03:00.0"),
     )
     assert drivers.amd(tmp_path / "none") == ()
-
-
-# What could be installed
-
-RTX = Card("NVIDIA GeForce RTX 3060", "NVIDIA", 12 * GIB, cuda=(12, 4), capability=(8, 6))
-M3 = Card("Apple M3", "Apple", 16 * GIB)
-RADEON = Card("AMD card of 24 GiB", "AMD", 24 * GIB)
-LINUX = Place("linux", "x86_64", "/opt/v/bin/python", "0.3.36", runtimes=frozenset({11, 12, 13}))
-MAC = Place("darwin", "arm64", "/opt/v/bin/python", "0.3.36")
-WINDOWS = Place("win32", "AMD64", r"C:\v\python.exe", "0.3.36", runtimes=frozenset({11, 12, 13}))
-
-
-def nvidia(cuda: tuple[int, int], capability: tuple[int, int] = (8, 6)) -> Card:
-    return Card("NVIDIA X", "NVIDIA", 12 * GIB, cuda=cuda, capability=capability)
-
-
-def place(base: Place, **changed: Any) -> Place:
-    return Place(**{**{name: getattr(base, name) for name in Place.__slots__}, **changed})
-
-
-@pytest.mark.parametrize(
-    ("card", "where", "expected"),
-    [
-        (nvidia((11, 8)), LINUX, "cu118"),
-        (nvidia((12, 0)), LINUX, "cu118"),
-        (nvidia((12, 3)), LINUX, "cu123"),
-        (nvidia((12, 3)), WINDOWS, "cu118"),
-        (nvidia((12, 9)), LINUX, "cu125"),
-        (nvidia((12, 9)), WINDOWS, "cu125"),
-        (nvidia((13, 1)), LINUX, "cu130"),
-        (nvidia((13, 5)), WINDOWS, "cu132"),
-        (nvidia((13, 0), (6, 1)), LINUX, "cu125"),  # Pascal: CUDA 13 has no code for it
-        (nvidia((13, 0), (5, 2)), LINUX, "vulkan"),
-        (nvidia((11, 8), (9, 0)), LINUX, "vulkan"),  # Hopper: CUDA 11 has none
-        (nvidia((11, 4)), LINUX, "vulkan"),
-        (nvidia((13, 2)), place(LINUX, runtimes=frozenset({12})), "cu125"),
-        (nvidia((13, 2)), place(LINUX, runtimes=frozenset()), "cu132"),
-        (nvidia((13, 0)), place(LINUX, machine="aarch64"), None),
-        (M3, MAC, "metal"),
-        (RADEON, LINUX, "vulkan"),
-        (RADEON, place(LINUX, rocm="7.2.1"), "rocm72"),
-        (RADEON, place(LINUX, rocm="6.4.0"), "vulkan"),
-    ],
-)
-def test_the_index_of_wheels(card: Card, where: Place, expected: str | None) -> None:
-    assert index(card, where) == expected
-
-
-def test_advice_is_one_line_with_the_card_and_the_command() -> None:
-    assert advice([RTX], [], LINUX) == (
-        "This build of llama.cpp does not use NVIDIA GeForce RTX 3060. One that does: "
-        "/opt/v/bin/python -m pip install --force-reinstall --no-deps --only-binary :all: "
-        "llama-cpp-python==0.3.36 --index-url https://abetlen.github.io/llama-cpp-python/whl/cu124"
-    )
-    bare = advice([RTX], [], place(LINUX, runtimes=frozenset()))
-    assert bare == (
-        advice([RTX], [], LINUX)
-        + "\nIt needs NVIDIA's libraries of CUDA 12, which are not found here: install "
-        "nvidia-cuda-runtime-cu12 and nvidia-cublas-cu12 too."
-    )
-    assert advice([M3], [], MAC).endswith("/whl/metal")
-
-
-@pytest.mark.parametrize(
-    ("where", "begins"),
-    [
-        (place(LINUX, python="/my v/python"), "'/my v/python' -m pip install "),
-        (place(WINDOWS, python=r"C:\my v\python.exe"), r"& 'C:\my v\python.exe' -m pip install "),
-        (
-            place(WINDOWS, python=r"C:\my v\python.exe", cmd=True),
-            r'"C:\my v\python.exe" -m pip install ',
-        ),
-        (WINDOWS, r"C:\v\python.exe -m pip install --force-reinstall --no-deps "),
-        (place(LINUX, pip=False), "uv pip install --python /opt/v/bin/python --reinstall "),
-        (
-            place(LINUX, machine="aarch64"),
-            "CMAKE_ARGS='-DGGML_CUDA=ON -DLLAVA_BUILD=OFF' /opt/v/bin/python -m pip install ",
-        ),
-    ],
-)
-def test_the_command_is_for_the_shell_at_hand(where: Place, begins: str) -> None:
-    line = advice([RTX], [], where)
-    assert line.partition(": ")[2].removeprefix("Compile one: ").startswith(begins), line
-    assert "\n" not in line
-
-
-@pytest.mark.parametrize(
-    ("cards", "gpus"),
-    [
-        ([], []),
-        ([RTX], [Gpu("CUDA0", "NVIDIA GeForce RTX 3060", "CUDA", 1, 12 * GIB)]),
-        ([RTX], [Gpu("Vulkan0", "NVIDIA GeForce RTX 3060", "Vulkan", 1, 12 * GIB)]),
-        ([RADEON], [Gpu("ROCm0", "AMD Radeon RX 7900 XTX", "ROCm", 1, 24 * GIB)]),
-        ([RADEON], [Gpu("Vulkan0", "AMD Radeon RX 7900 XTX (RADV)", "Vulkan", 1, 24 * GIB)]),
-        ([RADEON], [Gpu("Vulkan0", "AMD Radeon 8060S (RADV)", "Vulkan", 1, 64, unified=True)]),
-        ([M3], [Gpu("MTL0", "Apple M3", "Metal", 1, 12 * GIB, unified=True)]),
-        # One build has one kind of GPU, and the better one is used already.
-        ([RTX, RADEON], [Gpu("ROCm0", "AMD Radeon RX 7900 XTX", "ROCm", 1, 24 * GIB)]),
-    ],
-)
-def test_no_advice_where_there_is_nothing_to_gain(cards: list[Card], gpus: list[Gpu]) -> None:
-    assert advice(cards, gpus, LINUX) == ""
-
-
-def test_advice_where_the_better_card_is_unused() -> None:
-    small = Gpu("CUDA0", "NVIDIA GeForce RTX 3060", "CUDA", 1, 12 * GIB)
-    assert "AMD card of 24 GiB" in advice([RTX, RADEON], [small], LINUX)
-    shared = Gpu("Vulkan0", "Intel(R) UHD Graphics", "Vulkan", 1, 32 * GIB, unified=True)
-    assert "RTX 3060" in advice([RTX], [shared], LINUX)
 
 
 # This machine

@@ -19,7 +19,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata, util
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from .cgroup import text_of
 from .devices import Gpu
@@ -39,6 +39,9 @@ RUNTIME = {
     "win32": {11: "cudart64_110.dll", 12: "cudart64_12.dll", 13: "cudart64_13.dll"},
 }
 
+RECIPE = Path(__file__).parents[1] / "llama" / "build.cmake"
+"""How llama.cpp is compiled for us; scikit-build-core hands it to CMake."""
+
 
 @dataclass(frozen=True, slots=True)
 class Place:
@@ -52,6 +55,7 @@ class Place:
     cmd: bool = False  # Windows' old shell, not PowerShell
     rocm: str = ""  # the version that is installed
     runtimes: frozenset[int] = frozenset()  # major versions of CUDA whose libraries are found
+    recipe: PurePath = RECIPE
 
 
 def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = None) -> str:
@@ -76,7 +80,7 @@ def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = Non
     if name is None:
         return (
             f"This build of llama.cpp does not use {card.name}, and there is no other for "
-            f"{place.machine}. Compile one: {_compiling(place)}"
+            f"{place.machine}. Compile one: {rebuild('-DGGML_CUDA=ON', place=place)}"
         )
     line = f"This build of llama.cpp does not use {card.name}. One that does: "
     line += _installing(place, name)
@@ -131,16 +135,40 @@ def _installing(place: Place, name: str) -> str:
     return _quoted(place, ["uv", "pip", "install", "--python", place.python, "--reinstall", *wheel])
 
 
-def _compiling(place: Place) -> str:
-    """For NVIDIA's cards on ARM. The toolkit of CUDA must be installed."""
-    source = ["--force-reinstall", "--no-deps", "--no-cache-dir", _pinned(place)]
-    command = _quoted(place, [place.python, "-m", "pip", "install", *source])
+def rebuild(*flags: str, place: Place | None = None) -> str:
+    """The command that compiles a llama.cpp which works here: with AMX, if the CPU has it, and RPC.
+
+    It takes a C++ compiler. pip's cache and the indexes of wheels know no flags, so both are out.
+
+    Args:
+        flags: more for CMake: `-DGGML_CUDA=ON`.
+        place: where to install; None is here.
+    """
+    place = place or this_place()
+    source = ["--no-deps", "--no-binary", "llama-cpp-python", _pinned(place)]
+    if place.pip:
+        command = [place.python, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir"]
+    else:
+        command = ["uv", "pip", "install", "--python", place.python, "--reinstall", "--no-cache"]
+    line = _quoted(place, [*command, *source])
+    # With slashes on Windows too: it is split as a shell of Unix would, and read by CMake.
+    recipe = f"-DCMAKE_PROJECT_llama_cpp_INCLUDE={place.recipe.as_posix()}"
+    if place.system == "win32" and place.cmd:
+        return f'set "CMAKE_ARGS={shlex.join([recipe, *flags])}" && {line}'
+    value = _doubly_quoted(recipe, *flags)
     if place.system == "win32":
-        flags = (
-            "set CMAKE_ARGS=-DGGML_CUDA=ON&&" if place.cmd else "$env:CMAKE_ARGS='-DGGML_CUDA=ON';"
-        )
-        return f"{flags} {command}"
-    return f"CMAKE_ARGS='-DGGML_CUDA=ON -DLLAVA_BUILD=OFF' {command}"
+        value = value.replace("'", "''")
+        return f"$env:CMAKE_ARGS='{value}'; {line}"
+    return f"CMAKE_ARGS={shlex.quote(value)} {line}"
+
+
+def _doubly_quoted(*words: str) -> str:
+    """As `shlex.join`, but with quotes that go well within single ones."""
+    quoted = ('"' + re.sub(r'(["\\])', r"\\\1", word) + '"' for word in words)
+    return " ".join(
+        word if shlex.quote(word) == word else text
+        for word, text in zip(words, quoted, strict=True)
+    )
 
 
 def _pinned(place: Place) -> str:
