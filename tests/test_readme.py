@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
 
 from relay_gguf.commands import COMMANDS
 
@@ -35,3 +40,26 @@ def test_both_commands_are_single_lines_that_pip_understands() -> None:
     assert extras == [["demo"], ["test"]]
     pyproject = (ROOT / "pyproject.toml").read_text("utf-8")
     assert all(f"\n{extra} = [" in pyproject for (extra,) in extras)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are lines for PowerShell")
+@pytest.mark.parametrize("folder", ["plain", "it's my folder"])
+def test_both_commands_tell_cmake_of_our_file(folder: str, tmp_path: Path) -> None:
+    """pip's backend splits CMAKE_ARGS as a shell would, whatever the clone's folder is called."""
+    clone = tmp_path / folder
+    (clone / "relay_gguf").mkdir(parents=True)
+    (clone / "relay_gguf" / "llama").symlink_to(ROOT / "relay_gguf" / "llama")
+    commands = re.findall(r"&& (CMAKE_ARGS=.*?) \.venv/bin/pip install (.*?) '", README)
+    assert [options for _, options in commands] == ["--no-cache-dir"] * 2
+    for variable, _ in commands:
+        shown = subprocess.run(
+            ["sh", "-c", f"{variable} printenv CMAKE_ARGS"],
+            cwd=clone,
+            capture_output=True,
+            check=True,
+            text=True,
+        )
+        (flag,) = shlex.split(shown.stdout)
+        name, _, path = flag.partition("=")
+        assert name == "-DCMAKE_PROJECT_llama_cpp_INCLUDE"
+        assert Path(path).samefile(ROOT / "relay_gguf" / "llama" / "build.cmake")
