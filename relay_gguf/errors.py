@@ -3,6 +3,7 @@
     RelayError
     ├── ModelError       the file is missing, broken, of an unknown kind, or lacks what Relay needs
     │   └── MemoryShortError  the model does not fit into this machine's memory
+    ├── WorkerError      another machine that should help does not, or cannot
     ├── EngineError      llama.cpp could not evaluate a prompt
     ├── ContextError     a message, bio or topic is longer than the context holds
     ├── CommandError     a command was typed that cannot be done now
@@ -26,6 +27,10 @@ class ModelError(RelayError):
 
 class MemoryShortError(ModelError):
     """The model does not fit into this machine's memory."""
+
+
+class WorkerError(RelayError):
+    """Another machine that should help does not, or cannot; names its address."""
 
 
 class EngineError(RelayError):

@@ -44,6 +44,7 @@ class RelayLM:
         main_gpu: int | None = None,
         tensor_split: Sequence[float] | None = None,
         no_gpu: bool = False,
+        workers: Sequence[str] = (),
         **sampling: Any,
     ) -> None:
         """Load a model, or take an engine.
@@ -61,12 +62,15 @@ class RelayLM:
             main_gpu: the only GPU to use, as `relay-gguf devices` counts them.
             tensor_split: the share of each GPU; None is by what they have free.
             no_gpu: use none.
+            workers: HOST[:PORT] of machines that run `relay-gguf worker`; their devices count as
+                GPUs, before the own ones.
             sampling: further fields of `SamplingParams`: top_k, top_p, min_p, repeat_penalty,
                 max_tokens, seed.
 
         Raises:
             ModelError: the file cannot be used, or does not fit into memory.
             SettingsError: a value is outside its range, or wants a GPU that is not there.
+            WorkerError: a worker does not answer, or is none.
         """
         self.params = SamplingParams(temperature=temperature, **sampling)
         self.nicks: dict[Role, str] = dict(NICKS)

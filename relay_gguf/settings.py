@@ -11,7 +11,7 @@ with or without its hyphens turned into underscores:
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
@@ -43,6 +43,7 @@ class ChatSettings:
     main_gpu: int | None = None
     tensor_split: str | None = None
     no_gpu: bool = False
+    worker: str | Sequence[str] = ()
     min_speed: float = MIN_SPEED
     color: bool = True
     exact_trim: bool = False
@@ -72,6 +73,7 @@ class ChatSettings:
             self.main_gpu,
             None if self.tensor_split is None else _shares(self.tensor_split),
             self.no_gpu,
+            (self.worker,) if isinstance(self.worker, str) else tuple(self.worker),
         )
 
     @property
@@ -90,6 +92,7 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),
     **dict.fromkeys(("color", "exact_trim", "no_gpu"), (bool,)),
+    "worker": (str, list),  # one, or several
 }
 
 
@@ -142,6 +145,8 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
             raise SettingsError(
                 f"{path}: {key} = {value!r} should be a {kinds[0].__name__} in TOML's sense."
             )
+        if isinstance(value, list) and not all(isinstance(item, str) for item in value):
+            raise SettingsError(f"{path}: {key} = {value!r} should be a list of str.")
         config[name] = value
     return config
 
@@ -149,12 +154,15 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
 def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSettings:
     """Options from the command line (None: not given) over those of the config file.
 
+    Whoever types --no-gpu means the workers of the config file too.
+
     Raises:
         SettingsError: a value is outside its range.
     """
-    return ChatSettings(
-        **{**config, **{name: value for name, value in given.items() if value is not None}}
-    )
+    typed = {name: value for name, value in given.items() if value is not None}
+    left_out = ("worker",) if typed.get("no_gpu") else ()
+    kept = {name: value for name, value in config.items() if name not in left_out}
+    return ChatSettings(**{**kept, **typed})
 
 
 def usual_settings(given: Mapping[str, Any], config: Path | None = None) -> ChatSettings:

@@ -2,7 +2,7 @@
 
     memory             what a model takes, by its parts
     placement, plan    which part is on which device; so that it fits
-    speed              tokens a second, about
+    speed, traffic     tokens a second, about; bytes between machines
     catalogue, choose  Relay's published files; the best of them for a machine
     suggest            for this one
     command, lines     `relay-gguf devices`, `plan` and `models`, and what they print

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
+
+from relay_gguf.errors import SettingsError
 
 GIB: Final = 1 << 30
 MIB: Final = 1 << 20
@@ -99,6 +102,19 @@ class ModelSizes:
 def binary(n_bytes: int) -> str:
     """`7.3 GiB`, `212 MiB`: memory in powers of 1024, as it is sold."""
     return f"{n_bytes / GIB:.1f} GiB" if abs(n_bytes) >= GIB else f"{n_bytes / MIB:.0f} MiB"
+
+
+def n_bytes(text: str) -> int:
+    """What `4G` or `512 MiB` are, in powers of 1024: the other way round of `binary`.
+
+    Raises:
+        SettingsError: it is no size, or none.
+    """
+    match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
+    found = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
+    if not found:
+        raise SettingsError(f"{text!r} is no size of memory: 4G and 512M are.")
+    return found
 
 
 def padded(n_ctx: int) -> int:

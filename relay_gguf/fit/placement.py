@@ -178,8 +178,10 @@ def _ram(
 def _gpu_work(model: ModelSizes, settings: LoadSettings, gpu: Gpu, work: Work | None) -> int:
     if work is not None and work.n_ubatch == settings.n_ubatch and gpu.name in work.by_device:
         return work.by_device[gpu.name] + GPU_EXTRA
-    # A long prompt takes the matrices of the blocks in RAM over to the GPU one by one.
-    borrowed = max(model.blocks) // 3 if settings.n_gpu_layers < model.n_layers else 0
+    # A long prompt takes the matrices of the blocks in RAM over to the GPU one by one, but not to
+    # another machine's.
+    lacking = settings.n_gpu_layers < model.n_layers and gpu.backend != "RPC"
+    borrowed = max(model.blocks) // 3 if lacking else 0
     return model.work(settings.n_ctx, settings.n_ubatch) + borrowed + GPU_EXTRA
 
 

@@ -35,6 +35,7 @@ class LoadOptions:
     main_gpu: int | None = None
     tensor_split: tuple[float, ...] | None = None
     no_gpu: bool = False
+    workers: tuple[str, ...] = ()  # HOST[:PORT]; their devices count as GPUs, before the own ones
 
     def __post_init__(self) -> None:
         if self.n_ctx is not None and self.n_ctx < N_CTX_STEP:
@@ -47,6 +48,8 @@ class LoadOptions:
             raise SettingsError("tensor_split must be shares, one for each GPU, as 3,1.")
         if self.no_gpu and (self.n_gpu_layers or split or self.main_gpu is not None):
             raise SettingsError("--no-gpu leaves no layer for a GPU: take one option of the two.")
+        if self.no_gpu and self.workers:
+            raise SettingsError("--no-gpu leaves no layer for a worker: take one option of the two.")
 
 
 def fit(

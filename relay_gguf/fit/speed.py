@@ -7,6 +7,7 @@ from typing import Final
 from relay_gguf.machine.devices import Machine
 
 from .placement import RAM, Plan
+from .traffic import traffic
 
 GPU_SHARE: Final = 0.7
 """Of a GPU's bandwidth, what llama.cpp's kernels reach when they generate."""
@@ -23,10 +24,14 @@ USUAL_RAM: Final = 40e9
 
 
 def tokens_per_second(plan: Plan, machine: Machine) -> float:
-    """Tokens a second that a plan generates, with its context half full."""
+    """Tokens a second that a plan generates, with its context half full.
+
+    Workers do not say how fast their memory is: each counts as a slow card, plus the time that its
+    answer is on the way.
+    """
     bandwidths = {gpu.name: (gpu.bandwidth or UNKNOWN) * GPU_SHARE for gpu in machine.gpus}
     bandwidths[RAM] = (machine.bandwidth or USUAL_RAM) * RAM_SHARE
-    seconds = 0.0
+    seconds = sum(other.latency for other in traffic(plan, machine))
     for share in plan.shares:
         weights = share.weights
         if share.device == RAM and not (share.output and plan.model.tied):

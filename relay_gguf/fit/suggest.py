@@ -50,9 +50,11 @@ def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) ->
     Raises:
         MemoryShortError: none of them fits into this machine.
         SettingsError: the options do not go with this machine.
+        WorkerError: a worker does not answer, or is none.
     """
-    machine = this_machine()
-    found = candidates(catalogue(), machine, options or LoadOptions())
+    options = options or LoadOptions()
+    machine = this_machine(workers=options.workers)
+    found = candidates(catalogue(), machine, options)
     here = files_here()
     best = choose(found, machine, min_speed)
     floor = min_speed * HERE_SHARE

@@ -19,6 +19,7 @@ import typer
 
 from relay_gguf.debug import Debug
 from relay_gguf.fit.command import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
+from relay_gguf.workers.command import Workers
 
 if TYPE_CHECKING:
     from .chronicle import Chronicle
@@ -71,6 +72,7 @@ def irc(
     main_gpu: MainGpu = None,
     tensor_split: TensorSplit = None,
     no_gpu: NoGpu = None,
+    worker: Workers = None,
     min_speed: MinSpeed = None,
     threads: Annotated[
         int | None, typer.Option(help="To compute on. [one for each physical core]")
@@ -109,6 +111,7 @@ def irc(
         "main_gpu": main_gpu,
         "tensor_split": tensor_split,
         "no_gpu": no_gpu,
+        "worker": worker or None,
         "min_speed": min_speed,
         "threads": threads,
         "temperature": temperature,

@@ -1,0 +1,51 @@
+"""Tensors that a worker keeps, so that a second load of a model does not send them again.
+
+llama.cpp names each file by a hash of what should be in it, and never looks whether it is.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from relay_gguf.errors import WorkerError
+from relay_gguf.fit.memory import GIB
+from relay_gguf.settings import DIRS
+
+DOUBTFUL: Final = 60.0
+"""Seconds: a file that was written so shortly before the server died may be half a tensor."""
+ROOM: Final = 2 * GIB
+"""Bytes of disk below which nothing is kept: a file that finds the disk full stays half a tensor."""
+
+
+def cache_folder() -> Path:
+    """Where the tensors are kept; made if need be.
+
+    Raises:
+        WorkerError: there is little room on the disk, or the folder cannot be made.
+    """
+    folder = DIRS.user_cache_path / "rpc"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        free = shutil.disk_usage(folder).free
+    except OSError as error:
+        raise WorkerError(f"Cannot keep tensors in {folder}: {error.strerror}.") from error
+    if free < ROOM:
+        raise WorkerError(
+            f"Cannot keep tensors in {folder}: only {free / GIB:.1f} GiB of the disk are free. "
+            "Make room, or leave --cache out."
+        )
+    return folder
+
+
+def drop_doubtful(folder: Path) -> None:
+    """Remove what was written just before a server died."""
+    newest = time.time() - DOUBTFUL
+    with suppress(OSError):
+        for path in folder.iterdir():
+            with suppress(OSError):
+                if path.stat().st_mtime >= newest:
+                    path.unlink()

@@ -1,0 +1,257 @@
+"""What a worker says of itself: llama.cpp's RPC protocol, as far as that takes, over a plain socket.
+
+llama.cpp's own client ends the process where a worker does not answer as it should. So each is
+asked here first, and whatever is wrong becomes a `WorkerError`.
+
+A request is a byte for the command, its size as 8 bytes and its data; a reply is its size and its
+data; all numbers are little-endian (ggml/src/ggml-rpc/ggml-rpc.cpp).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import queue
+import socket
+import struct
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from relay_gguf.errors import WorkerError
+
+from .address import Address
+
+VERSION: Final = (7, 0)
+"""Of the protocol, as our llama.cpp speaks it: its major number must be a worker's, its minor one
+must not be lower than the worker's."""
+TIMEOUT: Final = 3.0
+"""Seconds, for all that a worker is asked."""
+HELLO, DEVICE_COUNT, GET_DEVICE_MEMORY = 14, 15, 11
+CAPS: Final = bytes(24)
+"""What our end of the connection can do beside TCP: nothing."""
+MOST_DEVICES: Final = 64
+"""In one worker; more means that it is none."""
+N_PINGS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """Of one device, in bytes."""
+
+    free: int
+    total: int
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerInfo:
+    """What a worker has; `latency` is the time of a question and its answer, in seconds."""
+
+    address: Address
+    version: tuple[int, int, int]
+    devices: tuple[Memory, ...]
+    latency: float
+
+
+def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
+    """Ask a worker for its protocol, its devices and their memory.
+
+    Args:
+        address: the worker's.
+        timeout: seconds for all of it.
+
+    Raises:
+        WorkerError: it cannot be reached, says nothing, or is no worker that we can use.
+    """
+    end = time.monotonic() + timeout
+    with contextlib.closing(_connected(address, end, timeout)) as sock:
+        talk = _Talk(address, sock, end, timeout)
+        version = talk.hello()
+        count, latency = 0, float("inf")
+        for _ in range(N_PINGS):
+            began = time.perf_counter()
+            (count,) = struct.unpack("<I", talk.asked(DEVICE_COUNT, b"", 4))
+            latency = min(latency, time.perf_counter() - began)
+        if not 0 < count <= MOST_DEVICES:
+            raise WorkerError(f"Worker {address} says that it has {count} devices. Start it again.")
+        memory = [
+            Memory(*struct.unpack("<QQ", talk.asked(GET_DEVICE_MEMORY, struct.pack("<I", n), 16)))
+            for n in range(count)
+        ]
+    return WorkerInfo(address, version, tuple(memory), latency)
+
+
+def ask_all(addresses: Sequence[Address], timeout: float = TIMEOUT) -> tuple[WorkerInfo, ...]:
+    """Ask several workers at once.
+
+    Raises:
+        WorkerError: of the first one that fails.
+    """
+    found = tuple(_asked_at_once(addresses, timeout))
+    for answer in found:
+        if isinstance(answer, WorkerError):
+            raise answer
+    return tuple(answer for answer in found if isinstance(answer, WorkerInfo))
+
+
+def silent(addresses: Sequence[Address], timeout: float = TIMEOUT) -> dict[Address, WorkerError]:
+    """Those of several workers that do not answer, and why."""
+    found = zip(addresses, _asked_at_once(addresses, timeout), strict=True)
+    return {address: answer for address, answer in found if isinstance(answer, WorkerError)}
+
+
+def _asked_at_once(addresses: Sequence[Address], timeout: float) -> list[WorkerInfo | WorkerError]:
+    answers: list[WorkerInfo | WorkerError] = [WorkerError("was not asked")] * len(addresses)
+
+    def one(index: int) -> None:
+        try:
+            answers[index] = ask(addresses[index], timeout)
+        except WorkerError as error:
+            answers[index] = error
+
+    threads = [threading.Thread(target=one, args=(n,), daemon=True) for n in range(len(addresses))]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return answers
+
+
+class _Talk:
+    """A connection to a worker, until `end` on the monotonic clock."""
+
+    def __init__(self, address: Address, sock: socket.socket, end: float, timeout: float) -> None:
+        self._address, self._socket, self._end, self._timeout = address, sock, end, timeout
+
+    def hello(self) -> tuple[int, int, int]:
+        """Agree on a version, which is returned.
+
+        Raises:
+            WorkerError: as `ask`.
+        """
+        self._send(struct.pack("<BQ", HELLO, len(CAPS)) + CAPS)
+        head = self._received(8)
+        (n_bytes,) = struct.unpack("<Q", head)
+        if not 3 <= n_bytes <= 256:
+            raise self._stranger(head)
+        major, minor, patch = self._received(n_bytes)[:3]
+        if major != VERSION[0] or minor > VERSION[1]:
+            raise WorkerError(
+                f"Worker {self._address} speaks version {major}.{minor}.{patch} of llama.cpp's "
+                f"protocol, and this llama.cpp speaks {VERSION[0]}.{VERSION[1]}. Install the same "
+                "relay-gguf on both machines."
+            )
+        return major, minor, patch
+
+    def asked(self, command: int, data: bytes, n_bytes: int) -> bytes:
+        """The answer to a question, which must be of `n_bytes`.
+
+        Raises:
+            WorkerError: as `ask`.
+        """
+        self._send(struct.pack("<BQ", command, len(data)) + data)
+        head = self._received(8)
+        if struct.unpack("<Q", head) != (n_bytes,):
+            raise self._stranger(head)
+        return self._received(n_bytes)
+
+    def _send(self, data: bytes) -> None:
+        try:
+            self._socket.settimeout(_left(self._end))
+            self._socket.sendall(data)
+        except OSError:
+            raise self._stranger() from None
+
+    def _received(self, n_bytes: int) -> bytes:
+        got = b""
+        while len(got) < n_bytes:
+            try:
+                self._socket.settimeout(_left(self._end))
+                part = self._socket.recv(n_bytes - len(got))
+            except TimeoutError:
+                raise self._mute() from None
+            except OSError:
+                part = b""
+            if not part:
+                raise self._stranger(got)
+            got += part
+        return got
+
+    def _mute(self) -> WorkerError:
+        """Why nothing comes. A web server waits for the end of a line, and says so when told that
+        nothing more will come; a worker at work says nothing."""
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_WR)
+            self._socket.settimeout(0.5)
+            return self._stranger(self._socket.recv(64))
+        return WorkerError(
+            f"Worker {self._address} did not answer within {self._timeout:g} seconds. It serves one "
+            "program at a time: end the one that uses it now, or start the worker again."
+        )
+
+    def _stranger(self, said: bytes = b"") -> WorkerError:
+        if said.startswith(b"HTTP/"):
+            return WorkerError(
+                f"{self._address} is no worker: it speaks HTTP. `relay-gguf worker` starts one."
+            )
+        heard = f"it answers {said[:16]!r}" if said else "it hangs up"
+        return WorkerError(
+            f"{self._address} is no worker, or one of another llama.cpp: {heard}. `relay-gguf "
+            "worker` starts one; install the same relay-gguf on both machines."
+        )
+
+
+def _connected(address: Address, end: float, timeout: float) -> socket.socket:
+    try:
+        number = _number(address, end)
+        found = socket.create_connection((number, address.port), _left(end))
+        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    except TimeoutError:
+        raise WorkerError(
+            f"Worker {address} cannot be reached within {timeout:g} seconds. Is that machine on, "
+            "and does its firewall let the port through?"
+        ) from None
+    except ConnectionRefusedError:
+        raise WorkerError(
+            f"Worker {address} is not there: nothing listens on that port. Start it with "
+            f"`relay-gguf worker --port {address.port}`, or the SSH tunnel to it."
+        ) from None
+    except OSError as error:
+        why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+        raise WorkerError(f"Worker {address} cannot be reached: {why}.") from None
+    return found
+
+
+def _number(address: Address, end: float) -> str:
+    """The IPv4 address of a host's name. A resolver may take its time, which we do not have.
+
+    Raises:
+        WorkerError: nobody knows it.
+        TimeoutError: nobody answers in time.
+    """
+    answers: queue.SimpleQueue[str] = queue.SimpleQueue()
+
+    def look_up() -> None:
+        try:
+            found = socket.getaddrinfo(address.host, address.port, socket.AF_INET)
+            answers.put(str(found[0][4][0]))
+        except (OSError, UnicodeError):
+            answers.put("")
+
+    threading.Thread(target=look_up, daemon=True).start()
+    try:
+        number = answers.get(timeout=_left(end))
+    except queue.Empty:
+        raise TimeoutError from None
+    if not number:
+        raise WorkerError(
+            f"Worker {address}: no machine with an IPv4 address is called {address.host!r}."
+        )
+    return number
+
+
+def _left(end: float) -> float:
+    """Seconds until `end`, and never none: 0 would mean that nothing is waited for."""
+    return max(1e-3, end - time.monotonic())
