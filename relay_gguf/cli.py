@@ -19,6 +19,7 @@ from .convert.command import convert, demo, presets, template
 from .convert.publish_command import card, inspect, upload
 from .dataset.command import dataset, recipe
 from .debug import Debug, log_everything
+from .doctor.command import doctor
 from .errors import RelayError
 from .fit.command import (
     KvType,
@@ -34,6 +35,8 @@ from .fit.command import (
 )
 from .hub.command import download
 from .irc.command import irc
+from .workers.command import Workers
+from .workers.command import worker as lend
 
 app = typer.Typer(
     name="relay-gguf",
@@ -101,6 +104,7 @@ def chat(
     main_gpu: MainGpu = None,
     tensor_split: TensorSplit = None,
     no_gpu: NoGpu = None,
+    worker: Workers = None,
     min_speed: MinSpeed = None,
     threads: Annotated[Number, typer.Option(help="[one for each physical core]")] = None,
     exact_trim: Annotated[
@@ -131,6 +135,7 @@ def chat(
         "main_gpu": main_gpu,
         "tensor_split": tensor_split,
         "no_gpu": no_gpu,
+        "worker": worker or None,
         "min_speed": min_speed,
         "threads": threads,
         "color": color,
@@ -159,10 +164,12 @@ def chat(
 
 
 app.command()(devices)
+app.command()(doctor)
 app.command()(plan)
 app.command()(models)
 app.command()(download)
 app.command()(irc)
+app.command("worker")(lend)
 app.command()(convert)
 app.command()(presets)
 app.command()(template)

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .display import one_line
+from .doctor.kept import verdict
+from .doctor.lines import notices
 from .errors import MemoryShortError
 from .fit.lines import summary, taken_lines
 from .fit.memory import DEFAULT_N_CTX
@@ -87,6 +89,10 @@ def open_engine(path: Path, settings: ChatSettings, *, scene_room: int = 0) -> L
 
 def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
     """What the user should know of where the model went; on a CPU, only what is not as usual."""
+    return [*notices(verdict()), *_placement_notices(plan, n_tries, options)]
+
+
+def _placement_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
     at = plan.settings
     short = at.n_ctx < min(DEFAULT_N_CTX, plan.model.n_ctx_train) and options.n_ctx is None
     saving = at.kv_type != "f16" and options.kv_type is None

@@ -2,23 +2,36 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import signal
+import tempfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import llama_cpp
-import pytest
-from hypothesis import settings
-from pico import write_pico
-from relay_gguf.convert.demo import make
-
-from relay_gguf import LlamaEngine
-from relay_gguf.demo import Demo, demo_model, find_demo
-
+# Before anything of ours is imported, which looks for its verdict on this machine's llama.cpp.
+_FOLDERS = Path(tempfile.mkdtemp(prefix="relay-gguf-tests-"))
+atexit.register(shutil.rmtree, _FOLDERS, ignore_errors=True)
+_XDG = ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME")
+_HOMES = ("HOME", "USERPROFILE", "LOCALAPPDATA", "HF_HOME", "OLLAMA_MODELS")
+os.environ |= {name: str(_FOLDERS / name.lower()) for name in (*_XDG, *_HOMES)}
 # No test asks the real hub: the library reads this when it is imported.
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
+
+import pytest  # noqa: E402
+from hypothesis import settings  # noqa: E402
+from pico import write_pico  # noqa: E402
+from relay_gguf.convert.demo import make  # noqa: E402
+
+from relay_gguf import LlamaEngine  # noqa: E402
+from relay_gguf.demo import Demo, demo_model, find_demo  # noqa: E402
+from relay_gguf.doctor import kept  # noqa: E402
+from relay_gguf.doctor.fingerprint import fingerprint  # noqa: E402
+from relay_gguf.llama.native import lib as llama_cpp  # noqa: E402
+
+_KEY, _VERDICT = fingerprint(), kept.verdict()
 
 settings.register_profile("steady", deadline=None, derandomize=True)
 settings.load_profile("steady")
@@ -29,11 +42,13 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(autouse=True)
 def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """No test reads or writes the folders of the person who runs it."""
-    for name in ("XDG_CONFIG_HOME", "XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME"):
+    """No test reads or writes the folders of the person who runs it.
+
+    The verdict on llama.cpp is there: whoever starts the program need not ask again.
+    """
+    for name in (*_XDG, *_HOMES):
         monkeypatch.setenv(name, str(tmp_path / name.lower()))
-    for name in ("HOME", "USERPROFILE", "HF_HOME", "OLLAMA_MODELS"):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+    kept.keep(kept.kept_path(), _KEY, _VERDICT)
     for name in ("NO_COLOR", "RELAY_MODEL", "RELAY_DEBUG"):
         monkeypatch.delenv(name, raising=False)
 

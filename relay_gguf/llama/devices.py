@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from relay_gguf.doctor.kept import verdict
 from relay_gguf.machine.devices import Gpu, Ram, ram
 from relay_gguf.machine.drivers import Card, apple_bandwidth, cards
 
@@ -57,12 +58,23 @@ def gpus() -> tuple[Gpu, ...]:
 
     With CUDA, asking for a card's free memory makes a context on it, as loading a model would.
     """
-    return described(used(devices()), ram(), cards())
+    return described(usable(), ram(), cards())
+
+
+def usable() -> tuple[Device, ...]:
+    """The devices that llama.cpp would use, but for those that the self-test found broken."""
+    broken = verdict().broken
+    return tuple(device for device in used(devices()) if device.name not in broken)
 
 
 def cpu() -> str:
     """The processor's name; empty where ggml gives none."""
     return next((device.description for device in devices() if device.kind == CPU), "")
+
+
+def build() -> str:
+    """How llama.cpp was built, in its own words: CPU : AVX2 = 1 | OPENMP = 1 | ..."""
+    return _text(lib.llama_print_system_info())
 
 
 def used(devices: Sequence[Device]) -> tuple[Device, ...]:
@@ -158,6 +170,16 @@ def _devices() -> Iterator[Device]:
         )
 
 
+def device_array(names: Sequence[str]) -> ctypes.Array[ctypes.c_void_p]:
+    """Handles of devices, in order, as `llama_model_params.devices` wants them: NULL at the end."""
+    pointer = ctypes.c_void_p
+    count = _function("ggml_backend_dev_count", ctypes.c_size_t)
+    get = _function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
+    name_of = _function("ggml_backend_dev_name", ctypes.c_char_p, pointer)
+    handles = {_text(name_of(handle)): handle for handle in map(get, range(count()))}
+    return (pointer * (len(names) + 1))(*[handles[name] for name in names], None)
+
+
 def _text(found: bytes | None) -> str:
     return (found or b"").decode("utf-8", "replace").strip()
 
@@ -182,7 +204,7 @@ def _libraries() -> Iterator[Any]:
     """llama.cpp's library, then ggml's beside it, wherever LLAMA_CPP_LIB_PATH says they are."""
     yield lib.llama_cpp._lib
     folder = Path(lib.llama_cpp._base_path)
-    for name in ("ggml", "ggml-base"):
+    for name in ("ggml", "ggml-base", "ggml-rpc"):
         for file in (f"lib{name}.so", f"lib{name}.dylib", f"{name}.dll", f"lib{name}.dll"):
             if (folder / file).is_file():
                 yield ctypes.CDLL(str(folder / file))

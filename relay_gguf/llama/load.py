@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.doctor.kept import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.facts import read_facts
@@ -19,6 +20,7 @@ from relay_gguf.gguf_file import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 from relay_gguf.machine.inventory import this_machine
 
+from .devices import device_array, usable
 from .log import LogLines, explain
 from .native import lib
 from .vocab import find_control
@@ -27,6 +29,8 @@ TRIES: Final = 4
 """Plans that are loaded at most, each smaller, before it is said that none would do."""
 STEP: Final = 512 * MIB
 """How much less is put on a device after a load that failed for memory; at most an eighth."""
+WORKER_WARM_UP: Final = 32
+"""Tokens that a worker evaluates before it is said that the model is loaded."""
 GGML_TYPES: Final = {
     "f16": lib.GGML_TYPE_F16,
     "q8_0": lib.GGML_TYPE_Q8_0,
@@ -96,6 +100,11 @@ def load(
             on_progress(share)
         return wanted()
 
+    if not verdict().processor_works:
+        raise ModelError(
+            "This build of llama.cpp does not work on this processor: its self-test ended or gave "
+            "wrong numbers. `relay-gguf doctor` says which, and prints the command that mends it."
+        )
     lib.llama_backend_init()
     facts = read_facts(path)
     facts.check()
@@ -141,6 +150,8 @@ def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOpti
     plan = fit(model, machine, options)
     if all(share.slack > share.used / 10 for share in plan.shares):
         return plan
+    if any(gpu.backend == "RPC" for gpu in machine.gpus):
+        return plan  # llama.cpp may not know the workers yet, and would measure another plan
     measured = measure(path, plan.settings)
     return plan if measured is None else fit(model, machine, options, _work(measured, plan))
 
@@ -220,10 +231,14 @@ def _load(
 def _warm_up(path: Path, loaded: Loaded) -> None:
     """Evaluate a batch and forget it: a GPU's kernels take their memory at the first one only.
 
+    A worker may be a slow CPU: it evaluates a few tokens only.
+
     Raises:
         MemoryShortError: there was not enough; the model is freed.
     """
     n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
+    if any(share.device.startswith("RPC") for share in loaded.plan.shares):
+        n_tokens = WORKER_WARM_UP
     tokens = (lib.llama_token * n_tokens)(*[loaded.control.im_start] * n_tokens)
     status = lib.llama_decode(loaded.ctx, lib.llama_batch_get_one(tokens, n_tokens))
     lib.llama_memory_clear(loaded.memory, True)
@@ -275,6 +290,11 @@ def measure(path: Path, settings: LoadSettings) -> Measured | None:
 def _model_params(settings: LoadSettings) -> Any:
     params = lib.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
+    found = verdict()
+    params.use_extra_bufts = found.extra_buffers
+    if found.broken:
+        params.chosen = device_array([device.name for device in usable()])  # kept as long as params
+        params.devices = ctypes.cast(params.chosen, ctypes.c_void_p)
     if settings.gpu is not None:
         params.split_mode, params.main_gpu = lib.LLAMA_SPLIT_MODE_NONE, settings.gpu
     elif settings.tensor_split:

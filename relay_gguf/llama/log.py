@@ -56,6 +56,12 @@ class LogLines:
         return int(sum(float(match[1]) for match in found if match) * MIB)
 
     @property
+    def weights(self) -> list[str]:
+        """The buffers that hold weights: CPU, CPU_REPACK, AMX, CUDA0."""
+        found = [re.search(r"(\S+)\s+model buffer size =", line) for _, line in self.lines]
+        return sorted({match[1] for match in found if match})
+
+    @property
     def compute(self) -> dict[str, int]:
         """Bytes of work space by buffer: CPU, CUDA0, CUDA_Host."""
         sizes: dict[str, int] = {}

@@ -1,0 +1,213 @@
+"""The child process that tries every device, and is started again without those that end it."""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+
+SELFTEST: Final = "RELAY_SELFTEST"
+"""An environment variable: 0 uses every device untested. The child has it."""
+PATIENCE, GPU_PATIENCE = 20.0, 300.0
+"""Seconds without a word after which the child is given up. A GPU's driver may compile kernels."""
+TELL_AFTER: Final = 3.0
+"""Seconds after which the user is told what is waited for."""
+MOST_RUNS: Final = 12
+HIDE_GPUS: Final = {
+    "CUDA_VISIBLE_DEVICES": "-1",
+    "HIP_VISIBLE_DEVICES": "-1",
+    "ROCR_VISIBLE_DEVICES": "-1",
+    "GGML_DISABLE_VULKAN": "1",
+    "GGML_METAL_DEVICES": "0",
+    "ONEAPI_DEVICE_SELECTOR": "none:*",
+}
+"""What keeps each backend from looking for GPUs at all."""
+
+Line = dict[str, Any]
+
+
+@dataclass
+class Run:
+    """How a run of the child went: what it was about to do when it ended."""
+
+    stage: str = "import"
+    device: str = ""
+    doing: str = "starting"
+    trouble: str = ""  # it said that it could not go on
+    ended: str = ""  # died, silent; empty where it finished
+    how: str = ""  # SIGSEGV
+
+
+def ask(
+    *,
+    thorough: bool = False,
+    on_device: Callable[[str], None] | None = None,
+    command: Sequence[str] = (),
+) -> Verdict:
+    """Try every device in child processes.
+
+    Args:
+        thorough: the processor without extra buffers too, where it works with them.
+        on_device: called with the name of a device before it is tried.
+        command: of the child; ours if empty.
+    """
+    found: dict[str, Finding] = {}
+    hidden: dict[str, str] = {}
+    plain = thorough
+    for _ in range(MOST_RUNS):
+        options = {"skip": [*found], "plain": plain}
+        run = _run(options, hidden, found, on_device, command)
+        if run.trouble:
+            return Verdict(trouble=run.trouble)
+        if run.ended and run.stage != "device":
+            if run.stage == "import" or hidden:
+                return Verdict(fatal=f"{_ended(run)} while {run.doing}")
+            hidden = dict(HIDE_GPUS)  # a driver that is half there, most likely
+            continue
+        if run.ended:
+            detail = f"{run.how} at {run.doing}".strip()
+            outcome = "silent" if run.ended == "silent" else "died"
+            known = found.get(run.device) or Finding(run.device, outcome)
+            found[run.device] = replace(known, outcome=outcome, detail=detail)
+        first = found.get(CPU)
+        want_plain = first is not None and not first.works and PLAIN_CPU not in found
+        if not run.ended and not want_plain:
+            break
+        plain = plain or want_plain
+    return Verdict(tuple(found.values()), hidden=hidden)
+
+
+def _ended(run: Run) -> str:
+    return "it gave no answer" if run.ended == "silent" else f"it died of {run.how}"
+
+
+def _run(
+    options: Mapping[str, Any],
+    hidden: Mapping[str, str],
+    found: dict[str, Finding],
+    on_device: Callable[[str], None] | None,
+    command: Sequence[str],
+) -> Run:
+    """Start the child and fill in `found`, until it has tried everything or ends."""
+    run = Run()
+    environment = {**os.environ, **hidden, SELFTEST: "0"}
+    with tempfile.TemporaryDirectory(prefix="relay-gguf-") as folder:
+        words = [*(command or (sys.executable, "-m", "relay_gguf.llama.trial"))]
+        child = subprocess.Popen(
+            [*words, json.dumps({**options, "folder": folder})],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env={**environment, "PYTHONPATH": _python_path(environment)},
+            start_new_session=True,  # Ctrl-C is for the parent, which ends the child
+        )
+        try:
+            for line in _lines(child, run):
+                _take(line, run, found, on_device)
+        except BaseException:
+            run.ended = "died"
+            raise
+        finally:
+            if child.poll() is None and run.ended:
+                child.kill()
+            code = child.wait()
+            if child.stdout is not None:
+                child.stdout.close()
+    if code and not run.ended and not run.trouble:
+        run.ended, run.how = "died", _cause(code)
+    return run
+
+
+def _python_path(environment: Mapping[str, str]) -> str:
+    """The child finds this very package, from whatever folder it was imported."""
+    package = str(Path(__file__).parents[2])
+    return os.pathsep.join(filter(None, [environment.get("PYTHONPATH", ""), package]))
+
+
+def _lines(child: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
+    """What the child says, until it ends or says nothing for too long."""
+    said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(child, said), daemon=True).start()
+    told = False
+    while True:
+        limit = PATIENCE if run.device in ("", CPU, PLAIN_CPU) else GPU_PATIENCE
+        end = time.monotonic() + limit
+        raw: bytes | None = b""
+        while raw == b"":
+            try:
+                raw = said.get(timeout=TELL_AFTER)
+            except queue.Empty:
+                told = told or _tell(run)
+                if time.monotonic() > end:
+                    run.ended = "silent"
+                    return
+        if raw is None:
+            return
+        with suppress(ValueError):  # a backend that prints to stdout all the same
+            line = json.loads(raw)
+            if isinstance(line, dict):
+                yield line
+
+
+def _read(child: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None]) -> None:
+    if child.stdout is not None:
+        with suppress(ValueError, OSError):  # closed, since the child was given up
+            for raw in child.stdout:
+                said.put(raw)
+    said.put(None)
+
+
+def _tell(run: Run) -> bool:
+    """Say once what takes so long, where somebody reads it."""
+    if sys.stderr is not None and sys.stderr.isatty():
+        what = f"{run.device}: {run.doing}" if run.device else run.doing
+        sys.stderr.write(f"Testing once what llama.cpp can do on this machine ({what}) ...\n")
+    return True
+
+
+def _take(
+    line: Line, run: Run, found: dict[str, Finding], on_device: Callable[[str], None] | None
+) -> None:
+    run.stage, run.doing = line.get("stage", run.stage), line.get("doing", run.doing)
+    run.trouble = line.get("trouble", run.trouble)
+    if "device" in line and line["device"] != run.device:
+        run.device = line["device"]
+        if on_device is not None:
+            on_device(run.device)
+    if "known" in line:  # what it is, before anything is tried
+        found[run.device] = Finding(run.device, "died", **line["known"])
+    if "result" in line:
+        found[run.device] = _judged(found[run.device], line["result"])
+
+
+def _judged(known: Finding, result: Mapping[str, Any]) -> Finding:
+    """A finding from what the child measured of all types."""
+    made = replace(known, **{**result, "buffers": tuple(result["buffers"])})
+    if made.outcome != "works":
+        return made
+    if not made.error <= TOLERANCE:  # NaN too
+        detail = f"its logits are off by {made.error:.0%} ({made.detail})"
+        return replace(made, outcome="wrong", detail=detail)
+    return replace(made, detail="")
+
+
+def _cause(code: int) -> str:
+    """SIGSEGV and the like, by the exit status of a process; Windows has codes of its own."""
+    if code < 0:
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+    windows = {0xC0000005: "an access violation", 0xC000001D: "an illegal instruction"}
+    return windows.get(code & 0xFFFFFFFF, f"exit status {code}")

@@ -1,0 +1,50 @@
+"""`relay-gguf doctor`: does llama.cpp work on this machine, and what mends it.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from relay_gguf.debug import Debug
+
+
+def doctor(
+    report: Annotated[
+        bool, typer.Option("--report", help="Print what a bug report needs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Test every device that llama.cpp has here, anew; what does not work is not used.
+
+    Exits with 1 where no model can be run.
+    """
+    from relay_gguf.machine.wheels import rebuild
+
+    from .kept import renewed
+    from .lines import verdict_lines
+
+    found = renewed(thorough=True)
+    if as_json:
+        typer.echo(json.dumps(found.as_json()))
+    else:
+        lines = list(verdict_lines(found, rebuild()))
+        if report:
+            from .report import report_lines
+
+            lines = list(report_lines(found, lines, _build() if found.findings else ""))
+        for line in lines:
+            typer.echo(line)
+    if not found.processor_works or found.trouble:
+        raise typer.Exit(1)
+
+
+def _build() -> str:
+    from relay_gguf.llama.devices import build
+
+    return build()

@@ -1,0 +1,100 @@
+"""What became of each device in the self-test, and what follows for the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, Literal
+
+Outcome = Literal["works", "wrong", "died", "silent", "failed"]
+
+CPU: Final = "CPU"
+PLAIN_CPU: Final = "CPU, plain"
+"""The processor without llama.cpp's extra buffers: without AMX, and without repacked weights."""
+TOLERANCE: Final = 0.05
+"""Of the logits' deviation, the root mean square that a device's may be off the reference's.
+llama.cpp quantizes activations to 8 bits, which costs 0.3 to 2.5 % here; what computes wrong is off
+by 30 % and more if only one tensor of ten is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A device that was tried.
+
+    works: right numbers. wrong: other numbers than the reference's. died: it ended the process.
+    silent: no answer in time. failed: llama.cpp said that it cannot.
+    """
+
+    device: str  # CPU, CUDA0
+    outcome: Outcome
+    detail: str = ""  # SIGSEGV at several tokens of Q4_K
+    description: str = ""  # NVIDIA GeForce RTX 3060
+    backend: str = ""  # CPU, CUDA, Metal
+    buffers: tuple[str, ...] = ()  # where its weights were: AMX, CPU_REPACK
+    error: float = 0.0  # the largest of all types, as a share of the logits' deviation
+    batch: float = 0.0  # seconds for several tokens, of the slowest type
+    token: float = 0.0  # seconds for one token
+
+    @property
+    def works(self) -> bool:
+        """It computes what it should."""
+        return self.outcome == "works"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All devices that were tried.
+
+    `trouble` is llama-cpp-python's own word on why it cannot be loaded; `fatal` says how it ended
+    the process before any device was tried.
+    """
+
+    findings: tuple[Finding, ...] = ()
+    trouble: str = ""
+    fatal: str = ""
+    hidden: Mapping[str, str] = field(default_factory=dict)
+    """Environment variables that hide all GPUs: set, since asking for GPUs ended the process."""
+
+    def of(self, device: str) -> Finding | None:
+        """What was found of a device; None if it was not tried."""
+        return next((found for found in self.findings if found.device == device), None)
+
+    @property
+    def extra_buffers(self) -> bool:
+        """Whether llama.cpp may use AMX and repacked weights."""
+        cpu, plain = self.of(CPU), self.of(PLAIN_CPU)
+        return cpu is None or cpu.works or plain is None or not plain.works
+
+    @property
+    def processor_works(self) -> bool:
+        """One way or the other. Whoever was not asked counts as working."""
+        asked = [found for found in (self.of(CPU), self.of(PLAIN_CPU)) if found is not None]
+        return not self.fatal and (not asked or any(found.works for found in asked))
+
+    @property
+    def lasting(self) -> bool:
+        """Whether it holds next time too: not if llama.cpp could not be loaded, or a child was
+        killed from outside or was out of time, as on a machine that is short of memory."""
+        passing = any(f.outcome == "silent" or "SIGKILL" in f.detail for f in self.findings)
+        return not self.trouble and not self.fatal and not passing
+
+    @property
+    def broken(self) -> frozenset[str]:
+        """GPUs that must not be used."""
+        own = (CPU, PLAIN_CPU)
+        return frozenset(f.device for f in self.findings if not f.works and f.device not in own)
+
+    def as_json(self) -> dict[str, Any]:
+        """For a file."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, table: Mapping[str, Any]) -> Verdict:
+        """From a file.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no verdict.
+        """
+        found = [Finding(**{**f, "buffers": tuple(f["buffers"])}) for f in table["findings"]]
+        hidden = {str(name): str(value) for name, value in table["hidden"].items()}
+        return cls(tuple(found), str(table["trouble"]), str(table["fatal"]), hidden)

@@ -1,0 +1,99 @@
+"""What a verdict holds for: these libraries, on this processor, with these drivers and settings."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from hashlib import sha256
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final
+
+VERSION: Final = 1
+"""Of the self-test; a new one asks again."""
+DRIVERS: Final = (
+    "/proc/driver/nvidia/version",
+    "/sys/module/amdgpu/version",
+    "/dev/kfd",
+    "/dev/nvidia0",
+    "/dev/dri",
+    "/etc/vulkan/icd.d",
+    "/usr/share/vulkan/icd.d",
+)
+WINDOWS_DRIVERS: Final = ("nvcuda.dll", "vulkan-1.dll", "amdhip64.dll")
+SETTINGS: Final = ("GGML_", "VK_", "CUDA_", "HIP_", "ROCR_", "HSA_", "LD_", "DYLD_", "METAL_")
+"""Beginnings of environment variables that change which devices there are, or what they do."""
+
+
+def fingerprint() -> str:
+    """A SHA-256; takes a millisecond or two, and loads no library."""
+    digest = sha256()
+    for part in _parts():
+        digest.update(part.encode("utf-8", "replace") + b"\0")
+    return digest.hexdigest()
+
+
+def libraries_folder() -> Path | None:
+    """Where llama.cpp's libraries are; None where there is no llama-cpp-python."""
+    if given := os.environ.get("LLAMA_CPP_LIB_PATH"):
+        return Path(given)
+    with suppress(ImportError, ValueError):
+        if (spec := find_spec("llama_cpp")) and spec.origin:
+            return Path(spec.origin).parent / "lib"
+    return None
+
+
+def _parts() -> Iterator[str]:
+    yield f"{VERSION} {sys.version} {platform.node()} {platform.platform()}"
+    yield from _processor()
+    folder = libraries_folder()
+    if folder is not None:
+        yield str(folder)
+        yield from _files(folder)
+        yield from _files(folder.parent, "__init__.py")
+    for name in DRIVERS:
+        yield _driver(Path(name))
+    if sys.platform == "win32":
+        system = Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32")
+        for name in WINDOWS_DRIVERS:
+            yield from _files(system, name)
+    yield from settings(os.environ)
+
+
+def _processor() -> Iterator[str]:
+    yield f"{platform.machine()} {os.environ.get('PROCESSOR_IDENTIFIER', '')}"
+    with suppress(OSError), Path("/proc/cpuinfo").open("rb") as file:  # one block of many
+        for line in file.read(8192).decode("utf-8", "replace").splitlines():
+            if line.startswith(("model name", "flags", "Features", "CPU part")):
+                yield line
+            elif not line:
+                return
+
+
+def _files(folder: Path, pattern: str = "*") -> Iterator[str]:
+    """Name, size and time of each file, whatever they hold."""
+    with suppress(OSError):
+        for path in sorted(folder.glob(pattern)):
+            found = path.stat()
+            yield f"{path.name} {found.st_size} {found.st_mtime_ns}"
+
+
+def _driver(path: Path) -> str:
+    """The version that a driver tells, or which files it has."""
+    with suppress(OSError):
+        if path.is_dir():
+            return f"{path}: {' '.join(sorted(entry.name for entry in path.iterdir()))}"
+        if path.is_file():
+            return path.read_text("utf-8", "replace")
+        return f"{path}: {path.exists()}"
+    return ""
+
+
+def settings(environment: Mapping[str, str]) -> Iterator[str]:
+    """Variables that count, as NAME=value."""
+    for name in sorted(environment):
+        if name.startswith(SETTINGS) and name != "CUDA_PATH":
+            yield f"{name}={environment[name]}"

@@ -1,0 +1,83 @@
+"""The verdict on this machine: looked up in a millisecond, asked for where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from contextlib import suppress
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from platformdirs import user_cache_path
+
+from relay_gguf.disk import make_folders, write_whole
+
+from .asking import SELFTEST, ask
+from .finding import Verdict
+from .fingerprint import fingerprint
+
+N_KEPT: Final = 8
+"""Verdicts: a home folder may serve several machines, a machine several environments."""
+
+
+@cache
+def verdict() -> Verdict:
+    """What works here, asked once a process; an empty verdict where RELAY_SELFTEST is 0."""
+    if os.environ.get(SELFTEST) == "0":
+        return Verdict()
+    return looked_up(kept_path(), fingerprint()) or renewed()
+
+
+def renewed(*, thorough: bool = False, on_device: Callable[[str], None] | None = None) -> Verdict:
+    """Ask now, and keep the answer.
+
+    Args:
+        thorough: try the processor without extra buffers too, where it works with them.
+        on_device: called with each device before it is tried.
+    """
+    found = ask(thorough=thorough, on_device=on_device)
+    keep(kept_path(), fingerprint(), found)
+    return found
+
+
+def kept_path() -> Path:
+    """Where verdicts are kept."""
+    return user_cache_path("relay-gguf", appauthor=False) / "selftest.json"
+
+
+def looked_up(path: Path, key: str) -> Verdict | None:
+    """The verdict kept under a key; None where there is none, or the file is damaged."""
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Verdict.from_json(_table(path)[key])
+    return None
+
+
+def keep(path: Path, key: str, found: Verdict) -> None:
+    """Keep a verdict beside those of other machines. A folder that cannot be written is no error.
+
+    What may be otherwise next time is not kept.
+    """
+    if not found.lasting:
+        return
+    table: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):
+        table = dict(_table(path))
+    table.pop(key, None)
+    table = dict([*table.items(), (key, found.as_json())][-N_KEPT:])
+    with suppress(OSError):
+        make_folders(path.parent)
+        write_whole(path, json.dumps(table).encode())
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """All that is kept, by key.
+
+    Raises:
+        OSError, ValueError, TypeError: there is no such file, or it is another kind of file.
+    """
+    table = json.loads(path.read_text("utf-8"))
+    if not isinstance(table, dict):
+        raise TypeError(path)
+    return table

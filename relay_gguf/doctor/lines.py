@@ -1,0 +1,94 @@
+"""A verdict in words: a line a device, what follows, and what mends it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from relay_gguf.display import one_line
+
+from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+
+MORE = "`relay-gguf doctor` says more, and what mends it."
+
+
+def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
+    """All of it.
+
+    Args:
+        found: the verdict.
+        rebuild: the command that compiles llama.cpp for this machine.
+    """
+    if found.trouble or found.fatal:
+        yield found.trouble or f"llama.cpp does not work here: {found.fatal}."
+        if found.fatal:
+            yield f"Compile it for this machine: {rebuild}"
+        return
+    width = max(len(finding.device) for finding in found.findings)
+    for finding in found.findings:
+        yield f"{finding.device:{width}}  {_told(finding)}"
+    yield from _consequences(found)
+    cpu = found.of(CPU)
+    if cpu is not None and not cpu.works:
+        yield f"This build of llama.cpp is not right for this processor. Compile it: {rebuild}"
+    if found.broken or found.hidden:
+        yield (
+            "What mends a GPU is most often its driver, or a build of llama.cpp for the driver "
+            "that is there: `relay-gguf devices` names one."
+        )
+
+
+def _told(finding: Finding) -> str:
+    what = f"  {one_line(finding.description)}" if finding.description else ""
+    if not finding.works:
+        return f"{_outcome(finding)}{what}"
+    buffers = " and ".join(finding.buffers)
+    times = f"40 tokens in {_milliseconds(finding.batch)}, one in {_milliseconds(finding.token)}"
+    return f"works: off by {finding.error:.1%}, {times}, weights in {buffers}{what}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1e3:.2g} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+
+
+def _outcome(finding: Finding) -> str:
+    detail = finding.detail
+    return {
+        "wrong": f"computes wrong numbers: {detail}",
+        "died": f"died of {detail}",
+        "silent": f"gave no answer{detail}",
+        "failed": f"failed: {detail}",
+        "works": "works",
+    }[finding.outcome]
+
+
+def _consequences(found: Verdict) -> Iterator[str]:
+    if not found.processor_works:
+        yield "So no model can be run with this build of llama.cpp."
+        return
+    notices = list(_notices(found))
+    yield from notices
+    if not notices:
+        yield (
+            f"All of it works: logits within {TOLERANCE:.0%} of a reference computed in NumPy, for "
+            "Q8_0, Q4_K, Q6_K and F16."
+        )
+
+
+def notices(found: Verdict) -> list[str]:
+    """What a user should know when a chat begins; nothing where all is well."""
+    return [f"{line} {MORE}" for line in _notices(found)]
+
+
+def _notices(found: Verdict) -> Iterator[str]:
+    cpu, plain = found.of(CPU), found.of(PLAIN_CPU)
+    if cpu is not None and not cpu.works and plain is not None and plain.works:
+        yield (
+            f"llama.cpp's fastest code for this processor {_outcome(cpu)}: it runs without that, "
+            "slower."
+        )
+    for finding in found.findings:
+        if finding.device in found.broken:
+            name = one_line(finding.description)
+            yield f"{finding.device} ({name}) is not used: it {_outcome(finding)}."
+    if found.hidden:
+        yield "llama.cpp dies when it looks for GPUs here, so none is used."

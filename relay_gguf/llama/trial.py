@@ -1,0 +1,136 @@
+"""The self-test's child: evaluate a tiny model on each device, say so first, die if need be.
+
+Run by `doctor.asking` as `python -m relay_gguf.llama.trial OPTIONS`, with a JSON object of options;
+it prints a JSON object a line.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+from relay_gguf.doctor import tiny_model
+from relay_gguf.doctor.finding import CPU, PLAIN_CPU
+from relay_gguf.errors import RelayError
+from relay_gguf.machine.devices import physical_cores
+
+N_TOKENS: Final = 40
+"""Of the batch: more than any tile of a matrix kernel is high."""
+
+
+def main() -> None:
+    """Try what the options ask for."""
+    options = json.loads(sys.argv[1])
+    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some backends print there
+
+    def say(**line: Any) -> None:
+        out.write(json.dumps(line) + "\n")
+        out.flush()
+
+    say(stage="import", doing="loading its library")
+    try:
+        from . import devices
+    except RelayError as error:
+        say(trouble=str(error))
+        return
+    say(stage="devices", doing="looking for devices")
+    found = {device.name: device for device in devices.used(devices.devices())}
+    names = [CPU, *([PLAIN_CPU] if options["plain"] else []), *found]
+    for name in names:
+        if name not in options["skip"]:
+            gpu = found.get(name)
+            what = gpu.description if gpu else devices.cpu()
+            known = {"description": what, "backend": gpu.backend if gpu else "CPU"}
+            say(stage="device", device=name, doing="beginning", known=known)
+            say(result=_tried(name, Path(options["folder"]), say))
+
+
+def _tried(name: str, folder: Path, say: Any) -> dict[str, Any]:
+    """All types on one device: the worst error and times, or what llama.cpp said."""
+    worst: dict[str, Any] = {"outcome": "works", "error": 0.0, "batch": 0.0, "token": 0.0}
+    worst |= {"buffers": [], "detail": ""}
+    for ggml_type in tiny_model.TYPES:
+        model = tiny_model.make(ggml_type)
+        path = tiny_model.write(model, folder / f"{ggml_type}.gguf")
+        rng = np.random.default_rng(tiny_model.SEED)
+        tokens = [int(token) for token in rng.integers(0, tiny_model.N_VOCAB, N_TOKENS + 1)]
+        right = tiny_model.logits(model, tokens)[[N_TOKENS - 1, N_TOKENS]]
+        evaluated: list[Any] = []
+        for step, value in _evaluated(name, path, tokens):
+            if step == "failed":
+                return {**worst, "outcome": "failed", "detail": f"{ggml_type}: {value}"}
+            if step == "doing":
+                say(doing=f"{value} of {ggml_type}")
+            else:
+                worst["buffers"] = sorted({*worst["buffers"], *value["buffers"]})
+                worst["batch"] = max(worst["batch"], value["batch"])
+                worst["token"] = max(worst["token"], value["token"])
+                evaluated = value["logits"]
+        for got, wanted in zip(evaluated, right, strict=True):
+            error = float(np.sqrt(np.mean((got - wanted) ** 2) / wanted.var()))
+            if not error <= worst["error"]:
+                worst |= {"error": error, "detail": ggml_type}
+    return worst
+
+
+def _evaluated(name: str, path: Path, tokens: list[int]) -> Iterator[tuple[str, Any]]:
+    """Load a model on a device and evaluate all tokens but the last, then the last.
+
+    Yields what it is about to do, and at last what came out.
+    """
+    from .devices import device_array
+    from .log import LogLines
+    from .native import lib
+
+    on_gpu = name not in (CPU, PLAIN_CPU)
+    params = lib.llama_model_default_params()
+    chosen = device_array([name] if on_gpu else [])
+    params.devices = ctypes.cast(chosen, ctypes.c_void_p)
+    params.n_gpu_layers = -1 if on_gpu else 0
+    params.load_mode = lib.LLAMA_LOAD_MODE_NONE
+    params.use_extra_bufts = name != PLAIN_CPU
+    yield "doing", "loading"
+    with LogLines() as lines:
+        model = lib.llama_model_load_from_file(os.fsencode(path), params)
+        settings = lib.llama_context_default_params()
+        settings.n_ctx, settings.n_batch, settings.n_ubatch = 256, 64, 64
+        settings.n_threads = settings.n_threads_batch = physical_cores()
+        settings.flash_attn_type = -1
+        ctx = lib.llama_init_from_model(model, settings) if model else None
+    if not ctx:
+        yield "failed", next((line for level, line in lines.lines if level >= 4), "no reason given")
+        return
+    out: dict[str, Any] = {"buffers": lines.weights, "logits": []}
+    for turn in range(2):  # the first one may compile kernels
+        lib.llama_memory_clear(lib.llama_get_memory(ctx), True)
+        for key, what, ids in (
+            ("batch", "several tokens", tokens[:-1]),
+            ("token", "one token", tokens[-1:]),
+        ):
+            yield "doing", what
+            began = time.perf_counter()
+            array = (lib.llama_token * len(ids))(*ids)
+            status = lib.llama_decode(ctx, lib.llama_batch_get_one(array, len(ids)))
+            if status:
+                yield "failed", f"llama_decode returned {status} at {what}"
+                return
+            row = np.ctypeslib.as_array(lib.llama_get_logits_ith(ctx, -1), (tiny_model.N_VOCAB,))
+            out[key] = time.perf_counter() - began
+            if turn == 0:
+                out["logits"].append(row.copy())
+    lib.llama_free(ctx)
+    lib.llama_model_free(model)
+    yield "done", out
+
+
+if __name__ == "__main__":
+    main()

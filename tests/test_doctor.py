@@ -1,0 +1,443 @@
+"""llama.cpp is asked in a child process whether it works here; what dies there is not used."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import textwrap
+from dataclasses import replace
+from pathlib import Path
+
+import broken
+import numpy as np
+import pytest
+
+from relay_gguf import LlamaEngine
+from relay_gguf.doctor import asking, kept, report, tiny_model
+from relay_gguf.doctor.finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+from relay_gguf.doctor.fingerprint import fingerprint
+from relay_gguf.doctor.lines import notices, verdict_lines
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama import load as loading
+from relay_gguf.llama import native
+from relay_gguf.llama.log import LogLines
+from relay_gguf.sampling import SamplingParams
+
+WORKS = Finding(CPU, "works", "", "Some CPU", "CPU", ("CPU",), 0.02, 0.002, 0.0007)
+AMX_DIES = replace(WORKS, outcome="died", detail="SIGSEGV at several tokens of Q8_0")
+PLAIN_WORKS = replace(WORKS, device=PLAIN_CPU)
+GPU_DIES = Finding("CUDA0", "died", "SIGABRT at loading of Q8_0", "Tesla K80", "CUDA")
+
+
+# The real library, on this machine
+
+
+def test_this_machine_computes_what_numpy_computes() -> None:
+    devices: list[str] = []
+    found = asking.ask(thorough=True, on_device=devices.append)
+    assert devices[:2] == [CPU, PLAIN_CPU]
+    for name in (CPU, PLAIN_CPU):
+        finding = found.of(name)
+        assert finding is not None
+        assert finding.works
+        assert 0 < finding.error <= TOLERANCE
+        assert finding.token > 0
+        assert finding.batch > 0
+        assert "CPU" in finding.buffers or "AMX" in finding.buffers
+    assert found.extra_buffers
+    assert not found.trouble
+    assert found.of(CPU).description  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("ggml_type", tiny_model.TYPES)
+@pytest.mark.parametrize("tensor", [f"blk.0.{name}" for name in tiny_model.SHAPES])
+def test_one_wrong_tensor_is_far_beyond_the_tolerance(ggml_type: str, tensor: str) -> None:
+    model = tiny_model.make(ggml_type)
+    tokens = list(range(41))
+    right = tiny_model.logits(model, tokens)[-1]
+    upside_down = {**model.values, tensor: model.values[tensor][::-1]}
+    wrong = tiny_model.logits(replace(model, values=upside_down), tokens)[-1]
+    error = float(np.sqrt(np.mean((wrong - right) ** 2) / right.var()))
+    assert error > 3 * TOLERANCE
+
+
+def test_it_runs_without_extra_buffers(pico: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is done about a processor on which AMX dies, on this one: the same words."""
+    q8 = pico.with_name("pico-Q8_0.gguf")
+    params = native.lib.llama_model_quantize_default_params()
+    params.ftype = native.lib.LLAMA_FTYPE_MOSTLY_Q4_0
+    native.lib.llama_model_quantize(os.fsencode(pico), os.fsencode(q8), params)
+    said, buffers = [], []
+    for found in (Verdict((WORKS,)), Verdict((AMX_DIES, PLAIN_WORKS))):
+        monkeypatch.setattr(loading, "verdict", lambda found=found: found)
+        with LogLines() as lines, LlamaEngine(q8, LoadOptions(n_ctx=256)) as engine:
+            prompt = engine.tokenize("hello there, how are you today?")
+            steps = list(engine.generate(prompt, SamplingParams(temperature=0, max_tokens=5)))
+            said.append(len(steps))
+        buffers.append(lines.weights)
+    assert buffers[1] == ["CPU"]
+    assert said[0] == said[1] > 2
+
+
+# A library that dies
+
+
+@pytest.mark.parametrize(
+    ("how", "detail"),
+    [
+        ("SIGSEGV:extra", "SIGSEGV at several tokens of Q8_0"),
+        ("SIGILL:extra", "SIGILL at several tokens of Q8_0"),
+        ("SIGABRT:extra", "SIGABRT at several tokens of Q8_0"),
+    ],
+)
+def test_what_dies_is_not_used(
+    how: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(os, "environ", broken.environment(tmp_path, how))
+    found = asking.ask()
+    cpu, plain = found.of(CPU), found.of(PLAIN_CPU)
+    assert (cpu.outcome, cpu.detail) == ("died", detail)  # type: ignore[union-attr]
+    assert plain is not None
+    assert plain.works
+    assert not found.extra_buffers
+    assert found.processor_works
+
+
+def test_wrong_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(os, "environ", broken.environment(tmp_path, "wrong:extra"))
+    found = asking.ask()
+    assert found.of(CPU).outcome == "wrong"  # type: ignore[union-attr]
+    assert not found.extra_buffers
+    assert found.processor_works
+
+
+@pytest.mark.parametrize("how", ["SIGSEGV:extra", "wrong:extra"])
+def test_a_chat_goes_on_with_what_works(how: str, smollm2: Path, tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "relay_gguf", "chat", str(smollm2), "--seed", "1"],
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        env=broken.environment(tmp_path, how),
+        check=False,
+    )
+    assert run.returncode == 0
+    assert "<user> " in run.stdout
+    (notice,) = [line for line in run.stdout.splitlines() if "llama.cpp's fastest code" in line]
+    assert "it runs without that, slower. `relay-gguf doctor` says more" in notice
+
+
+@pytest.mark.parametrize(
+    ("how", "said"),
+    [
+        (
+            "SIGILL:import",
+            "relay-gguf: llama.cpp cannot be used here: it died of SIGILL while loading its "
+            "library. It may have been built for another processor, or a driver is broken. "
+            "`relay-gguf doctor` says what to do.",
+        ),
+        (
+            "SIGSEGV:always",
+            "relay-gguf: This build of llama.cpp does not work on this processor: its self-test "
+            "ended or gave wrong numbers. `relay-gguf doctor` says which, and prints the command "
+            "that mends it.",
+        ),
+    ],
+)
+def test_an_honest_answer_where_nothing_works(
+    how: str, said: str, smollm2: Path, tmp_path: Path
+) -> None:
+    environment = broken.environment(tmp_path, how)
+    command = [sys.executable, "-m", "relay_gguf"]
+    chat = subprocess.run(
+        [*command, "chat", str(smollm2)],
+        input="hello\n",
+        capture_output=True,
+        text=True,
+        env=environment,
+        check=False,
+    )
+    assert (chat.returncode, chat.stdout, chat.stderr) == (1, "", f"{said}\n")
+    doctor = subprocess.run(
+        [*command, "doctor"], capture_output=True, text=True, env=environment, check=False
+    )
+    assert doctor.returncode == 1
+    assert "build.cmake" in doctor.stdout  # the command that compiles it
+    assert doctor.stderr == ""
+
+
+def test_a_library_that_does_not_load_says_why(tmp_path: Path) -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "relay_gguf", "doctor"],
+        capture_output=True,
+        text=True,
+        env=broken.environment(tmp_path, "exception:import"),
+        check=False,
+    )
+    assert run.returncode == 1
+    assert "a library is missing" in run.stdout
+
+
+# Children that play a machine
+
+
+def child(folder: Path, script: str) -> list[str]:
+    """A command whose script sees `options` and can `say` lines."""
+    path = folder / "child.py"
+    path.write_text(
+        "import json, os, signal, sys, time\n"
+        "options = json.loads(sys.argv[1])\n"
+        "def say(**line): print(json.dumps(line), flush=True)\n"
+        "def tried(name):\n"
+        "    if name in options['skip']: return False\n"
+        "    say(stage='device', device=name, doing='loading', known={'description': name})\n"
+        "    return True\n"
+        "fine = dict(outcome='works', error=0.01, batch=0.1, token=0.1, buffers=[], detail='')\n"
+        + textwrap.dedent(script),
+        "utf-8",
+    )
+    return [sys.executable, str(path)]
+
+
+def test_a_gpu_that_dies_does_not_take_the_others_along(tmp_path: Path) -> None:
+    script = """
+        say(stage="import"); say(stage="devices", doing="looking for devices")
+        if tried("CPU"): say(result=fine)
+        if tried("CUDA0"):
+            say(doing="one token of Q6_K"); os.kill(os.getpid(), signal.SIGABRT)
+        if tried("CUDA1"): say(result=fine)
+        if tried("CUDA2"): say(result={**fine, "error": float("nan"), "detail": "Q4_K"})
+        if tried("CUDA3"): say(result={**fine, "outcome": "failed", "detail": "Q8_0: no kernel"})
+    """
+    found = asking.ask(command=child(tmp_path, script))
+    assert [(f.device, f.outcome, f.detail) for f in found.findings] == [
+        ("CPU", "works", ""),
+        ("CUDA0", "died", "SIGABRT at one token of Q6_K"),
+        ("CUDA1", "works", ""),
+        ("CUDA2", "wrong", "its logits are off by nan% (Q4_K)"),
+        ("CUDA3", "failed", "Q8_0: no kernel"),
+    ]
+    assert found.broken == {"CUDA0", "CUDA2", "CUDA3"}
+    assert found.extra_buffers
+
+
+def test_where_looking_for_gpus_kills_they_are_hidden(tmp_path: Path) -> None:
+    script = """
+        say(stage="import"); say(stage="devices", doing="looking for devices")
+        if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1": os.kill(os.getpid(), signal.SIGSEGV)
+        if tried("CPU"): say(result=fine)
+    """
+    found = asking.ask(command=child(tmp_path, script))
+    assert found.hidden == asking.HIDE_GPUS
+    assert found.processor_works
+    assert "dies when it looks for GPUs" in notices(found)[0]
+
+
+def test_a_device_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asking, "GPU_PATIENCE", 0.5)
+    monkeypatch.setattr(asking, "TELL_AFTER", 0.1)
+    script = """
+        say(stage="import"); say(stage="devices")
+        if tried("CPU"): say(result=fine)
+        if tried("Vulkan0"): time.sleep(60)
+        if tried("Vulkan1"): say(result=fine)
+    """
+    found = asking.ask(command=child(tmp_path, script))
+    outcomes = {f.device: f.outcome for f in found.findings}
+    assert outcomes == {"CPU": "works", "Vulkan0": "silent", "Vulkan1": "works"}
+    assert not found.lasting
+
+
+def test_other_words_on_its_output_are_passed_over(tmp_path: Path) -> None:
+    script = """
+        print("ggml_cuda_init: found 1 device"); print('["a list"]')
+        say(stage="import"); say(stage="devices")
+        if tried("CPU"): say(result=fine)
+    """
+    assert asking.ask(command=child(tmp_path, script)).of(CPU) is not None
+
+
+# The verdict is kept
+
+
+@pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How often a child would have been started."""
+    calls: list[int] = []
+
+    def ask(**_: object) -> Verdict:
+        calls.append(1)
+        return Verdict((AMX_DIES, PLAIN_WORKS, GPU_DIES))
+
+    monkeypatch.setattr(kept, "ask", ask)
+    kept.kept_path().unlink(missing_ok=True)
+    return calls
+
+
+def fresh() -> Verdict:
+    """As a new process would see it."""
+    kept.verdict.cache_clear()
+    return kept.verdict()
+
+
+@pytest.fixture(autouse=True)
+def _as_found() -> object:
+    yield
+    kept.verdict.cache_clear()
+
+
+def test_it_is_asked_once(asked: list[int]) -> None:
+    first = fresh()
+    assert fresh() == first
+    assert first.broken == {"CUDA0"}
+    assert asked == [1]
+
+
+@pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"KEY": 3}', b'{"KEY": {}}', b"\xff\xfe"])
+def test_a_damaged_file_is_asked_anew(asked: list[int], damage: bytes) -> None:
+    fresh()
+    kept.kept_path().write_bytes(damage.replace(b"KEY", fingerprint().encode()))
+    assert not fresh().extra_buffers
+    assert asked == [1, 1]
+    fresh()
+    assert asked == [1, 1]
+
+
+@pytest.mark.parametrize(
+    "change", ["another machine", "a new library", "a new driver", "a variable"]
+)
+def test_something_else_is_asked_anew(
+    asked: list[int], change: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    driver = tmp_path / "version"
+    driver.write_text("NVRM version: 570", "utf-8")
+    library = tmp_path / "llama" / "libllama.so"
+    library.parent.mkdir()
+    library.write_bytes(b"old")
+    monkeypatch.setenv("LLAMA_CPP_LIB_PATH", str(library.parent))
+    monkeypatch.setattr("relay_gguf.doctor.fingerprint.DRIVERS", (str(driver),))
+    fresh()
+    if change == "another machine":
+        monkeypatch.setattr("platform.node", lambda: "elsewhere")
+    elif change == "a new library":
+        library.write_bytes(b"newer")
+    elif change == "a new driver":
+        driver.write_text("NVRM version: 580", "utf-8")
+    else:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    fresh()
+    assert asked == [1, 1]
+
+
+def test_a_home_folder_that_serves_two_machines_keeps_both(
+    asked: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("one", "two", "one", "two"):
+        monkeypatch.setattr("platform.node", lambda name=name: name)
+        fresh()
+    assert asked == [1, 1]
+
+
+def test_a_folder_that_cannot_be_written_is_no_error(asked: list[int], tmp_path: Path) -> None:
+    path = kept.kept_path()
+    path.parent.rename(tmp_path / "away")
+    path.parent.write_bytes(b"")  # a file in the folder's place
+    assert not fresh().extra_buffers
+
+
+def test_what_may_be_otherwise_next_time_is_not_kept(asked: list[int]) -> None:
+    for found in (
+        Verdict(trouble="a library is missing"),
+        Verdict(fatal="it died of SIGILL while loading its library"),
+        Verdict((replace(GPU_DIES, outcome="silent", detail=""),)),
+        Verdict((replace(GPU_DIES, detail="SIGKILL at loading of F16"),)),
+    ):
+        kept.keep(kept.kept_path(), "key", found)
+        assert kept.looked_up(kept.kept_path(), "key") is None
+
+
+def test_it_can_be_left_out(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RELAY_SELFTEST", "0")
+    assert fresh() == Verdict()
+    assert asked == []
+
+
+# In words
+
+
+def test_a_broken_machine_in_words() -> None:
+    lines = verdict_lines(Verdict((AMX_DIES, PLAIN_WORKS, GPU_DIES)), "pip install it")
+    assert list(lines) == [
+        "CPU         died of SIGSEGV at several tokens of Q8_0  Some CPU",
+        "CPU, plain  works: off by 2.0%, 40 tokens in 2 ms, one in 0.7 ms, weights in CPU  "
+        "Some CPU",
+        "CUDA0       died of SIGABRT at loading of Q8_0  Tesla K80",
+        "llama.cpp's fastest code for this processor died of SIGSEGV at several tokens of Q8_0: it "
+        "runs without that, slower.",
+        "CUDA0 (Tesla K80) is not used: it died of SIGABRT at loading of Q8_0.",
+        "This build of llama.cpp is not right for this processor. Compile it: pip install it",
+        "What mends a GPU is most often its driver, or a build of llama.cpp for the driver that is "
+        "there: `relay-gguf devices` names one.",
+    ]
+
+
+def test_all_is_well_in_words() -> None:
+    assert notices(Verdict((WORKS,))) == []
+    assert list(verdict_lines(Verdict((WORKS,)), "")) == [
+        "CPU  works: off by 2.0%, 40 tokens in 2 ms, one in 0.7 ms, weights in CPU  Some CPU",
+        "All of it works: logits within 5% of a reference computed in NumPy, for Q8_0, Q4_K, Q6_K "
+        "and F16.",
+    ]
+
+
+def test_a_report_names_neither_the_home_folder_nor_who_lives_there(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    home = tmp_path / "margarethe"
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("USERPROFILE", str(home))
+    monkeypatch.setenv("CUDA_PATH", str(home / "cuda"))
+    monkeypatch.setenv("GGML_BACKEND_PATH", str(home / "secret.so"))
+    monkeypatch.setattr("platform.node", lambda: "her-laptop")
+    words = [f"{home}/models by margarethe on her-laptop"]
+    text = "\n".join(report.report_lines(Verdict((WORKS,)), words, "CPU : AVX2 = 1"))
+    assert "~/models by … on …" in text
+    assert "GGML_BACKEND_PATH" in text
+    for hidden in ("margarethe", "her-laptop", "secret"):
+        assert hidden not in text
+    assert "llama-cpp-python 0.3." in text
+
+
+def test_the_command_prints_json() -> None:
+    run = subprocess.run(
+        [sys.executable, "-m", "relay_gguf", "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    found = Verdict.from_json(json.loads(run.stdout))
+    assert found.of(PLAIN_CPU) is not None
+
+
+# Waiting
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}),
+        ({"OMP_NUM_THREADS": "2"}, {**native.SHORT_SPIN, "OMP_NUM_THREADS": "2"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"GOMP_SPINCOUNT": "infinity"}, {"GOMP_SPINCOUNT": "infinity"}),
+        ({"KMP_BLOCKTIME": "200"}, {"KMP_BLOCKTIME": "200"}),
+    ],
+)
+def test_threads_spin_shortly_unless_told_otherwise(
+    given: dict[str, str], then: dict[str, str]
+) -> None:
+    native.spin_shortly(given)
+    assert given == then
