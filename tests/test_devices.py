@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from relay_gguf.llama import devices as llama_devices
 from relay_gguf.llama.devices import CPU, GPU, IGPU, Device, described, used
-from relay_gguf.machine import bandwidth, devices, drivers, wheels
+from relay_gguf.machine import devices, drivers, wheels
 from relay_gguf.machine import inventory as machine
 from relay_gguf.machine.cgroup import NO_LIMIT, cpu_quota, groups, memory_limits
 from relay_gguf.machine.devices import Gpu, Ram, available_memory, physical_cores, ram, usable_cpus
@@ -432,21 +432,12 @@ def test_amd_cards(tmp_path: Path) -> None:
 # This machine
 
 
-def test_the_bandwidth_of_ram(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bandwidth, "SECONDS", 0.05)
-    before = psutil.Process().memory_info().rss
-    assert 1e8 < bandwidth.ram_bandwidth(1) < 1e13
-    assert psutil.Process().memory_info().rss < before + bandwidth.BUFFER // 2
-    monkeypatch.setattr(bandwidth, "available_memory", lambda: 100 << 20)
-    assert bandwidth.ram_bandwidth(2) > 1e8
-
-
 def test_this_machine() -> None:
     assert 1 <= physical_cores() <= len(usable_cpus()) <= (os.cpu_count() or 1)
     assert all(0 <= left <= limit < NO_LIMIT for limit, left in memory_limits())
     found = machine.this_machine()
     assert 0 < found.available <= found.ram <= psutil.virtual_memory().total
-    assert 1e8 < found.bandwidth < 1e13
+    assert 1e7 < found.bandwidth < 1e14
     assert found.advice.count("\n") <= 1
     assert machine.this_machine().bandwidth == found.bandwidth  # measured once
     assert isinstance(drivers.cards(), tuple)

@@ -1,55 +1,220 @@
-"""How fast this process reads RAM: what bounds the tokens a second of a model on a CPU."""
+"""How fast this process reads RAM: what bounds the tokens a second of a model on a CPU.
+
+It is a figure of the machine, not of the moment. Threads read small slices, each on a core of its
+own, and note when, and how long they really ran. Only moments count at which all of them were
+running: one that had lost its core says nothing, and leaves the others more than their share.
+"""
 
 from __future__ import annotations
 
-import statistics
+import os
+import sys
 import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
+from typing import Final
 
 import numpy as np
+import psutil
 from numpy.typing import NDArray
 
-from .devices import available_memory
+from .cgroup import cpu_quota
+from .devices import available_memory, cores
 
-MEBIBYTE = 1 << 20
-BUFFER = 256 * MEBIBYTE
-"""Read in a round, by all threads: well above a cache, and 10 ms where RAM gives 25 GB/s."""
-PER_THREAD = 32 * MEBIBYTE
+MEBIBYTE: Final = 1 << 20
+BUFFER: Final = 256 * MEBIBYTE
+"""Read by all threads, again and again: well above a cache."""
+PER_THREAD: Final = 32 * MEBIBYTE
 """At least for each thread: with many cores, their caches together hold more than `BUFFER`."""
-SHARE = 8
+SHARE: Final = 8
 """The buffer takes at most one part in so many of the available RAM."""
-SECONDS, LEAST_ROUNDS = 0.3, 4
-"""For all of it; on a virtual machine that has to get the memory first, half may be gone then."""
+SLICE: Final = 4 * MEBIBYTE
+"""Read at once: a tenth of the time that a scheduler lets a thread run, or less."""
+FEW_THREADS: Final = 16
+"""With more of them slices are larger, or they would wait for Python's lock."""
+ROUND, LEAST_ROUNDS, MOST_ROUNDS = 0.1, 3, 10
+"""Seconds of a round; the rounds of a quiet machine, and of one that is busy."""
+ENOUGH: Final = 200
+"""Moments at which all threads ran, after which there are no more rounds; a tenth will do."""
+RAN: Final = 0.9
+"""Of a slice's time, what its thread must have run for it to count."""
+UPPER: Final = 75
+"""Percentile of the moments' speeds that is taken: above what a neighbour on the same host slows
+now and then, below what there is once in a while."""
+OTHERS: Final = 0.1
+"""Of the threads' time, what other programs take on a quiet machine at most."""
+FINE_CLOCK: Final = sys.platform != "win32"
+"""Whether a thread's own time is known to less than a slice's; Windows counts ticks of 16 ms."""
 
 
-def ram_bandwidth(n_threads: int) -> float:
-    """Bytes a second that `n_threads` threads read from RAM together, measured in 0.3 s.
+@dataclass(frozen=True, slots=True)
+class Bandwidth:
+    """Bytes a second, and whether other programs wanted the cores or the RAM meanwhile."""
 
-    The median of the rounds: on a machine that is shared, the best one is of a moment when nobody
-    else read, and no answer of a model is that short.
+    rate: float
+    busy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Slices:
+    """What a thread read, slice by slice; seconds."""
+
+    start: NDArray[np.float64]
+    end: NDArray[np.float64]
+    ran: NDArray[np.float64]  # that the thread itself ran, of the time between the two
+
+
+def ram_bandwidth(n_threads: int) -> Bandwidth:
+    """How fast `n_threads` threads read RAM together, measured in 0.3 s, on a busy machine in 1 s.
+
+    With three times as many busy loops as cores beside it, the same within a few per cent.
     """
-    end = time.perf_counter() + SECONDS
     part = max(PER_THREAD, BUFFER // n_threads)
     available = available_memory()
     if available is not None:
         part = max(MEBIBYTE, min(part, available // SHARE // n_threads))
+    n_bytes = min(part, SLICE * max(1, n_threads // FEW_THREADS))
+    cpus = _own_cpus(n_threads)
+    seen: list[NDArray[np.float64]] = []
+    ran = wall = 0.0
     with ThreadPoolExecutor(n_threads) as pool:
-        # Written to, or all pages would be the one of zeros; by the thread that reads it, so that
-        # the memory is on its own node.
-        parts = list(pool.map(partial(np.ones, dtype=np.uint8), [part] * n_threads))
-        seconds: list[float] = []
-        while len(seconds) < LEAST_ROUNDS or time.perf_counter() < end:
-            start = time.perf_counter()
-            list(pool.map(_read, parts))
-            seconds.append(time.perf_counter() - start)
-    return part * n_threads / statistics.median(seconds)
+        parts = list(pool.map(_written, [part] * n_threads, cpus))
+        others_since = _others()
+        for count in range(1, MOST_ROUNDS + 1):
+            end = time.perf_counter() + ROUND
+            found = list(pool.map(partial(_read, n_bytes, end), parts, cpus))
+            seen.append(moments(found, n_bytes))
+            ran += sum(float(slices.ran.sum()) for slices in found)
+            wall += sum(float((slices.end - slices.start).sum()) for slices in found)
+            enough = sum(int((some[0] == n_threads).sum()) for some in seen) >= ENOUGH
+            if count >= LEAST_ROUNDS and enough:
+                break
+        others = others_since()
+    rate = of_all(np.concatenate(seen, axis=1), n_threads)
+    return Bandwidth(rate, ran < RAN * wall or others > OTHERS * n_threads)
 
 
-def _read(part: NDArray[np.uint8]) -> None:
-    """Read each byte once. The maximum of bytes has SIMD loops in numpy on every CPU.
+def moments(found: Sequence[Slices], n_bytes: int) -> NDArray[np.float64]:
+    """How many threads ran at a moment, and how fast they read together, in bytes a second.
 
-    From a cache it reads four times as fast as from RAM here, without the GIL. A sum of floats
-    does not, and a dot product is as fast, but some BLAS libraries put threads of their own to it.
+    The moments are the middles of all slices for which a thread kept its core.
+
+    Args:
+        found: of each thread.
+        n_bytes: of a slice.
+
+    Returns:
+        Two rows, a column for each moment.
     """
-    np.maximum.reduce(part)
+    kept = [slices.ran >= RAN * (slices.end - slices.start) for slices in found]
+    if not FINE_CLOCK:
+        kept = [np.ones_like(mask) for mask in kept]
+    middles = [(one.start + one.end)[mask] / 2 for one, mask in zip(found, kept, strict=True)]
+    when = np.concatenate(middles)
+    counts, rates = np.zeros(len(when)), np.zeros(len(when))
+    for slices, mask in zip(found, kept, strict=True):
+        at = np.searchsorted(slices.start, when, side="right") - 1
+        runs = (at >= 0) & (when < slices.end[at]) & mask[at]
+        counts += runs
+        rates += runs * n_bytes / np.maximum(1e-9, slices.end - slices.start)[at]
+    return np.stack([counts, rates])
+
+
+def of_all(seen: NDArray[np.float64], n_threads: int) -> float:
+    """Bytes a second that all threads read together, by the moments at which they did.
+
+    Where many cores are never free at once, what fewer threads read is continued in a straight
+    line to all of them: exact where the cores set the pace, and where the RAM does.
+
+    Args:
+        seen: rows of counts and rates, as `moments` gives them.
+        n_threads: all of them.
+    """
+    counts, rates = seen
+    if not len(counts):
+        return 0.0
+    all_ran = rates[counts == n_threads]
+    if len(all_ran) >= ENOUGH // 10 or counts.min() == counts.max():
+        most = rates[counts == counts.max()]
+        return float(np.percentile(most, UPPER))
+    levels = [level for level in np.unique(counts) if (counts == level).sum() >= ENOUGH // 10]
+    levels = levels[-3:] or [counts.max()]
+    at = [float(np.percentile(rates[counts == level], UPPER)) for level in levels]
+    if len(levels) == 1:
+        return at[0]
+    a_thread = max(0.0, (at[-1] - at[0]) / float(levels[-1] - levels[0]))
+    return at[-1] + a_thread * float(n_threads - levels[-1])
+
+
+def _written(n_bytes: int, cpu: int | None) -> NDArray[np.uint8]:
+    """Memory to read. Written to, or all pages would be the one of zeros; on the reader's CPU, so
+    that it is on that one's node.
+    """
+    _stay_on(cpu)
+    return np.ones(n_bytes, np.uint8)
+
+
+def _read(n_bytes: int, end: float, part: NDArray[np.uint8], cpu: int | None) -> Slices:
+    """Read slice after slice until a time of `perf_counter`, at least one.
+
+    The maximum of bytes has SIMD loops in numpy on every CPU: from a cache it reads four times as
+    fast as from RAM here, without the GIL. A sum of floats does not, and a dot product is as fast,
+    but some BLAS libraries put threads of their own to it.
+    """
+    _stay_on(cpu)
+    clock, own = time.perf_counter, time.thread_time
+    noted: list[tuple[float, float, float]] = []
+    while not noted or clock() < end:
+        for at in range(0, len(part) - n_bytes + 1, n_bytes):
+            ran, start = own(), clock()
+            np.maximum.reduce(part[at : at + n_bytes])
+            noted.append((start, clock(), own() - ran))
+            if noted[-1][1] >= end:
+                break
+    start_, end_, ran_ = np.array(noted).T
+    return Slices(start_, end_, ran_)
+
+
+def _own_cpus(n_threads: int) -> list[int | None]:
+    """A CPU for each thread, no two of a core; None where threads cannot be held there."""
+    found = cores() if sys.platform == "linux" else []
+    return list(found[:n_threads]) if len(found) >= n_threads else [None] * n_threads
+
+
+def _stay_on(cpu: int | None) -> None:
+    """Hold this thread on a CPU: on a busy machine two of them would share one for a while."""
+    if sys.platform == "linux" and cpu is not None:
+        try:
+            os.sched_setaffinity(0, {cpu})
+        except OSError:  # it was just taken offline, or a sandbox forbids it
+            return
+
+
+def _others() -> Callable[[], float]:
+    """A function that says how many cores other programs have used since; 0 if it cannot be told.
+
+    In a container with a quota the kernel counts programs of others, on CPUs of others.
+    """
+    before = _used()
+    start, own = time.perf_counter(), time.process_time()
+
+    def used() -> float:
+        after = _used()
+        if before is None or after is None or cpu_quota() is not None:
+            return 0.0
+        seconds = max(1e-9, time.perf_counter() - start)
+        return max(0.0, (after - before - (time.process_time() - own)) / seconds)
+
+    return used
+
+
+def _used() -> float | None:
+    """Seconds for which this computer's CPUs have worked since it was started."""
+    try:
+        times: dict[str, float] = psutil.cpu_times()._asdict()
+    except (OSError, RuntimeError, ValueError, psutil.Error):
+        return None
+    idle = ("idle", "iowait", "guest", "guest_nice")  # what guests used is in user too
+    return sum(times.values()) - sum(times.get(name, 0.0) for name in idle)

@@ -49,6 +49,7 @@ class Machine:
 
 def sysctl(name: str) -> str:
     """A macOS kernel value; nothing where there is no such value."""
+    measured_busy: bool = False  # other programs wanted the cores when the RAM was measured
     try:
         run = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
     except OSError:
@@ -67,21 +68,29 @@ def physical_cores() -> int:
     """Cores to evaluate on: hyperthreads share the units that matrix products need.
 
     On Linux the cores of this process's CPUs; on a Mac the performance cores. Elsewhere half of
+def cores() -> list[int]:
+    """One logical CPU of each core that this process may run on: the first. Linux only.
+
+    Where the kernel does not say which CPUs are of one core, each counts as a core.
+    """
+    first: dict[str, int] = {}
+    for cpu in sorted(usable_cpus()):
+        siblings = text_of(CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list")
+        first.setdefault(siblings or str(cpu), cpu)
+    return list(first.values())
+
+
     the logical CPUs.
     """
-    cores: int | None = None
+    count: int | None = None
     if sys.platform == "darwin":
         found = sysctl("hw.perflevel0.physicalcpu") or sysctl("hw.physicalcpu")
-        cores = int(found) if found.isdigit() else None
+        count = int(found) if found.isdigit() else None
     elif sys.platform == "linux":
-        siblings = {
-            text_of(CPU_TOPOLOGY / f"cpu{cpu}" / "topology" / "thread_siblings_list") or str(cpu)
-            for cpu in usable_cpus()
-        }
-        cores = len(siblings)
-    if cores is None:
-        cores = max(1, len(usable_cpus()) // 2)
-    return max(1, min(cores, cpu_quota() or cores))
+        count = len(cores())
+    if count is None:
+        count = max(1, len(usable_cpus()) // 2)
+    return max(1, min(count, cpu_quota() or count))
 
 
 def ram(proc: Path = PROC) -> Ram | None:

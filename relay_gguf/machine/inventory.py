@@ -7,9 +7,10 @@ from typing import Final
 
 from relay_gguf.llama.devices import gpus
 
-from .bandwidth import ram_bandwidth
-from .devices import Machine, Ram, physical_cores, ram
+from .bandwidth import Bandwidth
+from .devices import Machine, Ram, ram
 from .drivers import cards
+from .measurement import measured
 from .wheels import advice
 
 UNKNOWN: Final = 1 << 40
@@ -19,21 +20,23 @@ UNKNOWN: Final = 1 << 40
 def this_machine(*, timed: bool = True) -> Machine:
     """What there is to run a model on, as it is now.
 
-    The first call takes 0.3 s to measure the RAM, which is done once a process, and not at all
-    unless `timed`: the bandwidth is 0 then. With CUDA it takes a few hundred megabytes of each
-    card, as llama.cpp does.
+    How fast RAM is read is kept from one process to the next; the first one takes 0.4 s to measure
+    it, on a busy machine 1 s. Unless `timed` that is left out: the bandwidth is 0 then. With CUDA
+    this takes a few hundred megabytes of each card, as llama.cpp does.
     """
     found = gpus()
     memory = ram() or Ram(UNKNOWN, UNKNOWN)
+    bandwidth = _measured() if timed else Bandwidth(0.0)
     return Machine(
         memory.total,
         memory.available,
-        _bandwidth() if timed else 0.0,
+        bandwidth.rate,
         found,
         advice(cards(), found),
+        bandwidth.busy,
     )
 
 
 @cache
-def _bandwidth() -> float:
-    return ram_bandwidth(physical_cores())
+def _measured() -> Bandwidth:
+    return measured()  # once a process, also where it cannot be kept

@@ -1,0 +1,142 @@
+"""The bandwidth of this machine's RAM, kept from when it was measured last.
+
+In a small file of the cache folder, since measuring takes a third of a second and a busy machine
+spoils it. Each entry says what hardware it is of: a home folder may be on several machines. A file
+that is not ours to read or to write costs the measuring, and nothing else.
+"""
+
+from __future__ import annotations
+
+import json
+import platform
+import sys
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from platformdirs import user_cache_path
+
+from relay_gguf import disk
+
+from .bandwidth import Bandwidth, ram_bandwidth
+from .cgroup import PROC, text_of
+from .devices import physical_cores, ram, sysctl, usable_cpus
+
+FILE: Final = "bandwidth.json"
+FORMAT: Final = 1
+"""Of the file; one of another is not read. Another way of measuring is another format."""
+MOST: Final = 20
+"""Entries that are kept, the newest last."""
+POSSIBLE: Final = (1e7, 1e14)
+"""Bytes a second: what is less or more is damaged."""
+_WORDS: Final = ("host", "cpu")
+_NUMBERS: Final = ("cpus", "cores", "ram")
+RAM_STEP: Final = 1 << 28
+"""Bytes to which RAM is rounded: what a kernel keeps of it for itself changes with the kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hardware:
+    """What a bandwidth is of."""
+
+    host: str
+    cpu: str  # its model's name
+    cpus: int  # logical ones that this process may use
+    cores: int  # that read
+    ram: int  # bytes in all, rounded; 0 where it cannot be told
+
+
+def this_hardware() -> Hardware:
+    """What there is here."""
+    memory = ram()
+    total = memory.total if memory else 0
+    return Hardware(
+        platform.node(),
+        cpu_model(),
+        len(usable_cpus()),
+        physical_cores(),
+        round(total / RAM_STEP) * RAM_STEP,
+    )
+
+
+def cpu_model(proc: Path = PROC) -> str:
+    """The processor's name; that of its kind where the system has none."""
+    if sys.platform == "darwin":
+        return sysctl("machdep.cpu.brand_string") or platform.machine()
+    for line in text_of(proc / "cpuinfo").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() == "model name":
+            return value.strip()
+    return platform.processor() or platform.machine()
+
+
+def measured(*, anew: bool = False) -> Bandwidth:
+    """How fast RAM is read: kept, or measured now.
+
+    A bandwidth that was measured on a quiet machine is kept for good. One of a busy machine is
+    measured again; what is better, or of a quiet machine, replaces it.
+
+    Args:
+        anew: measure, whatever is kept, and keep that.
+    """
+    hardware, path = this_hardware(), kept_path()
+    kept = None if anew else read_kept(path).get(hardware)
+    if kept is not None and not kept.busy:
+        return kept
+    found = ram_bandwidth(hardware.cores)
+    if kept is not None and found.busy and found.rate <= kept.rate:
+        return kept
+    keep(path, hardware, found)
+    return found
+
+
+def kept_path() -> Path | None:
+    """Where bandwidths are kept; None where this user has no folder for it."""
+    try:
+        path = user_cache_path("relay-gguf", appauthor=False) / FILE
+    except (OSError, RuntimeError):
+        return None
+    return path if path.is_absolute() else None  # "~" stays where there is no home
+
+
+def read_kept(path: Path | None) -> dict[Hardware, Bandwidth]:
+    """What is kept, the newest last; nothing of a file that is missing, damaged or foreign."""
+    if path is None:
+        return {}
+    try:
+        table = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    if not isinstance(table, dict) or table.get("format") != FORMAT:
+        return {}
+    entries = table.get("measured")
+    found = map(_entry, entries if isinstance(entries, list) else [])
+    return dict(entry for entry in found if entry is not None)
+
+
+def keep(path: Path | None, hardware: Hardware, found: Bandwidth) -> None:
+    """Keep a bandwidth beside those of other machines; where nothing can be written, do not."""
+    if path is None:
+        return
+    known = read_kept(path)
+    known.pop(hardware, None)
+    entries = [*known.items(), (hardware, found)][-MOST:]
+    table = {"format": FORMAT, "measured": [asdict(of) | asdict(what) for of, what in entries]}
+    with suppress(OSError):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        disk.write_whole(path, json.dumps(table, indent=1).encode())
+
+
+def _entry(value: Any) -> tuple[Hardware, Bandwidth] | None:
+    """An entry of the file, if it is one."""
+    if not isinstance(value, dict) or type(value.get("busy")) is not bool:
+        return None
+    words = [value[name] for name in _WORDS if isinstance(value.get(name), str)]
+    numbers = [value[name] for name in _NUMBERS if type(value.get(name)) is int]
+    if len(words) < len(_WORDS) or len(numbers) < len(_NUMBERS):
+        return None
+    rate = value.get("rate")
+    if not isinstance(rate, float) or not POSSIBLE[0] <= rate <= POSSIBLE[1]:  # nor NaN
+        return None
+    return Hardware(*words, *numbers), Bandwidth(rate, value["busy"])

@@ -1,0 +1,285 @@
+"""How fast RAM is read: made-up slices of made-up threads, and what is kept of it where."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import pytest
+
+from relay_gguf.disk import PARTIAL
+from relay_gguf.machine import bandwidth, devices, measurement
+from relay_gguf.machine.bandwidth import ENOUGH, Bandwidth, Slices, moments, of_all, ram_bandwidth
+from relay_gguf.machine.devices import physical_cores, usable_cpus
+from relay_gguf.machine.measurement import Hardware, keep, kept_path, measured, read_kept
+
+HERE = Hardware("desk", "AMD Ryzen 5 5600", 12, 6, 32 << 30)
+
+
+# Measuring
+
+
+def slices(*noted: tuple[float, float, float]) -> Slices:
+    """Milliseconds: start, end, how long the thread ran."""
+    return Slices(*(np.array(noted) / 1e3).T)
+
+
+def test_only_moments_at_which_all_threads_ran_count() -> None:
+    """The second thread loses its core in its second slice, and has nothing to read at the end."""
+    one = slices((0, 1, 1), (1, 2, 1), (2, 3, 1), (3, 4, 1))
+    two = slices((0, 1, 1), (1, 2.9, 0.8), (2.9, 3.4, 0.5))
+    counts, rates = moments([one, two], 1000)
+    assert counts.tolist() == [2, 1, 1, 1, 2, 2]
+    assert (rates / 1e6).round(3).tolist() == [2, 1, 1, 1, 2, 3]
+
+
+def seen(*levels: tuple[int, float], each: int = 50) -> Any:
+    """Moments: how many threads ran, and what they read together."""
+    return np.repeat(np.array(levels, dtype=float).T, each, axis=1)
+
+
+@pytest.mark.parametrize(
+    ("found", "n_threads", "rate"),
+    [
+        pytest.param(seen((1, 10), (2, 18)), 2, 18, id="as they were together"),
+        pytest.param(seen((2, 18), (1, 99)), 2, 18, id="one alone says nothing"),
+        pytest.param(seen((4, 40), (5, 50), (6, 60)), 8, 80, id="the cores set the pace"),
+        pytest.param(seen((4, 60), (5, 60), (6, 60)), 8, 60, id="the RAM does"),
+        pytest.param(seen((4, 60), (5, 60), (6, 50)), 8, 50, id="never less for more threads"),
+        pytest.param(seen((5, 50)), 8, 50, id="always as few"),
+        pytest.param(seen((5, 50), (6, 60), each=3), 8, 60, id="hardly anything"),
+        pytest.param(np.zeros((2, 0)), 8, 0, id="nothing"),
+    ],
+)
+def test_what_all_threads_read(found: Any, n_threads: int, rate: float) -> None:
+    assert of_all(found, n_threads) == pytest.approx(rate)
+
+
+def test_neither_the_peak_nor_what_is_slowed() -> None:
+    rates = np.array([1.0] * 60 + [20.0] * 138 + [90.0] * 2)
+    assert len(rates) == ENOUGH
+    assert of_all(np.stack([np.full(ENOUGH, 2.0), rates]), 2) == 20
+
+
+def test_the_bandwidth_of_ram(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bandwidth, "ROUND", 0.02)
+    allowed, before = usable_cpus(), psutil.Process().memory_info().rss
+    assert 1e7 < ram_bandwidth(1).rate < 1e13
+    assert psutil.Process().memory_info().rss < before + bandwidth.BUFFER // 2
+    monkeypatch.setattr(bandwidth, "available_memory", lambda: 100 << 20)
+    assert ram_bandwidth(2).rate > 1e7
+    monkeypatch.setattr(bandwidth, "FINE_CLOCK", False)
+    monkeypatch.setattr(bandwidth, "_own_cpus", lambda count: [None] * count)
+    assert ram_bandwidth(2).rate > 1e7
+    assert usable_cpus() == allowed, "only the threads that read are held on a CPU"
+
+
+@pytest.mark.parametrize(
+    ("others", "quota", "busy"), [(0.0, None, False), (1.5, None, True), (1.5, 2, False)]
+)
+def test_busy_is_what_other_programs_use(
+    monkeypatch: pytest.MonkeyPatch, others: float, quota: int | None, busy: bool
+) -> None:
+    """In a container with a quota, other programs may be anywhere."""
+    used = iter([100.0, 100.0 + 10 + others * 10])
+    monkeypatch.setattr(bandwidth, "cpu_quota", lambda: quota)
+    monkeypatch.setattr(bandwidth, "_used", lambda: next(used))
+    clocks = {"perf_counter": iter([0.0, 10.0]), "process_time": iter([0.0, 10.0])}
+    for name, times in clocks.items():
+        monkeypatch.setattr(time, name, lambda times=times: next(times))
+    found = bandwidth._others()()
+    monkeypatch.undo()
+    assert (found > bandwidth.OTHERS * 2) == busy
+
+
+def test_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Two cores of two threads each, of which this process may use three."""
+    for cpu, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
+        folder = tmp_path / f"cpu{cpu}" / "topology"
+        folder.mkdir(parents=True)
+        (folder / "thread_siblings_list").write_text(siblings)
+    monkeypatch.setattr(devices, "CPU_TOPOLOGY", tmp_path)
+    monkeypatch.setattr(devices, "usable_cpus", lambda: {1, 2, 3})
+    assert devices.cores() == [1, 2]
+
+
+# Keeping
+
+
+@pytest.fixture
+def measuring(monkeypatch: pytest.MonkeyPatch) -> list[Bandwidth]:
+    """What is measured next, on a machine that is `HERE`."""
+    found: list[Bandwidth] = []
+    monkeypatch.setattr(measurement, "ram_bandwidth", lambda _: found.pop(0))
+    monkeypatch.setattr(measurement, "this_hardware", lambda: HERE)
+    return found
+
+
+def path() -> Path:
+    found = kept_path()
+    assert found is not None
+    return found
+
+
+def test_a_quiet_machine_is_measured_once(measuring: list[Bandwidth]) -> None:
+    measuring.append(Bandwidth(40e9))
+    assert [measured() for _ in range(3)] == [Bandwidth(40e9)] * 3
+    assert json.loads(path().read_text()) == {
+        "format": 1,
+        "measured": [
+            {
+                "host": "desk",
+                "cpu": "AMD Ryzen 5 5600",
+                "cpus": 12,
+                "cores": 6,
+                "ram": 32 << 30,
+                "rate": 40e9,
+                "busy": False,
+            }
+        ],
+    }
+
+
+@pytest.mark.parametrize(
+    ("then", "taken"),
+    [
+        (Bandwidth(25e9, busy=True), Bandwidth(30e9, busy=True)),
+        (Bandwidth(35e9, busy=True), Bandwidth(35e9, busy=True)),
+        (Bandwidth(25e9), Bandwidth(25e9)),
+        (Bandwidth(35e9), Bandwidth(35e9)),
+    ],
+)
+def test_a_busy_one_is_measured_again(
+    measuring: list[Bandwidth], then: Bandwidth, taken: Bandwidth
+) -> None:
+    measuring += [Bandwidth(30e9, busy=True), then]
+    assert measured() == Bandwidth(30e9, busy=True)
+    assert measured() == taken
+    assert read_kept(path()) == {HERE: taken}
+    if not taken.busy:
+        assert measured() == taken
+
+
+def test_measured_anew(measuring: list[Bandwidth]) -> None:
+    measuring += [Bandwidth(40e9), Bandwidth(30e9, busy=True), Bandwidth(20e9, busy=True)]
+    measured()
+    assert measured(anew=True) == Bandwidth(30e9, busy=True)
+    assert measured() == Bandwidth(30e9, busy=True)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"host": "laptop"},
+        {"cpu": "AMD Ryzen 9 9950X"},
+        {"cpus": 4},
+        {"cores": 2},
+        {"ram": 64 << 30},
+    ],
+)
+def test_other_hardware_is_measured_and_both_are_kept(
+    measuring: list[Bandwidth], changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = replace(HERE, **changed)
+    measuring += [Bandwidth(40e9), Bandwidth(50e9)]
+    assert measured() == Bandwidth(40e9)
+    monkeypatch.setattr(measurement, "this_hardware", lambda: other)
+    assert [measured(), measured()] == [Bandwidth(50e9)] * 2
+    assert read_kept(path()) == {HERE: Bandwidth(40e9), other: Bandwidth(50e9)}
+
+
+def test_the_oldest_go(tmp_path: Path) -> None:
+    file = tmp_path / "bandwidth.json"
+    for number in range(measurement.MOST + 3):
+        keep(file, replace(HERE, host=str(number)), Bandwidth(40e9))
+    keep(file, replace(HERE, host="9"), Bandwidth(50e9))
+    hosts = [of.host for of in read_kept(file)]
+    assert hosts == [*(str(n) for n in range(3, measurement.MOST + 3) if n != 9), "9"]
+
+
+ENTRY = '"host": "desk", "cpu": "AMD Ryzen 5 5600", "cpus": 12, "cores": 6, "ram": 34359738368'
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{",
+        b"\xff\xfe\x00",
+        b"[" * 100_000,
+        b"null",
+        b"[]",
+        b'{"format": 2, "measured": []}',
+        b'{"format": 1}',
+        b'{"format": 1, "measured": {"a": 1}}',
+        b'{"format": 1, "measured": [1, null, {}, {"host": "desk"}]}',
+        *(
+            f'{{"format": 1, "measured": [{{{ENTRY}, {end}}}]}}'.encode()
+            for end in (
+                '"rate": 4e10',
+                '"rate": "fast", "busy": false',
+                '"rate": true, "busy": false',
+                '"rate": NaN, "busy": false',
+                '"rate": -4e10, "busy": false',
+                '"rate": 1e300, "busy": false',
+                '"rate": 4e10, "busy": "no"',
+                '"rate": 4e10, "busy": false, "cpu": ["AMD"]',
+                '"rate": 4e10, "busy": false, "ram": 1.5',
+            )
+        ),
+    ],
+)
+def test_a_damaged_file_is_written_anew(measuring: list[Bandwidth], text: bytes) -> None:
+    path().parent.mkdir(parents=True, exist_ok=True)
+    path().write_bytes(text)
+    measuring.append(Bandwidth(50e9))
+    assert [measured(), measured()] == [Bandwidth(50e9)] * 2
+    assert read_kept(path()) == {HERE: Bandwidth(50e9)}
+    assert not list(path().parent.glob(f"*{PARTIAL}"))
+
+
+def test_where_nothing_can_be_kept(
+    measuring: list[Bandwidth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file in the folder's place keeps root out too."""
+    (tmp_path / "closed").touch()
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
+    monkeypatch.setattr(
+        measurement, "user_cache_path", lambda *_, **__: tmp_path / "closed" / "relay-gguf"
+    )
+    measuring += [Bandwidth(40e9), Bandwidth(41e9)]
+    assert [measured(), measured()] == [Bandwidth(40e9), Bandwidth(41e9)]
+
+
+def test_without_a_home(
+    measuring: list[Bandwidth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.rglob("*"))
+    measuring += [Bandwidth(40e9), Bandwidth(41e9)]
+    monkeypatch.setattr(measurement, "user_cache_path", lambda *_, **__: Path("~/.cache/x"))
+    assert measured() == Bandwidth(40e9)
+
+    def homeless(*_: object, **__: object) -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(measurement, "user_cache_path", homeless)
+    assert measured() == Bandwidth(41e9)
+    assert set(tmp_path.rglob("*")) == before
+
+
+def test_the_hardware_of_this_machine(tmp_path: Path) -> None:
+    found = measurement.this_hardware()
+    assert found == measurement.this_hardware()
+    assert found.cpu
+    assert 0 < found.cores == physical_cores() <= found.cpus
+    assert found.ram % measurement.RAM_STEP == 0
+    (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7R13\n\nprocessor\t")
+    if sys.platform == "linux":
+        assert measurement.cpu_model(tmp_path) == "AMD EPYC 7R13"
