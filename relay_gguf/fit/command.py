@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from relay_gguf.debug import Debug
+from relay_gguf.workers.command import Workers
 
 if TYPE_CHECKING:
     from relay_gguf.facts import Facts
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from .plan import LoadOptions
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Measure = Annotated[bool, typer.Option("--measure", help="Measure the RAM anew; keep that.")]
 NCtx = Annotated[int | None, typer.Option(help="Tokens of context. [4096]")]
 Layers = Annotated[
     int | None, typer.Option("--n-gpu-layers", help="Layers on the GPU, -1 for all. [what fits]")
@@ -40,15 +42,25 @@ MinSpeed = Annotated[
 ]
 
 
-def devices(as_json: AsJson = False, debug: Debug = False) -> None:
+def devices(
+    worker: Workers = None,
+    as_json: AsJson = False,
+    measure: Measure = False,
+    debug: Debug = False,
+) -> None:
     """What there is to run a model on."""
     from relay_gguf.llama.devices import cpu
     from relay_gguf.machine.devices import physical_cores
     from relay_gguf.machine.inventory import this_machine
+    from relay_gguf.machine.measurement import measured
+    from relay_gguf.settings import usual_settings
 
     from .lines import device_lines, devices_json
 
-    machine, name, n_cores = this_machine(), cpu(), physical_cores()
+    if measure:
+        measured(anew=True)
+    workers = usual_settings({"worker": worker or None}).load.workers
+    machine, name, n_cores = this_machine(workers=workers), cpu(), physical_cores()
     if as_json:
         typer.echo(json.dumps(devices_json(machine, name, n_cores)))
         return
@@ -67,6 +79,7 @@ def plan(
     main_gpu: MainGpu = None,
     tensor_split: TensorSplit = None,
     no_gpu: NoGpu = None,
+    worker: Workers = None,
     min_speed: MinSpeed = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -86,6 +99,7 @@ def plan(
         "main_gpu": main_gpu,
         "tensor_split": tensor_split,
         "no_gpu": no_gpu,
+        "worker": worker or None,
         "min_speed": min_speed,
     }
     settings = usual_settings(given)
@@ -108,7 +122,12 @@ def plan(
         typer.echo(machine.advice)
 
 
-def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = False) -> None:
+def models(
+    worker: Workers = None,
+    min_speed: MinSpeed = None,
+    as_json: AsJson = False,
+    debug: Debug = False,
+) -> None:
     """Relay's published files: what they need, which of them this machine would take."""
     from relay_gguf.errors import MemoryShortError
     from relay_gguf.machine.inventory import this_machine
@@ -120,8 +139,9 @@ def models(min_speed: MinSpeed = None, as_json: AsJson = False, debug: Debug = F
     from .plan import LoadOptions
     from .suggest import files_here
 
-    floor = usual_settings({"min_speed": min_speed}).min_speed
-    machine = this_machine()
+    settings = usual_settings({"min_speed": min_speed, "worker": worker or None})
+    floor = settings.min_speed
+    machine = this_machine(workers=settings.load.workers)
     found = candidates(catalogue(), machine, LoadOptions())
     try:
         chosen = choose(found, machine, floor)
@@ -153,13 +173,13 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
 
     path, wanted = find(model), parse_repo(model)
     if path is None and wanted is not None:
-        facts, machine = _remote_facts(wanted), this_machine()
+        facts, machine = _remote_facts(wanted), this_machine(workers=options.workers)
         sizes = facts.sizes()
         made = fit(sizes, machine, options)
     else:
         path = path or Path(model)
         check_file(path)
-        facts, machine = read_facts(path), this_machine()
+        facts, machine = read_facts(path), this_machine(workers=options.workers)
         facts.check()
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)

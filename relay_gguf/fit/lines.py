@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from relay_gguf.display import one_line, size
 from relay_gguf.machine.devices import Machine
@@ -15,6 +15,12 @@ from .memory import DEFAULT_N_CTX, binary
 from .placement import RAM, LoadSettings, Plan, Share, place
 from .speed import tokens_per_second
 from .suggest import Suggestion
+from .traffic import WORKER, traffic
+
+BUSY: Final = (
+    "RAM was measured while the machine was busy: models may be faster than it is said here. "
+    "It is measured again next time."
+)
 
 
 def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
@@ -23,6 +29,7 @@ def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
     for gpu in machine.gpus:
         speed = "unknown" if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:.0f} GB/s"
         kind = f"{gpu.backend} GPU{', in RAM' * gpu.unified}"
+        kind = "worker's" if gpu.backend == WORKER else kind
         rows.append((gpu.name, kind, binary(gpu.total), binary(gpu.free), speed, gpu.description))
     cores = f"{cpu}, {n_cores} cores" if n_cores > 1 else cpu
     speed = f"{machine.bandwidth / 1e9:.0f} GB/s"
@@ -31,6 +38,8 @@ def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
     for name, kind, total, free, speed, what in rows:
         sizes = f"{total:>{widths[2]}}  {free:>{widths[3]}}  {speed:>{widths[4]}}"
         yield f"{name:{widths[0]}}  {kind:{widths[1]}}  {sizes}  {one_line(what)}".rstrip()
+    if machine.measured_busy:
+        yield BUSY
     if machine.advice:
         yield machine.advice
 
@@ -57,6 +66,7 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
         yield f"{share.device:8}  {columns}  {holds(share, plan)}"
     margins = [f"{binary(share.margin)} of {share.device}" for share in plan.shares]
     yield f"Of what is left, {' and '.join(margins)} stay free for others."
+    yield from _traffic_lines(plan, machine)
     if better is not None:
         yield from _needed(better, machine)
 
@@ -69,6 +79,7 @@ def plan_json(plan: Plan, machine: Machine) -> dict[str, Any]:
         "n_layers": plan.model.n_layers,
         "tokens_per_second": round(tokens_per_second(plan, machine), 1),
         "devices": [{**asdict(share), "left": share.left} for share in plan.shares],
+        "workers": [asdict(other) for other in traffic(plan, machine)],
     }
 
 
@@ -151,6 +162,21 @@ def holds(share: Share, plan: Plan) -> str:
     if share.device == RAM:
         parts.append("program")
     return ", ".join(parts) or "nothing"
+
+
+def _traffic_lines(plan: Plan, machine: Machine) -> Iterator[str]:
+    """Which worker is which, what travels there, and what that costs."""
+    for gpu in machine.gpus:
+        if gpu.backend == WORKER and not any(t.device == gpu.name for t in traffic(plan, machine)):
+            yield f"{gpu.name} is {gpu.description}. Nothing goes there."
+    for other in traffic(plan, machine):
+        yield (
+            f"{other.device} is {other.address}. {size(other.on_load)} travel there on load, "
+            f"{other.there / 1e3:.1f} kB there and {other.back / 1e3:.1f} kB back for each token, "
+            f"which waits {other.latency * 1e3:.2f} ms for the network."
+        )
+    if any(traffic(plan, machine)):
+        yield "How fast workers compute they do not say: the speed is that of slow cards."
 
 
 def _where(plan: Plan) -> str:

@@ -25,15 +25,19 @@ class Ram:
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """A GPU that llama.cpp can use, in its order. Sizes in bytes, bandwidth in bytes a second."""
+    """A GPU that llama.cpp can use, in its order. Sizes in bytes, bandwidth in bytes a second.
 
-    name: str  # CUDA0, MTL0, Vulkan0
+    A device of another machine counts as one: its backend is RPC, its description the address.
+    """
+
+    name: str  # CUDA0, MTL0, Vulkan0, RPC0
     description: str  # NVIDIA GeForce RTX 3060
-    backend: str  # CUDA, Metal, Vulkan
+    backend: str  # CUDA, Metal, Vulkan, RPC
     free: int
     total: int
     unified: bool = False  # its memory is the computer's
     bandwidth: float | None = None  # None where it cannot be told
+    latency: float = 0.0  # seconds from a question to a worker until its answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,11 +49,11 @@ class Machine:
     bandwidth: float  # of the RAM, as this process's threads read it
     gpus: tuple[Gpu, ...] = ()
     advice: str = ""  # a GPU is there that this build of llama.cpp cannot use, and what to do
+    measured_busy: bool = False  # other programs wanted the cores when the RAM was measured
 
 
 def sysctl(name: str) -> str:
     """A macOS kernel value; nothing where there is no such value."""
-    measured_busy: bool = False  # other programs wanted the cores when the RAM was measured
     try:
         run = subprocess.run(["sysctl", "-n", name], capture_output=True, text=True, check=False)
     except OSError:
@@ -64,10 +68,6 @@ def usable_cpus() -> set[int]:
     return set(range(os.cpu_count() or 1))
 
 
-def physical_cores() -> int:
-    """Cores to evaluate on: hyperthreads share the units that matrix products need.
-
-    On Linux the cores of this process's CPUs; on a Mac the performance cores. Elsewhere half of
 def cores() -> list[int]:
     """One logical CPU of each core that this process may run on: the first. Linux only.
 
@@ -80,6 +80,10 @@ def cores() -> list[int]:
     return list(first.values())
 
 
+def physical_cores() -> int:
+    """Cores to evaluate on: hyperthreads share the units that matrix products need.
+
+    On Linux the cores of this process's CPUs; on a Mac the performance cores. Elsewhere half of
     the logical CPUs.
     """
     count: int | None = None

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
 from relay_gguf.llama.devices import gpus
+from relay_gguf.workers.gpus import worker_gpus
 
 from .bandwidth import Bandwidth
 from .devices import Machine, Ram, ram
@@ -17,21 +19,29 @@ UNKNOWN: Final = 1 << 40
 """Bytes of RAM where it cannot be told: nothing is refused for that."""
 
 
-def this_machine(*, timed: bool = True) -> Machine:
+def this_machine(*, timed: bool = True, workers: Sequence[str] = ()) -> Machine:
     """What there is to run a model on, as it is now.
 
     How fast RAM is read is kept from one process to the next; the first one takes 0.4 s to measure
     it, on a busy machine 1 s. Unless `timed` that is left out: the bandwidth is 0 then. With CUDA
     this takes a few hundred megabytes of each card, as llama.cpp does.
+
+    Args:
+        timed: tell how fast RAM is read.
+        workers: HOST[:PORT] of other machines, whose devices go before the own ones.
+
+    Raises:
+        WorkerError: a worker does not answer, or is none.
     """
     found = gpus()
+    others = worker_gpus(workers)
     memory = ram() or Ram(UNKNOWN, UNKNOWN)
     bandwidth = _measured() if timed else Bandwidth(0.0)
     return Machine(
         memory.total,
         memory.available,
         bandwidth.rate,
-        found,
+        others + found,
         advice(cards(), found),
         bandwidth.busy,
     )
