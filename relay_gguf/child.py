@@ -7,14 +7,23 @@ import signal
 import subprocess
 import sys
 import threading
+from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
 EXIT_SECONDS = 5.0
 """How long a child that was killed may take to be gone."""
+WINDOWS = {0xC0000005: "an access violation", 0xC000001D: "an illegal instruction"}
+"""What Windows has in place of signals: NTSTATUS codes of ntstatus.h."""
 
 
-def start(module: str, *arguments: str, stderr: int | None = None) -> subprocess.Popen[bytes]:
+def start(
+    module: str,
+    *arguments: str,
+    stderr: int | None = None,
+    variables: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
     """Run a module of ours, with pipes to and from it; it ends when its stdin does.
 
     Ctrl-C in the terminal reaches the parent alone.
@@ -23,8 +32,9 @@ def start(module: str, *arguments: str, stderr: int | None = None) -> subprocess
         module: which `python -m` runs.
         arguments: for it.
         stderr: where that goes, as `subprocess` has it; None is our own.
+        variables: of its environment, over ours.
     """
-    environment = dict(os.environ)
+    environment = {**os.environ, **(variables or {})}
     # What this process imports from, and nothing of the folder that it happens to be in.
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     environment["PYTHONSAFEPATH"] = "1"
@@ -46,10 +56,11 @@ def kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def died_of(code: int | None) -> str:
-    """How a process ended, by its exit code: `SIGABRT` or `exit code 3`."""
+    """How a process ended, by its exit code: `SIGABRT`, `an access violation`, `exit code 3`."""
     if code is not None and code < 0:
-        return signal.Signals(-code).name
-    return f"exit code {code}"
+        with suppress(ValueError):
+            return signal.Signals(-code).name
+    return WINDOWS.get((code or 0) & 0xFFFFFFFF, f"exit code {code}")
 
 
 # From here on: the child's side

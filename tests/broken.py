@@ -60,10 +60,15 @@ real.llama_get_logits_ith = llama_get_logits_ith
 """
 
 
+def package(folder: Path) -> Path:
+    """Write it into a folder; what Python's path must begin with."""
+    module = folder / "broken" / "llama_cpp"
+    module.mkdir(parents=True, exist_ok=True)
+    (module / "__init__.py").write_text(SOURCE, "utf-8")
+    return module.parent
+
+
 def environment(folder: Path, how: str) -> dict[str, str]:
-    """The variables of a process whose llama_cpp is broken; it needs no other ones of ours."""
-    package = folder / "broken" / "llama_cpp"
-    package.mkdir(parents=True, exist_ok=True)
-    (package / "__init__.py").write_text(SOURCE, "utf-8")
-    path = os.pathsep.join(filter(None, [str(package.parent), os.environ.get("PYTHONPATH")]))
+    """The variables of a process whose llama_cpp is broken."""
+    path = os.pathsep.join(filter(None, [str(package(folder)), os.environ.get("PYTHONPATH")]))
     return {**os.environ, "PYTHONPATH": path, "BROKEN": how}

@@ -7,6 +7,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,7 +96,8 @@ def test_it_runs_without_extra_buffers(pico: Path, monkeypatch: pytest.MonkeyPat
 def test_what_dies_is_not_used(
     how: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(os, "environ", broken.environment(tmp_path, how))
+    monkeypatch.syspath_prepend(broken.package(tmp_path))
+    monkeypatch.setenv("BROKEN", how)
     found = asking.ask()
     cpu, plain = found.of(CPU), found.of(PLAIN_CPU)
     assert (cpu.outcome, cpu.detail) == ("died", detail)  # type: ignore[union-attr]
@@ -106,7 +108,8 @@ def test_what_dies_is_not_used(
 
 
 def test_wrong_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(os, "environ", broken.environment(tmp_path, "wrong:extra"))
+    monkeypatch.syspath_prepend(broken.package(tmp_path))
+    monkeypatch.setenv("BROKEN", "wrong:extra")
     found = asking.ask()
     assert found.of(CPU).outcome == "wrong"  # type: ignore[union-attr]
     assert not found.extra_buffers
@@ -183,25 +186,36 @@ def test_a_library_that_does_not_load_says_why(tmp_path: Path) -> None:
 # Children that play a machine
 
 
-def child(folder: Path, script: str) -> list[str]:
-    """A command whose script sees `options` and can `say` lines."""
-    path = folder / "child.py"
-    path.write_text(
-        "import json, os, signal, sys, time\n"
-        "options = json.loads(sys.argv[1])\n"
-        "def say(**line): print(json.dumps(line), flush=True)\n"
-        "def tried(name):\n"
-        "    if name in options['skip']: return False\n"
-        "    say(stage='device', device=name, doing='loading', known={'description': name})\n"
-        "    return True\n"
-        "fine = dict(outcome='works', error=0.01, batch=0.1, token=0.1, buffers=[], detail='')\n"
-        + textwrap.dedent(script),
-        "utf-8",
-    )
-    return [sys.executable, str(path)]
+@pytest.fixture
+def playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Verdict]:
+    """Ask a child whose script sees `options`, has `tried` devices and can `say` lines."""
+    monkeypatch.syspath_prepend(tmp_path)
+
+    def ask(script: str) -> Verdict:
+        (tmp_path / "played_child.py").write_text(PLAYED + textwrap.dedent(script), "utf-8")
+        return asking.ask(module="played_child")
+
+    return ask
 
 
-def test_a_gpu_that_dies_does_not_take_the_others_along(tmp_path: Path) -> None:
+PLAYED = """
+import json, os, signal, sys, time
+
+options = json.loads(sys.argv[1])
+fine = dict(outcome="works", error=0.01, batch=0.1, token=0.1, buffers=[], detail="")
+
+def say(**line):
+    print(json.dumps(line), flush=True)
+
+def tried(name):
+    if name in options["skip"]:
+        return False
+    say(stage="device", device=name, doing="loading", known={"description": name})
+    return True
+"""
+
+
+def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[[str], Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices", doing="looking for devices")
         if tried("CPU"): say(result=fine)
@@ -211,7 +225,7 @@ def test_a_gpu_that_dies_does_not_take_the_others_along(tmp_path: Path) -> None:
         if tried("CUDA2"): say(result={**fine, "error": float("nan"), "detail": "Q4_K"})
         if tried("CUDA3"): say(result={**fine, "outcome": "failed", "detail": "Q8_0: no kernel"})
     """
-    found = asking.ask(command=child(tmp_path, script))
+    found = playing(script)
     assert [(f.device, f.outcome, f.detail) for f in found.findings] == [
         ("CPU", "works", ""),
         ("CUDA0", "died", "SIGABRT at one token of Q6_K"),
@@ -223,20 +237,20 @@ def test_a_gpu_that_dies_does_not_take_the_others_along(tmp_path: Path) -> None:
     assert found.extra_buffers
 
 
-def test_where_looking_for_gpus_kills_they_are_hidden(tmp_path: Path) -> None:
+def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices", doing="looking for devices")
         if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1": os.kill(os.getpid(), signal.SIGSEGV)
         if tried("CPU"): say(result=fine)
     """
-    found = asking.ask(command=child(tmp_path, script))
+    found = playing(script)
     assert found.hidden == asking.HIDE_GPUS
     assert found.processor_works
     assert "dies when it looks for GPUs" in notices(found)[0]
 
 
 def test_a_device_that_never_answers_is_given_up(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(asking, "GPU_PATIENCE", 0.5)
     monkeypatch.setattr(asking, "TELL_AFTER", 0.1)
@@ -246,19 +260,19 @@ def test_a_device_that_never_answers_is_given_up(
         if tried("Vulkan0"): time.sleep(60)
         if tried("Vulkan1"): say(result=fine)
     """
-    found = asking.ask(command=child(tmp_path, script))
+    found = playing(script)
     outcomes = {f.device: f.outcome for f in found.findings}
     assert outcomes == {"CPU": "works", "Vulkan0": "silent", "Vulkan1": "works"}
     assert not found.lasting
 
 
-def test_other_words_on_its_output_are_passed_over(tmp_path: Path) -> None:
+def test_other_words_on_its_output_are_passed_over(playing: Callable[[str], Verdict]) -> None:
     script = """
         print("ggml_cuda_init: found 1 device"); print('["a list"]')
         say(stage="import"); say(stage="devices")
         if tried("CPU"): say(result=fine)
     """
-    assert asking.ask(command=child(tmp_path, script)).of(CPU) is not None
+    assert playing(script).of(CPU) is not None
 
 
 # The verdict is kept

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import json
-import os
 import queue
-import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
-from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+from relay_gguf import child
+
+from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Outcome, Verdict
 
 SELFTEST: Final = "RELAY_SELFTEST"
 """An environment variable: 0 uses every device untested. The child has it."""
+TRIAL: Final = "relay_gguf.llama.trial"
 PATIENCE, GPU_PATIENCE = 20.0, 300.0
 """Seconds without a word after which the child is given up. A GPU's driver may compile kernels."""
 TELL_AFTER: Final = 3.0
@@ -55,21 +55,21 @@ def ask(
     *,
     thorough: bool = False,
     on_device: Callable[[str], None] | None = None,
-    command: Sequence[str] = (),
+    module: str = TRIAL,
 ) -> Verdict:
     """Try every device in child processes.
 
     Args:
         thorough: the processor without extra buffers too, where it works with them.
         on_device: called with the name of a device before it is tried.
-        command: of the child; ours if empty.
+        module: what the child runs.
     """
     found: dict[str, Finding] = {}
     hidden: dict[str, str] = {}
     plain = thorough
     for _ in range(MOST_RUNS):
         options = {"skip": [*found], "plain": plain}
-        run = _run(options, hidden, found, on_device, command)
+        run = _run(options, hidden, found, on_device, module)
         if run.trouble:
             return Verdict(trouble=run.trouble)
         if run.ended and run.stage != "device":
@@ -79,7 +79,7 @@ def ask(
             continue
         if run.ended:
             detail = f"{run.how} at {run.doing}".strip()
-            outcome = "silent" if run.ended == "silent" else "died"
+            outcome: Outcome = "silent" if run.ended == "silent" else "died"
             known = found.get(run.device) or Finding(run.device, outcome)
             found[run.device] = replace(known, outcome=outcome, detail=detail)
         first = found.get(CPU)
@@ -99,48 +99,39 @@ def _run(
     hidden: Mapping[str, str],
     found: dict[str, Finding],
     on_device: Callable[[str], None] | None,
-    command: Sequence[str],
+    module: str,
 ) -> Run:
     """Start the child and fill in `found`, until it has tried everything or ends."""
     run = Run()
-    environment = {**os.environ, **hidden, SELFTEST: "0"}
     with tempfile.TemporaryDirectory(prefix="relay-gguf-") as folder:
-        words = [*(command or (sys.executable, "-m", "relay_gguf.llama.trial"))]
-        child = subprocess.Popen(
-            [*words, json.dumps({**options, "folder": folder})],
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+        process = child.start(
+            module,
+            json.dumps({**options, "folder": folder}),
             stderr=subprocess.DEVNULL,
-            env={**environment, "PYTHONPATH": _python_path(environment)},
-            start_new_session=True,  # Ctrl-C is for the parent, which ends the child
+            variables={**hidden, SELFTEST: "0"},
         )
         try:
-            for line in _lines(child, run):
+            for line in _lines(process, run):
                 _take(line, run, found, on_device)
         except BaseException:
             run.ended = "died"
             raise
         finally:
-            if child.poll() is None and run.ended:
-                child.kill()
-            code = child.wait()
-            if child.stdout is not None:
-                child.stdout.close()
+            if run.ended:
+                process.kill()
+            code = process.wait()
+            for pipe in (process.stdin, process.stdout):
+                if pipe is not None:
+                    pipe.close()
     if code and not run.ended and not run.trouble:
-        run.ended, run.how = "died", _cause(code)
+        run.ended, run.how = "died", child.died_of(code)
     return run
 
 
-def _python_path(environment: Mapping[str, str]) -> str:
-    """The child finds this very package, from whatever folder it was imported."""
-    package = str(Path(__file__).parents[2])
-    return os.pathsep.join(filter(None, [environment.get("PYTHONPATH", ""), package]))
-
-
-def _lines(child: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
+def _lines(process: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
     """What the child says, until it ends or says nothing for too long."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
-    threading.Thread(target=_read, args=(child, said), daemon=True).start()
+    threading.Thread(target=_read, args=(process, said), daemon=True).start()
     told = False
     while True:
         limit = PATIENCE if run.device in ("", CPU, PLAIN_CPU) else GPU_PATIENCE
@@ -162,10 +153,10 @@ def _lines(child: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
                 yield line
 
 
-def _read(child: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None]) -> None:
-    if child.stdout is not None:
+def _read(process: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None]) -> None:
+    if process.stdout is not None:
         with suppress(ValueError, OSError):  # closed, since the child was given up
-            for raw in child.stdout:
+            for raw in process.stdout:
                 said.put(raw)
     said.put(None)
 
@@ -202,12 +193,3 @@ def _judged(known: Finding, result: Mapping[str, Any]) -> Finding:
         detail = f"its logits are off by {made.error:.0%} ({made.detail})"
         return replace(made, outcome="wrong", detail=detail)
     return replace(made, detail="")
-
-
-def _cause(code: int) -> str:
-    """SIGSEGV and the like, by the exit status of a process; Windows has codes of its own."""
-    if code < 0:
-        with suppress(ValueError):
-            return signal.Signals(-code).name
-    windows = {0xC0000005: "an access violation", 0xC000001D: "an illegal instruction"}
-    return windows.get(code & 0xFFFFFFFF, f"exit status {code}")

@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from relay_gguf.child import end_with_parent, replies
 from relay_gguf.doctor import tiny_model
 from relay_gguf.doctor.finding import CPU, PLAIN_CPU
 from relay_gguf.errors import RelayError
@@ -29,11 +30,11 @@ N_TOKENS: Final = 40
 def main() -> None:
     """Try what the options ask for."""
     options = json.loads(sys.argv[1])
-    out = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # some backends print there
+    out = replies()
+    end_with_parent()
 
     def say(**line: Any) -> None:
-        out.write(json.dumps(line) + "\n")
+        out.write(json.dumps(line).encode() + b"\n")
         out.flush()
 
     say(stage="import", doing="loading its library")
