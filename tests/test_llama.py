@@ -530,3 +530,13 @@ def test_a_forked_child_leaves_the_engine_alone(pico: Path) -> None:
     command = [sys.executable, "-W", "ignore", "-c", code, str(pico)]
     run = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
     assert run.stdout == "0\n"
+
+
+def test_an_idle_engine_uses_no_cpu(pico: Path) -> None:
+    """After a reply, all threads sleep: seconds of CPU, which others cannot take or give."""
+    with LlamaEngine(pico, n_threads=2) as engine:
+        list(engine.generate(engine.tokenize("hello"), SamplingParams(max_tokens=8, seed=1)))
+        time.sleep(0.1)  # a thread may still be on its way to sleep
+        before = time.process_time()
+        time.sleep(0.5)
+        assert time.process_time() - before < 0.05

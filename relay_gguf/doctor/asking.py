@@ -9,7 +9,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -54,6 +54,7 @@ class Run:
 def ask(
     *,
     thorough: bool = False,
+    workers: Sequence[str] = (),
     on_device: Callable[[str], None] | None = None,
     module: str = TRIAL,
 ) -> Verdict:
@@ -61,6 +62,7 @@ def ask(
 
     Args:
         thorough: the processor without extra buffers too, where it works with them.
+        workers: addresses of other machines, which answer; tried as GPUs.
         on_device: called with the name of a device before it is tried.
         module: what the child runs.
     """
@@ -68,7 +70,7 @@ def ask(
     hidden: dict[str, str] = {}
     plain = thorough
     for _ in range(MOST_RUNS):
-        options = {"skip": [*found], "plain": plain}
+        options = {"skip": [*found], "plain": plain, "workers": [*workers]}
         run = _run(options, hidden, found, on_device, module)
         if run.trouble:
             return Verdict(trouble=run.trouble)

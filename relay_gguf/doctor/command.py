@@ -11,9 +11,11 @@ from typing import Annotated
 import typer
 
 from relay_gguf.debug import Debug
+from relay_gguf.workers.command import Workers
 
 
 def doctor(
+    worker: Workers = None,
     report: Annotated[
         bool, typer.Option("--report", help="Print what a bug report needs.")
     ] = False,
@@ -25,11 +27,16 @@ def doctor(
     Exits with 1 where no model can be run.
     """
     from relay_gguf.machine.wheels import rebuild
+    from relay_gguf.settings import usual_settings
+    from relay_gguf.workers.address import parse_addresses
+    from relay_gguf.workers.protocol import ask_all
 
     from .kept import renewed
     from .lines import verdict_lines
 
-    found = renewed(thorough=True)
+    addresses = parse_addresses(usual_settings({"worker": worker or None}).load.workers)
+    ask_all(addresses)  # llama.cpp would end the process where one does not answer
+    found = renewed(thorough=True, workers=[str(address) for address in addresses])
     if as_json:
         typer.echo(json.dumps(found.as_json()))
     else:

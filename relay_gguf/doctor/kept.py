@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Final
@@ -30,15 +31,22 @@ def verdict() -> Verdict:
     return looked_up(kept_path(), fingerprint()) or renewed()
 
 
-def renewed(*, thorough: bool = False, on_device: Callable[[str], None] | None = None) -> Verdict:
-    """Ask now, and keep the answer.
+def renewed(
+    *,
+    thorough: bool = False,
+    workers: Sequence[str] = (),
+    on_device: Callable[[str], None] | None = None,
+) -> Verdict:
+    """Ask now, and keep what was found of this machine.
 
     Args:
         thorough: try the processor without extra buffers too, where it works with them.
+        workers: addresses of other machines to try.
         on_device: called with each device before it is tried.
     """
-    found = ask(thorough=thorough, on_device=on_device)
-    keep(kept_path(), fingerprint(), found)
+    found = ask(thorough=thorough, workers=workers, on_device=on_device)
+    own = tuple(finding for finding in found.findings if finding.backend != "RPC")
+    keep(kept_path(), fingerprint(), replace(found, findings=own))
     return found
 
 

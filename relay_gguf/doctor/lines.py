@@ -30,7 +30,7 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
     cpu = found.of(CPU)
     if cpu is not None and not cpu.works:
         yield f"This build of llama.cpp is not right for this processor. Compile it: {rebuild}"
-    if found.broken or found.hidden:
+    if found.hidden or any(f.device in found.broken and f.backend != "RPC" for f in found.findings):
         yield (
             "What mends a GPU is most often its driver, or a build of llama.cpp for the driver "
             "that is there: `relay-gguf devices` names one."

@@ -39,10 +39,13 @@ def main() -> None:
 
     say(stage="import", doing="loading its library")
     try:
-        from . import devices
+        from . import devices, rpc
     except RelayError as error:
         say(trouble=str(error))
         return
+    for address in options["workers"]:
+        say(doing=f"connecting with {address}")
+        rpc.add_server(address)
     say(stage="devices", doing="looking for devices")
     found = {device.name: device for device in devices.used(devices.devices())}
     names = [CPU, *([PLAIN_CPU] if options["plain"] else []), *found]
