@@ -61,7 +61,15 @@ class Finished:
     seconds: float
 
 
-Step = Prefilling | Prefilled | Token | Finished
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """Before the first step: the model had to be loaded again, and is elsewhere now; `text` says
+    where."""
+
+    text: str
+
+
+Step = Moved | Prefilling | Prefilled | Token | Finished
 
 
 class Engine(Protocol):

@@ -26,6 +26,7 @@ from .settings import ChatSettings
 
 if TYPE_CHECKING:
     from .llama.engine import LlamaEngine
+    from .llama.isolated import IsolatedEngine
 
 
 def find_model(named: str | None, settings: ChatSettings, screen: Watcher) -> Path:
@@ -61,7 +62,31 @@ def _best(settings: ChatSettings, screen: Watcher) -> Path:
     return found.here[there[0].file.ftype]
 
 
-def open_engine(path: Path, settings: ChatSettings, *, scene_room: int = 0) -> LlamaEngine:
+def load(
+    path: Path,
+    options: LoadOptions,
+    *,
+    n_threads: int | None = None,
+    scene_room: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> LlamaEngine | IsolatedEngine:
+    """An engine; with workers it has a process of its own, which they may end.
+
+    Raises:
+        ModelError, SettingsError: as `LlamaEngine`.
+        WorkerError: a worker does not answer, or is none.
+    """
+    if options.workers:
+        from .llama.isolated import IsolatedEngine as Kind
+    else:
+        from .llama.engine import LlamaEngine as Kind  # type: ignore[assignment]
+
+    return Kind(path, options, n_threads=n_threads, scene_room=scene_room, on_progress=on_progress)
+
+
+def open_engine(
+    path: Path, settings: ChatSettings, *, scene_room: int = 0
+) -> LlamaEngine | IsolatedEngine:
     """A model loaded, its progress on stderr while it loads.
 
     Args:
@@ -70,13 +95,11 @@ def open_engine(path: Path, settings: ChatSettings, *, scene_room: int = 0) -> L
         scene_room: bytes of RAM for scenes that are not in the context.
 
     Raises:
-        ModelError, SettingsError: as `LlamaEngine`.
+        ModelError, SettingsError, WorkerError: as `load`.
     """
-    from .llama.engine import LlamaEngine
-
     show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
     try:
-        return LlamaEngine(
+        return load(
             path,
             settings.load,
             n_threads=settings.threads,

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from . import messages as rules
-from .conversation.events import Event, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .conversation.events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .conversation.export import new_file
-from .engine import Engine, Finished, FinishReason, Prefilled, Prefilling, Step, Token
+from .engine import Engine, Finished, FinishReason, Moved, Prefilled, Prefilling, Step, Token
 from .errors import CommandError
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
@@ -87,14 +87,16 @@ class RelayLM:
                 raise TypeError("RelayLM needs a model file or an engine.")
             from .fit.plan import LoadOptions
             from .hub.screen import watching
-            from .llama.engine import LlamaEngine
             from .locate import locate
+            from .opening import load
 
             split = None if tensor_split is None else tuple(tensor_split)
-            options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu)
+            options = LoadOptions(
+                n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, tuple(workers)
+            )
             with watching(yes=True) as screen:
                 path = locate(model_name_or_path, screen)
-            engine = LlamaEngine(path, options, n_threads=n_threads)
+            engine = load(path, options, n_threads=n_threads)
         self.engine = engine
         self.encoder = Encoder(engine)
 
@@ -244,6 +246,8 @@ class RelayLM:
         reason: FinishReason | None = None
         for step in self._generate(ids, params):
             match step:
+                case Moved(news):
+                    yield Notice(f"* {news}")
                 case Prefilling(done, total):
                     yield Reading(done, total)
                 case Prefilled(evaluated, reused):

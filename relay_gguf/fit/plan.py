@@ -49,7 +49,7 @@ class LoadOptions:
         if self.no_gpu and (self.n_gpu_layers or split or self.main_gpu is not None):
             raise SettingsError("--no-gpu leaves no layer for a GPU: take one option of the two.")
         if self.no_gpu and self.workers:
-            raise SettingsError("--no-gpu leaves no layer for a worker: take one option of the two.")
+            raise SettingsError("--no-gpu leaves nothing for a worker: take one option of the two.")
 
 
 def fit(

@@ -3,7 +3,11 @@
 native, log        the library, imported here alone, and what it says
 devices            the GPUs that it can use, as ggml lists them
 load, vocab        a file → a model and a context that fit; text → ids
+vocabulary         text → ids without the model
 trial              the self-test's child process (see `relay_gguf.doctor`)
 kv_cache, scenes   what was evaluated already, in the context and in RAM
-engine, worker     `LlamaEngine`, and the thread it works on
+engine, thread     `LlamaEngine`, and the thread it works on; pace: how much at once
+rpc                devices of other machines, and ours lent to them
+isolated           a `LlamaEngine` in a process of its own, which a worker may end
+process, serving   that process, from outside and from inside
 """

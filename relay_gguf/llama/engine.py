@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import atexit
 import ctypes
-import hashlib
 import os
 import queue
 import random
@@ -21,7 +20,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
@@ -43,11 +42,16 @@ from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, p
 from .kv_cache import KvCache
 from .load import Loaded, check_file, free, load
 from .native import lib
-from .vocab import tokenize
+from .pace import Pace
 from .thread import Worker, next_of, wait
+from .vocab import fingerprint, piece, tokenize
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
+
+
+FIRST_PIECE: Final = 64
+"""Tokens of the first piece of a prompt that a worker gets, which may be slow."""
 
 
 class LlamaEngine:
@@ -87,7 +91,6 @@ class LlamaEngine:
         self._kv: KvCache | None = None
         self._freeing = threading.Lock()  # the vocabulary is read from any thread
         self._pid = os.getpid()
-        self._piece = ctypes.create_string_buffer(512)
         self._flag = ctypes.create_string_buffer(2)
         self._worker = Worker("relay-llama")
         atexit.register(self.close)
@@ -103,6 +106,8 @@ class LlamaEngine:
         try:
             self._loaded = wait(loading)
             self._kv = KvCache(self._loaded, self._flag, scene_room)
+            remote = any(s.device.startswith("RPC") for s in self._loaded.plan.shares)
+            self._pace = Pace(FIRST_PIECE if remote else N_BATCH)
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when it was all but done
@@ -163,11 +168,7 @@ class LlamaEngine:
     def vocabulary(self) -> str:
         """SHA-256 over all tokens' texts, hexadecimal."""
         if self._fingerprint is None:
-            model, digest = self._model, hashlib.sha256()
-            for token in range(model.n_vocab):
-                digest.update(lib.llama_vocab_get_text(model.vocab, token) or b"")
-                digest.update(b"\0")
-            self._fingerprint = digest.hexdigest()
+            self._fingerprint = fingerprint(self._model.vocab)
         return self._fingerprint
 
     def tokenize(self, text: str) -> list[int]:
@@ -182,16 +183,7 @@ class LlamaEngine:
             EngineError: there is no such token; llama.cpp would end the process.
         """
         with self._freeing:
-            model = self._model
-            if not 0 <= token < model.n_vocab:
-                raise EngineError(f"There is no token {token}; the vocabulary has {model.n_vocab}.")
-            size = -len(self._piece)
-            while size < 0:
-                if len(self._piece) < -size:
-                    self._piece = ctypes.create_string_buffer(-size)
-                buffer = self._piece
-                size = lib.llama_token_to_piece(model.vocab, token, buffer, len(buffer), 0, False)
-            return buffer.raw[:size]
+            return piece(self._model.vocab, token)
 
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated."""
@@ -273,13 +265,14 @@ class LlamaEngine:
             aborted = False
             # The last token alone, always: its logits then do not depend on how much of the
             # prompt was in the cache, and a greedy retry repeats the reply word for word.
-            for start in [*range(reused, len(prompt) - 1, N_BATCH), len(prompt) - 1]:
-                stop = min(start + N_BATCH, len(prompt) - 1) if start < len(prompt) - 1 else None
-                aborted = not cache.evaluate(prompt[start:stop])
-                if aborted:
-                    break
-                if stop is not None:
+            start, last = reused, len(prompt) - 1
+            while not aborted and start < last:
+                stop = min(start + self._pace.size, last)
+                aborted = not self._evaluate(model, cache, prompt[start:stop])
+                if not aborted:
                     steps.put(Prefilling(stop - reused, fresh))
+                start = stop
+            aborted = aborted or not cache.evaluate(prompt[last:])
             seconds = time.perf_counter() - began
             steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
             began = time.perf_counter()
@@ -287,6 +280,15 @@ class LlamaEngine:
             steps.put(Finished(reason, time.perf_counter() - began))
         finally:
             steps.put(None)
+
+    def _evaluate(self, model: Loaded, cache: KvCache, tokens: list[int]) -> bool:
+        """Evaluate a piece of a prompt, and see how long that takes where nothing can stop it."""
+        began = time.perf_counter()
+        done = cache.evaluate(tokens)
+        if done and model.plan.settings.n_gpu_layers:
+            lib.llama_synchronize(model.ctx)
+            self._pace.took(len(tokens), time.perf_counter() - began)
+        return done
 
     def _sample(
         self,

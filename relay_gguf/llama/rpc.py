@@ -127,7 +127,7 @@ def _limited(lent: Lent, memory: int | None) -> Lent:
     told = _cpu_memory() if lent.device.kind == CPU else _gpu_memory(lent.handle)
     _, first_total, first_used = next(told)
 
-    @_GetMemory
+    @_GetMemory  # type: ignore[untyped-decorator]
     def get_memory(_: Any, free_at: Any, total_at: Any) -> None:
         free, total, used = next(told)
         if memory is not None:

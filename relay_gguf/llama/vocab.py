@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ctypes
+import hashlib
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,6 +18,9 @@ from .native import lib
 MAX_RUN = 1024
 """Characters without a change between space and no space that are tokenized as one: the regex of
 Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
+
+USUAL_PIECE = 512
+"""Bytes that nearly every token's text fits in."""
 
 _LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
 
@@ -47,6 +52,31 @@ def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
     if count < 0:
         raise EngineError(f"llama.cpp cannot tokenize a text of {len(data)} bytes.")
     return list(ids[:count])
+
+
+def piece(vocab: Any, token: int) -> bytes:
+    """The bytes of a token, whatever their number; nothing for a control token.
+
+    Raises:
+        EngineError: there is no such token; llama.cpp would end the process.
+    """
+    n_vocab = int(lib.llama_vocab_n_tokens(vocab))
+    if not 0 <= token < n_vocab:
+        raise EngineError(f"There is no token {token}; the vocabulary has {n_vocab}.")
+    size = -USUAL_PIECE
+    while size < 0:
+        buffer = ctypes.create_string_buffer(-size)
+        size = lib.llama_token_to_piece(vocab, token, buffer, len(buffer), 0, False)
+    return buffer.raw[:size]
+
+
+def fingerprint(vocab: Any) -> str:
+    """SHA-256 over all tokens' texts, hexadecimal."""
+    digest = hashlib.sha256()
+    for token in range(lib.llama_vocab_n_tokens(vocab)):
+        digest.update(lib.llama_vocab_get_text(vocab, token) or b"")
+        digest.update(b"\0")
+    return digest.hexdigest()
 
 
 def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:

@@ -43,7 +43,9 @@ def parse_address(text: str) -> Address:
             "with a name or an address like 10.0.0.7."
         )
     if not _NAME.fullmatch(host):
-        raise WorkerError(f"Worker {text!r} has no host: name it as HOST:PORT, like 10.0.0.7:{PORT}.")
+        raise WorkerError(
+            f"Worker {text!r} has no host: name it as HOST:PORT, like 10.0.0.7:{PORT}."
+        )
     if not colon:
         return Address(host)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):

@@ -18,7 +18,7 @@ from relay_gguf.settings import DIRS
 DOUBTFUL: Final = 60.0
 """Seconds: a file that was written so shortly before the server died may be half a tensor."""
 ROOM: Final = 2 * GIB
-"""Bytes of disk below which nothing is kept: a file that finds the disk full stays half a tensor."""
+"""Bytes of disk below which nothing is kept: a file that finds the disk full is half a tensor."""
 
 
 def cache_folder() -> Path:

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 Workers = Annotated[
     list[str] | None,
     typer.Option(
-        "--worker", metavar="HOST[:PORT]", help="A machine that runs `relay-gguf worker`; repeat it."
+        "--worker",
+        metavar="HOST[:PORT]",
+        help="One that runs `relay-gguf worker`; repeat it.",
     ),
 ]
 """An option of each command that plans or loads."""

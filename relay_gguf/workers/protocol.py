@@ -1,4 +1,4 @@
-"""What a worker says of itself: llama.cpp's RPC protocol, as far as that takes, over a plain socket.
+"""What a worker says of itself: llama.cpp's RPC protocol, as far as that takes, by plain sockets.
 
 llama.cpp's own client ends the process where a worker does not answer as it should. So each is
 asked here first, and whatever is wrong becomes a `WorkerError`.
@@ -187,8 +187,8 @@ class _Talk:
             self._socket.settimeout(0.5)
             return self._stranger(self._socket.recv(64))
         return WorkerError(
-            f"Worker {self._address} did not answer within {self._timeout:g} seconds. It serves one "
-            "program at a time: end the one that uses it now, or start the worker again."
+            f"Worker {self._address} did not answer within {self._timeout:g} seconds. It serves "
+            "one program at a time: end the one that uses it now, or start the worker again."
         )
 
     def _stranger(self, said: bytes = b"") -> WorkerError:
@@ -219,7 +219,7 @@ def _connected(address: Address, end: float, timeout: float) -> socket.socket:
             f"`relay-gguf worker --port {address.port}`, or the SSH tunnel to it."
         ) from None
     except OSError as error:
-        why = os.strerror(error.errno) if (error.errno or 0) > 0 else str(error)
+        why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
         raise WorkerError(f"Worker {address} cannot be reached: {why}.") from None
     return found
 

@@ -1,7 +1,7 @@
 """The process that serves: llama.cpp's RPC server, which a malformed request may end.
 
-Run by `lending` as `python -m relay_gguf.workers.serving TERMS`. It says in one line of JSON what it
-lends, or why it cannot, and serves until its stdin ends.
+Run by `lending` as `python -m relay_gguf.workers.serving TERMS`. It says in one line of JSON what
+it lends, or why it cannot, and serves until its stdin ends.
 """
 
 from __future__ import annotations
