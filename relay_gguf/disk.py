@@ -10,9 +10,20 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
+from platformdirs import user_cache_path
+
 PARTIAL: Final = ".relay-gguf-partial"
 """Ends the name of a file that is being written: no app lists such files."""
 _CHUNK = 1 << 22
+
+
+def cache_file(name: str) -> Path | None:
+    """Where a small file that can be made again is kept; None where this user has no folder."""
+    try:
+        path = user_cache_path("relay-gguf", appauthor=False) / name
+    except (OSError, RuntimeError):
+        return None
+    return path if path.is_absolute() else None  # "~" stays where there is no home
 
 
 def partial(path: Path) -> Path:

@@ -288,8 +288,14 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Verdict((AMX_DIES, PLAIN_WORKS, GPU_DIES))
 
     monkeypatch.setattr(kept, "ask", ask)
-    kept.kept_path().unlink(missing_ok=True)
+    path().unlink(missing_ok=True)
     return calls
+
+
+def path() -> Path:
+    found = kept.kept_path()
+    assert found is not None
+    return found
 
 
 def fresh() -> Verdict:
@@ -314,7 +320,7 @@ def test_it_is_asked_once(asked: list[int]) -> None:
 @pytest.mark.parametrize("damage", [b"", b"{", b"[]", b'{"KEY": 3}', b'{"KEY": {}}', b"\xff\xfe"])
 def test_a_damaged_file_is_asked_anew(asked: list[int], damage: bytes) -> None:
     fresh()
-    kept.kept_path().write_bytes(damage.replace(b"KEY", fingerprint().encode()))
+    path().write_bytes(damage.replace(b"KEY", fingerprint().encode()))
     assert not fresh().extra_buffers
     assert asked == [1, 1]
     fresh()
@@ -357,10 +363,25 @@ def test_a_home_folder_that_serves_two_machines_keeps_both(
 
 
 def test_a_folder_that_cannot_be_written_is_no_error(asked: list[int], tmp_path: Path) -> None:
-    path = kept.kept_path()
-    path.parent.rename(tmp_path / "away")
-    path.parent.write_bytes(b"")  # a file in the folder's place
+    folder = path().parent
+    folder.rename(tmp_path / "away")
+    folder.write_bytes(b"")  # a file in the folder's place
     assert not fresh().extra_buffers
+
+
+@pytest.mark.parametrize("error", [RuntimeError, OSError, None])
+def test_a_user_without_a_home_is_asked_each_time(
+    asked: list[int], error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def homeless(*_: object, **__: object) -> Path:
+        if error is not None:
+            raise error("no home")
+        return Path("~/.cache/relay-gguf")
+
+    monkeypatch.setattr("relay_gguf.disk.user_cache_path", homeless)
+    for _ in range(2):
+        assert not fresh().extra_buffers
+    assert asked == [1, 1]
 
 
 def test_what_may_be_otherwise_next_time_is_not_kept(asked: list[int]) -> None:
@@ -370,8 +391,8 @@ def test_what_may_be_otherwise_next_time_is_not_kept(asked: list[int]) -> None:
         Verdict((replace(GPU_DIES, outcome="silent", detail=""),)),
         Verdict((replace(GPU_DIES, detail="SIGKILL at loading of F16"),)),
     ):
-        kept.keep(kept.kept_path(), "key", found)
-        assert kept.looked_up(kept.kept_path(), "key") is None
+        kept.keep(path(), "key", found)
+        assert kept.looked_up(path(), "key") is None
 
 
 def test_it_can_be_left_out(asked: list[int], monkeypatch: pytest.MonkeyPatch) -> None:

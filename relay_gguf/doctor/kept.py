@@ -11,9 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from platformdirs import user_cache_path
-
-from relay_gguf.disk import make_folders, write_whole
+from relay_gguf.disk import cache_file, make_folders, write_whole
 
 from .asking import SELFTEST, ask
 from .finding import Verdict
@@ -50,24 +48,26 @@ def renewed(
     return found
 
 
-def kept_path() -> Path:
-    """Where verdicts are kept."""
-    return user_cache_path("relay-gguf", appauthor=False) / "selftest.json"
+def kept_path() -> Path | None:
+    """Where verdicts are kept; None where there is no folder for it."""
+    return cache_file("selftest.json")
 
 
-def looked_up(path: Path, key: str) -> Verdict | None:
+def looked_up(path: Path | None, key: str) -> Verdict | None:
     """The verdict kept under a key; None where there is none, or the file is damaged."""
+    if path is None:
+        return None
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         return Verdict.from_json(_table(path)[key])
     return None
 
 
-def keep(path: Path, key: str, found: Verdict) -> None:
+def keep(path: Path | None, key: str, found: Verdict) -> None:
     """Keep a verdict beside those of other machines. A folder that cannot be written is no error.
 
     What may be otherwise next time is not kept.
     """
-    if not found.lasting:
+    if path is None or not found.lasting:
         return
     table: dict[str, Any] = {}
     with suppress(OSError, ValueError, TypeError):
