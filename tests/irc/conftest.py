@@ -13,16 +13,6 @@ from relay_gguf.irc.limits import Limits
 from relay_gguf.irc.server import Server
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Programs that have to be installed first are tested with `-m clients` only."""
-    if "clients" in config.option.markexpr:
-        return
-    left = [item for item in items if item.get_closest_marker("clients")]
-    if left:
-        config.hook.pytest_deselected(items=left)
-        items[:] = [item for item in items if item not in left]
-
-
 @pytest.fixture
 def serve(caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:
     """Start servers: `serve(resident, limits=...)`; in the end all stop, without a complaint."""
