@@ -19,11 +19,12 @@ from relay_gguf import LlamaEngine
 from relay_gguf.doctor import asking, kept, report, tiny_model
 from relay_gguf.doctor.finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
 from relay_gguf.doctor.fingerprint import fingerprint
-from relay_gguf.doctor.lines import notices, verdict_lines
+from relay_gguf.doctor.lines import amx_advice, notices, verdict_lines
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import load as loading
 from relay_gguf.llama import native
 from relay_gguf.llama.log import LogLines
+from relay_gguf.machine.devices import has_amx
 from relay_gguf.sampling import SamplingParams
 
 WORKS = Finding(CPU, "works", "", "Some CPU", "CPU", ("CPU",), 0.02, 0.002, 0.0007)
@@ -427,6 +428,24 @@ def test_all_is_well_in_words() -> None:
         "All of it works: logits within 5% of a reference computed in NumPy, for Q8_0, Q4_K, Q6_K "
         "and F16.",
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "build", "advised"),
+    [
+        ("fpu avx512f amx_bf16 amx_tile amx_int8", "CPU : AVX512 = 1 | OPENMP = 1 |", True),
+        ("fpu avx512f amx_bf16 amx_tile amx_int8", "CPU : AVX512 = 1 | AMX_INT8 = 1 |", False),
+        ("fpu avx512f", "CPU : AVX512 = 1 | OPENMP = 1 |", False),
+    ],
+)
+def test_a_processor_whose_amx_lies_idle(
+    flags: str, build: str, advised: bool, tmp_path: Path
+) -> None:
+    (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
+    advice = amx_advice(build, has_amx(tmp_path), "pip install it")
+    assert advice.endswith("One that does: pip install it") == advised
+    assert bool(advice) == advised
+    assert not has_amx(tmp_path / "elsewhere")
 
 
 def test_a_report_names_neither_the_home_folder_nor_who_lives_there(

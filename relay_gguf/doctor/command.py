@@ -26,13 +26,14 @@ def doctor(
 
     Exits with 1 where no model can be run.
     """
+    from relay_gguf.machine.devices import has_amx
     from relay_gguf.machine.wheels import rebuild
     from relay_gguf.settings import usual_settings
     from relay_gguf.workers.address import parse_addresses
     from relay_gguf.workers.protocol import ask_all
 
     from .kept import renewed
-    from .lines import verdict_lines
+    from .lines import amx_advice, verdict_lines
 
     addresses = parse_addresses(usual_settings({"worker": worker or None}).load.workers)
     ask_all(addresses)  # llama.cpp would end the process where one does not answer
@@ -40,11 +41,14 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(found.as_json()))
     else:
+        build = _build() if found.findings else ""
         lines = list(verdict_lines(found, rebuild()))
+        if build and (advice := amx_advice(build, has_amx(), rebuild())):
+            lines.append(advice)
         if report:
             from .report import report_lines
 
-            lines = list(report_lines(found, lines, _build() if found.findings else ""))
+            lines = list(report_lines(found, lines, build))
         for line in lines:
             typer.echo(line)
     if not found.processor_works or found.trouble:

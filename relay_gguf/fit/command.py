@@ -49,10 +49,13 @@ def devices(
     debug: Debug = False,
 ) -> None:
     """What there is to run a model on."""
-    from relay_gguf.llama.devices import cpu
-    from relay_gguf.machine.devices import physical_cores
+    from relay_gguf.doctor.kept import verdict
+    from relay_gguf.doctor.lines import amx_advice, notices
+    from relay_gguf.llama.devices import build, cpu
+    from relay_gguf.machine.devices import has_amx, physical_cores
     from relay_gguf.machine.inventory import this_machine
     from relay_gguf.machine.measurement import measured
+    from relay_gguf.machine.wheels import rebuild
     from relay_gguf.settings import usual_settings
 
     from .lines import device_lines, devices_json
@@ -66,6 +69,9 @@ def devices(
         return
     for line in device_lines(machine, name, n_cores):
         typer.echo(line)
+    for line in (*notices(verdict()), amx_advice(build(), has_amx(), rebuild())):
+        if line:
+            typer.echo(line)
 
 
 def plan(
@@ -135,7 +141,7 @@ def models(
 
     from .catalogue import catalogue
     from .choose import candidates, choose
-    from .lines import model_lines, models_json
+    from .lines import BUSY, model_lines, models_json
     from .plan import LoadOptions
     from .suggest import files_here
 
@@ -148,14 +154,16 @@ def models(
     except MemoryShortError:
         chosen = None
     if as_json:
-        typer.echo(json.dumps(models_json(found, chosen, machine, files_here())))
+        typer.echo(json.dumps(models_json(found, chosen, machine, files_here(), floor)))
         return
-    for line in model_lines(found, chosen, files_here()):
+    for line in model_lines(found, chosen, files_here(), floor):
         typer.echo(line)
     file = catalogue()[0]
     typer.echo(f"From {file.repo} ({file.license}).")
     if chosen is None:
         typer.echo("None fits into this machine. `relay-gguf chat --demo` takes a small model.")
+    if machine.measured_busy:
+        typer.echo(BUSY)
     if machine.advice:
         typer.echo(machine.advice)
 

@@ -116,3 +116,9 @@ def available_memory() -> int | None:
     """Bytes of RAM that a new program can use; None where this cannot be told."""
     found = ram()
     return None if found is None else found.available
+
+
+def has_amx(proc: Path = PROC) -> bool:
+    """Whether the processor multiplies matrices of 8 bits itself: Intel's servers since 2023."""
+    found = (line for line in text_of(proc / "cpuinfo").splitlines() if line.startswith("flags"))
+    return "amx_int8" in next(found, "").split()
