@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .choice import ask
 from .display import one_line
 from .doctor.kept import verdict
 from .doctor.lines import notices
@@ -20,6 +21,7 @@ from .fit.placement import Plan
 from .fit.plan import LoadOptions
 from .fit.suggest import suggest
 from .hub.api import UnreachableError
+from .hub.screen import can_ask, watching
 from .hub.watcher import Watcher
 from .locate import locate
 from .settings import ChatSettings
@@ -29,20 +31,33 @@ if TYPE_CHECKING:
     from .llama.isolated import IsolatedEngine
 
 
-def find_model(named: str | None, settings: ChatSettings, screen: Watcher) -> Path:
+def find_model(
+    named: str | None, settings: ChatSettings, screen: Watcher, *, yes: bool = False
+) -> Path:
     """The file of the model that was named, or is the usual one, or suits this machine best.
 
+    Args:
+        named: what the user named.
+        settings: what else the user has decided.
+        screen: is asked before a download, and told how far it is.
+        yes: where no file is fast enough, take the fastest without asking.
+
     Raises:
+        DeclinedError: the user takes no file, or does not want the download.
         ModelError: it is not there, and cannot be fetched.
         MemoryShortError: no published file fits into this machine.
     """
     model = named or settings.model
-    return _best(settings, screen) if model is None else locate(model, screen)
+    return _best(settings, screen, yes) if model is None else locate(model, screen)
 
 
-def _best(settings: ChatSettings, screen: Watcher) -> Path:
+def _best(settings: ChatSettings, screen: Watcher, yes: bool) -> Path:
     """The published file that suits this machine, downloaded if need be."""
     found = suggest(settings.load, settings.min_speed)
+    if found.is_slow and can_ask() and not yes:
+        file = ask(found, found.taken).file
+        with watching(yes=True) as agreed:  # the user has seen how much it is
+            return found.here.get(file.ftype) or locate(file.name, agreed)
     for line in taken_lines(found):
         sys.stderr.write(f"{line}\n")
     file = found.taken.file

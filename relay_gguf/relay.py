@@ -7,6 +7,7 @@ import json
 import random
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -349,6 +350,8 @@ def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
 
     `RelayLM` downloads it unless it is here, and puts as much of it on a GPU as fits.
 
+    Where none is fast enough it is the fastest, with a `RuntimeWarning` that says how slow.
+
     Args:
         min_speed: tokens a second that it must reach, as estimated; None is 5.
 
@@ -356,7 +359,11 @@ def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
         MemoryShortError: none fits.
     """
     from .fit.choose import MIN_SPEED
+    from .fit.lines import slow_line
     from .fit.suggest import suggest
 
     found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
+    if found.is_slow:
+        line = slow_line(found.taken, found.min_speed)
+        warnings.warn(line, RuntimeWarning, stacklevel=2)
     return {"model_name_or_path": found.taken.file.name}

@@ -58,7 +58,7 @@ def chat(
     folder = sessions_folder()
     name = _session_name(folder, resume)
     with watching(yes=yes) as screen:
-        path = demo_file() if demo else _model_path(model, settings, folder, name, screen)
+        path = demo_file() if demo else _model_path(model, settings, folder, name, screen, yes)
     with open_engine(path, settings) as engine:
         relay = RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
         notices = loading_notices(engine.plan, engine.n_tries, settings.load)
@@ -94,7 +94,12 @@ def _session_name(folder: Path, resume: str | None) -> str | None:
 
 
 def _model_path(
-    named: str | None, settings: ChatSettings, folder: Path, name: str | None, screen: Watcher
+    named: str | None,
+    settings: ChatSettings,
+    folder: Path,
+    name: str | None,
+    screen: Watcher,
+    yes: bool,
 ) -> Path:
     """The model that was named, or the session's, or the usual one, or this machine's best."""
     if named is None and name is not None:
@@ -103,7 +108,7 @@ def _model_path(
             raise StoreError(f"There is no session {name!r} in {folder}.")
         path = Path(peek(saved).path)
         return demo_file() if demo_folder() in path.parents else path  # maybe of another version
-    return find_model(named, settings, screen)
+    return find_model(named, settings, screen, yes=yes)
 
 
 def _print_prompt(event: Event) -> None:

@@ -17,6 +17,9 @@ from .speed import tokens_per_second
 from .suggest import Suggestion
 from .traffic import WORKER, traffic
 
+WORDS: Final = "ten"
+WORD_TOKENS: Final = 13
+"""Of a reply of ten words, about."""
 BUSY: Final = (
     "RAM was measured while the machine was busy: models may be faster than it is said here. "
     "It is measured again next time."
@@ -56,7 +59,7 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
     yield (
         f"{_where(plan)}, {at.n_ctx} tokens of context in {at.kv_type}, "
-        f"about {_rate(speed)} tokens a second"
+        f"about {rate(speed)} tokens a second"
     )
     yield ""
     yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'work':>9}  {'left':>9}  holds"
@@ -94,8 +97,13 @@ def summary(plan: Plan) -> str:
 def taken_lines(found: Suggestion) -> Iterator[str]:
     """Which published file is taken, and why."""
     taken, best = found.taken, found.best
-    yield suits_line(taken)
-    if best is not taken:
+    if found.is_slow:
+        yield slow_line(taken, found.min_speed)
+        if found.machine.measured_busy:
+            yield BUSY
+    else:
+        yield suits_line(taken, found.min_speed)
+    if best is not taken and best.speed >= found.min_speed:
         yield (
             f"{best.file.ftype} would run here too, and better: "
             f"`relay-gguf download {best.file.name}` gets its {size(best.file.size)}."
@@ -104,32 +112,74 @@ def taken_lines(found: Suggestion) -> Iterator[str]:
         yield found.machine.advice
 
 
-def suits_line(candidate: Candidate) -> str:
-    """How a published file would run."""
-    how = "" if candidate.plan is None else f": {summary(candidate.plan)}"
-    speed = f"about {_rate(candidate.speed)} tokens a second"
-    return f"Relay as {candidate.file.ftype} suits this machine{how}, {speed}."
+def suits_line(candidate: Candidate, min_speed: float) -> str:
+    """How a published file would run, that is fast enough, or here and not much slower."""
+    what = "suits this machine" if candidate.speed >= min_speed else "is on this disk"
+    return f"Relay as {candidate.file.ftype} {what}: {_how(candidate)}."
+
+
+def slow_line(candidate: Candidate, min_speed: float) -> str:
+    """What is taken where no file is fast enough, and how long an answer takes."""
+    reply = seconds(reply_seconds(candidate.speed))
+    return (
+        f"No file of Relay's reaches {min_speed:g} tokens a second on this machine. "
+        f"{candidate.file.ftype} is taken: {_how(candidate)}, so {reply} for a reply of {WORDS} "
+        "words. `relay-gguf models` lists all, `relay-gguf chat --demo` takes a small one."
+    )
+
+
+def _how(candidate: Candidate) -> str:
+    where = "" if candidate.plan is None else f"{summary(candidate.plan)}, "
+    return f"{where}about {rate(candidate.speed)} tokens a second"
+
+
+def reply_seconds(speed: float) -> float:
+    """Seconds that a reply of ten words takes at so many tokens a second."""
+    return WORD_TOKENS / speed if speed else float("inf")
+
+
+def seconds(count: float) -> str:
+    """`9.5 s`, `26 s`."""
+    return f"{count:.1f} s" if count < 9.95 else f"{count:.0f} s"
 
 
 def model_lines(
-    found: Sequence[Candidate], chosen: Candidate | None, here: Collection[str]
+    found: Sequence[Candidate], chosen: Candidate | None, here: Collection[str], min_speed: float
 ) -> Iterator[str]:
-    """The published files: size, how they would run here, which one is taken, which are here."""
+    """The published files: size, how they would run here, which one is taken, which are here.
+
+    Args:
+        found: all of them.
+        chosen: the one that suits this machine, or else is the fastest; None if none fits.
+        here: types of those that are on this disk.
+        min_speed: tokens a second that a file must reach to suit.
+    """
     yield f"  {'type':7}  {'size':>8}  {'needs':>8}  {'speed':>9}  on this machine"
     for candidate in found:
-        mark = "*" if candidate is chosen else " "
+        mark = "*" if candidate is chosen and candidate.speed >= min_speed else " "
         plan, file = candidate.plan, candidate.file
-        speed = "" if plan is None else f"{_rate(candidate.speed)} t/s"
+        speed = "" if plan is None else f"{rate(candidate.speed)} t/s"
         how = "does not fit" if plan is None else summary(plan)
         there = ", downloaded" if file.ftype in here else ""
         sizes = f"{size(file.size):>8}  {size(_need(candidate)):>8}"
         yield f"{mark} {file.ftype:7}  {sizes}  {speed:>9}  {how}{there}"
+    if chosen is not None and chosen.speed < min_speed:
+        yield (
+            f"None reaches {min_speed:g} tokens a second (--min-speed). The fastest is "
+            f"{chosen.file.ftype}: {seconds(reply_seconds(chosen.speed))} for a reply of {WORDS} "
+            "words."
+        )
 
 
 def models_json(
-    found: Sequence[Candidate], chosen: Candidate | None, machine: Machine, here: Collection[str]
+    found: Sequence[Candidate],
+    chosen: Candidate | None,
+    machine: Machine,
+    here: Collection[str],
+    min_speed: float,
 ) -> list[dict[str, Any]]:
-    """The same for a program."""
+    """The same for a program. None is `chosen` where none suits; one is the `fastest` then."""
+    slow = chosen is not None and chosen.speed < min_speed
     return [
         {
             "repo": candidate.file.repo,
@@ -138,7 +188,8 @@ def models_json(
             "bytes": candidate.file.size,
             "needs": _need(candidate),
             "license": candidate.file.license,
-            "chosen": candidate is chosen,
+            "chosen": candidate is chosen and not slow,
+            "fastest": candidate is max(found, key=lambda c: (c.plan is not None, c.speed)),
             "downloaded": candidate.file.ftype in here,
             "plan": None if candidate.plan is None else plan_json(candidate.plan, machine),
         }
@@ -203,7 +254,7 @@ def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
     if plan is None:
         yield "It does not fit into this machine."
     else:
-        yield f"Here it would be {summary(plan)}, about {_rate(better.speed)} tokens a second."
+        yield f"Here it would be {summary(plan)}, about {rate(better.speed)} tokens a second."
 
 
 def _need(candidate: Candidate) -> int:
@@ -213,5 +264,6 @@ def _need(candidate: Candidate) -> int:
     return model.weights + kv + model.work(DEFAULT_N_CTX, 512) + model.process
 
 
-def _rate(speed: float) -> str:
-    return f"{speed:.1f}" if speed < 10 else f"{speed:.0f}"
+def rate(speed: float) -> str:
+    """Tokens a second: `0.05`, `3.4`, `34`."""
+    return f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}" if speed >= 0.1 else f"{speed:.2f}"

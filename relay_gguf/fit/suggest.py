@@ -18,8 +18,9 @@ from .placement import Plan
 from .plan import LoadOptions
 
 HERE_SHARE: Final = 0.5
-"""Of the speed that is asked for, what a file that is on this disk must reach: speeds are
-estimates, and a machine that is busy now shall not make anybody download another file."""
+"""Of the speed that is asked for, or of the best file's where none reaches it, what a file that is
+on this disk must reach: speeds are estimates, and shall not make anybody download another file for
+a little."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +32,7 @@ class Suggestion:
     candidates: Sequence[Candidate]
     here: Mapping[str, Path]  # type → file
     machine: Machine
+    min_speed: float = MIN_SPEED
 
     @property
     def plan(self) -> Plan:
@@ -38,6 +40,12 @@ class Suggestion:
         if self.taken.plan is None:
             raise MemoryShortError(self.taken.refusal)
         return self.taken.plan
+
+    @property
+    def is_slow(self) -> bool:
+        """No file reaches the speed that is asked for, and none is here that comes near it."""
+        here = self.taken.file.ftype in self.here
+        return self.taken.speed < self.min_speed * (HERE_SHARE if here else 1)
 
 
 def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) -> Suggestion:
@@ -57,11 +65,14 @@ def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) ->
     found = candidates(catalogue(), machine, options)
     here = files_here()
     best = choose(found, machine, min_speed)
-    floor = min_speed * HERE_SHARE
+    floor = min(min_speed, best.speed) * HERE_SHARE
     good = [c for c in found if c.plan and c.speed >= floor and not c.file.coarse]
     there = [candidate for candidate in good if candidate.file.ftype in here]
-    taken = choose(there, machine, floor) if there and best.file.ftype not in here else best
-    return Suggestion(taken, best, found, here, machine)
+    if there and best.file.ftype not in here:
+        taken = choose(there, machine, min_speed * HERE_SHARE)
+    else:
+        taken = best
+    return Suggestion(taken, best, found, here, machine, min_speed)
 
 
 def files_here() -> dict[str, Path]:

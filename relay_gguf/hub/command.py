@@ -41,7 +41,7 @@ def download(
 
     from .screen import watching
 
-    named = chosen(model, min_speed)
+    named = chosen(model, min_speed, yes=yes)
     with watching(yes=yes) as screen:
         found = find(named)
         path = locate(named, screen) if found is None else found
@@ -67,25 +67,34 @@ def download(
     typer.echo(str(path.absolute()))
 
 
-def chosen(model: str | None, min_speed: float | None = None) -> str:
+def chosen(model: str | None, min_speed: float | None = None, *, yes: bool = False) -> str:
     """The model to download: where none was named, the published file for this machine.
 
     Args:
         model: what the user named.
         min_speed: tokens a second that the file must reach; None is what the config file says.
+        yes: where no file does, take the fastest without asking.
 
     Raises:
+        DeclinedError: no file reaches it, and the user takes none.
         MemoryShortError: none of them fits.
         SettingsError: the speed, or the config file, is wrong.
     """
     if model is not None:
         return model
-    from relay_gguf.fit.lines import suits_line
+    from relay_gguf.choice import ask
+    from relay_gguf.fit.lines import slow_line, suits_line
     from relay_gguf.fit.suggest import suggest
     from relay_gguf.settings import usual_settings
 
-    best = suggest(min_speed=usual_settings({"min_speed": min_speed}).min_speed).best
-    typer.echo(suits_line(best), err=True)
+    from .screen import can_ask
+
+    found = suggest(min_speed=usual_settings({"min_speed": min_speed}).min_speed)
+    best, is_slow = found.best, found.best.speed < found.min_speed
+    if is_slow and can_ask() and not yes:
+        return ask(found, best).file.name
+    line = slow_line if is_slow else suits_line
+    typer.echo(line(best, found.min_speed), err=True)
     return best.file.name
 
 

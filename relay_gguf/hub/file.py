@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import suppress
 from dataclasses import replace
 from typing import Final
@@ -40,7 +40,9 @@ def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     return replace(file, size=size, sha256=sha256, blob=blob)
 
 
-def stream(repo: str, commit: str, name: str, start: int, stop: int) -> Iterator[tuple[int, bytes]]:
+def stream(
+    repo: str, commit: str, name: str, start: int, stop: int
+) -> Generator[tuple[int, bytes], None, None]:
     """A file's bytes from `start` to `stop`, as they come, each piece with its place in the file.
 
     A server may begin at 0 whatever was asked, may send more, and may end before `stop`.

@@ -31,12 +31,20 @@ WAITING: Final = "Another process is downloading this file: waiting for it. Ctrl
 @contextmanager
 def watching(*, yes: bool = False) -> Iterator[Watcher]:
     """Somebody who watches downloads, as stderr allows; with `yes` nobody is asked."""
-    terminal = sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-    screen = BarScreen(yes=yes or not sys.stdin.isatty()) if terminal else LineScreen()
+    screen = BarScreen(yes=yes or not can_ask()) if _is_terminal() else LineScreen()
     try:
         yield screen
     finally:
         screen.close()
+
+
+def can_ask() -> bool:
+    """Whether there is somebody at a terminal who reads stderr and types an answer."""
+    return _is_terminal() and sys.stdin.isatty()
+
+
+def _is_terminal() -> bool:
+    return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class LineScreen:

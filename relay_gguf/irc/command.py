@@ -125,7 +125,7 @@ def irc(
     from .model import House, Model
 
     with watching(yes=yes) as screen:
-        path = demo_file() if demo else find_model(model, settings, screen)
+        path = demo_file() if demo else find_model(model, settings, screen, yes=yes)
     with open_engine(path, settings, scene_room=_scene_room()) as engine:
         folder, file = DIRS.user_data_path / "irc", str(path.absolute())
         house = House(engine, settings.sampling, folder, file, Path(), model_nick, ways)

@@ -40,9 +40,9 @@ ENOUGH: Final = 200
 """Moments at which all threads ran, after which there are no more rounds; a tenth will do."""
 RAN: Final = 0.9
 """Of a slice's time, what its thread must have run for it to count."""
-UPPER: Final = 75
-"""Percentile of the moments' speeds that is taken: above what a neighbour on the same host slows
-now and then, below what there is once in a while."""
+UPPER: Final = 90
+"""Percentile of the moments' speeds that is taken: what there is for a tenth of the time, while no
+neighbour on the same host reads, but not what there is once in a while."""
 OTHERS: Final = 0.1
 """Of the threads' time, what other programs take on a quiet machine at most."""
 FINE_CLOCK: Final = sys.platform != "win32"

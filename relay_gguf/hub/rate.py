@@ -1,0 +1,66 @@
+"""How fast the hub sends a file here, by its first megabytes; nothing is kept of them."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import closing, suppress
+from threading import Thread
+from typing import Final
+
+from relay_gguf.errors import ModelError
+
+from .file import stream
+
+N_BYTES: Final = 8_000_000
+"""Read at most."""
+SECONDS: Final = 2.0
+"""Read for at most, from the first byte on."""
+PATIENCE: Final = 3.5
+"""Seconds after which there is no answer, whatever the connection waits for."""
+SLOW_START: Final = 4
+"""The first part in so many of what came does not count: a connection begins slowly."""
+
+
+def download_rate(repo: str, file: str, commit: str = "") -> float | None:
+    """Bytes a second that come of a file; None if the hub cannot be asked now, or does not answer.
+
+    Takes 2 s and 8 MB at most, 3.5 s where nothing answers. The cache is not touched.
+    """
+    found: list[float | None] = []
+
+    def measure() -> None:
+        with suppress(ModelError):
+            found.append(_rate(_arriving(repo, file, commit)))
+
+    # A thread, since looking up the hub's address has no time limit of its own.
+    thread = Thread(target=measure, daemon=True)
+    thread.start()
+    thread.join(PATIENCE)
+    return found[0] if found else None
+
+
+def _arriving(repo: str, file: str, commit: str) -> Iterator[tuple[float, int]]:
+    """The time at which the file was asked for, then those at which so many bytes were here."""
+    start, done = time.monotonic(), 0
+    yield start, 0
+    with closing(stream(repo, commit, file, 0, N_BYTES)) as pieces:
+        first = None
+        for _, data in pieces:
+            now = time.monotonic()
+            first, done = first or now, done + len(data)
+            yield now, done
+            if done >= N_BYTES or now >= first + SECONDS:
+                return
+
+
+def _rate(arriving: Iterator[tuple[float, int]]) -> float | None:
+    """Bytes a second, from the time on at which the slow beginning was over."""
+    seen: Sequence[tuple[float, int]] = list(arriving)
+    end, total = seen[-1]
+    if not total:
+        return None
+    began, before = next(point for point in seen if point[1] >= total / SLOW_START)
+    if end <= began:  # all of it came at once
+        began, before = seen[0]
+    return (total - before) / max(1e-6, end - began)
