@@ -50,9 +50,13 @@ def start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a child at once."""
+    """End a child at once, if it has not ended, and close its pipes."""
     process.kill()
     process.wait(EXIT_SECONDS)
+    for pipe in (process.stdin, process.stdout):
+        if pipe is not None:
+            with suppress(OSError):  # what was to be written, is not
+                pipe.close()
 
 
 def died_of(code: int | None) -> str:

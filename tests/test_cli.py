@@ -475,23 +475,24 @@ def test_the_config_file_can_set_every_option(tmp_path: Path) -> None:
     path.write_text(
         'model = "m.gguf"\nchannel = "sea"\ntopic = "ships"\ncast = "a sailor"\nn-ctx = 512\n'
         "threads = 1\nn-gpu-layers = 0\nkv_type = 'q8_0'\nmain-gpu = 1\ntensor-split = '3,1'\n"
-        "no_gpu = false\nmin-speed = 3\n"
+        "no_gpu = false\nworker = ['attic', '10.0.0.7:50053']\nmin-speed = 3\n"
         "color = false\nexact_trim = true\ntemperature = 1\ntop-k = 5\ntop_p = 0.5\n"
         "min-p = 0.1\nrepeat_penalty = 1\nmax-tokens = 9\nseed = 7\n"
     )
-    load = (512, 1, 0, "q8_0", 1, "3,1", False, 3)
+    workers = ("attic", "10.0.0.7:50053")
+    load = (512, 1, 0, "q8_0", 1, "3,1", False, [*workers], 3)
     settings = chat_settings({}, read_config(path))
     assert settings == ChatSettings(
         "m.gguf", "sea", "ships", "a sailor", *load, False, True, 1, 5, 0.5, 0.1, 1, 9, 7
     )
-    assert settings.load == LoadOptions(512, 0, "q8_0", 1, (3, 1))
+    assert settings.load == LoadOptions(512, 0, "q8_0", 1, (3, 1), False, workers)
 
 
 def test_there_need_be_no_config_file() -> None:
     assert read_config(config_path()) == {}
 
 
-@pytest.mark.parametrize("text", ["n_ctx = 4096.5", "seed = true", "color = 1", "topic = 7"])
+@pytest.mark.parametrize("text", ["n_ctx = 4096.5", "seed = true", "color = 1", "topic = 7", "worker = [1]"])
 def test_a_value_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)

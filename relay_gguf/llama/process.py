@@ -67,10 +67,6 @@ class Process:
     def kill(self) -> None:
         """End it, if it has not ended by itself."""
         child.kill(self._process)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                with contextlib.suppress(OSError):  # what was to be written, is not
-                    pipe.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

@@ -22,6 +22,8 @@ from .address import Address
 from .cache import drop_doubtful
 from .protocol import ask
 
+NO_PORT: Final = 3
+"""Exit code of a server that cannot listen."""
 STARTS: Final = 4
 """Times in a minute that a server which died is started again."""
 START_SECONDS: Final = 10.0
@@ -93,7 +95,7 @@ class Lending:
         """
         while True:
             code = self._ended()
-            self._clean()
+            self.close()
             now = time.monotonic()
             if len(self._starts) == STARTS and now - self._starts[0] < 60:
                 raise WorkerError(
@@ -109,9 +111,11 @@ class Lending:
 
     def close(self) -> None:
         """End the server at once."""
-        if self._process is not None and self._process.poll() is None:
-            child.kill(self._process)
-            self._clean()
+        process, self._process = self._process, None
+        if process is not None:
+            child.kill(process)
+            if self.terms.cache:
+                drop_doubtful(Path(self.terms.cache))
 
     def _ended(self) -> int | None:
         """How the server ended, when it has."""
@@ -123,24 +127,22 @@ class Lending:
                 continue
         return None
 
-    def _clean(self) -> None:
-        if self.terms.cache:
-            drop_doubtful(Path(self.terms.cache))
-
     def _await(self, process: subprocess.Popen[bytes]) -> None:
         """Wait until the server listens; one that is at work at once need not answer us.
 
         Raises:
-            WorkerError: it ended.
+            WorkerError: it cannot.
         """
         host = "127.0.0.1" if self.terms.host == "0.0.0.0" else self.terms.host
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
-            if process.poll() is not None:
+            if process.poll() == NO_PORT:
                 raise WorkerError(
-                    f"Cannot listen on {self.terms.host}, port {self.terms.port} "
-                    f"({child.died_of(process.returncode)}). --port takes another one."
+                    f"Cannot listen on {self.terms.host}, port {self.terms.port}: somebody else "
+                    "has taken it. --port takes another one."
                 )
+            if process.poll() is not None:
+                return  # as it may at any time: `watch` sees to that
             try:
                 ask(Address(host, self.terms.port), timeout=1)
             except WorkerError:

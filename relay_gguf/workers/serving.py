@@ -10,16 +10,13 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from relay_gguf.child import end_with_parent, replies
 from relay_gguf.debug import log_everything
 from relay_gguf.errors import RelayError
 
-from .lending import Terms
-
-NO_PORT: Final = 3
-"""Exit code: it cannot listen there."""
+from .lending import NO_PORT, Terms
 
 
 def main() -> None:
