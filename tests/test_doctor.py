@@ -17,7 +17,7 @@ import pytest
 
 from relay_gguf import LlamaEngine
 from relay_gguf.doctor import asking, kept, report, tiny_model
-from relay_gguf.doctor.finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+from relay_gguf.doctor.finding import CPU, NO_AMX, PLAIN_CPU, TOLERANCE, Finding, Verdict
 from relay_gguf.doctor.fingerprint import fingerprint
 from relay_gguf.doctor.lines import amx_advice, notices, verdict_lines
 from relay_gguf.fit.plan import LoadOptions
@@ -48,7 +48,7 @@ def test_this_machine_computes_what_numpy_computes() -> None:
         assert finding.token > 0
         assert finding.batch > 0
         assert "CPU" in finding.buffers or "AMX" in finding.buffers
-    assert found.extra_buffers
+    assert found.processor == CPU
     assert not found.trouble
     assert found.of(CPU).description  # type: ignore[union-attr]
 
@@ -104,8 +104,7 @@ def test_what_dies_is_not_used(
     assert (cpu.outcome, cpu.detail) == ("died", detail)  # type: ignore[union-attr]
     assert plain is not None
     assert plain.works
-    assert not found.extra_buffers
-    assert found.processor_works
+    assert found.processor == PLAIN_CPU
 
 
 def test_wrong_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -113,8 +112,7 @@ def test_wrong_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("BROKEN", "wrong:extra")
     found = asking.ask()
     assert found.of(CPU).outcome == "wrong"  # type: ignore[union-attr]
-    assert not found.extra_buffers
-    assert found.processor_works
+    assert found.processor == PLAIN_CPU
 
 
 @pytest.mark.parametrize("how", ["SIGSEGV:extra", "wrong:extra"])
@@ -235,7 +233,56 @@ def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[[str],
         ("CUDA3", "failed", "Q8_0: no kernel"),
     ]
     assert found.broken == {"CUDA0", "CUDA2", "CUDA3"}
-    assert found.extra_buffers
+    assert found.processor == CPU
+
+
+@pytest.mark.parametrize(
+    ("amx", "works", "tried"),
+    [
+        (True, {"CPU, no AMX", "CPU, plain"}, ["CPU", "CPU, no AMX"]),
+        (True, {"CPU, plain"}, ["CPU", "CPU, no AMX", "CPU, plain"]),
+        (True, set(), ["CPU", "CPU, no AMX", "CPU, plain"]),
+        (False, {"CPU, no AMX", "CPU, plain"}, ["CPU", "CPU, plain"]),
+        (False, {"CPU"}, ["CPU"]),
+    ],
+)
+def test_the_fastest_way_that_works(
+    amx: bool,
+    works: set[str],
+    tried: list[str],
+    playing: Callable[[str], Verdict],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """AMX and what remains without it: ways that cannot be in one process."""
+    monkeypatch.setattr(asking, "has_amx", lambda: amx)
+    script = f"""
+        say(stage="import"); say(stage="devices")
+        for name in [*options["processor"], "CUDA0"]:
+            if not tried(name): continue
+            if name.startswith("CPU") and name not in {sorted(works)}:
+                say(doing="several tokens of Q8_0"); os.kill(os.getpid(), signal.SIGSEGV)
+            say(result=fine)
+    """
+    found = playing(script)
+    assert [f.device for f in found.findings if f.device != "CUDA0"] == tried
+    assert found.of("CUDA0") is not None
+    assert found.processor == (tried[-1] if works else None)
+
+
+def test_llama_cpp_without_amx(smollm2: Path) -> None:
+    """On a processor without AMX nothing changes; with it, its buffers are gone."""
+    code = """
+import ctypes, faulthandler, sys
+faulthandler.enable()  # which has a signal stack of its own, and keeps it
+from relay_gguf.llama import amx
+before, after = amx._Stack(), amx._Stack()
+ctypes.CDLL(None).sigaltstack(None, ctypes.byref(before))
+names = amx.refuse_amx()
+ctypes.CDLL(None).sigaltstack(None, ctypes.byref(after))
+print("AMX" in names, before.base == after.base, before.size == after.size)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert run.stdout == "False True True\n"
 
 
 def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], Verdict]) -> None:
@@ -246,7 +293,7 @@ def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], V
     """
     found = playing(script)
     assert found.hidden == asking.HIDE_GPUS
-    assert found.processor_works
+    assert found.processor == CPU
     assert "dies when it looks for GPUs" in notices(found)[0]
 
 
@@ -322,7 +369,7 @@ def test_it_is_asked_once(asked: list[int]) -> None:
 def test_a_damaged_file_is_asked_anew(asked: list[int], damage: bytes) -> None:
     fresh()
     path().write_bytes(damage.replace(b"KEY", fingerprint().encode()))
-    assert not fresh().extra_buffers
+    assert fresh().processor == PLAIN_CPU
     assert asked == [1, 1]
     fresh()
     assert asked == [1, 1]
@@ -367,7 +414,7 @@ def test_a_folder_that_cannot_be_written_is_no_error(asked: list[int], tmp_path:
     folder = path().parent
     folder.rename(tmp_path / "away")
     folder.write_bytes(b"")  # a file in the folder's place
-    assert not fresh().extra_buffers
+    assert fresh().processor == PLAIN_CPU
 
 
 @pytest.mark.parametrize("error", [RuntimeError, OSError, None])
@@ -381,7 +428,7 @@ def test_a_user_without_a_home_is_asked_each_time(
 
     monkeypatch.setattr("relay_gguf.disk.user_cache_path", homeless)
     for _ in range(2):
-        assert not fresh().extra_buffers
+        assert fresh().processor == PLAIN_CPU
     assert asked == [1, 1]
 
 
@@ -423,6 +470,8 @@ def test_a_broken_machine_in_words() -> None:
 
 def test_all_is_well_in_words() -> None:
     assert notices(Verdict((WORKS,))) == []
+    without_amx = Verdict((AMX_DIES, replace(WORKS, device=NO_AMX)))
+    assert "it runs without AMX, slower." in notices(without_amx)[0]
     assert list(verdict_lines(Verdict((WORKS,)), "")) == [
         "CPU  works: off by 2.0%, 40 tokens in 2 ms, one in 0.7 ms, weights in CPU  Some CPU",
         "All of it works: logits within 5% of a reference computed in NumPy, for Q8_0, Q4_K, Q6_K "

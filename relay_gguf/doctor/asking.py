@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from relay_gguf import child
+from relay_gguf.machine.devices import has_amx
 
-from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Outcome, Verdict
+from .finding import CPU, NO_AMX, PLAIN_CPU, PROCESSOR, TOLERANCE, Finding, Outcome, Verdict
 
 SELFTEST: Final = "RELAY_SELFTEST"
 """An environment variable: 0 uses every device untested. The child has it."""
@@ -68,9 +69,9 @@ def ask(
     """
     found: dict[str, Finding] = {}
     hidden: dict[str, str] = {}
-    plain = thorough
     for _ in range(MOST_RUNS):
-        options = {"skip": [*found], "plain": plain, "workers": [*workers]}
+        ways = _untried(found, thorough)
+        options = {"skip": [*found], "processor": ways, "workers": [*workers]}
         run = _run(options, hidden, found, on_device, module)
         if run.trouble:
             return Verdict(trouble=run.trouble)
@@ -84,12 +85,20 @@ def ask(
             outcome: Outcome = "silent" if run.ended == "silent" else "died"
             known = found.get(run.device) or Finding(run.device, outcome)
             found[run.device] = replace(known, outcome=outcome, detail=detail)
-        first = found.get(CPU)
-        want_plain = first is not None and not first.works and PLAIN_CPU not in found
-        if not run.ended and not want_plain:
+        elif not _untried(found, thorough):
             break
-        plain = plain or want_plain
     return Verdict(tuple(found.values()), hidden=hidden)
+
+
+def _untried(found: Mapping[str, Finding], thorough: bool) -> list[str]:
+    """The ways of using the processor to try next: slower ones where the faster ones fail."""
+    plain = [PLAIN_CPU] if thorough and PLAIN_CPU not in found else []
+    if CPU not in found:
+        return [CPU, *plain]
+    if any(name in found and found[name].works for name in PROCESSOR):
+        return plain
+    ways = [NO_AMX, PLAIN_CPU] if has_amx() else [PLAIN_CPU]
+    return next(([way] for way in ways if way not in found), [])
 
 
 def _ended(run: Run) -> str:
@@ -136,7 +145,7 @@ def _lines(process: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
     threading.Thread(target=_read, args=(process, said), daemon=True).start()
     told = False
     while True:
-        limit = PATIENCE if run.device in ("", CPU, PLAIN_CPU) else GPU_PATIENCE
+        limit = PATIENCE if run.device in ("", *PROCESSOR) else GPU_PATIENCE
         end = time.monotonic() + limit
         raw: bytes | None = b""
         while raw == b"":

@@ -51,7 +51,7 @@ def doctor(
             lines = list(report_lines(found, lines, build))
         for line in lines:
             typer.echo(line)
-    if not found.processor_works or found.trouble:
+    if found.processor is None or found.trouble:
         raise typer.Exit(1)
 
 

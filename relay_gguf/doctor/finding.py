@@ -9,8 +9,12 @@ from typing import Any, Final, Literal
 Outcome = Literal["works", "wrong", "died", "silent", "failed"]
 
 CPU: Final = "CPU"
+NO_AMX: Final = "CPU, no AMX"
+"""The processor with repacked weights, but without AMX (see `llama.amx`)."""
 PLAIN_CPU: Final = "CPU, plain"
 """The processor without llama.cpp's extra buffers: without AMX, and without repacked weights."""
+PROCESSOR: Final = (CPU, NO_AMX, PLAIN_CPU)
+"""Ways of using the processor, the fastest first."""
 TOLERANCE: Final = 0.05
 """Of the logits' deviation, the root mean square that a device's may be off the reference's.
 llama.cpp quantizes activations to 8 bits, which costs 0.3 to 2.5 % here; what computes wrong is off
@@ -60,16 +64,13 @@ class Verdict:
         return next((found for found in self.findings if found.device == device), None)
 
     @property
-    def extra_buffers(self) -> bool:
-        """Whether llama.cpp may use AMX and repacked weights."""
-        cpu, plain = self.of(CPU), self.of(PLAIN_CPU)
-        return cpu is None or cpu.works or plain is None or not plain.works
-
-    @property
-    def processor_works(self) -> bool:
-        """One way or the other. Whoever was not asked counts as working."""
-        asked = [found for found in (self.of(CPU), self.of(PLAIN_CPU)) if found is not None]
-        return not self.fatal and (not asked or any(found.works for found in asked))
+    def processor(self) -> str | None:
+        """The fastest way of using the processor that works; the usual one if none was tried, and
+        None if none of those that were tried works."""
+        tried = [found for name in PROCESSOR if (found := self.of(name)) is not None]
+        if not tried:
+            return None if self.fatal else CPU
+        return next((found.device for found in tried if found.works), None)
 
     @property
     def lasting(self) -> bool:
@@ -81,8 +82,8 @@ class Verdict:
     @property
     def broken(self) -> frozenset[str]:
         """GPUs that must not be used."""
-        own = (CPU, PLAIN_CPU)
-        return frozenset(f.device for f in self.findings if not f.works and f.device not in own)
+        others = (found for found in self.findings if found.device not in PROCESSOR)
+        return frozenset(found.device for found in others if not found.works)
 
     def as_json(self) -> dict[str, Any]:
         """For a file."""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from relay_gguf.display import one_line
 
-from .finding import CPU, PLAIN_CPU, TOLERANCE, Finding, Verdict
+from .finding import CPU, NO_AMX, TOLERANCE, Finding, Verdict
 
 MORE = "`relay-gguf doctor` says more, and what mends it."
 
@@ -62,7 +62,7 @@ def _outcome(finding: Finding) -> str:
 
 
 def _consequences(found: Verdict) -> Iterator[str]:
-    if not found.processor_works:
+    if found.processor is None:
         yield "So no model can be run with this build of llama.cpp."
         return
     notices = list(_notices(found))
@@ -96,11 +96,12 @@ def notices(found: Verdict) -> list[str]:
 
 
 def _notices(found: Verdict) -> Iterator[str]:
-    cpu, plain = found.of(CPU), found.of(PLAIN_CPU)
-    if cpu is not None and not cpu.works and plain is not None and plain.works:
+    cpu, way = found.of(CPU), found.processor
+    if cpu is not None and not cpu.works and way is not None:
+        without = "AMX" if way == NO_AMX else "that"
         yield (
-            f"llama.cpp's fastest code for this processor {_outcome(cpu)}: it runs without that, "
-            "slower."
+            f"llama.cpp's fastest code for this processor {_outcome(cpu)}: it runs without "
+            f"{without}, slower."
         )
     for finding in found.findings:
         if finding.device in found.broken:

@@ -4,7 +4,7 @@ native, log        the library, imported here alone, and what it says
 devices            the GPUs that it can use, as ggml lists them
 load, vocab        a file → a model and a context that fit; text → ids
 vocabulary         text → ids without the model
-trial              the self-test's child process (see `relay_gguf.doctor`)
+trial, amx         the self-test's child (see `relay_gguf.doctor`); how to do without AMX
 kv_cache, scenes   what was evaluated already, in the context and in RAM
 engine, thread     `LlamaEngine`, and the thread it works on; pace: how much at once
 rpc                devices of other machines, and ours lent to them

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from .log import log  # before the first call: backends speak while they start
 from .native import lib
 
 CPU, GPU, IGPU = 0, 1, 2  # ggml_backend_dev_type of ggml-backend.h; 3 ACCEL and 4 META follow
+
 BACKENDS = {"MTL": "Metal"}
 """Names of ggml's registry that say little; the others are CUDA, ROCm, Vulkan, SYCL and so on."""
 
@@ -70,6 +72,23 @@ def usable() -> tuple[Device, ...]:
 def cpu() -> str:
     """The processor's name; empty where ggml gives none."""
     return next((device.description for device in devices() if device.kind == CPU), "")
+
+
+def extra_buffers() -> tuple[str, ...]:
+    """The kinds of memory in which llama.cpp arranges weights for this processor, the best first.
+
+    AMX, CPU_REPACK. ggml finds out once a process, at the first call or the first model.
+    """
+    pointer, text = ctypes.c_void_p, ctypes.c_char_p
+    registry = _function("ggml_backend_reg_by_name", pointer, text)(b"CPU")
+    address = _function("ggml_backend_reg_get_proc_address", pointer, pointer, text)
+    device = _function("ggml_backend_reg_dev_get", pointer, pointer, ctypes.c_size_t)(registry, 0)
+    name_of = _function("ggml_backend_buft_name", text, pointer)
+    found = address(registry, b"ggml_backend_dev_get_extra_bufts")
+    if not found:
+        return ()
+    listed = ctypes.CFUNCTYPE(ctypes.POINTER(pointer), pointer)(found)(device)
+    return tuple(_text(name_of(each)) for each in takewhile(bool, listed))
 
 
 def build() -> str:

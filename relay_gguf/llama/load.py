@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU
 from relay_gguf.doctor.kept import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
@@ -20,6 +21,7 @@ from relay_gguf.gguf_file import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 from relay_gguf.machine.inventory import this_machine
 
+from .amx import refuse_amx
 from .devices import device_array, usable
 from .log import LogLines, explain
 from .native import lib
@@ -100,7 +102,7 @@ def load(
             on_progress(share)
         return wanted()
 
-    if not verdict().processor_works:
+    if verdict().processor is None:
         raise ModelError(
             "This build of llama.cpp does not work on this processor: its self-test ended or gave "
             "wrong numbers. `relay-gguf doctor` says which, and prints the command that mends it."
@@ -291,7 +293,9 @@ def _model_params(settings: LoadSettings) -> Any:
     params = lib.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
     found = verdict()
-    params.use_extra_bufts = found.extra_buffers
+    params.use_extra_bufts = found.processor != PLAIN_CPU
+    if found.processor == NO_AMX:
+        refuse_amx()
     if found.broken:
         params.chosen = device_array([device.name for device in usable()])  # kept as long as params
         params.devices = ctypes.cast(params.chosen, ctypes.c_void_p)

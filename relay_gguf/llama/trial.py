@@ -19,7 +19,7 @@ import numpy as np
 
 from relay_gguf.child import end_with_parent, replies
 from relay_gguf.doctor import tiny_model
-from relay_gguf.doctor.finding import CPU, PLAIN_CPU
+from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU, PROCESSOR
 from relay_gguf.errors import RelayError
 from relay_gguf.machine.devices import physical_cores
 
@@ -40,6 +40,7 @@ def main() -> None:
     say(stage="import", doing="loading its library")
     try:
         from . import devices, rpc
+        from .amx import refuse_amx
     except RelayError as error:
         say(trouble=str(error))
         return
@@ -48,13 +49,14 @@ def main() -> None:
         rpc.add_server(address)
     say(stage="devices", doing="looking for devices")
     found = {device.name: device for device in devices.used(devices.devices())}
-    names = [CPU, *([PLAIN_CPU] if options["plain"] else []), *found]
-    for name in names:
+    for name in [*options["processor"], *found]:
         if name not in options["skip"]:
             gpu = found.get(name)
             what = gpu.description if gpu else devices.cpu()
             known = {"description": what, "backend": gpu.backend if gpu else "CPU"}
             say(stage="device", device=name, doing="beginning", known=known)
+            if name == NO_AMX:  # the first one in this process, or it would be without effect
+                refuse_amx()
             say(result=_tried(name, Path(options["folder"]), say))
 
 
@@ -95,7 +97,7 @@ def _evaluated(name: str, path: Path, tokens: list[int]) -> Iterator[tuple[str, 
     from .log import LogLines
     from .native import lib
 
-    on_gpu = name not in (CPU, PLAIN_CPU)
+    on_gpu = name not in PROCESSOR
     params = lib.llama_model_default_params()
     chosen = device_array([name] if on_gpu else [])
     params.devices = ctypes.cast(chosen, ctypes.c_void_p)
