@@ -23,7 +23,6 @@ from .log import log  # before the first call: backends speak while they start
 from .native import lib
 
 CPU, GPU, IGPU = 0, 1, 2  # ggml_backend_dev_type of ggml-backend.h; 3 ACCEL and 4 META follow
-
 BACKENDS = {"MTL": "Metal"}
 """Names of ggml's registry that say little; the others are CUDA, ROCm, Vulkan, SYCL and so on."""
 
