@@ -35,6 +35,8 @@ log = logging.getLogger("relay_gguf.llama")
 
 DEAF: Final = 0.7
 """Seconds after which a cancelled reply is left alone: the child is deep in a slow evaluation."""
+RESTART: Final = 1.5
+"""Seconds in which `relay-gguf worker` starts a server again, which then answers as before."""
 LOOK: Final = 0.1
 """Seconds between two looks whether a reply was cancelled."""
 
@@ -82,7 +84,10 @@ class IsolatedEngine:
             self._words = Vocabulary(self._path)
         except EndedError as ended:
             self.close()
-            raise WorkerError(self._blame(str(ended))[0]) from None
+            time.sleep(RESTART)
+            said, gone = self._blame(str(ended))
+            lacking = " It may lack memory: take fewer layers, or a smaller file."
+            raise WorkerError(said if gone else said + lacking) from None
         except BaseException:
             self.close()
             raise
