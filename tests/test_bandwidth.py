@@ -15,7 +15,7 @@ import pytest
 
 from relay_gguf.disk import PARTIAL
 from relay_gguf.machine import bandwidth, devices, measurement
-from relay_gguf.machine.bandwidth import ENOUGH, Bandwidth, Slices, moments, of_all, ram_bandwidth
+from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
 from relay_gguf.machine.devices import physical_cores, usable_cpus
 from relay_gguf.machine.measurement import Hardware, keep, kept_path, measured, read_kept
 
@@ -54,6 +54,9 @@ def seen(*levels: tuple[int, float], each: int = 50) -> Any:
         pytest.param(seen((4, 60), (5, 60), (6, 50)), 8, 50, id="never less for more threads"),
         pytest.param(seen((5, 50)), 8, 50, id="always as few"),
         pytest.param(seen((5, 50), (6, 60), each=3), 8, 60, id="hardly anything"),
+        pytest.param(
+            np.concatenate([seen((1, 12)), seen((2, 20), each=9)], axis=1), 2, 20, id="few moments"
+        ),
         pytest.param(np.zeros((2, 0)), 8, 0, id="nothing"),
     ],
 )
@@ -63,8 +66,7 @@ def test_what_all_threads_read(found: Any, n_threads: int, rate: float) -> None:
 
 def test_neither_the_peak_nor_what_is_slowed() -> None:
     rates = np.array([1.0] * 60 + [20.0] * 138 + [90.0] * 2)
-    assert len(rates) == ENOUGH
-    assert of_all(np.stack([np.full(ENOUGH, 2.0), rates]), 2) == 20
+    assert of_all(np.stack([np.full(len(rates), 2.0), rates]), 2) == 20
 
 
 def test_the_bandwidth_of_ram(monkeypatch: pytest.MonkeyPatch) -> None:

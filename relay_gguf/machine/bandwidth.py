@@ -7,6 +7,7 @@ running: one that had lost its core says nothing, and leaves the others more tha
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import time
@@ -34,10 +35,12 @@ SLICE: Final = 4 * MEBIBYTE
 """Read at once: a tenth of the time that a scheduler lets a thread run, or less."""
 FEW_THREADS: Final = 16
 """With more of them slices are larger, or they would wait for Python's lock."""
-ROUND, LEAST_ROUNDS, MOST_ROUNDS = 0.1, 3, 10
-"""Seconds of a round; the rounds of a quiet machine, and of one that is busy."""
-ENOUGH: Final = 200
-"""Moments at which all threads ran, after which there are no more rounds; a tenth will do."""
+ROUND: Final = 0.1
+"""Seconds of a round."""
+ROUNDS: Final = ((3, 1.0, 200), (10, 0.75, 20), (30, 0.0, 0))
+"""After so many rounds, moments at which such a share of the threads ran that are enough."""
+FEW: Final = 20
+"""Moments that say something."""
 RAN: Final = 0.9
 """Of a slice's time, what its thread must have run for it to count."""
 UPPER: Final = 90
@@ -67,9 +70,9 @@ class Slices:
 
 
 def ram_bandwidth(n_threads: int) -> Bandwidth:
-    """How fast `n_threads` threads read RAM together, measured in 0.3 s, on a busy machine in 1 s.
+    """How fast `n_threads` threads read RAM together, measured in 0.3 s, or 3 s on a busy machine.
 
-    With three times as many busy loops as cores beside it, the same within a few per cent.
+    With twice as many busy loops as cores beside it, the same within a few per cent.
     """
     part = max(PER_THREAD, BUFFER // n_threads)
     available = available_memory()
@@ -82,14 +85,17 @@ def ram_bandwidth(n_threads: int) -> Bandwidth:
     with ThreadPoolExecutor(n_threads) as pool:
         parts = list(pool.map(_written, [part] * n_threads, cpus))
         others_since = _others()
-        for count in range(1, MOST_ROUNDS + 1):
+        for count in itertools.count(1):
             end = time.perf_counter() + ROUND
             found = list(pool.map(partial(_read, n_bytes, end), parts, cpus))
             seen.append(moments(found, n_bytes))
             ran += sum(float(slices.ran.sum()) for slices in found)
             wall += sum(float((slices.end - slices.start).sum()) for slices in found)
-            enough = sum(int((some[0] == n_threads).sum()) for some in seen) >= ENOUGH
-            if count >= LEAST_ROUNDS and enough:
+            counts = np.concatenate(seen, axis=1)[0]
+            if any(
+                count >= rounds and (counts >= share * n_threads).sum() >= enough
+                for rounds, share, enough in ROUNDS
+            ):
                 break
         others = others_since()
     rate = of_all(np.concatenate(seen, axis=1), n_threads)
@@ -136,10 +142,10 @@ def of_all(seen: NDArray[np.float64], n_threads: int) -> float:
     if not len(counts):
         return 0.0
     all_ran = rates[counts == n_threads]
-    if len(all_ran) >= ENOUGH // 10 or counts.min() == counts.max():
+    if len(all_ran) >= FEW or counts.min() == counts.max():
         most = rates[counts == counts.max()]
         return float(np.percentile(most, UPPER))
-    levels = [level for level in np.unique(counts) if (counts == level).sum() >= ENOUGH // 10]
+    levels = [level for level in np.unique(counts) if (counts == level).sum() >= FEW // 4]
     levels = levels[-3:] or [counts.max()]
     at = [float(np.percentile(rates[counts == level], UPPER)) for level in levels]
     if len(levels) == 1:

@@ -23,8 +23,8 @@ def this_machine(*, timed: bool = True, workers: Sequence[str] = ()) -> Machine:
     """What there is to run a model on, as it is now.
 
     How fast RAM is read is kept from one process to the next; the first one takes 0.4 s to measure
-    it, on a busy machine 1 s. Unless `timed` that is left out: the bandwidth is 0 then. With CUDA
-    this takes a few hundred megabytes of each card, as llama.cpp does.
+    it, on a busy machine up to 3 s. Unless `timed` that is left out: the bandwidth is 0 then. With
+    CUDA this takes a few hundred megabytes of each card, as llama.cpp does.
 
     Args:
         timed: tell how fast RAM is read.
