@@ -45,7 +45,7 @@ class RelayLM:
         main_gpu: int | None = None,
         tensor_split: Sequence[float] | None = None,
         no_gpu: bool = False,
-        workers: Sequence[str] = (),
+        workers: str | Sequence[str] = (),
         **sampling: Any,
     ) -> None:
         """Load a model, or take an engine.
@@ -92,9 +92,8 @@ class RelayLM:
             from .opening import load
 
             split = None if tensor_split is None else tuple(tensor_split)
-            options = LoadOptions(
-                n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, tuple(workers)
-            )
+            others = (workers,) if isinstance(workers, str) else tuple(workers)
+            options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others)
             with watching(yes=True) as screen:
                 path = locate(model_name_or_path, screen)
             engine = load(path, options, n_threads=n_threads)

@@ -161,9 +161,10 @@ def test_a_worker_that_is_lost_in_mid_reply(smollm2: Path, reference: list[int])
             assert got == reference[: len(got)]
             assert engine.tokenize("as before")
             steps = list(engine.generate(prompt(engine), GREEDY))
-            assert steps[0] == Moved(
-                f"The model is loaded without {lost.address}: all 31 layers on RPC0."
-            )
+            assert [step.text for step in steps if isinstance(step, Moved)] == [
+                "The model is loaded again, which may take a while.",
+                f"The model is loaded without {lost.address}: all 31 layers on RPC0.",
+            ]
             assert [step.id for step in steps if isinstance(step, Token)] == reference
             assert engine.n_ctx == n_ctx
 
@@ -221,6 +222,19 @@ def test_errors_of_the_child_come_over(tmp_path: Path) -> None:
     path.write_bytes(b"GGUF" + bytes(100))
     with lend() as worker, pytest.raises(ModelError, match=r"broken\.gguf"):
         IsolatedEngine(path, LoadOptions(workers=(worker.address,)))
+
+
+def test_loading_again_can_be_stopped(smollm2: Path, reference: list[int]) -> None:
+    with lend() as worker:
+        engine = IsolatedEngine(smollm2, LoadOptions(workers=(worker.address,)))
+        worker.kill()
+    with engine:
+        with pytest.raises(EngineError, match=worker.address):
+            said(engine)
+        engine.cancel()
+        with pytest.raises(EngineError, match="Loading the model was stopped"):
+            said(engine)
+        assert said(engine) == reference
 
 
 # Soon

@@ -6,6 +6,7 @@ import atexit
 import contextlib
 import itertools
 import logging
+import os
 import queue
 import threading
 import time
@@ -72,7 +73,7 @@ class IsolatedEngine:
         self._numbers = itertools.count(1)
         self._opening = threading.RLock()
         self._child: Process | None = None
-        self._closed = False
+        self._closed, self._pid = False, os.getpid()
         self._generating = 0
         self._cancelled = False
         self._news = ""
@@ -170,17 +171,18 @@ class IsolatedEngine:
         Raises:
             EngineError: as there, or a worker no longer answers: what came so far is all there is.
         """
-        running = self._alive()
-        if self._news:
-            yield Moved(self._news)
-            self._news = ""
-        number = next(self._numbers)
-        replies = running.call(number, "generate", list(prompt), params)
-        self._generating = number
-        if self._cancelled:
-            running.send(Cancel(number))
-        over = False
+        number, running, over = next(self._numbers), self._child, True
         try:
+            if running is None and not self._closed:
+                yield Moved("The model is loaded again, which may take a while.")
+            running = self._alive()
+            if self._news:
+                yield Moved(self._news)
+                self._news = ""
+            replies, over = running.call(number, "generate", list(prompt), params), False
+            self._generating = number
+            if self._cancelled:
+                running.send(Cancel(number))
             while (reply := self._next(running, replies)) is not None:
                 if isinstance(reply.value, Finished):
                     self._generating = 0
@@ -195,9 +197,10 @@ class IsolatedEngine:
             over = True
             raise EngineError(self._lost(running, str(ended))) from None
         finally:
-            if not over:
+            if running is not None and not over:
                 running.send(Cancel(number))
-            running.forget(number)
+            if running is not None:
+                running.forget(number)
             self._generating, self._cancelled = 0, False
 
     def _next(self, running: Process, replies: Replies) -> Reply | None:
@@ -236,6 +239,8 @@ class IsolatedEngine:
 
     def close(self) -> None:
         """End the child, and with it the model."""
+        if os.getpid() != self._pid:  # a forked child, whose end is not ours
+            return
         self._closed = True
         atexit.unregister(self.close)
         running, self._child = self._child, None
