@@ -128,7 +128,7 @@ class Wire:
         """
         host, _, port = to.partition(":")
         self._to = (host, int(port))
-        self._seconds = seconds
+        self.seconds = seconds  # if not 0, it may be changed at any time
         self.there = self.back = 0
         self._server = socket.create_server(("127.0.0.1", 0))
         self.address = f"127.0.0.1:{self._server.getsockname()[1]}"
@@ -175,7 +175,7 @@ class Wire:
                         return
                     target.sendall(data)
 
-        if self._seconds:
+        if self.seconds:
             threading.Thread(target=deliver, daemon=True).start()
         with contextlib.suppress(OSError):
             while data := source.recv(1 << 20):
@@ -183,15 +183,15 @@ class Wire:
                     self.there += len(data)
                 else:
                     self.back += len(data)
-                if self._seconds:
+                if self.seconds:
                     with ready:
-                        late.append((time.monotonic() + self._seconds, data))
+                        late.append((time.monotonic() + self.seconds, data))
                         ready.notify()
                 else:
                     target.sendall(data)
-        if self._seconds:
+        if self.seconds:
             with ready:
-                late.append((time.monotonic() + self._seconds, b""))
+                late.append((time.monotonic() + self.seconds, b""))
                 ready.notify()
             return
         with contextlib.suppress(OSError):

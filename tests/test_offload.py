@@ -6,12 +6,14 @@ import logging
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from lent import Lent, Wire, kept, lend
 
@@ -265,6 +267,42 @@ def test_a_cancel_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) ->
         steps.close()  # type: ignore[attr-defined]
         assert time.monotonic() - began < 1
         assert said(engine)
+
+
+def test_a_cancel_does_not_wait_for_a_worker(two: tuple[Lent, Lent], pico: Path) -> None:
+    """It evaluates for seconds, as it seems: a reply takes that long."""
+    with Wire(two[0].address, 1e-4) as wire:
+        options = LoadOptions(workers=(wire.address,))
+        with IsolatedEngine(pico, options, n_threads=1) as engine:
+            reply = said(engine)
+            wire.seconds = 1.2
+            steps = engine.generate(prompt(engine), GREEDY)
+            canceller = threading.Timer(0.5, engine.cancel)
+            canceller.start()
+            began = time.monotonic()
+            (end,) = [step for step in steps if isinstance(step, Finished)]
+            assert end.reason == "cancelled"
+            assert time.monotonic() - began < 0.5 + 1
+            wire.seconds = 1e-4
+            assert said(engine) == reply
+
+
+def test_the_child_ends_with_its_parent(two: tuple[Lent, Lent], pico: Path) -> None:
+    code = f"""
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.isolated import IsolatedEngine
+engine = IsolatedEngine({str(pico)!r}, LoadOptions(workers=({two[0].address!r},)))
+print(engine._child._process.pid, flush=True)
+input()
+"""
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as run:
+        assert run.stdout is not None
+        child = psutil.Process(int(run.stdout.readline()))
+        run.kill()
+        psutil.wait_procs([child], timeout=5)
+        assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent by a signal")

@@ -195,6 +195,8 @@ class IsolatedEngine:
             yield Finished("cancelled", 0.0)
         except EndedError as ended:
             over = True
+            if self._closed:
+                raise EngineError("The model is closed.") from None
             raise EngineError(self._lost(running, str(ended))) from None
         finally:
             if running is not None and not over:
