@@ -17,7 +17,7 @@ from relay_gguf.disk import PARTIAL
 from relay_gguf.machine import bandwidth, devices, measurement
 from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
 from relay_gguf.machine.devices import physical_cores, usable_cpus
-from relay_gguf.machine.measurement import Hardware, keep, kept_path, measured, read_kept
+from relay_gguf.machine.measurement import Hardware, Kept, keep, kept_path, measured, read_kept
 
 HERE = Hardware("desk", "AMD Ryzen 5 5600", 12, 6, 32 << 30)
 
@@ -114,13 +114,25 @@ def test_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 # Keeping
 
 
+class Machine:
+    """A machine that is `HERE`: what is measured next there, and what time it is."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.next: list[Bandwidth] = []
+        self.now = 1.8e9
+        monkeypatch.setattr(measurement, "ram_bandwidth", lambda _: self.next.pop(0))
+        monkeypatch.setattr(measurement, "this_hardware", lambda: HERE)
+        monkeypatch.setattr(time, "time", lambda: self.now)
+
+    def later(self) -> Bandwidth:
+        """What is said a minute later."""
+        self.now += 60
+        return measured()
+
+
 @pytest.fixture
-def measuring(monkeypatch: pytest.MonkeyPatch) -> list[Bandwidth]:
-    """What is measured next, on a machine that is `HERE`."""
-    found: list[Bandwidth] = []
-    monkeypatch.setattr(measurement, "ram_bandwidth", lambda _: found.pop(0))
-    monkeypatch.setattr(measurement, "this_hardware", lambda: HERE)
-    return found
+def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
+    return Machine(monkeypatch)
 
 
 def path() -> Path:
@@ -129,9 +141,23 @@ def path() -> Path:
     return found
 
 
-def test_a_quiet_machine_is_measured_once(measuring: list[Bandwidth]) -> None:
-    measuring.append(Bandwidth(40e9))
-    assert [measured() for _ in range(3)] == [Bandwidth(40e9)] * 3
+def kept() -> dict[Hardware, Bandwidth]:
+    return {hardware: entry.found for hardware, entry in read_kept(path()).items()}
+
+
+def quiet(gigabytes: float) -> Bandwidth:
+    return Bandwidth(gigabytes * 1e9)
+
+
+def busy(gigabytes: float) -> Bandwidth:
+    return Bandwidth(gigabytes * 1e9, busy=True)
+
+
+def test_a_quiet_machine_is_measured_three_times(machine: Machine) -> None:
+    machine.next += [quiet(13), quiet(21), quiet(20)]
+    assert [measured() for _ in range(3)] == [quiet(13)] * 3, "once, in a row"
+    assert [machine.later() for _ in range(5)] == [quiet(21)] * 5
+    assert machine.next == []
     assert json.loads(path().read_text()) == {
         "format": 1,
         "measured": [
@@ -141,38 +167,50 @@ def test_a_quiet_machine_is_measured_once(measuring: list[Bandwidth]) -> None:
                 "cpus": 12,
                 "cores": 6,
                 "ram": 32 << 30,
-                "rate": 40e9,
+                "rate": 21e9,
                 "busy": False,
+                "tries": 3,
+                "when": 1.8e9 + 120,
             }
         ],
     }
 
 
+def test_a_clock_that_was_set_back(machine: Machine) -> None:
+    machine.next += [quiet(20), quiet(21)]
+    measured()
+    machine.now -= 1e6
+    assert [measured(), measured()] == [quiet(21)] * 2
+
+
 @pytest.mark.parametrize(
     ("then", "taken"),
     [
-        (Bandwidth(25e9, busy=True), Bandwidth(30e9, busy=True)),
-        (Bandwidth(35e9, busy=True), Bandwidth(35e9, busy=True)),
-        (Bandwidth(25e9), Bandwidth(25e9)),
-        (Bandwidth(35e9), Bandwidth(35e9)),
+        (busy(25), busy(30)),
+        (busy(35), busy(35)),
+        (quiet(25), quiet(25)),
+        (quiet(35), quiet(35)),
     ],
 )
-def test_a_busy_one_is_measured_again(
-    measuring: list[Bandwidth], then: Bandwidth, taken: Bandwidth
-) -> None:
-    measuring += [Bandwidth(30e9, busy=True), then]
-    assert measured() == Bandwidth(30e9, busy=True)
-    assert measured() == taken
-    assert read_kept(path()) == {HERE: taken}
-    if not taken.busy:
-        assert measured() == taken
+def test_a_busy_one_is_measured_again(machine: Machine, then: Bandwidth, taken: Bandwidth) -> None:
+    machine.next += [busy(30), then]
+    assert [measured(), measured()] == [busy(30)] * 2
+    assert machine.later() == taken
+    assert kept() == {HERE: taken}
 
 
-def test_measured_anew(measuring: list[Bandwidth]) -> None:
-    measuring += [Bandwidth(40e9), Bandwidth(30e9, busy=True), Bandwidth(20e9, busy=True)]
+def test_busy_as_long_as_it_is(machine: Machine) -> None:
+    machine.next += [busy(30)] * 9 + [quiet(25), busy(20), busy(28), quiet(26), quiet(27)]
+    assert [machine.later() for _ in range(9)] == [busy(30)] * 9
+    assert [machine.later() for _ in range(7)] == [quiet(n) for n in (25, 25, 28, 28, 28, 28, 28)]
+    assert machine.next == [], "three quiet ones"
+
+
+def test_measured_anew(machine: Machine) -> None:
+    machine.next += [quiet(40), busy(30)]
     measured()
-    assert measured(anew=True) == Bandwidth(30e9, busy=True)
-    assert measured() == Bandwidth(30e9, busy=True)
+    assert measured(anew=True) == busy(30)
+    assert measured() == busy(30)
 
 
 @pytest.mark.parametrize(
@@ -186,26 +224,29 @@ def test_measured_anew(measuring: list[Bandwidth]) -> None:
     ],
 )
 def test_other_hardware_is_measured_and_both_are_kept(
-    measuring: list[Bandwidth], changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    machine: Machine, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     other = replace(HERE, **changed)
-    measuring += [Bandwidth(40e9), Bandwidth(50e9)]
-    assert measured() == Bandwidth(40e9)
+    machine.next += [quiet(40), quiet(50)]
+    assert measured() == quiet(40)
     monkeypatch.setattr(measurement, "this_hardware", lambda: other)
-    assert [measured(), measured()] == [Bandwidth(50e9)] * 2
-    assert read_kept(path()) == {HERE: Bandwidth(40e9), other: Bandwidth(50e9)}
+    assert [measured(), measured()] == [quiet(50)] * 2
+    assert kept() == {HERE: quiet(40), other: quiet(50)}
 
 
 def test_the_oldest_go(tmp_path: Path) -> None:
-    file = tmp_path / "bandwidth.json"
+    file, entry = tmp_path / "bandwidth.json", Kept(quiet(40), 1, 1.8e9)
     for number in range(measurement.MOST + 3):
-        keep(file, replace(HERE, host=str(number)), Bandwidth(40e9))
-    keep(file, replace(HERE, host="9"), Bandwidth(50e9))
+        keep(file, replace(HERE, host=str(number)), entry)
+    keep(file, replace(HERE, host="9"), entry)
     hosts = [of.host for of in read_kept(file)]
     assert hosts == [*(str(n) for n in range(3, measurement.MOST + 3) if n != 9), "9"]
 
 
-ENTRY = '"host": "desk", "cpu": "AMD Ryzen 5 5600", "cpus": 12, "cores": 6, "ram": 34359738368'
+ENTRY = (
+    '"when": 1e9, "host": "desk", "cpu": "AMD Ryzen 5 5600", "cpus": 12, "cores": 6, '
+    '"ram": 34359738368, "tries": 1'
+)
 
 
 @pytest.mark.parametrize(
@@ -233,21 +274,23 @@ ENTRY = '"host": "desk", "cpu": "AMD Ryzen 5 5600", "cpus": 12, "cores": 6, "ram
                 '"rate": 4e10, "busy": "no"',
                 '"rate": 4e10, "busy": false, "cpu": ["AMD"]',
                 '"rate": 4e10, "busy": false, "ram": 1.5',
+                '"rate": 4e10, "busy": false, "tries": true',
+                '"rate": 4e10, "busy": false, "when": "today"',
             )
         ),
     ],
 )
-def test_a_damaged_file_is_written_anew(measuring: list[Bandwidth], text: bytes) -> None:
+def test_a_damaged_file_is_written_anew(machine: Machine, text: bytes) -> None:
     path().parent.mkdir(parents=True, exist_ok=True)
     path().write_bytes(text)
-    measuring.append(Bandwidth(50e9))
-    assert [measured(), measured()] == [Bandwidth(50e9)] * 2
-    assert read_kept(path()) == {HERE: Bandwidth(50e9)}
+    machine.next.append(quiet(50))
+    assert [measured(), measured()] == [quiet(50)] * 2
+    assert kept() == {HERE: quiet(50)}
     assert not list(path().parent.glob(f"*{PARTIAL}"))
 
 
 def test_where_nothing_can_be_kept(
-    measuring: list[Bandwidth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file in the folder's place keeps root out too."""
     (tmp_path / "closed").touch()
@@ -255,24 +298,22 @@ def test_where_nothing_can_be_kept(
     monkeypatch.setattr(
         measurement, "user_cache_path", lambda *_, **__: tmp_path / "closed" / "relay-gguf"
     )
-    measuring += [Bandwidth(40e9), Bandwidth(41e9)]
-    assert [measured(), measured()] == [Bandwidth(40e9), Bandwidth(41e9)]
+    machine.next += [quiet(40), quiet(41)]
+    assert [measured(), measured()] == [quiet(40), quiet(41)]
 
 
-def test_without_a_home(
-    measuring: list[Bandwidth], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_without_a_home(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
-    measuring += [Bandwidth(40e9), Bandwidth(41e9)]
+    machine.next += [quiet(40), quiet(41)]
     monkeypatch.setattr(measurement, "user_cache_path", lambda *_, **__: Path("~/.cache/x"))
-    assert measured() == Bandwidth(40e9)
+    assert measured() == quiet(40)
 
     def homeless(*_: object, **__: object) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
     monkeypatch.setattr(measurement, "user_cache_path", homeless)
-    assert measured() == Bandwidth(41e9)
+    assert measured() == quiet(41)
     assert set(tmp_path.rglob("*")) == before
 
 

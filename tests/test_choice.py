@@ -169,7 +169,7 @@ def test_a_busy_machine_is_told(on: Says, capsys: pytest.CaptureFixture[str]) ->
     model()
     busy = (
         "RAM was measured while the machine was busy: models may be faster than it is said here. "
-        "It is measured again next time.\n"
+        "It will be measured again.\n"
     )
     assert capsys.readouterr().err == LINE + busy
     assert run("models").endswith(busy)

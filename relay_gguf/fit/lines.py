@@ -22,7 +22,7 @@ WORD_TOKENS: Final = 13
 """Of a reply of ten words, about."""
 BUSY: Final = (
     "RAM was measured while the machine was busy: models may be faster than it is said here. "
-    "It is measured again next time."
+    "It will be measured again."
 )
 
 

@@ -1,8 +1,9 @@
 """The bandwidth of this machine's RAM, kept from when it was measured last.
 
 In a small file of the cache folder, since measuring takes a third of a second and a busy machine
-spoils it. Each entry says what hardware it is of: a home folder may be on several machines. A file
-that is not ours to read or to write costs the measuring, and nothing else.
+spoils it, and a virtual machine has slow half-minutes, while its host gives two of its CPUs one
+core. Each entry says what hardware it is of: a home folder may be on several machines. A file that
+is not ours to read or to write costs the measuring, and nothing else.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import platform
 import sys
+import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -30,8 +32,12 @@ MOST: Final = 20
 """Entries that are kept, the newest last."""
 POSSIBLE: Final = (1e7, 1e14)
 """Bytes a second: what is less or more is damaged."""
+TRIES: Final = 3
+"""Times that a quiet machine is measured; the best counts."""
+APART: Final = 30.0
+"""Seconds between two of them at least."""
 _WORDS: Final = ("host", "cpu")
-_NUMBERS: Final = ("cpus", "cores", "ram")
+_NUMBERS: Final = ("cpus", "cores", "ram", "tries")
 RAM_STEP: Final = 1 << 28
 """Bytes to which RAM is rounded: what a kernel keeps of it for itself changes with the kernel."""
 
@@ -45,6 +51,27 @@ class Hardware:
     cpus: int  # logical ones that this process may use
     cores: int  # that read
     ram: int  # bytes in all, rounded; 0 where it cannot be told
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """A bandwidth, how often it was measured, and when last: seconds since 1970."""
+
+    found: Bandwidth
+    tries: int
+    when: float
+
+    def is_settled(self, now: float) -> bool:
+        """Whether there is nothing to measure at this time."""
+        settled = not self.found.busy and self.tries >= TRIES
+        return settled or abs(now - self.when) < APART
+
+    def after(self, found: Bandwidth, now: float) -> Kept:
+        """What is kept after one more measurement: the better one, or the first that is quiet."""
+        if self.found.busy and not found.busy:
+            return Kept(found, 1, now)
+        best = Bandwidth(max(found.rate, self.found.rate), self.found.busy)
+        return Kept(best, self.tries + (found.busy == self.found.busy), now)
 
 
 def this_hardware() -> Hardware:
@@ -74,21 +101,20 @@ def cpu_model(proc: Path = PROC) -> str:
 def measured(*, anew: bool = False) -> Bandwidth:
     """How fast RAM is read: kept, or measured now.
 
-    A bandwidth that was measured on a quiet machine is kept for good. One of a busy machine is
-    measured again; what is better, or of a quiet machine, replaces it.
+    The best of three tries on a quiet machine, half a minute apart or more, is kept for good. One
+    of a busy machine is measured again as long as that stays so.
 
     Args:
         anew: measure, whatever is kept, and keep that.
     """
-    hardware, path = this_hardware(), kept_path()
+    hardware, path, now = this_hardware(), kept_path(), time.time()
     kept = None if anew else read_kept(path).get(hardware)
-    if kept is not None and not kept.busy:
-        return kept
+    if kept is not None and kept.is_settled(now):
+        return kept.found
     found = ram_bandwidth(hardware.cores)
-    if kept is not None and found.busy and found.rate <= kept.rate:
-        return kept
-    keep(path, hardware, found)
-    return found
+    kept = Kept(found, 1, now) if kept is None else kept.after(found, now)
+    keep(path, hardware, kept)
+    return kept.found
 
 
 def kept_path() -> Path | None:
@@ -100,7 +126,7 @@ def kept_path() -> Path | None:
     return path if path.is_absolute() else None  # "~" stays where there is no home
 
 
-def read_kept(path: Path | None) -> dict[Hardware, Bandwidth]:
+def read_kept(path: Path | None) -> dict[Hardware, Kept]:
     """What is kept, the newest last; nothing of a file that is missing, damaged or foreign."""
     if path is None:
         return {}
@@ -115,20 +141,23 @@ def read_kept(path: Path | None) -> dict[Hardware, Bandwidth]:
     return dict(entry for entry in found if entry is not None)
 
 
-def keep(path: Path | None, hardware: Hardware, found: Bandwidth) -> None:
+def keep(path: Path | None, hardware: Hardware, kept: Kept) -> None:
     """Keep a bandwidth beside those of other machines; where nothing can be written, do not."""
     if path is None:
         return
     known = read_kept(path)
     known.pop(hardware, None)
-    entries = [*known.items(), (hardware, found)][-MOST:]
-    table = {"format": FORMAT, "measured": [asdict(of) | asdict(what) for of, what in entries]}
+    entries = [
+        asdict(of) | asdict(what.found) | {"tries": what.tries, "when": what.when}
+        for of, what in [*known.items(), (hardware, kept)][-MOST:]
+    ]
+    table = {"format": FORMAT, "measured": entries}
     with suppress(OSError):
         path.parent.mkdir(parents=True, exist_ok=True)
         disk.write_whole(path, json.dumps(table, indent=1).encode())
 
 
-def _entry(value: Any) -> tuple[Hardware, Bandwidth] | None:
+def _entry(value: Any) -> tuple[Hardware, Kept] | None:
     """An entry of the file, if it is one."""
     if not isinstance(value, dict) or type(value.get("busy")) is not bool:
         return None
@@ -136,7 +165,10 @@ def _entry(value: Any) -> tuple[Hardware, Bandwidth] | None:
     numbers = [value[name] for name in _NUMBERS if type(value.get(name)) is int]
     if len(words) < len(_WORDS) or len(numbers) < len(_NUMBERS):
         return None
-    rate = value.get("rate")
+    rate, when = value.get("rate"), value.get("when")
     if not isinstance(rate, float) or not POSSIBLE[0] <= rate <= POSSIBLE[1]:  # nor NaN
         return None
-    return Hardware(*words, *numbers), Bandwidth(rate, value["busy"])
+    if not isinstance(when, float):
+        return None
+    *numbers, tries = numbers
+    return Hardware(*words, *numbers), Kept(Bandwidth(rate, value["busy"]), tries, when)
