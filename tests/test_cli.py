@@ -492,7 +492,9 @@ def test_there_need_be_no_config_file() -> None:
     assert read_config(config_path()) == {}
 
 
-@pytest.mark.parametrize("text", ["n_ctx = 4096.5", "seed = true", "color = 1", "topic = 7", "worker = [1]"])
+@pytest.mark.parametrize(
+    "text", ["n_ctx = 4096.5", "seed = true", "color = 1", "topic = 7", "worker = [1]"]
+)
 def test_a_value_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
     path = tmp_path / "config.toml"
     path.write_text(text)

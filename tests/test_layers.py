@@ -102,7 +102,8 @@ def test_the_conversation_is_free_of_any_front_end() -> None:
 
 
 def test_plans_are_arithmetic() -> None:
-    arithmetic = {f"fit.{name}" for name in ("memory", "placement", "plan", "speed", "traffic", "choose")}
+    files = ("memory", "placement", "plan", "speed", "traffic", "choose")
+    arithmetic = {f"fit.{name}" for name in files}
     assert arithmetic <= SOURCES.keys()
     assert not arithmetic & users("os", "psutil", ".llama", ".machine.inventory")
 

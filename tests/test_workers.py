@@ -190,8 +190,7 @@ def test_a_web_server_is_no_worker(capsys: pytest.CaptureFixture[str]) -> None:
             said = complaint(capsys, "devices", "--worker", address)
         finally:
             server.shutdown()
-    assert address in said
-    assert "no worker" in said
+    assert f"{address} is no worker: it speaks HTTP. `relay-gguf worker` starts one." in said
 
 
 def closed_port() -> int:
@@ -236,6 +235,12 @@ def test_several_are_asked_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     with serving(mute) as first, serving(mute) as second:
         said = complaint(capsys, "devices", "--worker", first, "--worker", second)
     assert first in said
+
+
+def test_one_under_two_names(worker: Lent, capsys: pytest.CaptureFixture[str]) -> None:
+    other = worker.address.replace("127.0.0.1", "localhost")
+    said = complaint(capsys, "devices", "--worker", worker.address, "--worker", other)
+    assert f"Workers {worker.address} and {other} are the same. Name it once." in said
 
 
 def test_a_build_without_rpc(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -303,7 +308,7 @@ def test_a_signal_ends_both_processes_at_once(number: int, code: int) -> None:
         began = time.monotonic()
         assert found.end(number) == code
         server.wait(1)
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 2, "on a busy machine"
 
 
 def test_the_server_ends_with_the_worker() -> None:

@@ -15,7 +15,7 @@ from relay_gguf.errors import WorkerError
 from relay_gguf.fit.memory import GIB
 from relay_gguf.settings import DIRS
 
-DOUBTFUL: Final = 60.0
+DOUBTFUL: Final = 10.0
 """Seconds: a file that was written so shortly before the server died may be half a tensor."""
 ROOM: Final = 2 * GIB
 """Bytes of disk below which nothing is kept: a file that finds the disk full is half a tensor."""

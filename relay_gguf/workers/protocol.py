@@ -50,6 +50,7 @@ class WorkerInfo:
     """What a worker has; `latency` is the time of a question and its answer, in seconds."""
 
     address: Address
+    number: str  # the IPv4 address that its name stands for
     version: tuple[int, int, int]
     devices: tuple[Memory, ...]
     latency: float
@@ -68,7 +69,7 @@ def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
     end = time.monotonic() + timeout
     with contextlib.closing(_connected(address, end, timeout)) as sock:
         talk = _Talk(address, sock, end, timeout)
-        version = talk.hello()
+        number, version = str(sock.getpeername()[0]), talk.hello()
         count, latency = 0, float("inf")
         for _ in range(N_PINGS):
             began = time.perf_counter()
@@ -80,20 +81,27 @@ def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
             Memory(*struct.unpack("<QQ", talk.asked(GET_DEVICE_MEMORY, struct.pack("<I", n), 16)))
             for n in range(count)
         ]
-    return WorkerInfo(address, version, tuple(memory), latency)
+    return WorkerInfo(address, number, version, tuple(memory), latency)
 
 
 def ask_all(addresses: Sequence[Address], timeout: float = TIMEOUT) -> tuple[WorkerInfo, ...]:
     """Ask several workers at once.
 
     Raises:
-        WorkerError: of the first one that fails.
+        WorkerError: of the first one that fails, or that is named twice: it serves one connection
+            at a time, and the second one would wait for the first for ever.
     """
-    found = tuple(_asked_at_once(addresses, timeout))
-    for answer in found:
+    found: dict[tuple[str, int], WorkerInfo] = {}
+    for answer in _asked_at_once(addresses, timeout):
         if isinstance(answer, WorkerError):
             raise answer
-    return tuple(answer for answer in found if isinstance(answer, WorkerInfo))
+        place = (answer.number, answer.address.port)
+        if place in found:
+            raise WorkerError(
+                f"Workers {found[place].address} and {answer.address} are the same. Name it once."
+            )
+        found[place] = answer
+    return tuple(found.values())
 
 
 def silent(addresses: Sequence[Address], timeout: float = TIMEOUT) -> dict[Address, WorkerError]:
@@ -184,7 +192,7 @@ class _Talk:
         nothing more will come; a worker at work says nothing."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
-            self._socket.settimeout(0.5)
+            self._socket.settimeout(0.3)
             return self._stranger(self._socket.recv(64))
         return WorkerError(
             f"Worker {self._address} did not answer within {self._timeout:g} seconds. It serves "
@@ -192,7 +200,7 @@ class _Talk:
         )
 
     def _stranger(self, said: bytes = b"") -> WorkerError:
-        if said.startswith(b"HTTP/"):
+        if said.startswith((b"HTTP/", b"<!DOCTYPE", b"<html")):
             return WorkerError(
                 f"{self._address} is no worker: it speaks HTTP. `relay-gguf worker` starts one."
             )
