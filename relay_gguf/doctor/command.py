@@ -6,6 +6,7 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import json
+import sys
 from typing import Annotated
 
 import typer
@@ -37,7 +38,9 @@ def doctor(
 
     addresses = parse_addresses(usual_settings({"worker": worker or None}).load.workers)
     ask_all(addresses)  # llama.cpp would end the process where one does not answer
-    found = renewed(thorough=True, workers=[str(address) for address in addresses])
+    found = renewed(
+        thorough=True, workers=[str(address) for address in addresses], on_device=_testing
+    )
     if as_json:
         typer.echo(json.dumps(found.as_json()))
     else:
@@ -59,3 +62,8 @@ def _build() -> str:
     from relay_gguf.llama.devices import build
 
     return build()
+
+
+def _testing(device: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"Testing {device} ...", err=True)
