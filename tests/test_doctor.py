@@ -455,10 +455,10 @@ def test_it_can_be_left_out(asked: list[int], monkeypatch: pytest.MonkeyPatch) -
 def test_a_broken_machine_in_words() -> None:
     lines = verdict_lines(Verdict((AMX_DIES, PLAIN_WORKS, GPU_DIES)), "pip install it")
     assert list(lines) == [
-        "CPU         died of SIGSEGV at several tokens of Q8_0  Some CPU",
-        "CPU, plain  works: off by 2.0%, 40 tokens in 2 ms, one in 0.7 ms, weights in CPU  "
-        "Some CPU",
-        "CUDA0       died of SIGABRT at loading of Q8_0  Tesla K80",
+        "device      self-test   off  40 tokens  a token  weights in",
+        "CPU         died of SIGSEGV at several tokens of Q8_0 (Some CPU)",
+        "CPU, plain  works      2.0%     2.0 ms   0.7 ms  CPU",
+        "CUDA0       died of SIGABRT at loading of Q8_0 (Tesla K80)",
         "llama.cpp's fastest code for this processor died of SIGSEGV at several tokens of Q8_0: it "
         "runs without that, slower.",
         "CUDA0 (Tesla K80) is not used: it died of SIGABRT at loading of Q8_0.",
@@ -473,7 +473,8 @@ def test_all_is_well_in_words() -> None:
     without_amx = Verdict((AMX_DIES, replace(WORKS, device=NO_AMX)))
     assert "it runs without AMX, slower." in notices(without_amx)[0]
     assert list(verdict_lines(Verdict((WORKS,)), "")) == [
-        "CPU  works: off by 2.0%, 40 tokens in 2 ms, one in 0.7 ms, weights in CPU  Some CPU",
+        "device  self-test   off  40 tokens  a token  weights in",
+        "CPU     works      2.0%     2.0 ms   0.7 ms  CPU",
         "All of it works: logits within 5% of a reference computed in NumPy, for Q8_0, Q4_K, Q6_K "
         "and F16.",
     ]

@@ -23,7 +23,9 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
         if found.fatal:
             yield f"Compile it for this machine: {rebuild}"
         return
-    width = max(len(finding.device) for finding in found.findings)
+    width = max(len(name) for name in ["device", *(each.device for each in found.findings)])
+    if any(finding.works for finding in found.findings):
+        yield f"{'device':{width}}  self-test   off  40 tokens  a token  weights in"
     for finding in found.findings:
         yield f"{finding.device:{width}}  {_told(finding)}"
     yield from _consequences(found)
@@ -38,16 +40,16 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
 
 
 def _told(finding: Finding) -> str:
-    what = f"  {one_line(finding.description)}" if finding.description else ""
     if not finding.works:
+        what = f" ({one_line(finding.description)})" if finding.description else ""
         return f"{_outcome(finding)}{what}"
-    buffers = " and ".join(finding.buffers)
-    times = f"40 tokens in {_milliseconds(finding.batch)}, one in {_milliseconds(finding.token)}"
-    return f"works: off by {finding.error:.1%}, {times}, weights in {buffers}{what}"
+    batch, token = _milliseconds(finding.batch), _milliseconds(finding.token)
+    buffers = ", ".join(finding.buffers)
+    return f"{'works':9}  {finding.error:4.1%}  {batch:>9}  {token:>7}  {buffers}"
 
 
 def _milliseconds(seconds: float) -> str:
-    return f"{seconds * 1e3:.2g} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
+    return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
 
 
 def _outcome(finding: Finding) -> str:
