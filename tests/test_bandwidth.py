@@ -13,6 +13,7 @@ import numpy as np
 import psutil
 import pytest
 
+from relay_gguf import disk
 from relay_gguf.disk import PARTIAL
 from relay_gguf.machine import bandwidth, devices, measurement
 from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
@@ -296,7 +297,7 @@ def test_where_nothing_can_be_kept(
     (tmp_path / "closed").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
     monkeypatch.setattr(
-        measurement, "user_cache_path", lambda *_, **__: tmp_path / "closed" / "relay-gguf"
+        disk, "user_cache_path", lambda *_, **__: tmp_path / "closed" / "relay-gguf"
     )
     machine.next += [quiet(40), quiet(41)]
     assert [measured(), measured()] == [quiet(40), quiet(41)]
@@ -306,13 +307,13 @@ def test_without_a_home(machine: Machine, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
     machine.next += [quiet(40), quiet(41)]
-    monkeypatch.setattr(measurement, "user_cache_path", lambda *_, **__: Path("~/.cache/x"))
+    monkeypatch.setattr(disk, "user_cache_path", lambda *_, **__: Path("~/.cache/x"))
     assert measured() == quiet(40)
 
     def homeless(*_: object, **__: object) -> Path:
         raise RuntimeError("Could not determine home directory.")
 
-    monkeypatch.setattr(measurement, "user_cache_path", homeless)
+    monkeypatch.setattr(disk, "user_cache_path", homeless)
     assert measured() == quiet(41)
     assert set(tmp_path.rglob("*")) == before
 

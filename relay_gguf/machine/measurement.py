@@ -17,8 +17,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from platformdirs import user_cache_path
-
 from relay_gguf import disk
 
 from .bandwidth import Bandwidth, ram_bandwidth
@@ -119,11 +117,7 @@ def measured(*, anew: bool = False) -> Bandwidth:
 
 def kept_path() -> Path | None:
     """Where bandwidths are kept; None where this user has no folder for it."""
-    try:
-        path = user_cache_path("relay-gguf", appauthor=False) / FILE
-    except (OSError, RuntimeError):
-        return None
-    return path if path.is_absolute() else None  # "~" stays where there is no home
+    return disk.cache_file(FILE)
 
 
 def read_kept(path: Path | None) -> dict[Hardware, Kept]:
