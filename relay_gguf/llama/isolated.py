@@ -27,6 +27,7 @@ from relay_gguf.workers.protocol import ask_all, silent
 from .load import check_file
 from .process import EndedError, Process, Replies
 from .serving import Cancel, Opened, Opening, Reply
+from .thread import next_of
 from .vocabulary import Vocabulary
 
 if TYPE_CHECKING:
@@ -272,7 +273,7 @@ class IsolatedEngine:
         number = next(self._numbers)
         replies = running.call(number, name, *arguments)
         try:
-            reply = replies.get()
+            reply = next_of(replies)
             if reply is None:
                 raise EngineError(self._lost(running, running.how))
             if reply.error is not None:
