@@ -239,12 +239,17 @@ class RelayLM:
         if opening:  # a reply that was cut within a character goes on with that character
             start = decoder.decode(b"".join(map(self.engine.piece, body)))
             content = start.partition("\n")[2]
-        yield Typing(nick, content)
+        begun = not getattr(self.engine, "lost", False)  # else `Moved` comes first
+        if begun:
+            yield Typing(nick, content)
         params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
         text = render(lines, nick, opening, self.engine.control.bos_text)
         count, seconds = 0, 0.0
         reason: FinishReason | None = None
         for step in self._generate(ids, params):
+            if not begun and not isinstance(step, Moved):
+                begun = True
+                yield Typing(nick, content)
             match step:
                 case Moved(news):
                     yield Notice(f"* {news}")

@@ -18,7 +18,7 @@ import pytest
 from lent import Lent, Wire, kept, lend
 
 from relay_gguf import LlamaEngine, RelayLM
-from relay_gguf.conversation.events import Failed, Notice, Piece, Said
+from relay_gguf.conversation.events import Failed, Notice, Piece, Said, Typing
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import Finished, Moved, Prefilling, Step, Token
 from relay_gguf.errors import EngineError, ModelError, WorkerError
@@ -192,6 +192,9 @@ def test_a_chat_goes_on_without_its_only_worker(pico: Path, tmp_path: Path) -> N
         events = list(session.submit("/retry"))
         notices = [event.text for event in events if isinstance(event, Notice)]
         assert f"* The model is loaded without {worker.address}: all in RAM." in notices
+        kinds = [type(event) for event in events]
+        assert kinds.index(Typing) > max(n for n, kind in enumerate(kinds) if kind is Notice)
+        assert kinds.index(Typing) < kinds.index(Piece)
         assert any(isinstance(event, Said) for event in events)
         session.close()
         engine.close()

@@ -127,6 +127,11 @@ class IsolatedEngine:
         return self._opened.n_tries
 
     @property
+    def lost(self) -> bool:
+        """Whether a worker failed, so that the next reply begins with loading the model again."""
+        return self._child is None or bool(self._news)
+
+    @property
     def control(self) -> ControlTokens:
         """The tokens that frame a turn."""
         return self._opened.control
