@@ -55,8 +55,9 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
     The verdict on llama.cpp is there: whoever starts the program need not ask again.
     """
+    folders = tmp_path.with_name(f"{tmp_path.name}-home")  # a test may list its own folder
     for name in (*_XDG, *_HOMES):
-        monkeypatch.setenv(name, str(tmp_path / name.lower()))
+        monkeypatch.setenv(name, str(folders / name.lower()))
     kept.keep(kept.kept_path(), _KEY, _VERDICT)
     for name in ("NO_COLOR", "RELAY_MODEL", "RELAY_DEBUG"):
         monkeypatch.delenv(name, raising=False)

@@ -533,7 +533,7 @@ def test_the_command_prints_json() -> None:
 @pytest.mark.parametrize(
     ("given", "then"),
     [
-        ({}, {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}),
+        ({}, {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}),
         ({"OMP_NUM_THREADS": "2"}, {**native.SHORT_SPIN, "OMP_NUM_THREADS": "2"}),
         ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
         ({"GOMP_SPINCOUNT": "infinity"}, {"GOMP_SPINCOUNT": "infinity"}),

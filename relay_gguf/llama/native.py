@@ -23,7 +23,7 @@ from typing import Any, Final
 from relay_gguf.doctor.kept import verdict
 from relay_gguf.errors import ModelError
 
-SHORT_SPIN: Final = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "0"}
+SHORT_SPIN: Final = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}
 """How long a thread waits busily at a barrier before it sleeps: GCC's OpenMP in rounds, LLVM's and
 Intel's in milliseconds. A token has about 500 barriers. By default threads spin for long, and on a
 machine whose cores others want too, one spins for a thread that has lost its core: decoding falls
