@@ -314,6 +314,40 @@ def test_a_device_that_never_answers_is_given_up(
     assert not found.lasting
 
 
+@pytest.mark.parametrize("how", ["time.sleep(60)", "os.kill(os.getpid(), signal.SIGKILL)"])
+def test_a_processor_that_had_no_time_is_used(
+    how: str, playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing speaks against it: the machine is busy, or short of memory."""
+    monkeypatch.setattr(asking, "PATIENCE", 0.5)
+    monkeypatch.setattr(asking, "TELL_AFTER", 0.1)
+    found = playing(f"""
+        say(stage="import"); say(stage="devices")
+        if tried("CPU"): {how}
+        if tried("CUDA0"): say(result=fine)
+    """)
+    assert {f.device: f.outcome for f in found.findings} == {"CPU": "silent", "CUDA0": "works"}
+    assert found.processor == CPU
+    assert not found.lasting
+    assert notices(found) == []
+
+
+def test_a_test_that_cannot_be_run_stands_in_nobodys_way(
+    playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = playing("""say(stage="import"); say(trouble="OSError: No space left on device")""")
+    assert found == Verdict(trouble="OSError: No space left on device")
+
+    def full(**_: object) -> object:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(asking.tempfile, "TemporaryDirectory", full)
+    found = asking.ask()
+    assert found.trouble.startswith("The self-test cannot be run: ")
+    assert found.processor == CPU
+    assert not found.lasting
+
+
 def test_other_words_on_its_output_are_passed_over(playing: Callable[[str], Verdict]) -> None:
     script = """
         print("ggml_cuda_init: found 1 device"); print('["a list"]')
@@ -437,7 +471,6 @@ def test_what_may_be_otherwise_next_time_is_not_kept(asked: list[int]) -> None:
         Verdict(trouble="a library is missing"),
         Verdict(fatal="it died of SIGILL while loading its library"),
         Verdict((replace(GPU_DIES, outcome="silent", detail=""),)),
-        Verdict((replace(GPU_DIES, detail="SIGKILL at loading of F16"),)),
     ):
         kept.keep(path(), "key", found)
         assert kept.looked_up(path(), "key") is None

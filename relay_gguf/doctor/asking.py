@@ -26,6 +26,8 @@ PATIENCE, GPU_PATIENCE = 20.0, 300.0
 """Seconds without a word after which the child is given up. A GPU's driver may compile kernels."""
 TELL_AFTER: Final = 3.0
 """Seconds after which the user is told what is waited for."""
+KILLED: Final = "SIGKILL"
+"""No library ends a process so: it was the system, for lack of memory, or a person."""
 MOST_RUNS: Final = 12
 HIDE_GPUS: Final = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -72,17 +74,23 @@ def ask(
     for _ in range(MOST_RUNS):
         ways = _untried(found, thorough)
         options = {"skip": [*found], "processor": ways, "workers": [*workers]}
-        run = _run(options, hidden, found, on_device, module)
+        try:
+            run = _run(options, hidden, found, on_device, module)
+        except OSError as error:  # no process, or no room for the model
+            return Verdict(trouble=f"The self-test cannot be run: {error}.")
         if run.trouble:
             return Verdict(trouble=run.trouble)
         if run.ended and run.stage != "device":
+            if run.how == KILLED or run.ended == "silent":
+                return Verdict(trouble=f"The self-test ended: {_ended(run)} while {run.doing}.")
             if run.stage == "import" or hidden:
                 return Verdict(fatal=f"{_ended(run)} while {run.doing}")
             hidden = dict(HIDE_GPUS)  # a driver that is half there, most likely
             continue
         if run.ended:
             detail = f"{run.how} at {run.doing}".strip()
-            outcome: Outcome = "silent" if run.ended == "silent" else "died"
+            silent = run.ended == "silent" or run.how == KILLED
+            outcome: Outcome = "silent" if silent else "died"
             known = found.get(run.device) or Finding(run.device, outcome)
             found[run.device] = replace(known, outcome=outcome, detail=detail)
         elif not _untried(found, thorough):
@@ -95,7 +103,7 @@ def _untried(found: Mapping[str, Finding], thorough: bool) -> list[str]:
     plain = [PLAIN_CPU] if thorough and PLAIN_CPU not in found else []
     if CPU not in found:
         return [CPU, *plain]
-    if any(name in found and found[name].works for name in PROCESSOR):
+    if any(name in found and found[name].usable for name in PROCESSOR):
         return plain
     ways = [NO_AMX, PLAIN_CPU] if has_amx() else [PLAIN_CPU]
     return next(([way] for way in ways if way not in found), [])

@@ -26,7 +26,8 @@ class Finding:
     """A device that was tried.
 
     works: right numbers. wrong: other numbers than the reference's. died: it ended the process.
-    silent: no answer in time. failed: llama.cpp said that it cannot.
+    silent: no answer in time, or killed from outside, as a machine does that is short of memory.
+    failed: llama.cpp said that it cannot.
     """
 
     device: str  # CPU, CUDA0
@@ -44,13 +45,18 @@ class Finding:
         """It computes what it should."""
         return self.outcome == "works"
 
+    @property
+    def usable(self) -> bool:
+        """It works, or is the processor and was not given the time to show it."""
+        return self.works or (self.device in PROCESSOR and self.outcome == "silent")
+
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     """All devices that were tried.
 
-    `trouble` is llama-cpp-python's own word on why it cannot be loaded; `fatal` says how it ended
-    the process before any device was tried.
+    `trouble` is why nothing could be tried: the library cannot be loaded, the disk is full. `fatal`
+    says how llama.cpp ended the process before any device was tried.
     """
 
     findings: tuple[Finding, ...] = ()
@@ -70,13 +76,13 @@ class Verdict:
         tried = [found for name in PROCESSOR if (found := self.of(name)) is not None]
         if not tried:
             return None if self.fatal else CPU
-        return next((found.device for found in tried if found.works), None)
+        return next((found.device for found in tried if found.usable), None)
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds next time too: not if llama.cpp could not be loaded, or a child was
-        killed from outside or was out of time, as on a machine that is short of memory."""
-        passing = any(f.outcome == "silent" or "SIGKILL" in f.detail for f in self.findings)
+        """Whether it holds next time too: not if llama.cpp could not be loaded or tested, or a
+        device was not given the time."""
+        passing = any(found.outcome == "silent" for found in self.findings)
         return not self.trouble and not self.fatal and not passing
 
     @property

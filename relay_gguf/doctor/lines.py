@@ -30,7 +30,7 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
         yield f"{finding.device:{width}}  {_told(finding)}"
     yield from _consequences(found)
     cpu = found.of(CPU)
-    if cpu is not None and not cpu.works:
+    if cpu is not None and not cpu.usable:
         yield f"This build of llama.cpp is not right for this processor. Compile it: {rebuild}"
     if found.hidden or any(f.device in found.broken and f.backend != "RPC" for f in found.findings):
         yield (
@@ -57,7 +57,7 @@ def _outcome(finding: Finding) -> str:
     return {
         "wrong": f"computes wrong numbers: {detail}",
         "died": f"died of {detail}",
-        "silent": f"gave no answer{detail}",
+        "silent": f"gave no answer ({detail})",
         "failed": f"failed: {detail}",
         "works": "works",
     }[finding.outcome]
@@ -67,9 +67,8 @@ def _consequences(found: Verdict) -> Iterator[str]:
     if found.processor is None:
         yield "So no model can be run with this build of llama.cpp."
         return
-    notices = list(_notices(found))
-    yield from notices
-    if not notices:
+    yield from _notices(found)
+    if all(finding.works for finding in found.findings):
         yield (
             f"All of it works: logits within {TOLERANCE:.0%} of a reference computed in NumPy, for "
             "Q8_0, Q4_K, Q6_K and F16."
@@ -99,7 +98,7 @@ def notices(found: Verdict) -> list[str]:
 
 def _notices(found: Verdict) -> Iterator[str]:
     cpu, way = found.of(CPU), found.processor
-    if cpu is not None and not cpu.works and way is not None:
+    if cpu is not None and way not in (CPU, None):
         without = "AMX" if way == NO_AMX else "that"
         yield (
             f"llama.cpp's fastest code for this processor {_outcome(cpu)}: it runs without "

@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU, PROCESSOR
 from relay_gguf.errors import RelayError
 from relay_gguf.machine.devices import physical_cores
 
+Say = Callable[..., None]
 N_TOKENS: Final = 40
 """Of the batch: more than any tile of a matrix kernel is high."""
 
@@ -37,13 +38,18 @@ def main() -> None:
         out.write(json.dumps(line).encode() + b"\n")
         out.flush()
 
-    say(stage="import", doing="loading its library")
     try:
-        from . import devices, rpc
-        from .amx import refuse_amx
-    except RelayError as error:
-        say(trouble=str(error))
-        return
+        _try_all(options, say)
+    except Exception as error:  # a full disk, too little memory: nothing that a device did
+        known = str(error) if isinstance(error, RelayError) else f"{type(error).__name__}: {error}"
+        say(trouble=known)
+
+
+def _try_all(options: dict[str, Any], say: Say) -> None:
+    say(stage="import", doing="loading its library")
+    from . import devices, rpc
+    from .amx import refuse_amx
+
     for address in options["workers"]:
         say(doing=f"connecting with {address}")
         rpc.add_server(address)
@@ -60,7 +66,7 @@ def main() -> None:
             say(result=_tried(name, Path(options["folder"]), say))
 
 
-def _tried(name: str, folder: Path, say: Any) -> dict[str, Any]:
+def _tried(name: str, folder: Path, say: Say) -> dict[str, Any]:
     """All types on one device: the worst error and times, or what llama.cpp said."""
     worst: dict[str, Any] = {"outcome": "works", "error": 0.0, "batch": 0.0, "token": 0.0}
     worst |= {"buffers": [], "detail": ""}
