@@ -41,8 +41,8 @@ def main() -> None:
     try:
         _try_all(options, say)
     except Exception as error:  # a full disk, too little memory: nothing that a device did
-        known = str(error) if isinstance(error, RelayError) else f"{type(error).__name__}: {error}"
-        say(trouble=known)
+        why = f"The self-test cannot be run: {type(error).__name__}: {error}."
+        say(trouble=str(error) if isinstance(error, RelayError) else why)
 
 
 def _try_all(options: dict[str, Any], say: Say) -> None:
