@@ -18,6 +18,18 @@ WINDOWS = {0xC0000005: "an access violation", 0xC000001D: "an illegal instructio
 """What Windows has in place of signals: NTSTATUS codes of ntstatus.h."""
 
 
+# `-m` looks into the current folder first, which Python 3.10 cannot be told to leave out.
+_RUN = (
+    ("-m",)
+    if sys.version_info >= (3, 11)
+    else (
+        "-c",
+        "import runpy, sys; sys.path[:] = filter(None, sys.path); del sys.argv[0]; "
+        "runpy.run_module(sys.argv[0], run_name='__main__', alter_sys=True)",
+    )
+)
+
+
 def start(
     module: str,
     *arguments: str,
@@ -40,7 +52,7 @@ def start(
     environment["PYTHONSAFEPATH"] = "1"
     environment["GGML_NO_BACKTRACE"] = "1"  # which llama.cpp asks of a debugger, for seconds
     return subprocess.Popen(
-        [sys.executable, "-m", module, *arguments],
+        [sys.executable, *_RUN, module, *arguments],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -3,7 +3,7 @@
 It is the real library, but for the function that the variable BROKEN names: SIGSEGV:extra ends the
 process at a batch of several tokens if the model was loaded with extra buffers, as llama.cpp does
 with AMX where GCC compiled it; SIGILL:always at any batch; SIGABRT:import when it is imported;
-wrong:extra turns the logits around.
+wrong:extra turns the logits around; nan:extra spoils one, of the first model that is loaded.
 """
 
 from __future__ import annotations
@@ -33,17 +33,18 @@ load, decode, logits = (
     real.llama_model_load_from_file, real.llama_decode, real.llama_get_logits_ith
 )
 extra = False
+loads = 0
 
 def llama_model_load_from_file(path, params):
-    global extra
-    extra = params.use_extra_bufts
+    global extra, loads
+    extra, loads = params.use_extra_bufts, loads + 1
     return load(path, params)
 
 def broken():
     return where == "always" or (where == "extra" and extra)
 
 def llama_decode(ctx, batch):
-    if broken() and how != "wrong" and batch.n_tokens > 1:
+    if broken() and how not in ("wrong", "nan") and batch.n_tokens > 1:
         end()
     return decode(ctx, batch)
 
@@ -52,6 +53,8 @@ def llama_get_logits_ith(ctx, index):
     if broken() and how == "wrong":
         for number in range(200):
             row[number] = -row[number]
+    if broken() and how == "nan" and loads == 1:
+        row[3] = float("nan")
     return row
 
 real.llama_model_load_from_file = llama_model_load_from_file

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import logging
 import os
 import shutil
 import signal
@@ -61,6 +62,17 @@ def _home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept.keep(kept.kept_path(), _KEY, _VERDICT)
     for name in ("NO_COLOR", "RELAY_MODEL", "RELAY_DEBUG"):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture(autouse=True)
+def _log() -> Iterator[None]:
+    """A test that asks for --debug leaves no handler to the next one, whose stderr is another."""
+    loggers = [logging.getLogger(name) for name in ("relay_gguf", "gguf", "metadata")]
+    before = [(logger, logger.level, [*logger.handlers]) for logger in loggers]
+    yield
+    for logger, level, handlers in before:
+        logger.setLevel(level)
+        logger.handlers[:] = handlers
 
 
 @pytest.fixture(scope="session")

@@ -107,9 +107,12 @@ def test_what_dies_is_not_used(
     assert found.processor == PLAIN_CPU
 
 
-def test_wrong_numbers_are_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("how", ["wrong:extra", "nan:extra"])
+def test_wrong_numbers_are_not_used(
+    how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.syspath_prepend(broken.package(tmp_path))
-    monkeypatch.setenv("BROKEN", "wrong:extra")
+    monkeypatch.setenv("BROKEN", how)
     found = asking.ask()
     assert found.of(CPU).outcome == "wrong"  # type: ignore[union-attr]
     assert found.processor == PLAIN_CPU
@@ -192,7 +195,8 @@ def playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], 
 
     def ask(script: str) -> Verdict:
         (tmp_path / "played_child.py").write_text(PLAYED + textwrap.dedent(script), "utf-8")
-        return asking.ask(module="played_child")
+        workers = ["attic"] if "workers" in script else []
+        return asking.ask(module="played_child", workers=workers)
 
     return ask
 
@@ -229,7 +233,7 @@ def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[[str],
         ("CPU", "works", ""),
         ("CUDA0", "died", "SIGABRT at one token of Q6_K"),
         ("CUDA1", "works", ""),
-        ("CUDA2", "wrong", "its logits are off by nan% (Q4_K)"),
+        ("CUDA2", "wrong", "its logits are far off (Q4_K)"),
         ("CUDA3", "failed", "Q8_0: no kernel"),
     ]
     assert found.broken == {"CUDA0", "CUDA2", "CUDA3"}
@@ -285,6 +289,29 @@ print("AMX" in names, before.base == after.base, before.size == after.size)
     assert run.stdout == "False True True\n"
 
 
+@pytest.mark.parametrize("stage", ["workers", "devices", "device"])
+def test_a_worker_that_fails_is_not_this_machines_fault(
+    stage: str, playing: Callable[[str], Verdict]
+) -> None:
+    """Nor does it hide this machine's GPUs, or take the findings along."""
+    found = playing(f"""
+        def fail(stage):
+            if stage == {stage!r} and options["workers"]: os.kill(os.getpid(), signal.SIGABRT)
+        say(stage="import"); say(stage="workers", doing="connecting with attic"); fail("workers")
+        say(stage="devices", doing="looking for devices"); fail("devices")
+        if tried("CPU"): say(result=fine)
+        if options["workers"] and tried("RPC0"):
+            say(doing="one token of F16"); fail("device"); say(result=fine)
+        if tried("CUDA0"): say(result=fine)
+    """)
+    assert not found.hidden
+    assert not found.fatal
+    assert found.processor == CPU
+    (broken,) = found.broken
+    assert broken == ("RPC0" if stage == "device" else "RPC")
+    assert {f.device for f in found.findings} == {"CPU", "CUDA0", broken}
+
+
 def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices", doing="looking for devices")
@@ -311,7 +338,8 @@ def test_a_device_that_never_answers_is_given_up(
     found = playing(script)
     outcomes = {f.device: f.outcome for f in found.findings}
     assert outcomes == {"CPU": "works", "Vulkan0": "silent", "Vulkan1": "works"}
-    assert not found.lasting
+    assert found.broken == {"Vulkan0"}
+    assert found.lasting  # five minutes are enough, and not to be waited for again
 
 
 @pytest.mark.parametrize("how", ["time.sleep(60)", "os.kill(os.getpid(), signal.SIGKILL)"])
@@ -470,7 +498,8 @@ def test_what_may_be_otherwise_next_time_is_not_kept(asked: list[int]) -> None:
     for found in (
         Verdict(trouble="a library is missing"),
         Verdict(fatal="it died of SIGILL while loading its library"),
-        Verdict((replace(GPU_DIES, outcome="silent", detail=""),)),
+        Verdict((replace(WORKS, outcome="silent", detail=" at loading of Q8_0"),)),
+        Verdict((replace(GPU_DIES, outcome="silent", detail="SIGKILL at loading of Q8_0"),)),
     ):
         kept.keep(path(), "key", found)
         assert kept.looked_up(path(), "key") is None

@@ -17,17 +17,28 @@ from typing import Any, Final
 from relay_gguf import child
 from relay_gguf.machine.devices import has_amx
 
-from .finding import CPU, NO_AMX, PLAIN_CPU, PROCESSOR, TOLERANCE, Finding, Outcome, Verdict
+from .finding import (
+    CPU,
+    FAR_OFF,
+    KILLED,
+    NO_AMX,
+    PLAIN_CPU,
+    PROCESSOR,
+    TOLERANCE,
+    Finding,
+    Outcome,
+    Verdict,
+)
 
 SELFTEST: Final = "RELAY_SELFTEST"
 """An environment variable: 0 uses every device untested. The child has it."""
 TRIAL: Final = "relay_gguf.llama.trial"
+LOOKING: Final = ("workers", "devices")
+"""Stages before any device is tried."""
 PATIENCE, GPU_PATIENCE = 20.0, 300.0
 """Seconds without a word after which the child is given up. A GPU's driver may compile kernels."""
 TELL_AFTER: Final = 3.0
 """Seconds after which the user is told what is waited for."""
-KILLED: Final = "SIGKILL"
-"""No library ends a process so: it was the system, for lack of memory, or a person."""
 MOST_RUNS: Final = 12
 HIDE_GPUS: Final = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -80,6 +91,11 @@ def ask(
             return Verdict(trouble=f"The self-test cannot be run: {error}.")
         if run.trouble:
             return Verdict(trouble=run.trouble)
+        if run.ended and workers and (run.stage in LOOKING or run.device.startswith("RPC")):
+            workers = ()  # one that has failed is not there next time, and says nothing of us
+            if run.stage in LOOKING:
+                found["RPC"] = Finding("RPC", "died", f"{run.how} while {run.doing}", backend="RPC")
+                continue
         if run.ended and run.stage != "device":
             if run.how == KILLED or run.ended == "silent":
                 return Verdict(trouble=f"The self-test ended: {_ended(run)} while {run.doing}.")
@@ -96,6 +112,15 @@ def ask(
         elif not _untried(found, thorough):
             break
     return Verdict(tuple(found.values()), hidden=hidden)
+
+
+def _code(process: subprocess.Popen[bytes]) -> int:
+    """How it exited; one that has said all and does not end is ended."""
+    try:
+        return process.wait(child.EXIT_SECONDS)
+    except subprocess.TimeoutExpired:
+        child.kill(process)
+        return 0
 
 
 def _untried(found: Mapping[str, Finding], thorough: bool) -> list[str]:
@@ -138,7 +163,7 @@ def _run(
         finally:
             if run.ended:
                 process.kill()
-            code = process.wait()
+            code = _code(process)
             for pipe in (process.stdin, process.stdout):
                 if pipe is not None:
                     pipe.close()
@@ -208,7 +233,7 @@ def _judged(known: Finding, result: Mapping[str, Any]) -> Finding:
     made = replace(known, **{**result, "buffers": tuple(result["buffers"])})
     if made.outcome != "works":
         return made
-    if not made.error <= TOLERANCE:  # NaN too
-        detail = f"its logits are off by {made.error:.0%} ({made.detail})"
-        return replace(made, outcome="wrong", detail=detail)
+    if not made.error <= TOLERANCE:
+        off = f"off by {made.error:.0%}" if made.error < FAR_OFF else "far off"
+        return replace(made, outcome="wrong", detail=f"its logits are {off} ({made.detail})")
     return replace(made, detail="")

@@ -6,13 +6,17 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import json
+import os
 import sys
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from relay_gguf.debug import Debug
 from relay_gguf.workers.command import Workers
+
+if TYPE_CHECKING:
+    from .finding import Verdict
 
 
 def doctor(
@@ -44,7 +48,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(found.as_json()))
     else:
-        build = _build() if found.findings else ""
+        build = _build(found) if found.findings else ""
         lines = list(verdict_lines(found, rebuild()))
         if build and (advice := amx_advice(build, has_amx(), rebuild())):
             lines.append(advice)
@@ -58,7 +62,11 @@ def doctor(
         raise typer.Exit(1)
 
 
-def _build() -> str:
+def _build(found: Verdict) -> str:
+    """llama.cpp's own words, without asking again what it can do."""
+    from .asking import SELFTEST
+
+    os.environ |= {**found.hidden, SELFTEST: "0"}
     from relay_gguf.llama.devices import build
 
     return build()

@@ -19,6 +19,10 @@ TOLERANCE: Final = 0.05
 """Of the logits' deviation, the root mean square that a device's may be off the reference's.
 llama.cpp quantizes activations to 8 bits, which costs 0.3 to 2.5 % here; what computes wrong is off
 by 30 % and more if only one tensor of ten is wrong."""
+KILLED: Final = "SIGKILL"
+"""No library ends a process so: it was the system, for lack of memory, or a person."""
+FAR_OFF: Final = 100.0
+"""What an error is at most, NaN included."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,10 @@ class Verdict:
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds next time too: not if llama.cpp could not be loaded or tested, or a
-        device was not given the time."""
-        passing = any(found.outcome == "silent" for found in self.findings)
+        """Whether it holds next time too: not if llama.cpp could not be loaded or tested, or the
+        processor had no time, or a process was killed from outside."""
+        silent = [found for found in self.findings if found.outcome == "silent"]
+        passing = any(found.device in PROCESSOR or KILLED in found.detail for found in silent)
         return not self.trouble and not self.fatal and not passing
 
     @property

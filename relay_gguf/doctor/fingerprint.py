@@ -26,6 +26,8 @@ DRIVERS: Final = (
 WINDOWS_DRIVERS: Final = ("nvcuda.dll", "vulkan-1.dll", "amdhip64.dll")
 SETTINGS: Final = ("GGML_", "VK_", "CUDA_", "HIP_", "ROCR_", "HSA_", "LD_", "DYLD_", "METAL_")
 """Beginnings of environment variables that change which devices there are, or what they do."""
+HARMLESS: Final = ("CUDA_PATH", "GGML_NO_BACKTRACE")
+"""The second one is of our own children (`relay_gguf.child`), which look up the same verdict."""
 
 
 def fingerprint() -> str:
@@ -95,5 +97,5 @@ def _driver(path: Path) -> str:
 def settings(environment: Mapping[str, str]) -> Iterator[str]:
     """Variables that count, as NAME=value."""
     for name in sorted(environment):
-        if name.startswith(SETTINGS) and name != "CUDA_PATH":
+        if name.startswith(SETTINGS) and name not in HARMLESS:
             yield f"{name}={environment[name]}"

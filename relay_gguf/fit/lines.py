@@ -189,7 +189,8 @@ def models_json(
             "needs": _need(candidate),
             "license": candidate.file.license,
             "chosen": candidate is chosen and not slow,
-            "fastest": candidate is max(found, key=lambda c: (c.plan is not None, c.speed)),
+            "fastest": candidate.plan is not None
+            and candidate is max(found, key=lambda c: (c.plan is not None, c.speed)),
             "downloaded": candidate.file.ftype in here,
             "plan": None if candidate.plan is None else plan_json(candidate.plan, machine),
         }

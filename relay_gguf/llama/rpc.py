@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import socket
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,8 @@ POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
 GET_MEMORY_AT: Final = 2 * POINTER
 """Where a `ggml_backend_device` has its function that tells its memory: the third of its interface
 (ggml/src/ggml-backend-impl.h)."""
+KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
+"""Seconds without a byte, then questions every 5 seconds, three of them."""
 _GetMemory = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)
 )
@@ -62,6 +65,21 @@ def add_server(address: str) -> None:
     if not registry:
         raise WorkerError(f"Worker {address} has no devices. Start it again.")
     register(registry)
+
+
+def notice_silence() -> None:
+    """Have the system end connections to machines that are gone without a word, in half a minute.
+
+    llama.cpp sets no time limit: a worker whose power or network fails would be waited for for
+    ever. To be called when a model is loaded, whose connections stay. Windows tells no sockets.
+    """
+    for connection in psutil.Process().net_connections("tcp"):
+        if connection.raddr and connection.fd >= 0:
+            with socket.socket(fileno=os.dup(connection.fd)) as ours:
+                ours.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                for name, value in KEEPALIVE.items():
+                    if hasattr(socket, name):
+                        ours.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
 
 
 def lend(names: Sequence[str], memory: int | None) -> list[Lent]:

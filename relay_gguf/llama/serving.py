@@ -12,13 +12,14 @@ import pickle
 import sys
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
 from relay_gguf.child import replies
 from relay_gguf.debug import log_everything
-from relay_gguf.engine import ControlTokens, Finished
+from relay_gguf.engine import ControlTokens, Finished, Step
 from relay_gguf.errors import EngineError, RelayError
 from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import LoadOptions
@@ -88,7 +89,8 @@ class Server:
 
         self._calls, self._out = calls, out
         self._writing = threading.Lock()
-        self._generating = 0  # the number of the newest one, until it is over
+        self._running = 0  # the number of the generation in flight
+        self._cancelled = 0  # the newest one that nobody waits for
         self._turning = threading.Lock()
         self._jobs = Worker("relay-serving")
         self._engine: Any = None
@@ -103,20 +105,16 @@ class Server:
             match message:
                 case Cancel(number):
                     with self._turning:
-                        if number == self._generating and self._engine is not None:
+                        self._cancelled = max(self._cancelled, number)
+                        if number == self._running and self._engine is not None:
                             self._engine.cancel()
-                case Call(number, name):
-                    if name == "generate":
-                        with self._turning:
-                            self._generating = number
+                case Call():
                     self._jobs.submit(self._answer, message)
 
     def _answer(self, call: Call) -> None:
         try:
             if call.name == "generate":
-                for step in self._engine.generate(*call.arguments):
-                    if isinstance(step, Finished):
-                        self._over(call.number)
+                for step in self._steps(call):
                     self._say(Reply(call.number, step, last=False))
                 value = None
             elif call.name == "open":
@@ -128,20 +126,33 @@ class Server:
             self._say(Reply(call.number, error=error))
         except Exception as error:
             self._say(Reply(call.number, error=EngineError(f"{type(error).__name__}: {error}")))
-        finally:
-            self._over(call.number)
 
-    def _over(self, number: int) -> None:
+    def _steps(self, call: Call) -> Iterator[Step]:
+        """Of a generation; one that was cancelled while it waited for its turn is not begun."""
+        with self._turning:
+            wanted = call.number > self._cancelled
+            self._running = call.number if wanted else 0
+        if not wanted:
+            yield Finished("cancelled", 0.0)
+            return
+        try:
+            for step in self._engine.generate(*call.arguments):
+                if isinstance(step, Finished):
+                    self._over()
+                yield step
+        finally:
+            self._over()
+
+    def _over(self) -> None:
         """A cancel from here on would end the next one."""
         with self._turning:
-            if self._generating == number:
-                self._generating = 0
+            self._running = 0
 
     def _open(self, number: int, opening: Opening) -> Opened:
         if opening.debug:
             log_everything()
         from .engine import LlamaEngine
-        from .rpc import add_server
+        from .rpc import add_server, notice_silence
 
         for worker in opening.options.workers:
             add_server(worker)
@@ -156,6 +167,7 @@ class Server:
             scene_room=opening.scene_room,
             on_progress=progress,
         )
+        notice_silence()
         return Opened(engine.n_ctx, engine.n_threads, engine.n_tries, engine.control, engine.plan)
 
     def _say(self, reply: Reply) -> None:
@@ -179,6 +191,9 @@ def received(pipe: IO[bytes]) -> Iterator[Reply]:
 def main() -> None:
     """Serve, then end without asking llama.cpp, which may hang on a worker."""
     out = replies()
+    with suppress(RelayError):  # which the call that opens a model tells
+        # On Windows, no library can be loaded while a thread reads stdin.
+        from . import engine, rpc  # noqa: F401
     Server(sys.stdin.buffer, out).run()
     os._exit(0)
 

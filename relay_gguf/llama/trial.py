@@ -19,7 +19,7 @@ import numpy as np
 
 from relay_gguf.child import end_with_parent, replies
 from relay_gguf.doctor import tiny_model
-from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU, PROCESSOR
+from relay_gguf.doctor.finding import FAR_OFF, NO_AMX, PLAIN_CPU, PROCESSOR
 from relay_gguf.errors import RelayError
 from relay_gguf.machine.devices import physical_cores
 
@@ -32,7 +32,6 @@ def main() -> None:
     """Try what the options ask for."""
     options = json.loads(sys.argv[1])
     out = replies()
-    end_with_parent()
 
     def say(**line: Any) -> None:
         out.write(json.dumps(line).encode() + b"\n")
@@ -43,6 +42,7 @@ def main() -> None:
     except Exception as error:  # a full disk, too little memory: nothing that a device did
         why = f"The self-test cannot be run: {type(error).__name__}: {error}."
         say(trouble=str(error) if isinstance(error, RelayError) else why)
+    os._exit(0)  # not through the destructors of drivers: what they do at exit is not asked
 
 
 def _try_all(options: dict[str, Any], say: Say) -> None:
@@ -50,8 +50,9 @@ def _try_all(options: dict[str, Any], say: Say) -> None:
     from . import devices, rpc
     from .amx import refuse_amx
 
+    end_with_parent()  # on Windows, no library can be loaded while a thread reads stdin
     for address in options["workers"]:
-        say(doing=f"connecting with {address}")
+        say(stage="workers", doing=f"connecting with {address}")
         rpc.add_server(address)
     say(stage="devices", doing="looking for devices")
     found = {device.name: device for device in devices.used(devices.devices())}
@@ -89,7 +90,8 @@ def _tried(name: str, folder: Path, say: Say) -> dict[str, Any]:
                 evaluated = value["logits"]
         for got, wanted in zip(evaluated, right, strict=True):
             error = float(np.sqrt(np.mean((got - wanted) ** 2) / wanted.var()))
-            if not error <= worst["error"]:
+            error = min(error, FAR_OFF) if error == error else FAR_OFF  # NaN is as wrong as any
+            if error > worst["error"]:
                 worst |= {"error": error, "detail": ggml_type}
     return worst
 

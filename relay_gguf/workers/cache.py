@@ -5,20 +5,26 @@ llama.cpp names each file by a hash of what should be in it, and never looks whe
 
 from __future__ import annotations
 
+import os
 import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+import psutil
+
 from relay_gguf.errors import WorkerError
 from relay_gguf.fit.memory import GIB
 from relay_gguf.settings import DIRS
 
+MARK: Final = ".in-use"
+"""Ends the name of a file that says which process uses the folder."""
 DOUBTFUL: Final = 10.0
 """Seconds: a file that was written so shortly before the server died may be half a tensor."""
 ROOM: Final = 2 * GIB
-"""Bytes of disk below which nothing is kept: a file that finds the disk full is half a tensor."""
+"""Bytes of disk that must be free when a worker starts: a file that finds the disk full is half a
+tensor. It is not looked at again."""
 
 
 def cache_folder() -> Path:
@@ -41,11 +47,30 @@ def cache_folder() -> Path:
     return folder
 
 
+def begin(folder: Path) -> Path:
+    """Mark a folder as in use by this process; the mark.
+
+    A mark whose process is gone is of a worker that was killed, maybe in the middle of a tensor:
+    nobody can tell which one, so all are removed.
+    """
+    with suppress(OSError):
+        for mark in folder.glob(f"*{MARK}"):
+            if not (mark.stem.isdigit() and psutil.pid_exists(int(mark.stem))):
+                for path in folder.iterdir():
+                    if not path.name.endswith(MARK):
+                        path.unlink(missing_ok=True)
+                mark.unlink(missing_ok=True)
+    mark = folder / f"{os.getpid()}{MARK}"
+    with suppress(OSError):
+        mark.touch()
+    return mark
+
+
 def drop_doubtful(folder: Path) -> None:
     """Remove what was written just before a server died."""
     newest = time.time() - DOUBTFUL
     with suppress(OSError):
         for path in folder.iterdir():
             with suppress(OSError):
-                if path.stat().st_mtime >= newest:
+                if not path.name.endswith(MARK) and path.stat().st_mtime >= newest:
                     path.unlink()

@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -57,7 +58,7 @@ def worker(
     from relay_gguf.fit.memory import n_bytes
 
     from .address import reach
-    from .cache import cache_folder
+    from .cache import begin, cache_folder
     from .lending import Lending, Terms, listening_place
 
     number, port = listening_place(host, port)
@@ -70,7 +71,10 @@ def worker(
     size = None if memory is None else n_bytes(memory)
     folder = str(cache_folder()) if cache else ""
     lending = Lending(Terms(number, port, device or (), size, threads, folder, _wants_log(debug)))
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), lambda *_: sys.exit(0))
+    mark = begin(Path(folder)) if folder else None
     try:
         lending.start()
         for line in _lines(lending):
@@ -78,6 +82,8 @@ def worker(
         lending.watch(lambda text: typer.echo(text, err=True))
     finally:
         lending.close()
+        if mark is not None:
+            mark.unlink(missing_ok=True)
 
 
 def _lines(lending: Lending) -> Iterator[str]:

@@ -22,7 +22,6 @@ from .lending import NO_PORT, Terms
 def main() -> None:
     """Serve as the terms say."""
     out = replies()
-    end_with_parent()
     terms = Terms(**json.loads(sys.argv[1]))
     if terms.debug:
         log_everything()
@@ -35,6 +34,7 @@ def main() -> None:
         from relay_gguf.llama.rpc import lend, serve
         from relay_gguf.machine.devices import physical_cores
 
+        end_with_parent()  # on Windows, no library can be loaded while a thread reads stdin
         lent = lend(terms.devices, terms.memory)
         devices = [one.device for one in lent]
         say(devices=[[d.name, d.description, d.free, d.total] for d in devices])
