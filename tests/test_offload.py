@@ -1,7 +1,8 @@
 """Layers on real devices: workers on loopback are GPUs with memory of their own."""
 
-from __future__ import contextlib
+from __future__ import annotations
 
+import contextlib
 import logging
 import signal
 import subprocess
