@@ -49,8 +49,9 @@ def doctor(
         typer.echo(json.dumps(found.as_json()))
     else:
         build = _build(found) if found.findings else ""
-        lines = list(verdict_lines(found, rebuild()))
-        if build and (advice := amx_advice(build, has_amx(), rebuild())):
+        compiling = rebuild()
+        lines = list(verdict_lines(found, compiling))
+        if build and (advice := amx_advice(build, has_amx(), compiling)):
             lines.append(advice)
         if report:
             from .report import report_lines
