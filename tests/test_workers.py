@@ -161,10 +161,10 @@ STRANGERS = [
     (version(8, 0), "speaks version 8.0.9"),
     (version(7, 1), "speaks version 7.1.9"),
     (mute, "did not answer within 3 seconds. It serves one program at a time"),
-    (lambda client: None, "is no worker, or one of another llama.cpp: it hangs up."),
+    (lambda client: None, "is not a worker, or a worker of another llama.cpp: it hangs up."),
     (mail, "it answers b'220 mail'."),
     (no_devices, "says that it has 0 devices"),
-    (half_an_answer, "is no worker"),
+    (half_an_answer, "is not a worker"),
 ]
 
 
@@ -176,6 +176,22 @@ def test_what_is_no_worker_of_ours(
         said = complaint(capsys, "devices", "--worker", address)
     assert address in said
     assert why in said
+
+
+def test_a_worker_that_dies_while_it_is_asked_is_not_there() -> None:
+    """Its port takes a last connection and drops it; a moment later it is closed."""
+    server = socket.create_server(("127.0.0.1", 0))
+
+    def die() -> None:
+        server.accept()[0].close()
+        server.close()
+
+    thread = threading.Thread(target=die)
+    thread.start()
+    address = f"127.0.0.1:{server.getsockname()[1]}"
+    with pytest.raises(WorkerError, match=f"Worker {address} is not there"):
+        ask(parse_address(address))
+    thread.join()
 
 
 def test_a_web_server_is_no_worker(capsys: pytest.CaptureFixture[str]) -> None:
@@ -190,7 +206,7 @@ def test_a_web_server_is_no_worker(capsys: pytest.CaptureFixture[str]) -> None:
             said = complaint(capsys, "devices", "--worker", address)
         finally:
             server.shutdown()
-    assert f"{address} is no worker: it speaks HTTP. `relay-gguf worker` starts one." in said
+    assert f"{address} is not a worker: it speaks HTTP. `relay-gguf worker` starts one." in said
 
 
 def closed_port() -> int:

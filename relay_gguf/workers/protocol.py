@@ -35,6 +35,13 @@ CAPS: Final = bytes(24)
 MOST_DEVICES: Final = 64
 """In one worker; more means that it is none."""
 N_PINGS: Final = 5
+MOMENT: Final = 0.2
+"""Seconds in which a process that was killed is gone. The system closes its connections one after
+another, so its port may still take a new one, and drop it."""
+
+
+class HungUpError(WorkerError):
+    """The connection was closed from the other end before a whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +71,17 @@ def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
         timeout: seconds for all of it.
 
     Raises:
-        WorkerError: it cannot be reached, says nothing, or is no worker that we can use.
+        WorkerError: it cannot be reached, says nothing, or is not a worker that we can use.
     """
     end = time.monotonic() + timeout
+    try:
+        return _asked(address, end, timeout)
+    except HungUpError:
+        time.sleep(MOMENT)
+        return _asked(address, end, timeout)
+
+
+def _asked(address: Address, end: float, timeout: float) -> WorkerInfo:
     with contextlib.closing(_connected(address, end, timeout)) as sock:
         talk = _Talk(address, sock, end, timeout)
         number, version = str(sock.getpeername()[0]), talk.hello()
@@ -202,12 +217,12 @@ class _Talk:
     def _stranger(self, said: bytes = b"") -> WorkerError:
         if said.startswith((b"HTTP/", b"<!DOCTYPE", b"<html")):
             return WorkerError(
-                f"{self._address} is no worker: it speaks HTTP. `relay-gguf worker` starts one."
+                f"{self._address} is not a worker: it speaks HTTP. `relay-gguf worker` starts one."
             )
         heard = f"it answers {said[:16]!r}" if said else "it hangs up"
-        return WorkerError(
-            f"{self._address} is no worker, or one of another llama.cpp: {heard}. `relay-gguf "
-            "worker` starts one; install the same relay-gguf on both machines."
+        return (WorkerError if said else HungUpError)(
+            f"{self._address} is not a worker, or a worker of another llama.cpp: {heard}. "
+            "`relay-gguf worker` starts one; install the same relay-gguf on both machines."
         )
 
 
