@@ -7,17 +7,17 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file import Keys, Kind, Value
+from relay_gguf.gguf_file.header import Keys, Kind, Value
 
-from .arch import MAX_CONTEXT
-from .card import Card
-from .ftypes import FTYPES
-from .imatrix import Imatrix, read_imatrix
+from .arch.llama import MAX_CONTEXT
+from .arch.weights import Tensor
+from .metadata import Card
 from .model import Model, open_model
-from .plan import Target, plan
-from .proof import check_vocabulary
-from .source import ASKED_BASES, AskedBase
-from .weights import Tensor
+from .quantize.ftypes import FTYPES
+from .quantize.imatrix import Imatrix, read_imatrix
+from .read.source import ASKED_BASES, AskedBase
+from .write.plan import Target, plan
+from .write.verify import check_vocabulary
 
 Template = Literal["relay", "keep"]
 

@@ -10,19 +10,21 @@ from typing import TYPE_CHECKING, Final
 
 from gguf import GGUFWriter
 
+from relay_gguf.conversation.prompt import IM_END, IM_START
 from relay_gguf.errors import ConversionError, SettingsError
-from relay_gguf.gguf_file import Keys, Kind, Value
-from relay_gguf.prompt import IM_END, IM_START
+from relay_gguf.gguf_file.header import Keys, Kind, Value
 
-from . import arch, card, vocab
-from .base import GgufBase, check_architecture
-from .card import RELAY_SAMPLING, Card
-from .header import collected
-from .merge import EMBEDDING, Merged
-from .source import AdapterSource, Choice, choose_base, open_adapter_source, open_source
+from . import metadata
+from .arch import llama as arch
+from .arch.gguf_base import GgufBase, check_architecture
+from .arch.weights import GgufWeights, ModelWeights, Weights
+from .metadata import RELAY_SAMPLING, Card
+from .read.merge import EMBEDDING, Merged
+from .read.source import AdapterSource, Choice, choose_base, open_adapter_source, open_source
 from .template import embedded
-from .vocab import Vocabulary, read_vocabulary
-from .weights import GgufWeights, ModelWeights, Weights
+from .vocab import vocabulary as vocab
+from .vocab.vocabulary import Vocabulary, read_vocabulary
+from .write.header import collected
 
 if TYPE_CHECKING:
     from .job import Request
@@ -84,9 +86,9 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     base = None
     if given:
         name = _base_label(source.label, given)
-        base = name, card.of_folder(name, source.folder, n_parameters)
+        base = name, metadata.of_folder(name, source.folder, n_parameters)
     writer = GGUFWriter(None, "llama")
-    card.add_keys(
+    metadata.add_keys(
         writer,
         _card(request, vocabulary.tokens.texts),
         n_parameters,
@@ -116,7 +118,7 @@ def _open_gguf(request: Request) -> Model:
     _check_pre(request.pre, weights.keys, path)
     keys = dict(weights.keys)
     tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
-    keys |= collected(card.said(_card(request, tokens)))
+    keys |= collected(metadata.said(_card(request, tokens)))
     requantized = _requantized(weights)
     writer = GGUFWriter(None, "llama")
     _add_origin(writer, requantized)
@@ -145,13 +147,13 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
     n_parameters = sum(tensor.size for tensor in model.tensors)
     label = _base_label(TYPE_AT_END.sub("", path.name.removesuffix(".gguf")), given)
     writer = GGUFWriter(None, "llama")
-    card.add_keys(
+    metadata.add_keys(
         writer,
         _card(request, tokens),
         n_parameters,
         label=given.label,
         folder=given.folder,
-        base=(label, card.of_keys(label, base.weights.keys, n_parameters)),
+        base=(label, metadata.of_keys(label, base.weights.keys, n_parameters)),
     )
     requantized = _requantized(base.weights)
     origin = {"source": path.name} | requantized | _merge_origin(given, choice)

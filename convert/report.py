@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from relay_gguf import __version__
 
-from .encode import Stats
-from .ggml import Type
 from .job import Job
-from .plan import Target
+from .quantize.ggml import Type
+from .write.encode import Stats
+from .write.plan import Target
 
 REPORT: Final = ".report.json"
 

@@ -17,14 +17,14 @@ from typing import Any
 from relay_gguf.disk import make_folders, remove_empty, write_whole
 from relay_gguf.errors import ConversionError
 
-from .encode import Stats, encode_all
-from .ggml import Type
 from .job import Job
-from .journal import Journal
-from .output import Output
-from .proof import prove
+from .quantize.ggml import Type
+from .read.source import identity
 from .report import REPORT, make_report
-from .source import identity
+from .write.encode import Stats, encode_all
+from .write.journal import Journal
+from .write.output import Output
+from .write.verify import prove
 
 
 @dataclass(frozen=True, slots=True)

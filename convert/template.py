@@ -9,8 +9,8 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from relay_gguf.gguf_file import Keys, Kind, Value
-from relay_gguf.prompt import IM_END, IM_START
+from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.gguf_file.header import Keys, Kind, Value
 
 TemplateKind = Literal["relay", "chatml", "other", "none"]
 

@@ -20,9 +20,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.convert.card import CARD_FIELDS, SAMPLING, Card
-from relay_gguf.convert.ftypes import FTYPES
-
+from relay_gguf.convert.metadata import CARD_FIELDS, SAMPLING, Card
+from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.errors import SettingsError
 from relay_gguf.toml import read_toml
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
+    from .conversation.messages import Message as Message
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
     from .llama.engine import LlamaEngine as LlamaEngine
-    from .messages import Message as Message
     from .relay import RelayLM as RelayLM
     from .relay import suggest_relay_model as suggest_relay_model
     from .sampling import SamplingParams as SamplingParams
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "Engine": ".engine",
     "LlamaEngine": ".llama.engine",
-    "Message": ".messages",
+    "Message": ".conversation.messages",
     "RelayError": ".errors",
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",

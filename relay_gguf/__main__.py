@@ -6,7 +6,7 @@ import sys
 def main() -> None:
     """Load the command line and run it: Ctrl-C is quiet while it loads, too."""
     try:
-        from .cli import main as run
+        from .cli.app import main as run
 
         run()
     except KeyboardInterrupt:

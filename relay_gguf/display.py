@@ -9,7 +9,7 @@ from typing import Final
 from prompt_toolkit.utils import get_cwidth
 
 from .conversation.events import Said
-from .messages import NICKS, Message
+from .conversation.messages import NICKS, Message
 
 RESET: Final = "\x1b[0m"
 DIM, RED, GREEN = "\x1b[2m", "\x1b[31m", "\x1b[32m"

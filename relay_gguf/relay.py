@@ -13,13 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from . import messages as rules
+from .conversation import messages as rules
 from .conversation.events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .conversation.export import new_file
+from .conversation.messages import DEFAULT_CHANNEL, NICKS, Message, Role
+from .conversation.prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
 from .engine import Engine, Finished, FinishReason, Moved, Prefilled, Prefilling, Step, Token
 from .errors import CommandError
-from .messages import DEFAULT_CHANNEL, NICKS, Message, Role
-from .prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
 from .sampling import DEFAULTS, SEED_BITS, SamplingParams, draw_seed
 
 
@@ -87,9 +87,9 @@ class RelayLM:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
             from .fit.plan import LoadOptions
-            from .hub.screen import watching
-            from .locate import locate
-            from .opening import load
+            from .hub.progress import watching
+            from .models.locate import locate
+            from .models.opening import load
 
             split = None if tensor_split is None else tuple(tensor_split)
             others = (workers,) if isinstance(workers, str) else tuple(workers)
@@ -363,8 +363,8 @@ def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
         MemoryShortError: none fits.
     """
     from .fit.choose import MIN_SPEED
-    from .fit.lines import slow_line
-    from .fit.suggest import suggest
+    from .models.lines import slow_line
+    from .models.suggest import suggest
 
     found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
     if found.is_slow:

@@ -18,10 +18,10 @@ from typing import Any, Final
 
 from platformdirs import PlatformDirs
 
+from .conversation.messages import DEFAULT_CHANNEL
 from .errors import SettingsError
 from .fit.choose import MIN_SPEED
 from .fit.plan import LoadOptions
-from .messages import DEFAULT_CHANNEL
 from .sampling import DEFAULTS, SamplingParams
 from .toml import read_toml
 

@@ -24,13 +24,13 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
 from pico import write_pico  # noqa: E402
-from relay_gguf.convert.demo import make  # noqa: E402
 
 from relay_gguf import LlamaEngine  # noqa: E402
-from relay_gguf.demo import Demo, demo_model, find_demo  # noqa: E402
-from relay_gguf.doctor import kept  # noqa: E402
+from relay_gguf.convert.demo import make  # noqa: E402
+from relay_gguf.doctor import verdict as kept  # noqa: E402
 from relay_gguf.doctor.fingerprint import fingerprint  # noqa: E402
 from relay_gguf.llama.native import lib as llama_cpp  # noqa: E402
+from relay_gguf.models.demo import Demo, demo_model, find_demo  # noqa: E402
 
 _KEY, _VERDICT = fingerprint(), kept.verdict()
 

@@ -16,11 +16,11 @@ from typing import Any
 import llama_cpp as lib
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
-from relay_gguf.convert.ftypes import FTYPES
-from relay_gguf.convert.job import Request, prepare
-from relay_gguf.convert.run import Finished, run
 
-from relay_gguf.gguf_file import read_head
+from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.quantize.ftypes import FTYPES
+from relay_gguf.convert.run import Finished, run
+from relay_gguf.gguf_file.header import read_head
 
 COMMAND = [sys.executable, "-m", "relay_gguf", "convert"]
 JOURNAL = ".relay-gguf-convert.journal"

@@ -69,7 +69,7 @@ def write_smollm2(folder: Path, gguf: Path, *, shards: int = 2, dtype: str = "BF
 
     Args:
         folder: where.
-        gguf: the file, `relay_gguf.demo.demo_model()`.
+        gguf: the file, `relay_gguf.models.demo.demo_model()`.
         shards: its safetensors files; with more than one there is an index.
         dtype: of its tensors, `F32`, `F16` or `BF16`.
     """

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGUFWriter
-from relay_gguf.convert import arch
-from relay_gguf.convert.header import collected
-from relay_gguf.convert.plan import plan
-from relay_gguf.convert.sizes import NEMO
-from relay_gguf.convert.weights import Tensor
 
-from relay_gguf.gguf_file import Kind, Value, read_head
+from relay_gguf.convert.arch import llama as arch
+from relay_gguf.convert.arch.weights import Tensor
+from relay_gguf.convert.write.header import collected
+from relay_gguf.convert.write.plan import plan
+from relay_gguf.convert.write.sizes import NEMO
+from relay_gguf.gguf_file.header import Kind, Value, read_head
 
 __all__ = ["MINI", "NEMO", "write_hollow"]
 

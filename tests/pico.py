@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from gguf import GGUFWriter
 
-from relay_gguf.gguf_file import read_head
+from relay_gguf.gguf_file.header import read_head
 
 
 @cache

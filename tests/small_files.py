@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf.gguf_file import Info, Keys, Kind, Value, write_head
+from relay_gguf.gguf_file.header import Info, Keys, Kind, Value, write_head
 
 RELAY = "<|im_start|>anon"
 

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
 from relay_gguf.conversation.events import Said
+from relay_gguf.conversation.messages import NICKS, Message
 from relay_gguf.display import (
     NICK_COLOURS,
     Wrap,
@@ -23,7 +24,6 @@ from relay_gguf.display import (
     wrap,
 )
 from relay_gguf.engine import FinishReason
-from relay_gguf.messages import NICKS, Message
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 WORDS = st.lists(st.text("abcdé'-", min_size=1, max_size=9), min_size=1, max_size=40)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf.commands import COMMANDS
+from relay_gguf.conversation.commands import COMMANDS
 
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -26,11 +26,12 @@ def test_the_table_of_commands_is_the_registry() -> None:
     assert command_table() in README
 
 
-def test_the_tree_names_every_module() -> None:
+def test_the_tree_names_every_file_and_folder() -> None:
     tree = README.partition("## How it is built")[2]
-    folders = (ROOT / "relay_gguf", ROOT / "convert")
-    modules = {path.stem for folder in folders for path in folder.glob("[a-z]*.py")}
-    assert {name for name in modules if not re.search(rf"\b{name}\b", tree)} == set()
+    tops = (ROOT / "relay_gguf", ROOT / "convert")
+    paths = [path for top in tops for path in top.glob("[a-z]*") if path.name != "py.typed"]
+    names = {path.name.removesuffix(".py") for path in paths}
+    assert {name for name in names if not re.search(rf"\b{re.escape(name)}\b", tree)} == set()
 
 
 def test_both_commands_are_single_lines_that_pip_understands() -> None:

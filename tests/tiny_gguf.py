@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from gguf import GGMLQuantizationType as Type
-from relay_gguf.convert.template import relay_template
 
-from relay_gguf.facts import tensor_bytes
-from relay_gguf.gguf_file import Info, Kind, Value, write_head
+from relay_gguf.convert.template import relay_template
+from relay_gguf.gguf_file.facts import tensor_bytes
+from relay_gguf.gguf_file.header import Info, Kind, Value, write_head
 
 TOKENS = ["<s>", "<|im_start|>", "<|im_end|>", "\n", *"abcd"]
 

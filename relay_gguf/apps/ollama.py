@@ -19,8 +19,8 @@ from typing import Final
 from relay_gguf import disk
 from relay_gguf.errors import ModelError, SettingsError, StoreError
 from relay_gguf.fit.memory import DEFAULT_N_CTX
-from relay_gguf.gguf_file import Keys
-from relay_gguf.names import parse_name
+from relay_gguf.gguf_file.header import Keys
+from relay_gguf.gguf_file.name import parse_name
 from relay_gguf.sampling import DEFAULTS
 
 FIRST_LINE: Final = "# Relay for Ollama, by relay-gguf."

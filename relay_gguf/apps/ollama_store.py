@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file import MAGIC
-from relay_gguf.names import ENDING
+from relay_gguf.gguf_file.header import MAGIC
+from relay_gguf.gguf_file.name import ENDING
 
 HUB_HOSTS: Final = ("hf.co", "huggingface.co")
 """Hosts of models that Ollama got from the hub: their tags are types, or names of files."""

@@ -14,7 +14,7 @@ from prompt_toolkit.filters import is_searching
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 
-from relay_gguf.commands import COMMANDS
+from relay_gguf.conversation.commands import COMMANDS
 from relay_gguf.conversation.export import FORMATS
 from relay_gguf.conversation.session import Session
 

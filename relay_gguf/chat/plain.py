@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from relay_gguf.commands import Say, parse
+from relay_gguf.conversation.commands import Say, parse
 from relay_gguf.conversation.events import (
     Draft,
     Event,
@@ -21,9 +21,9 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
+from relay_gguf.conversation.messages import is_notice
 from relay_gguf.conversation.session import Session
 from relay_gguf.display import UNSAFE, by_program, cut_mark, one_line, visible
-from relay_gguf.messages import is_notice
 
 from .interrupt import stoppable
 

@@ -21,7 +21,7 @@ from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import get_cwidth
 
-from relay_gguf.commands import Say, parse
+from relay_gguf.conversation.commands import Say, parse
 from relay_gguf.conversation.events import (
     Draft,
     Event,
@@ -36,6 +36,7 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
+from relay_gguf.conversation.messages import SILENCE, Message, is_notice
 from relay_gguf.conversation.session import Session
 from relay_gguf.display import (
     DIM,
@@ -52,7 +53,6 @@ from relay_gguf.display import (
     visible,
     wrap,
 )
-from relay_gguf.messages import SILENCE, Message, is_notice
 
 from .inputline import CommandCompleter, history_at, keys, silent_keys
 from .interrupt import stoppable

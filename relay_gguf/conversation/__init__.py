@@ -1,5 +1,8 @@
 """A conversation, free of any front end: a typed line in, events out, saved as it goes.
 
+messages           what each IRC command writes into the context, to the letter
+commands           the table of commands, and what a typed line means
+prompt             messages → token ids; which turns stay when the context is full
 session, actions   what a line does; what each command does
 events             what happens in a channel, as values
 transcript         the conversation as a value

@@ -10,13 +10,13 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from relay_gguf import messages as rules
-from relay_gguf.commands import Call, help_text, parse, spell
 from relay_gguf.errors import CommandError, ContextError
-from relay_gguf.messages import SILENCE
 
+from . import messages as rules
+from .commands import Call, help_text, parse, spell
 from .events import Draft, Event, Failed, Left, Notice, Piece, Said, Typing
 from .export import FORMATS
+from .messages import SILENCE
 from .transcript import Chose, Turned, Undone
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from relay_gguf.engine import FinishReason
-from relay_gguf.messages import Message
+
+from .messages import Message
 
 
 @dataclass(frozen=True, slots=True)

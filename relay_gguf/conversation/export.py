@@ -10,7 +10,7 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
 
-from relay_gguf.messages import Message, is_notice
+from .messages import Message, is_notice
 
 Dated = tuple[float, Message]
 

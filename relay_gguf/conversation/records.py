@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from relay_gguf.errors import StoreError
-from relay_gguf.messages import Message
 
+from .messages import Message
 from .transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Undone
 
 VERSION = 1

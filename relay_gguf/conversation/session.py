@@ -13,15 +13,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from relay_gguf import messages as rules
-from relay_gguf.commands import Call, Say, Wildcard, parse, spell
 from relay_gguf.errors import CommandError, ContextError, EngineError, StoreError
-from relay_gguf.messages import DEFAULT_CHANNEL, Message, Role
 from relay_gguf.relay import RelayLM
 
+from . import messages as rules
 from .actions import ACTIONS
+from .commands import Call, Say, Wildcard, parse, spell
 from .events import Draft, Event, Failed, Notice, Replayed, Said, Trimmed
 from .export import write
+from .messages import DEFAULT_CHANNEL, Message, Role
 from .records import Header
 from .store import Store, sessions
 from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from relay_gguf.messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
+from .messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 
 
 @dataclass(frozen=True, slots=True)

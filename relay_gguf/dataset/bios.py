@@ -11,7 +11,7 @@ from pathlib import Path
 from relay_gguf.errors import SettingsError
 from relay_gguf.toml import read_toml
 
-from .line import fold
+from .logs.line import fold
 
 
 def read_bios(path: Path) -> dict[str, str]:

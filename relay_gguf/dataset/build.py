@@ -10,11 +10,11 @@ from pathlib import Path
 from relay_gguf.errors import ConversionError
 
 from .conversation import Conversation, Limits
-from .formats import Log, Unknown, open_log
-from .line import Kind, Line
+from .logs.formats import Log, Unknown, open_log
+from .logs.line import Kind, Line
 from .people import People
-from .scenes import Scenes
 from .secrets import Secrets
+from .segments import Scenes
 from .tally import Tally
 from .tokens import Count, estimate
 from .turns import Style, Turns

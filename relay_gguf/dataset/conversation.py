@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from relay_gguf.messages import Message
+from relay_gguf.conversation.messages import Message
 
 from .turns import Turn
 

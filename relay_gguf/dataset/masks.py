@@ -12,9 +12,9 @@ import random
 import re
 from typing import Final
 
-from relay_gguf.messages import NICKS
+from relay_gguf.conversation.messages import NICKS
 
-from .line import fold
+from .logs.line import fold
 from .people import People
 
 _BEGIN: Final = "ba be bo da do fa fi ga go ha jo ka ki la lu ma mi na no pa"

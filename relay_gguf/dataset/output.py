@@ -9,9 +9,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, TextIO
 
+from relay_gguf.conversation.messages import Message
 from relay_gguf.disk import partial
 from relay_gguf.errors import ConversionError, SettingsError
-from relay_gguf.messages import Message
 
 from .conversation import Conversation
 from .tally import Tally

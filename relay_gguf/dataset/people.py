@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .line import Kind, Line, fold
+from .logs.line import Kind, Line, fold
 
 KNOWN: Final = 50_000
 """Nicks of a log that are remembered, so that its size does not matter."""

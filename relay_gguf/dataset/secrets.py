@@ -12,7 +12,7 @@ import re
 from collections import Counter
 from typing import Final
 
-from .line import fold
+from .logs.line import fold
 
 KINDS: Final = ("services", "passwords", "keys", "cards", "addresses", "emails", "phones")
 SERVICES: Final = re.compile(

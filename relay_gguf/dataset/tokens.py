@@ -6,8 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
+from relay_gguf.conversation.messages import Message
 from relay_gguf.errors import SettingsError
-from relay_gguf.messages import Message
 
 AROUND: Final = 5
 """Tokens of ChatML around a message: its begin, the role, a line break, its end, a line break."""

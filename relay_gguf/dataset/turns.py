@@ -21,9 +21,18 @@ import re
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from relay_gguf.messages import NICKS, SILENCE, Message, Role, cast, slap, topic, wildcard
+from relay_gguf.conversation.messages import (
+    NICKS,
+    SILENCE,
+    Message,
+    Role,
+    cast,
+    slap,
+    topic,
+    wildcard,
+)
 
-from .line import Line
+from .logs.line import Line
 from .masks import Masks
 from .people import People
 

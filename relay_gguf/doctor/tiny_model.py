@@ -17,7 +17,7 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from relay_gguf.gguf_file import Info, Kind, Value, write_head
+from relay_gguf.gguf_file.header import Info, Kind, Value, write_head
 
 N_VOCAB, N_EMBD, N_FF, N_HEAD, N_HEAD_KV = 256, 256, 512, 4, 2
 HEAD: Final = N_EMBD // N_HEAD

@@ -1,11 +1,7 @@
-"""What a model needs, and which of the published ones a machine can run.
+"""What a model needs, and which of the published ones a machine can run: arithmetic.
 
-    memory             what a model takes, by its parts
-    placement, plan    which part is on which device; so that it fits
-    speed, traffic     tokens a second, about; bytes between machines
-    catalogue, choose  Relay's published files; the best of them for a machine
-    suggest            for this one
-    command, lines     `relay-gguf devices`, `plan` and `models`, and what they print
-
-From `memory` to `choose` all is arithmetic, without a look at the machine.
+memory             what a model takes, by its parts
+placement, plan    which part is on which device; so that it fits
+speed, traffic     tokens a second, about; bytes between machines
+catalogue, choose  Relay's published files; the best of them for a machine
 """

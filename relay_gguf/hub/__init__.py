@@ -5,5 +5,5 @@ api, file          what is there and is put there; a file's bytes from anywhere 
 rate               how fast they come
 cache, checksum    the shared cache; SHA-256 while bytes come
 download, watcher  the missing bytes: resumed, checked, then visible; who is asked and told
-command, screen    `relay-gguf download`, and its bar
+progress           a bar, and a question before the download
 """

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file import MAGIC, Head, parse_head
+from relay_gguf.gguf_file.header import MAGIC, Head, parse_head
 
 from .api import RemoteFile, explained
 from .checksum import is_sha256

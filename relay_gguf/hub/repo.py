@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from relay_gguf.errors import ModelError
-from relay_gguf.names import ENDING, parse_name, parts
+from relay_gguf.gguf_file.name import ENDING, parse_name, parts
 
 USUAL_TYPE: Final = "Q4_K_M"
 """Taken where a repository has several files and none was named: half the size of Q8_0, and what

@@ -1,18 +1,12 @@
-"""An IRC server for one person and a few friends, in asyncio alone.
+"""An IRC server for one person and a few friends, in asyncio alone, where Relay lives.
 
-    line, splitting, inbox, names, numerics    the protocol: text in, text out, nothing kept
-    limits, flood, address                     what a client may take, and from where
-    user, client, channel, network             who is here, and where
-    registration, caps, welcome                how a client comes in
-    joining, modes, topics, queries, talking   what the commands do; `verbs` has the table of them
-    speech, delivery, multiline, history       a message, and its way to each client
-    resident, errands, unknown, ctcp, voice    who answers: nobody, unless the caller brings someone
-    server                                     the socket, and the life of it all
+server     the socket, and the life of it all
+host       where it may listen, and what a client's host is called
+commands/  what clients send
+bot/       the model as an inhabitant
+network/   who is there, and what reaches whom
+protocol/  text in, text out, nothing kept
 
-    model, listening, orders                   Relay lives there: when it answers, what it obeys
-    scene, stage, showing, chronicle           a channel as a scene, played, shown, logged
-    command                                    `relay-gguf irc`
-
-A line goes from `server` through `inbox` and `verbs` to the file of its command, which changes the
-`network`, answers the client and tells the `resident`.
+A line goes from `server` through `protocol/framing` and `commands/table` to the file of its
+command, which changes the network, answers the client and tells the hooks.
 """

@@ -7,16 +7,24 @@ import logging
 import time
 from types import TracebackType
 
-from .address import shown_host
-from .client import Client, Goodbye
-from .inbox import EmptyLineError, Inbox, NotTextError, TooLongError, is_foreign, read, without_tags
-from .limits import Limits
-from .line import Line
-from .network import Network
-from .numerics import ERR_INPUTTOOLONG, ERR_UNKNOWNERROR
-from .resident import Resident
-from .verbs import obey
-from .voice import Voice
+from .commands.table import obey
+from .host import shown_host
+from .network.client import Client, Goodbye
+from .network.hooks import Resident
+from .network.limits import Limits
+from .network.network import Network
+from .network.speaker import Voice
+from .protocol.framing import (
+    EmptyLineError,
+    Inbox,
+    NotTextError,
+    TooLongError,
+    is_foreign,
+    read,
+    without_tags,
+)
+from .protocol.line import Line
+from .protocol.numerics import ERR_INPUTTOOLONG, ERR_UNKNOWNERROR
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4096

@@ -15,7 +15,7 @@ from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
-from relay_gguf.doctor.kept import verdict
+from relay_gguf.doctor.verdict import verdict
 from relay_gguf.machine.devices import Gpu, Ram, ram
 from relay_gguf.machine.drivers import Card, apple_bandwidth, cards
 

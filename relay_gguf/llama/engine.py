@@ -44,7 +44,7 @@ from .load import Loaded, check_file, free, load
 from .native import lib
 from .pace import Pace
 from .thread import Worker, next_of, wait
-from .vocab import fingerprint, piece, tokenize
+from .tokenizer import fingerprint, piece, tokenize
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits

@@ -11,7 +11,7 @@ from relay_gguf.fit.plan import N_BATCH
 
 from .load import Loaded
 from .native import lib
-from .scenes import Scene, Scenes, common_prefix
+from .snapshots import Scene, Scenes, common_prefix
 
 WORTH_KEEPING: Final = 128
 """Tokens of a scene below which evaluating them again is as quick as a copy."""

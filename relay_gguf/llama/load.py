@@ -10,22 +10,22 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU
-from relay_gguf.doctor.kept import verdict
+from relay_gguf.doctor.verdict import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
-from relay_gguf.facts import read_facts
 from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
 from relay_gguf.fit.placement import RAM, LoadSettings, Plan, Work, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
-from relay_gguf.gguf_file import MAGIC, readable
+from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.header import MAGIC, readable
 from relay_gguf.machine.devices import Machine
-from relay_gguf.machine.inventory import this_machine
 
 from .amx import refuse_amx
 from .devices import device_array, usable
+from .inventory import this_machine
 from .log import LogLines, explain
 from .native import lib
-from .vocab import find_control
+from .tokenizer import find_control
 
 TRIES: Final = 4
 """Plans that are loaded at most, each smaller, before it is said that none would do."""

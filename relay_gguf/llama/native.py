@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.doctor.kept import verdict
+from relay_gguf.doctor.verdict import verdict
 from relay_gguf.errors import ModelError
 
 SHORT_SPIN: Final = {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}

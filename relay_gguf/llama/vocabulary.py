@@ -13,7 +13,7 @@ from relay_gguf.errors import EngineError
 from .devices import device_array
 from .log import LogLines, explain
 from .native import lib
-from .vocab import fingerprint, piece, tokenize
+from .tokenizer import fingerprint, piece, tokenize
 
 
 class Vocabulary:

@@ -5,5 +5,4 @@ drivers            GPUs as the system knows them, whether llama.cpp can use them
 wheels             the llama-cpp-python that could
 bandwidth          how fast RAM is read
 measurement        the same, kept from when the machine was measured
-inventory          all of it, as it is now
 """

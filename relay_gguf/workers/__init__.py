@@ -3,9 +3,6 @@
 address            HOST[:PORT], and who can reach it
 protocol           what a worker says of itself, asked by plain sockets
 gpus               workers as devices, for the planner
-lending, serving   this machine lent to others: the process that serves, the one that watches it
-cache              tensors that a worker keeps
-command            `relay-gguf worker`
-
-Nothing here but `serving` loads llama.cpp.
+lending            this machine lent to others: watches `llama.rpc_server`, which serves
+tensor_cache       tensors that a worker keeps
 """

@@ -19,8 +19,8 @@ from relay_gguf import child
 from relay_gguf.errors import WorkerError
 
 from .address import Address
-from .cache import drop_doubtful
 from .protocol import ask
+from .tensor_cache import drop_doubtful
 
 NO_PORT: Final = 3
 """Exit code of a server that cannot listen."""
@@ -72,7 +72,7 @@ class Lending:
         terms = self.terms
         stderr = None if terms.debug else subprocess.DEVNULL
         told = json.dumps(asdict(terms))
-        self._process = process = child.start("relay_gguf.workers.serving", told, stderr=stderr)
+        self._process = process = child.start("relay_gguf.llama.rpc_server", told, stderr=stderr)
         line: dict[str, Any] = json.loads((process.stdout and process.stdout.readline()) or "{}")
         if "error" in line:
             raise WorkerError(line["error"])

@@ -34,8 +34,8 @@ from alone import random_ids
 from engine import Job, machine, spread
 from measures import interleaved
 
-from relay_gguf.demo import demo_model
 from relay_gguf.machine.devices import physical_cores, usable_cpus
+from relay_gguf.models.demo import demo_model
 
 if TYPE_CHECKING:
     from relay_gguf.llama.load import Loaded

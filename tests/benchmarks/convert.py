@@ -36,7 +36,7 @@ from pathlib import Path
 from engine import MEBIBYTE, Others, processor, spread
 from measures import SkippedError, command_line, homeless
 
-from relay_gguf.demo import demo_model
+from relay_gguf.models.demo import demo_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of the tests' models
 from hf_models import MINI, NEMO, PICO, Shape, write_adapter, write_mistral

@@ -39,10 +39,10 @@ from measures import (
     wall,
 )
 
-from relay_gguf.demo import demo_model
 from relay_gguf.fit.placement import LoadSettings
 from relay_gguf.llama.load import measure
 from relay_gguf.machine.devices import physical_cores
+from relay_gguf.models.demo import demo_model
 
 MEBIBYTE = 1 << 20
 PROC_STAT = Path("/proc/stat")

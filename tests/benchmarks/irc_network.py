@@ -22,11 +22,11 @@ from fake import FakeEngine  # noqa: E402
 from wire import Running, Wire  # noqa: E402
 
 from relay_gguf import LlamaEngine, SamplingParams  # noqa: E402
-from relay_gguf.demo import demo_model  # noqa: E402
 from relay_gguf.engine import Prefilled  # noqa: E402
-from relay_gguf.irc.limits import Limits  # noqa: E402
-from relay_gguf.irc.model import House, Model  # noqa: E402
+from relay_gguf.irc.bot.bot import House, Model  # noqa: E402
+from relay_gguf.irc.network.limits import Limits  # noqa: E402
 from relay_gguf.irc.server import Server  # noqa: E402
+from relay_gguf.models.demo import demo_model  # noqa: E402
 
 N_CLIENTS = 50
 N_LINES = 400

@@ -25,10 +25,10 @@ from alone import ALONE, CANCEL_AFTER, N_DECODE, N_PROMPT
 
 from relay_gguf import RelayLM
 from relay_gguf.conversation.events import Prompted, Trimmed
+from relay_gguf.conversation.messages import NICKS
 from relay_gguf.conversation.session import Session
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.engine import LlamaEngine
-from relay_gguf.messages import NICKS
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 
 N_CTX_SMALL = 512

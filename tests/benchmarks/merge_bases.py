@@ -23,13 +23,13 @@ from pathlib import Path
 import llama_cpp as lib
 import numpy as np
 from numpy.typing import NDArray
-from relay_gguf.convert.job import Request, prepare
-from relay_gguf.convert.merge import MERGE_BASES, MergeBase
-from relay_gguf.convert.run import Finished, run
 
-from relay_gguf.demo import ADAPTER, demo_model
+from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.read.merge import MERGE_BASES, MergeBase
+from relay_gguf.convert.run import Finished, run
 from relay_gguf.llama.log import LogLines
-from relay_gguf.llama.vocab import tokenize
+from relay_gguf.llama.tokenizer import tokenize
+from relay_gguf.models.demo import ADAPTER, demo_model
 
 CHATS = Path(__file__).parents[1] / "golden" / "roleplay" / "chats.jsonl"
 TYPES = ("F16", "Q8_0", "Q4_K_M")

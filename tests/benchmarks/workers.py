@@ -18,10 +18,10 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from lent import Wire, lend
 
 from relay_gguf import LlamaEngine, SamplingParams
-from relay_gguf.demo import demo_model
 from relay_gguf.engine import Finished, Token
 from relay_gguf.fit.plan import LoadOptions
-from relay_gguf.llama.isolated import IsolatedEngine
+from relay_gguf.llama.isolated.engine import IsolatedEngine
+from relay_gguf.models.demo import demo_model
 
 N_TOKENS, N_RUNS = 100, 3
 PARAMS = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=N_TOKENS, seed=1)

@@ -11,7 +11,7 @@ from conversions import Pair
 from hf_models import PICO, write_adapter, write_mistral, write_smollm2
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
 
-from relay_gguf.demo import ADAPTER
+from relay_gguf.models.demo import ADAPTER
 
 SCRIPT = Path(sysconfig.get_path("scripts"), "relay-gguf")
 

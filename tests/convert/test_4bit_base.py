@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 from hf_models import TINY, write_adapter, write_mistral
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
-from relay_gguf.convert import nf4
-from relay_gguf.convert.checkpoint import Array, Bytes, open_folder
-from relay_gguf.convert.job import Request, prepare
-from relay_gguf.convert.merge import LINEARS, MergeBase
-from relay_gguf.convert.run import Finished, run
-from relay_gguf.convert.weights import GgufWeights
 from safetensors.numpy import save_file
 
+from relay_gguf.convert.arch.weights import GgufWeights
+from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.read import nf4
+from relay_gguf.convert.read.checkpoint import Array, Bytes, open_folder
+from relay_gguf.convert.read.merge import LINEARS, MergeBase
+from relay_gguf.convert.run import Finished, run
 from relay_gguf.errors import ConversionError
 
 

@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, TokenType
 from hf_cases import CASES, GOLDEN
+
 from relay_gguf.convert.job import Request, prepare
 from relay_gguf.convert.run import Finished, run
-
-from relay_gguf.gguf_file import Head, read_head
+from relay_gguf.gguf_file.header import Head, read_head
 
 OUTTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}
 OURS = {"general.quantized_by", "relay.source"}

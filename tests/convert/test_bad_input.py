@@ -18,13 +18,13 @@ from hf_models import TINY, write_adapter, write_mistral
 from hf_tokenizers import dump_json, load_json
 from numpy.typing import NDArray
 from pico import write_pico
-from relay_gguf.convert.arch import ARCHITECTURES
-from relay_gguf.convert.ftypes import FTYPES
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from relay_gguf.cli import main
-from relay_gguf.gguf_file import Info, Kind, Value, read_head, write_head
+from relay_gguf.cli.app import main
+from relay_gguf.convert.arch.llama import ARCHITECTURES
+from relay_gguf.convert.quantize.ftypes import FTYPES
+from relay_gguf.gguf_file.header import Info, Kind, Value, read_head, write_head
 
 Q = "model.layers.0.self_attn.q_proj"
 NORM = "model.norm.weight"

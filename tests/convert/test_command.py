@@ -12,12 +12,12 @@ from typing import Any
 
 import pytest
 from conversions import Pair
-from relay_gguf.convert.ftypes import FTYPES
-from relay_gguf.quant_presets import load_preset, presets
 
 from relay_gguf import __version__
-from relay_gguf.cli import main
-from relay_gguf.gguf_file import read_head
+from relay_gguf.cli.app import main
+from relay_gguf.convert.quantize.ftypes import FTYPES
+from relay_gguf.gguf_file.header import read_head
+from relay_gguf.quant_presets import load_preset, presets
 
 SCRIPT = Path(sysconfig.get_path("scripts"), "relay-gguf")
 

@@ -15,18 +15,18 @@ from pathlib import Path
 import pytest
 from conversions import converted, quantized, request
 from hf_models import TINY, write_adapter, write_mistral
+
+from relay_gguf.cli.app import main
+from relay_gguf.cli.convert.convert import made_demo as make_or_fall_back
 from relay_gguf.convert import demo as making
-from relay_gguf.convert.command import made_demo as make_or_fall_back
 from relay_gguf.convert.demo import command, make
 from relay_gguf.convert.job import Request
 from relay_gguf.convert.run import Progress
-
-from relay_gguf import demo as demos
-from relay_gguf.cli import main
-from relay_gguf.demo import ADAPTER, Demo, demo_file, demo_folder, find_demo
 from relay_gguf.disk import digest
 from relay_gguf.errors import ModelError
-from relay_gguf.facts import read_facts
+from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.models import demo as demos
+from relay_gguf.models.demo import ADAPTER, Demo, demo_file, demo_folder, find_demo
 from relay_gguf.settings import sessions_folder
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]

@@ -11,7 +11,7 @@ from hf_models import PICO, write_adapter, write_mistral
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
 from hub_server import Repos, serving
 
-from relay_gguf.gguf_file import read_head
+from relay_gguf.gguf_file.header import read_head
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def repos(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Repos:
 
 
 def convert(*arguments: str) -> subprocess.CompletedProcess[str]:
-    code = "import sys; from relay_gguf.cli import main; main(['convert', *sys.argv[1:]])"
+    code = "import sys; from relay_gguf.cli.app import main; main(['convert', *sys.argv[1:]])"
     command = [sys.executable, "-c", code, *arguments, "--pre", "smollm"]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 

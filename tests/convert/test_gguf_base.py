@@ -14,14 +14,14 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from hf_models import TINY, write_adapter, write_mistral
 from hf_tokenizers import add_tokens, copy_tokenizer
-from relay_gguf.convert.base import GgufBase
-from relay_gguf.convert.checkpoint import open_folder
-from relay_gguf.convert.job import prepare
-from relay_gguf.convert.weights import GgufWeights
 
+from relay_gguf.convert.arch.gguf_base import GgufBase
+from relay_gguf.convert.arch.weights import GgufWeights
+from relay_gguf.convert.job import prepare
+from relay_gguf.convert.read.checkpoint import open_folder
 from relay_gguf.errors import ConversionError
-from relay_gguf.facts import read_facts
-from relay_gguf.gguf_file import read_head
+from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.header import read_head
 
 LLAMA3 = {
     "rope_type": "llama3",

@@ -14,20 +14,20 @@ from typing import Any
 import pytest
 import typer
 from gguf import GGMLQuantizationType as Type
-from relay_gguf.convert.finding import Finding, has_problem
-from relay_gguf.convert.ggml import check_opens
-from relay_gguf.convert.inspect_lines import inspect_lines
-from relay_gguf.convert.inspection import inspect
-from relay_gguf.convert.publish_command import inspect as inspect_command
-from relay_gguf.convert.template import relay_template
 from tiny_gguf import TOKENS, good_keys, tensors, value, write
 from typer.testing import CliRunner
 
+from relay_gguf.cli.convert.publish import inspect as inspect_command
+from relay_gguf.convert.inspect.finding import Finding, has_problem
+from relay_gguf.convert.inspect.inspection import inspect
+from relay_gguf.convert.inspect.lines import inspect_lines
+from relay_gguf.convert.quantize.ggml import check_opens
+from relay_gguf.convert.template import relay_template
 from relay_gguf.display import size
 from relay_gguf.errors import ConversionError, ModelError
-from relay_gguf.facts import entries, read_facts, repo_of
 from relay_gguf.fit.placement import LoadSettings
-from relay_gguf.gguf_file import Info
+from relay_gguf.gguf_file.facts import entries, read_facts, repo_of
+from relay_gguf.gguf_file.header import Info
 from relay_gguf.llama.load import measure
 
 MISSING = object()
@@ -657,9 +657,7 @@ def test_a_terminal_obeys_nothing_in_a_file(tmp_path: Path) -> None:
 
 def test_the_commands_load_nothing_heavy() -> None:
     heavy = "{'llama_cpp', 'numpy', 'gguf', 'yaml', 'huggingface_hub', 'rich', 'prompt_toolkit'}"
-    code = (
-        f"import relay_gguf.convert.publish_command, sys; print(sorted({heavy} & {{*sys.modules}}))"
-    )
+    code = f"import relay_gguf.cli.convert.publish, sys; print(sorted({heavy} & {{*sys.modules}}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
 

@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from relay_gguf.convert import merge
-from relay_gguf.convert.adapter import open_adapter
-from relay_gguf.convert.checkpoint import Array, Checkpoint, open_folder
-from relay_gguf.convert.merge import Merged
 from safetensors import safe_open
 from safetensors.numpy import save_file
 
+from relay_gguf.convert.read import merge
+from relay_gguf.convert.read.adapter import open_adapter
+from relay_gguf.convert.read.checkpoint import Array, Checkpoint, open_folder
+from relay_gguf.convert.read.merge import Merged
 from relay_gguf.errors import ConversionError
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "convert" / "merge"

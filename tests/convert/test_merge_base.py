@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from conversions import Pair, converted, request
 from hf_models import TINY, write_adapter, write_mistral
-from relay_gguf.convert.job import prepare
-from relay_gguf.convert.source import open_adapter_source
 
-from relay_gguf.facts import read_facts
+from relay_gguf.convert.job import prepare
+from relay_gguf.convert.read.source import open_adapter_source
+from relay_gguf.gguf_file.facts import read_facts
 
 AXOLOTL = """\
 ---

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from relay_gguf.convert import nf4
-from relay_gguf.convert.checkpoint import Checkpoint
+
+from relay_gguf.convert.read import nf4
+from relay_gguf.convert.read.checkpoint import Checkpoint
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "convert" / "nf4"
 

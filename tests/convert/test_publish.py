@@ -18,20 +18,20 @@ import typer
 import yaml
 from conversions import Pair, converted, request
 from hf_models import write_adapter
-from relay_gguf.convert.card import Card
-from relay_gguf.convert.modelcard import Entry, code, escaped, front_matter, page
-from relay_gguf.convert.publish import read_sums, sums_text, write_folder, written_lines
-from relay_gguf.convert.publish_command import card as card_command
-from relay_gguf.convert.publish_command import upload as upload_command
-from relay_gguf.convert.upload import Plan, plan_lines, plan_upload, upload
 from tiny_gguf import good_keys, tensors, write
 from typer.testing import CliRunner
 from upload_server import Handler, taking
 
 from relay_gguf import __version__
 from relay_gguf.apps.lmstudio import preset_json
+from relay_gguf.cli.convert.publish import card as card_command
+from relay_gguf.cli.convert.publish import upload as upload_command
+from relay_gguf.convert.metadata import Card
+from relay_gguf.convert.publish.folder import read_sums, sums_text, write_folder, written_lines
+from relay_gguf.convert.publish.modelcard import Entry, code, escaped, front_matter, page
+from relay_gguf.convert.publish.upload import Plan, plan_lines, plan_upload, upload
 from relay_gguf.errors import ConversionError, ModelError, RelayError, SettingsError
-from relay_gguf.facts import read_facts
+from relay_gguf.gguf_file.facts import read_facts
 from relay_gguf.hub import api as hub
 
 Folder = Callable[..., Path]
@@ -503,7 +503,7 @@ def test_a_folder_that_cannot_be_written(folder: Folder, monkeypatch: pytest.Mon
     def full(path: Path, data: bytes) -> None:
         raise OSError(28, "No space left on device", str(path))
 
-    monkeypatch.setattr("relay_gguf.convert.publish.write_whole", full)
+    monkeypatch.setattr("relay_gguf.convert.publish.folder.write_whole", full)
     with pytest.raises(ConversionError, match=r"Cannot write .*SHA256SUMS: No space left"):
         write_folder(out)
 
@@ -548,7 +548,7 @@ def test_what_is_told_is_taken_only_if_it_is_newer(
         read.append(path.name)
         return sha256(path.read_bytes()).hexdigest()
 
-    monkeypatch.setattr("relay_gguf.convert.publish.digest", digest)
+    monkeypatch.setattr("relay_gguf.convert.publish.folder.digest", digest)
     out = folder("Q8_0")
     file, report = out / "tiny-Q8_0.gguf", out / "tiny-Q8_0.report.json"
     write_folder(out)
@@ -871,7 +871,7 @@ def test_refusals(
 def test_a_person_is_asked(
     answer: str, sent: bool, ready: Path, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("relay_gguf.convert.publish_command._can_ask", lambda: True)
+    monkeypatch.setattr("relay_gguf.cli.convert.publish._can_ask", lambda: True)
     printed = run("upload", ready, "o/r", given=answer)
     assert "KB to o/r, public? [y/N]: " in printed
     assert (fake.send.said is not None) == sent
@@ -902,7 +902,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Han
 def command(*arguments: str | Path) -> tuple[int, str, str]:
     """The upload command in a process of its own: the hub's library reads its settings once."""
     code = (
-        "import sys, typer\nfrom relay_gguf.convert.publish_command import upload\n"
+        "import sys, typer\nfrom relay_gguf.cli.convert.publish import upload\n"
         "from relay_gguf.errors import RelayError\n"
         "app = typer.Typer(pretty_exceptions_enable=False); app.command()(upload)\n"
         "try: app(sys.argv[1:])\nexcept RelayError as error: sys.exit(str(error))\n"

@@ -13,10 +13,10 @@ from conversions import Pair, converted, quantized, request, tensors_of
 from gguf import GGUFWriter
 from hf_models import LINEARS, Shape, write_adapter, write_mistral
 from numpy.typing import NDArray
-from relay_gguf.convert import merge
-from relay_gguf.convert.ftypes import FTYPES
 
-from relay_gguf.gguf_file import Head, read_head
+from relay_gguf.convert.quantize.ftypes import FTYPES
+from relay_gguf.convert.read import merge
+from relay_gguf.gguf_file.header import Head, read_head
 
 Floats = NDArray[np.float32]
 ODD = Shape(96, 9, 3, 1, 32, 160)

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from conversions import converted, request
 from pico import write_pico
-from relay_gguf.convert import rewrite as module
-from relay_gguf.convert.rewrite import put_template, template_of
-from relay_gguf.convert.template import kind_of, relay_template
 
+from relay_gguf.convert.inspect import rewrite as module
+from relay_gguf.convert.inspect.rewrite import put_template, template_of
+from relay_gguf.convert.template import kind_of, relay_template
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file import read_head
+from relay_gguf.gguf_file.header import read_head
 
 
 @pytest.fixture

@@ -24,18 +24,18 @@ from conversions import COMMAND, JOURNAL, Pair, converted, digests, journal, req
 from gguf import GGUFReader
 from gguf.quants import dequantize
 from hf_models import PICO, write_adapter, write_mistral
-from relay_gguf.convert import proof
-from relay_gguf.convert import run as running
-from relay_gguf.convert.job import Job, Request, prepare
-from relay_gguf.convert.journal import Journal
-from relay_gguf.convert.output import Output
-from relay_gguf.convert.run import Finished, Progress, check, run
-from relay_gguf.convert.weights import ModelWeights, Tensor
 from safetensors.numpy import load_file
 
 from relay_gguf import disk
+from relay_gguf.convert import run as running
+from relay_gguf.convert.arch.weights import ModelWeights, Tensor
+from relay_gguf.convert.job import Job, Request, prepare
+from relay_gguf.convert.run import Finished, Progress, check, run
+from relay_gguf.convert.write import verify as proof
+from relay_gguf.convert.write.journal import Journal
+from relay_gguf.convert.write.output import Output
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file import read_head
+from relay_gguf.gguf_file.header import read_head
 
 TYPES = ("Q8_0", "Q4_K_M", "Q2_K")
 PATIENCE = 60.0
@@ -537,7 +537,7 @@ def test_a_file_that_the_system_does_not_let_grow(
     given = [pico_mistral.base, "--pre", "smollm", "--no-verify", "--quant", "Q8_0"]
     code = (
         "import resource, sys\n"
-        "from relay_gguf.cli import main\n"
+        "from relay_gguf.cli.app import main\n"
         "from relay_gguf.convert import run\n"
         "def limited(*args, original=run.run, **options):\n"
         f"    resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))\n"

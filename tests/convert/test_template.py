@@ -14,7 +14,6 @@ from fake import FakeEngine, fake_session
 from hypothesis import given
 from hypothesis import strategies as st
 from jinja2 import nodes
-from relay_gguf.convert.template import kind_of, relay_template
 from template_engines import (
     Context,
     Engine,
@@ -26,12 +25,13 @@ from template_engines import (
 )
 
 from relay_gguf import LlamaEngine
-from relay_gguf.commands import COMMANDS
+from relay_gguf.conversation.commands import COMMANDS
 from relay_gguf.conversation.events import Prompted
+from relay_gguf.conversation.messages import Message
+from relay_gguf.conversation.prompt import Encoder, render
 from relay_gguf.conversation.session import Session
-from relay_gguf.llama.vocab import tokenize
-from relay_gguf.messages import Message
-from relay_gguf.prompt import Encoder, render
+from relay_gguf.convert.template import kind_of, relay_template
+from relay_gguf.llama.tokenizer import tokenize
 
 GOLDEN = json.loads(
     (Path(__file__).parents[1] / "golden" / "chat_template_cases.json").read_text("utf-8")

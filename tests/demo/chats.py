@@ -15,8 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf import messages as rules
-from relay_gguf.messages import NICKS, Message
+from relay_gguf.conversation import messages as rules
+from relay_gguf.conversation.messages import NICKS, Message
 from relay_gguf.toml import read_toml
 
 WORDS: Final = read_toml(Path(__file__).with_name("words.toml"))

@@ -28,7 +28,7 @@ from peft import LoraConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
-from relay_gguf.demo import demo_model
+from relay_gguf.models.demo import demo_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # for hf_models
 from hf_models import write_smollm2

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from wire import Connect, Dial, Running, Serve, Wire
 
-from relay_gguf.irc.limits import Limits
+from relay_gguf.irc.network.limits import Limits
 from relay_gguf.irc.server import Server
 
 

@@ -1,0 +1,208 @@
+"""What a conversion reads: tensors under llama.cpp's names, row slab by row slab.
+
+A Hugging Face model with or without an adapter, or a GGUF file.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES
+
+from relay_gguf.convert.quantize.ggml import Type, can_decode, decode, row_bytes
+from relay_gguf.convert.read.checkpoint import Array
+from relay_gguf.convert.read.merge import Merged, Slab
+from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file.header import Info, Keys, read_head
+
+from .llama import Llama, permute, place, rope_factors
+
+FLOATS: Final = (Type.F32, Type.F16, Type.BF16)
+"""Types of a GGUF file that is a source as it is: quantizing twice adds up the errors."""
+
+FACTORS: Final = "rope_freqs.weight"
+"""By what frequencies are divided: the one tensor that Hugging Face computes from the config."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tensor:
+    """A tensor of the files to be written; rows are read in groups of `together`."""
+
+    name: str
+    shape: tuple[int, ...]
+    together: int = 1
+    changed: bool = False  # by the adapter
+
+    @property
+    def columns(self) -> int:
+        """Values of a row."""
+        return self.shape[-1]
+
+    @property
+    def size(self) -> int:
+        """Its values."""
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+Read = Callable[[int, int], Slab]
+"""Rows [start, stop) of a tensor; several threads may call it."""
+
+
+class Weights(Protocol):
+    """Tensors that can be read in slabs."""
+
+    @property
+    def tensors(self) -> Sequence[Tensor]:
+        """All of them, in no particular order."""
+
+    def open(self, tensor: Tensor) -> Read:
+        """A tensor for reading."""
+
+
+class ModelWeights:
+    """A Hugging Face model, merged with its adapter on the way."""
+
+    def __init__(self, merged: Merged, llama: Llama, factors: Array | None = None) -> None:
+        """Place every tensor.
+
+        Args:
+            merged: the model.
+            llama: what its config says.
+            factors: by what its frequencies are divided, where they are known and not computed.
+
+        Raises:
+            ConversionError: tensors are unknown, missing, or of another shape than the config's.
+        """
+        self._merged = merged
+        self._head_dim = llama.head_dim
+        self._factors = rope_factors(llama) if llama.has_own_frequencies else factors
+        self._placed = {placed.name: placed for placed in place(llama, merged.infos)}
+        self.tensors = [
+            Tensor(
+                placed.name,
+                placed.shape,
+                llama.head_dim if placed.heads else 1,
+                placed.source in merged.changes,
+            )
+            for placed in self._placed.values()
+        ]
+        if self._factors is not None:
+            self.tensors.append(Tensor(FACTORS, self._factors.shape))
+
+    def open(self, tensor: Tensor) -> Read:
+        """A tensor's rows in llama.cpp's order."""
+        factors = self._factors
+        if tensor.name == FACTORS and factors is not None:
+            return lambda start, stop: Slab(factors[start:stop])
+        placed = self._placed[tensor.name]
+        opened = self._merged.open(placed.source)
+        if not placed.heads:
+            return opened.read
+
+        def read(start: int, stop: int) -> Slab:
+            slab = opened.read(start, stop)
+            rows = permute(slab.rows, self._head_dim)
+            before = None if slab.before is None else permute(slab.before, self._head_dim)
+            return Slab(rows, before)
+
+        return read
+
+
+class GgufWeights:
+    """A GGUF file."""
+
+    def __init__(self, path: Path, *, allow_requantize: bool = False) -> None:
+        """Read its header.
+
+        Args:
+            path: the file.
+            allow_requantize: take it also where it is quantized.
+
+        Raises:
+            ConversionError: it cannot be read, is quantized, or is a part of a split one.
+            ModelError: it is no GGUF file.
+        """
+        self._path = path
+        try:
+            head = read_head(path)
+        except FileNotFoundError:
+            raise ConversionError(f"There is no file {path}. Check the path.") from None
+        except OSError as error:
+            raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
+        self._infos = {info.name: info for info in head.tensors}
+        self._start = head.size
+        if "split.count" in head.keys:
+            raise ConversionError(f"{path} is a part of a split model: merge its parts first.")
+        if not head.tensors:
+            raise ConversionError(f"{path} has no tensors: it is a vocabulary without a model.")
+        for info in head.tensors:
+            if not info.shape or not math.prod(info.shape):
+                raise ConversionError(f"{path}: {info.name} is of the shape {info.shape}.")
+            self._check_type(info, allow_requantize)
+        if "general.alignment" in head.keys:
+            raise ConversionError(f"{path} has an alignment of its own; that cannot be converted.")
+        self.keys: Keys = head.keys
+        self.tensors = [Tensor(info.name, info.shape) for info in head.tensors]
+        self._check_size()
+
+    @property
+    def quantized_as(self) -> str | None:
+        """The type that most of its values have, if it is quantized: `Q4_K`, say."""
+        sizes: Counter[str] = Counter()
+        for info in self._infos.values():
+            sizes[Type(info.ggml_type).name] += math.prod(info.shape)
+        names = [kind.name for kind in FLOATS]
+        return next((kind for kind, _ in sizes.most_common() if kind not in names), None)
+
+    def type_of(self, tensor: Tensor) -> Type:
+        """How a tensor is stored."""
+        return Type(self._infos[tensor.name].ggml_type)
+
+    def open(self, tensor: Tensor) -> Read:
+        """A tensor's rows."""
+        info = self._infos[tensor.name]
+        offset, kind = self._start + info.offset, Type(info.ggml_type)
+        step = _n_bytes(info) // tensor.shape[0]
+
+        def read(start: int, stop: int) -> Slab:
+            with self._path.open("rb") as file:  # a mapped file would count as our memory
+                file.seek(offset + start * step)
+                data = np.frombuffer(file.read((stop - start) * step), dtype=np.uint8)
+            columns = tensor.columns if len(tensor.shape) > 1 else stop - start
+            return Slab(decode(kind, data, columns).reshape(stop - start, *tensor.shape[1:]))
+
+        return read
+
+    def _check_type(self, info: Info, allow_requantize: bool) -> None:
+        if info.ggml_type in FLOATS:
+            return
+        known = {int(kind): kind for kind in Type}
+        kind = known.get(info.ggml_type)
+        if kind is None or not can_decode(kind) or len(info.shape) < 2:
+            name = f"of the unknown type {info.ggml_type}" if kind is None else kind.name
+            raise ConversionError(f"{self._path}: {info.name} is {name}, which cannot be read.")
+        if not allow_requantize:
+            raise ConversionError(
+                f"{self._path} is quantized: {info.name} is {kind.name}. Quantizing again adds up "
+                "the errors: start from the F32, F16 or BF16 file, or take --allow-requantize."
+            )
+        row_bytes(kind, info.shape[-1])
+
+    def _check_size(self) -> None:
+        size = self._path.stat().st_size
+        for info in self._infos.values():
+            if self._start + info.offset + _n_bytes(info) > size:
+                raise ConversionError(
+                    f"{self._path} is truncated: it ends before {info.name} does. Get it again."
+                )
+
+
+def _n_bytes(info: Info) -> int:
+    block, size = GGML_QUANT_SIZES[Type(info.ggml_type)]
+    return math.prod(info.shape) // block * size

@@ -1,0 +1,126 @@
+"""What is wrong with the tokens of a GGUF file, as llama.cpp takes them.
+
+How it takes each fault was tried with files that have it (llama.cpp of llama-cpp-python 0.3.36).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from gguf import TokenType
+
+from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.convert.template import BOS_BY_DEFAULT
+from relay_gguf.gguf_file.facts import EMBEDDING, Facts, text, texts, whole, wholes
+
+from .finding import AGAIN, CONVERT, Finding, note, ok, problem
+
+SENTENCEPIECE: Final = "llama"
+"""The kind of vocabulary whose BOS is token 1, unless the file says something else."""
+BYTE_LEVEL: Final = "gpt2"
+
+
+def tokens_of(facts: Facts) -> Sequence[str]:
+    """The tokens' texts, by id."""
+    return texts(facts.keys, "tokenizer.ggml.tokens")
+
+
+def check_vocabulary(facts: Facts) -> Iterator[Finding]:
+    """llama.cpp can read the tokens, and they are as many as the embedding has rows."""
+    tokens, types = tokens_of(facts), wholes(facts.keys, "tokenizer.ggml.token_type")
+    embedding = facts.tensor(EMBEDDING)
+    faults = []
+    if doubles := _doubles(tokens):
+        more = f" and {len(doubles) - 1:,} others are" if len(doubles) > 1 else " is"
+        what = f"The token {doubles[0]!r}{more} there twice"
+        faults.append(f"{what}: llama.cpp ends with an assertion.")
+    if types and len(types) < len(tokens):
+        what = f"{len(types):,} of {len(tokens):,} tokens have a type"
+        faults.append(f"{what}: llama.cpp refuses the file.")
+    if embedding is not None and embedding.shape[0] != len(tokens):
+        what = f"There are {len(tokens):,} tokens and {embedding.shape[0]:,} rows of embedding"
+        faults.append(f"{what}: llama.cpp refuses the file.")
+    yield from (problem("vocabulary", fault, AGAIN) for fault in faults)
+    kind = text(facts.keys, "tokenizer.ggml.model")
+    if kind == BYTE_LEVEL and not text(facts.keys, "tokenizer.ggml.pre"):
+        what = "The file does not say how to cut text into words (tokenizer.ggml.pre)"
+        yield note("vocabulary", f"{what}: replies get worse.", CONVERT)
+    elif not faults:
+        yield ok("vocabulary", f"{len(tokens):,} tokens, none of them twice.")
+
+
+def _doubles(tokens: Sequence[str]) -> list[str]:
+    if len(set(tokens)) == len(tokens):
+        return []
+    seen: set[str] = set()
+    doubles = []
+    for token in tokens:
+        if token in seen:
+            doubles.append(token)
+        seen.add(token)
+    return doubles
+
+
+def check_chatml(facts: Facts) -> Iterator[Finding]:
+    """The tokens that frame a turn are there, and nobody can type them."""
+    tokens, types = tokens_of(facts), wholes(facts.keys, "tokenizer.ggml.token_type")
+    missing = [token for token in (IM_START, IM_END) if token not in tokens]
+    if missing:
+        what = f"The vocabulary lacks {' and '.join(missing)}: Relay speaks ChatML."
+        yield problem("chatml", what, "Take a model that was trained with these tokens.")
+        return
+    numbers = {token: tokens.index(token) for token in (IM_START, IM_END)}
+    found = {token: types[n] if n < len(types) else 1 for token, n in numbers.items()}
+    if all(kind == TokenType.CONTROL for kind in found.values()):
+        named = [f"{token} ({number})" for token, number in numbers.items()]
+        yield ok("chatml", f"{' and '.join(named)} are control tokens.")
+    if found[IM_START] == TokenType.USER_DEFINED:
+        what = f"{IM_START} is a token of users: whoever types it begins a turn."
+        yield note("chatml", what, CONVERT)
+    elif found[IM_START] == TokenType.UNKNOWN:
+        what = f"{IM_START} is marked as unknown: programs may print it."
+        yield note("chatml", what, CONVERT)
+    elif found[IM_START] != TokenType.CONTROL:
+        what = f"{IM_START} is no control token: llama.cpp reads it as letters, and no turn begins."
+        yield problem("chatml", what, CONVERT)
+    if found[IM_END] != TokenType.CONTROL:
+        what = f"{IM_END} is no control token. llama.cpp corrects that, other programs print it."
+        yield note("chatml", what, CONVERT)
+
+
+def check_eos(facts: Facts) -> Iterator[Finding]:
+    """A turn ends with <|im_end|>."""
+    tokens = tokens_of(facts)
+    eos = whole(facts.keys, "tokenizer.ggml.eos_token_id")
+    if IM_END not in tokens:
+        return
+    if eos == tokens.index(IM_END):
+        yield ok("eos", f"A reply ends with {IM_END}.")
+        return
+    named = tokens[eos] if eos is not None and 0 <= eos < len(tokens) else "not told"
+    what = f"The end of a reply is {named}. llama.cpp also stops at {IM_END}, others may not."
+    yield note("eos", what, f"Set {IM_END} as stop string in the app, or convert the model again.")
+
+
+def check_bos(facts: Facts) -> Iterator[Finding]:
+    """What prompts begin with."""
+    keys, tokens = facts.keys, tokens_of(facts)
+    sentencepiece = text(keys, "tokenizer.ggml.model") == SENTENCEPIECE
+    bos = whole(keys, "tokenizer.ggml.bos_token_id")
+    if bos is None and sentencepiece:
+        bos = 1
+    told = keys.get("tokenizer.ggml.add_bos_token")
+    by_default = sentencepiece or text(keys, "tokenizer.ggml.pre") in BOS_BY_DEFAULT
+    add = bool(told.value) if told else by_default
+    if bos is None or not 0 <= bos < len(tokens):
+        if add:
+            what = "Prompts should begin with BOS, and the file has no such token"
+            yield problem("bos", f"{what}: llama.cpp takes one by chance.", CONVERT)
+        else:
+            yield ok("bos", "There is no BOS.")
+    elif not add and tokens[bos] == "<s>":
+        what = "Prompts begin without <s>, with which Mistral's models were trained."
+        yield note("bos", what, CONVERT)
+    else:
+        yield ok("bos", f"Prompts begin {f'with {tokens[bos]}' if add else 'without BOS'}.")

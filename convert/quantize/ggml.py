@@ -1,0 +1,268 @@
+"""ggml's encoders and llama.cpp's plan, through the library that llama-cpp-python brings.
+
+The one file of `convert` that calls llama.cpp. ggml ends the process where it finds a wrong
+argument (GGML_ASSERT), so each is checked here first.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
+from numpy.typing import NDArray
+
+from relay_gguf.convert.read.checkpoint import Array, Bytes
+from relay_gguf.errors import ConversionError
+from relay_gguf.llama.log import WARN, LogLines
+from relay_gguf.llama.native import lib
+from relay_gguf.llama.tokenizer import tokenize
+
+from .ftypes import FTYPES
+
+Type = GGMLQuantizationType
+
+ENCODED: Final = (
+    *(Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q6_K, Type.Q5_K, Type.Q5_1, Type.Q5_0),
+    *(Type.Q4_K, Type.Q4_1, Type.Q4_0, Type.IQ4_NL, Type.IQ4_XS, Type.Q3_K, Type.Q2_K),
+)
+"""What a tensor may be of. None of them needs an importance matrix; all can use one."""
+
+_TENSOR = re.compile(r"\[ *\d+/ *\d+\] (\S+) +- \[[^\]]*\], type = +(\w+),")
+_TARGET = re.compile(r"size = .* -> .*\((\w+)\)")
+
+
+@cache
+def _base() -> Any:
+    """The library that has the encoders: llama.cpp's own, or ggml-base beside it."""
+    found = lib.llama_cpp._lib
+    if not hasattr(found, "ggml_quantize_chunk"):
+        folder = Path(lib.__file__).parent / "lib"
+        names = [*folder.glob("*ggml-base.so"), *folder.glob("*ggml-base.d*")]
+        if not names:
+            raise ConversionError(
+                f"There is no ggml-base library in {folder}: reinstall llama-cpp-python."
+            )
+        found = ctypes.CDLL(str(names[0]))
+    count, pointer = ctypes.c_int64, ctypes.c_void_p
+    found.ggml_quantize_chunk.restype = ctypes.c_size_t
+    found.ggml_quantize_chunk.argtypes = [ctypes.c_int, pointer, pointer, *[count] * 3, pointer]
+    found.ggml_validate_row_data.restype = ctypes.c_bool
+    found.ggml_validate_row_data.argtypes = [ctypes.c_int, pointer, ctypes.c_size_t]
+    return found
+
+
+def row_bytes(kind: Type, columns: int) -> int:
+    """Bytes of a row of `columns` values.
+
+    Raises:
+        ConversionError: the type's blocks do not divide it.
+    """
+    block, size = GGML_QUANT_SIZES[kind]
+    if columns % block:
+        raise ConversionError(f"Rows of {columns} values cannot be {kind.name}: blocks of {block}.")
+    return columns // block * size
+
+
+def encode(kind: Type, rows: Array, weights: Array | None = None) -> Bytes:
+    """Rows of (rows, columns) float32 in a type, as bytes; any cut into rows gives the same.
+
+    Args:
+        kind: one of `ENCODED`.
+        rows: a matrix; a vector counts as one row.
+        weights: importance of each column, (columns,), from an imatrix.
+
+    Raises:
+        ConversionError: the type cannot hold rows of this length, or `weights` has another.
+    """
+    columns = rows.shape[-1]
+    n_rows = rows.size // columns
+    if kind not in ENCODED:
+        raise ConversionError(f"relay-gguf does not write tensors as {kind.name}.")
+    if weights is not None and weights.shape != (columns,):
+        raise ConversionError(f"The imatrix has {weights.size} weights for rows of {columns}.")
+    rows = np.ascontiguousarray(rows, dtype=np.float32)
+    if kind is Type.F32:
+        return rows.reshape(-1).view(np.uint8)
+    out = np.empty(n_rows * row_bytes(kind, columns), dtype=np.uint8)
+    if weights is not None:
+        weights = np.ascontiguousarray(weights, dtype=np.float32)
+    _base().ggml_quantize_chunk(
+        int(kind),
+        rows.ctypes.data,
+        out.ctypes.data,
+        0,
+        n_rows,
+        columns,
+        None if weights is None else weights.ctypes.data,
+    )
+    return out
+
+
+def decode(kind: Type, data: Bytes, columns: int) -> Array:
+    """What encoded rows stand for, (rows, columns); the inverse of `encode` but for its error."""
+    if kind is Type.F32:
+        return data.view(np.float32).reshape(-1, columns)
+    if kind is Type.F16:
+        return data.view(np.float16).astype(np.float32).reshape(-1, columns)
+    out: NDArray[np.float32]
+    if kind is Type.BF16:
+        out = (data.view(np.uint16).astype(np.uint32) << 16).view(np.float32)
+        return out.reshape(-1, columns)
+    n_rows = data.size // row_bytes(kind, columns)
+    out = np.empty((n_rows, columns), dtype=np.float32)
+    decoder = getattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
+    source, target = ctypes.c_void_p(data.ctypes.data), ctypes.c_void_p(out.ctypes.data)
+    decoder(source, target, ctypes.c_int64(out.size))
+    return out
+
+
+def can_decode(kind: Type) -> bool:
+    """Whether `decode` knows the type."""
+    floats = (Type.F32, Type.F16, Type.BF16)
+    return kind in floats or hasattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
+
+
+def is_valid(kind: Type, data: Bytes) -> bool:
+    """Whether llama.cpp would accept the bytes: no NaN or infinity in values or scales."""
+    data = np.ascontiguousarray(data)
+    return bool(_base().ggml_validate_row_data(int(kind), data.ctypes.data, data.size))
+
+
+def planned_types(
+    skeleton: Path, ftype: str, weights: Mapping[str, Array] | None = None
+) -> dict[str, Type]:
+    """The type that llama.cpp gives to each tensor of a file, in the order in which it writes them.
+
+    A dry run of `llama_model_quantize`, which looks at names and row lengths, not at values
+    (llama-quant.cpp, llama_tensor_get_type).
+
+    Args:
+        skeleton: a GGUF file with the model's keys and tensors; their rows may be cut to two.
+        ftype: a key of `FTYPES`.
+        weights: an imatrix; that there is one changes some types.
+
+    Raises:
+        ConversionError: llama.cpp refuses the file.
+    """
+    params = lib.llama_model_quantize_default_params()
+    params.ftype = int(FTYPES[ftype])
+    params.dry_run = True
+    params.allow_requantize = True
+    kept: list[Any] = []
+    if weights:
+        params.imatrix = _imatrix_entries(weights, kept)
+    source, target = os.fsencode(skeleton), os.fsencode(skeleton.with_suffix(".none"))
+    with LogLines() as lines:
+        failed = _aside(lambda: lib.llama_model_quantize(source, target, ctypes.byref(params)))
+    said = [line for _, line in lines.lines]
+    if failed:
+        reason = said[-1] if said else "no reason given"
+        raise ConversionError(f"llama.cpp cannot plan {ftype}: {reason}")
+    types: dict[str, Type] = {}
+    name = ""
+    for line in said:
+        if match := _TENSOR.match(line):
+            name = match[1]
+            types[name] = _by_ggml_name()[match[2]]
+        elif match := _TARGET.match(line):
+            types[name] = _by_ggml_name()[match[1]]
+    unknown = sorted({kind.name for kind in types.values() if kind not in ENCODED})
+    if unknown:
+        raise ConversionError(f"llama.cpp plans tensors as {', '.join(unknown)}: not known here.")
+    return types
+
+
+def _imatrix_entries(weights: Mapping[str, Array], kept: list[Any]) -> Any:
+    """llama.cpp's array of (name, values, count), ended by an empty one."""
+    entries = (lib.llama_model_imatrix_data * (len(weights) + 1))()
+    for entry, (name, values) in zip(entries, weights.items(), strict=False):
+        values = np.ascontiguousarray(values, dtype=np.float32)
+        kept.append(values)
+        entry.name = name.encode()
+        entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
+        entry.size = values.size
+    kept.append(entries)
+    return ctypes.cast(entries, ctypes.POINTER(lib.llama_model_imatrix_data))
+
+
+def _ggml_name(kind: Type) -> str:
+    """`q4_K`, `iq4_nl`, as ggml spells them."""
+    name = kind.name.lower()
+    return name[:-1] + "K" if name.endswith("_k") else name
+
+
+@cache
+def _by_ggml_name() -> Mapping[str, Type]:
+    return {_ggml_name(kind): kind for kind in Type}
+
+
+def tokenizations(paths: Sequence[Path], texts: Sequence[str]) -> list[list[int]]:
+    """The ids that llama.cpp gives to texts, control tokens in them found, BOS and EOS left out.
+
+    Args:
+        paths: a model's file, or its parts in order.
+        texts: to be cut.
+
+    Raises:
+        ConversionError: llama.cpp cannot read the file's vocabulary.
+    """
+    params = lib.llama_model_default_params()
+    params.vocab_only = True
+    with _opened(paths, params, "read the vocabulary of") as model:
+        vocab = lib.llama_model_get_vocab(model)
+        return [tokenize(vocab, text, parse_special=True) for text in texts]
+
+
+def check_opens(paths: Sequence[Path]) -> None:
+    """Let llama.cpp open a model: its tensors, their shapes and sizes; the weights are not read.
+
+    Args:
+        paths: its file, or its parts in order.
+
+    Raises:
+        ConversionError: llama.cpp refuses it.
+    """
+    params = lib.llama_model_default_params()
+    params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
+    params.n_gpu_layers = 0
+    with _opened(paths, params, "open"):
+        pass
+
+
+@contextmanager
+def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
+    """A model of llama.cpp's, by the names that its parts have now."""
+    names = (ctypes.c_char_p * len(paths))(*(os.fsencode(path) for path in paths))
+
+    def load() -> Any:
+        lib.llama_backend_init()
+        return lib.llama_model_load_from_splits(names, len(paths), params)
+
+    with LogLines() as lines:
+        model = _aside(load)
+    if not model:
+        reasons = [line for level, line in lines.lines if level >= WARN]
+        raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {' '.join(reasons)}")
+    try:
+        yield model
+    finally:
+        lib.llama_model_free(model)
+
+
+def _aside(call: Callable[[], Any]) -> Any:
+    """Make a call of C that logs on another thread.
+
+    On the main thread a Ctrl-C may fall into the log's callback, from which ctypes lets no
+    exception out: it would be lost, and a line of the log with it.
+    """
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()

@@ -1,0 +1,131 @@
+"""An importance matrix: how much each column of a tensor matters, from llama.cpp's llama-imatrix.
+
+A quantizer weighs its rounding errors with it. Files are GGUF (sums and counts as tensors) or the
+legacy .dat (common/common.cpp and tools/quantize/quantize.cpp of llama.cpp).
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from gguf import GGMLQuantizationType
+
+from relay_gguf.convert.read.checkpoint import Array
+from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file.header import Kind, read_head
+
+MAX_NAME: Final = 4096
+"""Bytes of a tensor's name in a .dat: more is no name, and the file none."""
+SUMS: Final = ".in_sum2"
+COUNTS: Final = ".counts"
+
+
+@dataclass(frozen=True, slots=True)
+class Imatrix:
+    """Weights by tensor name, (columns,) each, and where they come from."""
+
+    file: str
+    weights: Mapping[str, Array]
+    datasets: tuple[str, ...] = ()
+    chunks: int = 0
+
+
+def read_imatrix(path: Path) -> Imatrix:
+    """An importance matrix.
+
+    Raises:
+        ConversionError: the file cannot be read, or is none.
+        ModelError: it is a GGUF file whose head is damaged.
+    """
+    try:
+        with path.open("rb") as file:
+            magic = file.read(4)
+        found = _read_gguf(path) if magic == b"GGUF" else _read_legacy(path)
+    except OSError as error:
+        raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
+    except (ValueError, IndexError, struct.error) as error:
+        raise ConversionError(f"{path} is no imatrix: {error}.") from error
+    for name, weights in found.weights.items():
+        if not np.isfinite(weights).all() or (weights < 0).any():
+            raise ConversionError(f"{path}: the weights of {name} are not all finite and positive.")
+    return found
+
+
+def _read_gguf(path: Path) -> Imatrix:
+    head = read_head(path)
+    infos = {info.name: info for info in head.tensors}
+    data = np.memmap(path, dtype=np.uint8, mode="r")
+
+    def floats(name: str) -> Array:
+        info = infos[name]
+        start = head.size + info.offset
+        size = 4 * math.prod(info.shape)
+        if info.ggml_type != GGMLQuantizationType.F32 or start + size > data.size:
+            raise ValueError(f"{name} is no float32, or ends after the file does")
+        return np.array(data[start : start + size]).view(np.float32)
+
+    weights = {}
+    for name in infos:
+        if not name.endswith(SUMS):
+            continue
+        stem = name.removesuffix(SUMS)
+        if stem + COUNTS not in infos:
+            raise ValueError(f"{stem} has sums and no counts")
+        counts = floats(stem + COUNTS).reshape(-1, 1)
+        sums = floats(name).reshape(counts.size, -1)
+        mean = np.divide(sums, counts, out=np.ones_like(sums), where=counts > 0)
+        weights[stem] = mean.reshape(-1)
+    if not weights:
+        raise ValueError("it has no tensor of sums")
+    datasets = head.keys.get("imatrix.datasets")
+    chunks = head.keys.get("imatrix.chunk_count")
+    return Imatrix(
+        path.name,
+        weights,
+        tuple(map(str, datasets.value)) if datasets and datasets.kind is Kind.ARRAY else (),
+        int(chunks.value) if chunks and chunks.kind in (Kind.UINT32, Kind.INT32) else 0,
+    )
+
+
+def _read_legacy(path: Path) -> Imatrix:
+    """Entries of name, number of calls and sums; then, in newer files, chunks and the data set."""
+    data = path.read_bytes()
+    position = 0
+
+    def number() -> int:
+        nonlocal position
+        (value,) = struct.unpack_from("<i", data, position)
+        position += 4
+        return int(value)
+
+    def take(count: int) -> bytes:
+        nonlocal position
+        if count < 0 or position + count > len(data):
+            raise ValueError("it ends too soon")
+        position += count
+        return data[position - count : position]
+
+    def text() -> str:
+        length = number()
+        if not 0 <= length <= MAX_NAME:
+            raise ValueError("it has no names")
+        return take(length).decode("utf-8", "replace")
+
+    weights: dict[str, Array] = {}
+    entries = number()
+    if entries < 1:
+        raise ValueError("it has no entries")
+    for _ in range(entries):
+        name = text()
+        calls = number()
+        values = np.frombuffer(take(4 * number()), dtype="<f4").astype(np.float32)
+        weights[name] = values / np.float32(calls) if calls > 0 else values
+    chunks = number() if position + 4 <= len(data) else 0
+    datasets = (text(),) if position + 4 <= len(data) else ()
+    return Imatrix(path.name, weights, datasets, chunks)

@@ -1,0 +1,233 @@
+"""A Hugging Face tokenizer as the `tokenizer.*` keys of a GGUF file.
+
+With the rules of llama.cpp's converter (conversion/base.py), whose special tokens the gguf package
+reads (SpecialVocab).
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from gguf import GGUFWriter, SpecialVocab
+from tokenizers import Tokenizer
+
+from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.errors import ConversionError
+
+from .bpe import find_pre, is_byte_level, read_bpe
+from .pretokenizers import PROBE
+from .sentencepiece import read_json, read_model
+from .tokens import Tokens, refuse_duplicates
+
+SPECIAL: Final = ("bos", "eos", "unk", "sep", "pad")
+SMALL_GRANITE: Final = 49152
+"""At this size of vocabulary llama.cpp's converter writes add_bos_token = false: Granite's and
+SmolLM2's."""
+PROBES: Final = (
+    PROBE,
+    "<|im_start|>system\n* Now talking in #boston<|im_end|>\n"
+    "<|im_start|>anon\nhi! what's up?<|im_end|>\n<|im_start|>user\n",
+    "<|im_start|>anon\n/cast I'm a pirate, arr... 123,456.78<|im_end|>",
+    "Grüße aus München: 3½ Bäume, «çà et là», 東京 2024年、Привет, мир!\r\n\ttabs  and   spaces   ",
+    "def f(x):\n    return {'a': [x ** 2, None]}  # https://example.org/?q=1&r=%20\n",
+)
+"""Texts that llama.cpp and the tokenizer must cut alike."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vocabulary:
+    """The tokens of a model and what is special among them."""
+
+    model: str  # llama.cpp's: "gpt2" for byte-level BPE, "llama" for SentencePiece
+    pre: str
+    tokens: Tokens
+    special: SpecialVocab
+    tokenizer: Tokenizer | None = None  # None for a tokenizer.model without a tokenizer.json
+    add_space_prefix: bool | None = None
+    notes: tuple[str, ...] = ()  # what a user should know of it
+
+    def probes(self) -> dict[str, list[int]]:
+        """Texts, and what Hugging Face's tokenizer makes of them, without BOS and EOS."""
+        if self.tokenizer is None:
+            return {}
+        encoded = self.tokenizer.encode_batch(list(PROBES), add_special_tokens=False)
+        return {text: list(ids.ids) for text, ids in zip(PROBES, encoded, strict=True)}
+
+
+def read_vocabulary(
+    folder: Path, n_vocab: int, base: Path, config: Mapping[str, Any], pre: str | None = None
+) -> Vocabulary:
+    """The vocabulary in a folder.
+
+    Args:
+        folder: where the tokenizer is: the adapter's, if it brings one, else the base's.
+        n_vocab: rows of the embedding. Where tokens are fewer, unused ones fill it up.
+        base: the folder of the base, whose tokenizer tells the pre-tokenizer of a changed one.
+        config: of the base; tells special tokens that tokenizer_config.json leaves out.
+        pre: llama.cpp's name of the pre-tokenizer; None looks it up.
+
+    Raises:
+        ConversionError: the tokenizer is of another kind, larger than the embedding, has a token
+            twice, or a pre-tokenizer that is not known.
+    """
+    tokenizer, content = _open(folder), _json(folder / "tokenizer.json")
+    settings = _json(folder / "tokenizer_config.json")
+    byte_level = is_byte_level(content.get("model", {}))
+    if tokenizer is not None:
+        _refuse_larger(tokenizer, n_vocab, folder)
+    if (folder / "tokenizer.model").exists() and not byte_level:
+        added = _json(folder / "added_tokens.json")
+        decoder = settings.get("added_tokens_decoder") or {}
+        tokens = read_model(folder / "tokenizer.model", added, decoder, n_vocab)
+    elif tokenizer is None:
+        raise ConversionError(
+            f"{folder} has no tokenizer.json and no tokenizer.model. A tekken.json alone cannot be "
+            "converted: save the tokenizer with transformers first."
+        )
+    elif byte_level:
+        tokens = read_bpe(tokenizer, n_vocab)
+        if pre is None:
+            pre = find_pre(
+                tokenizer, folder / "tokenizer.json", None if base == folder else _open(base)
+            )
+    elif content.get("model", {}).get("type") == "BPE":
+        tokens = read_json(content, n_vocab)
+    else:
+        kind = content.get("model", {}).get("type")
+        raise ConversionError(
+            f"{folder / 'tokenizer.json'} is of the kind {kind}; BPE and SentencePiece can be "
+            "converted."
+        )
+    refuse_duplicates(tokens.texts, folder)
+    special = _special(folder, tokens, config, settings, merges=byte_level)
+    return Vocabulary(
+        "gpt2" if byte_level else "llama",
+        pre if byte_level and pre else "default",
+        tokens,
+        special,
+        tokenizer,
+        settings.get("add_prefix_space"),
+        tuple(_notes(tokens, special.special_token_ids.get("eos"))),
+    )
+
+
+def add_keys(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
+    """Write `tokenizer.*`, in the order of llama.cpp's converter."""
+    tokens, special = vocabulary.tokens, vocabulary.special
+    if vocabulary.add_space_prefix is not None:
+        writer.add_add_space_prefix(vocabulary.add_space_prefix)
+    writer.add_tokenizer_model(vocabulary.model)
+    writer.add_tokenizer_pre(vocabulary.pre)
+    writer.add_token_list(tokens.texts)
+    if vocabulary.model == "llama":
+        writer.add_token_scores(tokens.scores)
+    writer.add_token_types(tokens.types)
+    if len(tokens.texts) == SMALL_GRANITE:
+        special.add_special_token["bos"] = False
+    special.add_to_gguf(writer, quiet=True)
+
+
+def _open(folder: Path) -> Tokenizer | None:
+    path = folder / "tokenizer.json"
+    if not path.exists():
+        return None
+    try:
+        return Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises bare Exception
+        raise ConversionError(f"{path} is no tokenizer: {error}.") from error
+
+
+def _refuse_larger(tokenizer: Tokenizer, n_vocab: int, folder: Path) -> None:
+    count = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
+    if count > n_vocab:
+        raise ConversionError(
+            f"{folder} has a tokenizer of {count} tokens, the embedding has {n_vocab} rows. An "
+            "adapter that trained new tokens must bring both matrices (modules_to_save: "
+            "embed_tokens, lm_head)."
+        )
+
+
+def _special(
+    folder: Path,
+    tokens: Tokens,
+    config: Mapping[str, Any],
+    settings: Mapping[str, Any],
+    *,
+    merges: bool,
+) -> SpecialVocab:
+    """BOS, EOS and others: what tokenizer_config.json names; the rest from the config's ids."""
+    n_vocab = len(tokens.texts)
+    special = SpecialVocab(folder, load_merges=merges, n_vocab=n_vocab)
+    added = _post_processor(folder)
+    ids = special.special_token_ids
+    for kind in SPECIAL:
+        named = settings.get(f"{kind}_token")
+        text = named.get("content") if isinstance(named, dict) else named
+        token = config.get(f"{kind}_token_id")
+        if kind not in ids and kind in added.special_token_ids:
+            ids[kind] = added.special_token_ids[kind]
+        # Without a tokenizer.json the gguf package finds no names, and a trained <|im_end|> would
+        # give way to the base's </s>.
+        if not (folder / "tokenizer.json").exists() and text in tokens.texts:
+            ids[kind] = tokens.texts.index(text)
+        if kind not in ids and isinstance(token, int) and token < n_vocab:
+            ids[kind] = token
+    special.add_special_token = special.add_special_token | added.add_special_token
+    return special
+
+
+def _post_processor(folder: Path) -> SpecialVocab:
+    """What tokenizer.json itself says of adding BOS and EOS.
+
+    It counts more than tokenizer_config.json in llama.cpp's tree; gguf 0.19 has it the other way.
+    """
+    tokenizer, settings = _json(folder / "tokenizer.json"), _json(folder / "tokenizer_config.json")
+    processor = tokenizer.get("post_processor") or {}
+    processors = processor.get("processors", [processor])
+    said = {name: value for name, value in settings.items() if not name.startswith("add_")}
+    template: dict[str, Any] = next(
+        (p for p in processors if p.get("type") == "TemplateProcessing"), {}
+    )
+    first = (template.get("single") or [{}])[0].get("SpecialToken", {}).get("id")
+    if first and not settings.get("bos_token"):
+        said["bos_token"] = first
+    with tempfile.TemporaryDirectory() as scratch:
+        parts = {"added_tokens": tokenizer.get("added_tokens", []), "post_processor": processor}
+        Path(scratch, "tokenizer.json").write_text(json.dumps(parts), "utf-8")
+        Path(scratch, "tokenizer_config.json").write_text(json.dumps(said), "utf-8")
+        found = SpecialVocab(scratch)
+    if any(processor.get("type") == "ByteLevel" for processor in processors):
+        found.add_special_token = {"bos": False, "eos": False} | found.add_special_token
+    return found
+
+
+def _notes(tokens: Tokens, eos: int | None) -> Iterator[str]:
+    """What a chat would stumble over."""
+    texts: Sequence[str] = tokens.texts
+    missing = [text for text in (IM_START, IM_END) if text not in texts]
+    if missing:
+        yield (
+            f"The vocabulary has no {' and no '.join(missing)}: without ChatML the files work as "
+            "base models, not with `relay-gguf chat`."
+        )
+    elif eos is None or texts[eos] != IM_END:
+        name = "none" if eos is None else repr(texts[eos])
+        yield f"The end of a text (eos) is {name}, not {IM_END!r}."
+    if (unused := len(texts) - tokens.n_known) > 0:
+        yield f"{unused} rows of the embedding have no token."
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """A JSON object; an empty one where there is no file."""
+    try:
+        found = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise ConversionError(f"Cannot read {path}: {error}.") from error
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,118 @@
+"""The proof of a written file: what stands on the disk is whole, sound, and cuts texts alike."""
+
+from __future__ import annotations
+
+import errno
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from relay_gguf.convert.quantize.ggml import check_opens, is_valid, row_bytes, tokenizations
+from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file.header import Keys
+
+from .header import Slot, lay_out
+from .output import CHUNK, Output
+
+DAMAGED = "Is the disk sound? Convert again with --restart."
+
+
+def prove(
+    outputs: Sequence[Output],
+    digests: Sequence[str],
+    probes: Mapping[str, Sequence[int]],
+    *,
+    allow_nonfinite: bool = False,
+) -> Iterator[int]:
+    """Check the files of one model, still under their partial names; yields bytes as it reads.
+
+    Args:
+        outputs: the file, or its parts in order.
+        digests: SHA-256 of what was written into each.
+        probes: text → the ids that Hugging Face's tokenizer gives.
+        allow_nonfinite: take values that are NaN or infinite.
+
+    Raises:
+        ConversionError: the disk holds something else, values are unsound, llama.cpp cannot open
+            it, or tokenizes in another way than the tokenizer.
+    """
+    for output, digest in zip(outputs, digests, strict=True):
+        yield from _read_back(output, digest, allow_nonfinite)
+    check_opens([output.partial for output in outputs])
+    compare_tokenizations([output.partial for output in outputs], probes)
+
+
+def check_vocabulary(keys: Keys, probes: Mapping[str, Sequence[int]]) -> None:
+    """Let llama.cpp read the vocabulary before hours of work, and compare what it makes of it.
+
+    Raises:
+        ConversionError: it cannot, or cuts a text in another way than the tokenizer.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "vocabulary.gguf")
+        path.write_bytes(lay_out(keys, []).head)
+        compare_tokenizations([path], probes)
+
+
+def compare_tokenizations(paths: Sequence[Path], probes: Mapping[str, Sequence[int]]) -> None:
+    """Compare llama.cpp's ids of some texts with the tokenizer's.
+
+    Raises:
+        ConversionError: they differ; shows the first difference.
+    """
+    for (text, expected), found in zip(
+        probes.items(), tokenizations(paths, list(probes)), strict=True
+    ):
+        if list(expected) == found:
+            continue
+        at = next(
+            (i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b),
+            min(len(expected), len(found)),
+        )
+        raise ConversionError(
+            f"llama.cpp cuts {text[:40]!r}... into other tokens than the tokenizer: from token "
+            f"{at} on {found[at : at + 4]}, not {list(expected[at : at + 4])}. The pre-tokenizer "
+            "is the wrong one (--pre), or llama.cpp has none like it."
+        )
+
+
+def _read_back(output: Output, digest: str, allow_nonfinite: bool) -> Iterator[int]:
+    running = sha256()
+    position = 0
+    try:
+        with output.partial.open("rb") as file:
+
+            def take(count: int) -> bytes:
+                nonlocal position
+                data = file.read(count)
+                running.update(data)
+                position += len(data)
+                return data
+
+            for slot in output.file.layout.slots:
+                take(slot.offset - position)
+                for count in _rows(slot):
+                    data = np.frombuffer(take(count), dtype=np.uint8)
+                    if data.size < count or not (allow_nonfinite or is_valid(slot.kind, data)):
+                        raise ConversionError(
+                            f"{output.partial}: {slot.tensor.name} does not hold {slot.kind.name} "
+                            f"values. {DAMAGED}"
+                        )
+                    yield count
+            take(output.file.layout.size - position)
+    except OSError as error:
+        name = errno.errorcode.get(error.errno or 0, "")
+        raise ConversionError(f"Cannot read {output.partial} back ({name}). {DAMAGED}") from error
+    if running.hexdigest() != digest:
+        raise ConversionError(f"{output.partial} is not what was written. {DAMAGED}")
+
+
+def _rows(slot: Slot) -> Iterator[int]:
+    """Byte counts that cover a tensor in whole rows."""
+    row = row_bytes(slot.kind, slot.tensor.columns)
+    step = max(1, CHUNK // row) * row
+    for start in range(0, slot.n_bytes, step):
+        yield min(step, slot.n_bytes - start)

@@ -1,0 +1,11 @@
+"""The command line: what each command is called, its options, what it prints.
+
+app        all commands, and what an error becomes
+options    the options that several commands share
+choice     a question: which of Relay's files, where none is fast enough
+chat, models, download, irc, apps, dataset, demo, doctor, worker
+           a command each, or a few that belong together
+convert/   convert, publish, presets and what they print
+
+Only here is typer imported; each file imports what its commands need when they run.
+"""

@@ -1,0 +1,146 @@
+"""`relay-gguf chat`: a model, a session and a front end put together."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict
+from itertools import chain
+from pathlib import Path
+
+from relay_gguf import __version__
+from relay_gguf.chat.plain import run_plain, standard_streams
+from relay_gguf.conversation.events import Event, Notice, Prompted
+from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.store import peek, session_path, sessions
+from relay_gguf.display import visible
+from relay_gguf.errors import StoreError
+from relay_gguf.hub.progress import watching
+from relay_gguf.hub.watcher import Watcher
+from relay_gguf.models.demo import demo_file, demo_folder
+from relay_gguf.models.opening import find_model, loading_notices, open_engine
+from relay_gguf.relay import RelayLM
+from relay_gguf.settings import ChatSettings, history_path, sessions_folder
+
+NEWEST = ""
+"""The name that --resume means without one."""
+
+
+def chat(
+    settings: ChatSettings,
+    *,
+    model: str | None = None,
+    demo: bool = False,
+    resume: str | None = None,
+    plain: bool = False,
+    as_json: bool = False,
+    show_prompt: bool = False,
+    yes: bool = False,
+) -> None:
+    """Chat until the user leaves or the input ends.
+
+    Args:
+        settings: the options that have defaults.
+        model: the one named on the command line, which goes before all others.
+        demo: take the demo model.
+        resume: the session to go on with; `NEWEST` for the newest.
+        plain: use nothing that only a terminal can do.
+        as_json: write JSON objects.
+        show_prompt: write each prompt to stderr.
+        yes: download without asking.
+
+    Raises:
+        RelayError: the model or the session cannot be used.
+        KeyboardInterrupt: Ctrl-C while loading, or in a plain chat.
+    """
+    folder = sessions_folder()
+    name = _session_name(folder, resume)
+    with watching(yes=yes) as screen:
+        path = demo_file() if demo else _model_path(model, settings, folder, name, screen, yes)
+    with open_engine(path, settings) as engine:
+        relay = RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
+        notices = loading_notices(engine.plan, engine.n_tries, settings.load)
+        session = Session(
+            relay,
+            folder,
+            channel=settings.channel,
+            path=str(path.absolute()),
+            watch=_print_prompt if show_prompt else None,
+        )
+        try:
+            if name is not None:
+                opening = session.resume(name)
+            else:
+                opening = session.start(settings.topic, settings.cast)
+            opening = chain(map(Notice, notices), opening)
+            if plain or as_json or not _has_terminal():
+                stdin, stdout = standard_streams()
+                run_plain(session, opening, stdin, stdout, as_json=as_json)
+            else:
+                _run_terminal(session, opening, settings)
+        finally:
+            session.close()
+
+
+def _session_name(folder: Path, resume: str | None) -> str | None:
+    if resume != NEWEST:
+        return resume
+    saved = sessions(folder)
+    if not saved:
+        raise StoreError(f"No session is saved yet in {folder}.")
+    return saved[0].stem
+
+
+def _model_path(
+    named: str | None,
+    settings: ChatSettings,
+    folder: Path,
+    name: str | None,
+    screen: Watcher,
+    yes: bool,
+) -> Path:
+    """The model that was named, or the session's, or the usual one, or this machine's best."""
+    if named is None and name is not None:
+        saved = session_path(folder, name)
+        if not saved.exists():
+            raise StoreError(f"There is no session {name!r} in {folder}.")
+        path = Path(peek(saved).path)
+        return demo_file() if demo_folder() in path.parents else path  # maybe of another version
+    return find_model(named, settings, screen, yes=yes)
+
+
+def _print_prompt(event: Event) -> None:
+    if isinstance(event, Prompted):
+        text = visible(event.text) if sys.stderr.isatty() else event.text
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def _has_terminal() -> bool:
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSettings) -> None:
+    from relay_gguf.chat.terminal import Terminal
+
+    colour = settings.color and not os.environ.get("NO_COLOR")
+    try:
+        terminal = Terminal(session, history_path(), colour=colour)
+    except Exception as error:  # prompt_toolkit names the console errors of Windows only there
+        if type(error).__name__ != "NoConsoleScreenBufferError":
+            raise
+        stdin, stdout = standard_streams()  # Git Bash's mintty is no Windows console
+        run_plain(session, opening, stdin, stdout, as_json=False)
+        return
+    terminal.run([Notice(banner(session)), *opening])
+
+
+def banner(session: Session) -> str:
+    """What a chat begins with."""
+    nicks = session.relay.nicks
+    return (
+        f"relay-gguf {__version__} with {session.relay.engine.name}, seed {session.relay.seed}\n"
+        f"You are <{nicks['input']}>, the model is <{nicks['model']}>. /help lists the commands, "
+        "Ctrl-C stops a reply, Ctrl-D leaves."
+    )

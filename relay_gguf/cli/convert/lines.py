@@ -1,0 +1,146 @@
+"""A plan, a result and the presets, in lines for a person or as JSON."""
+
+from __future__ import annotations
+
+import os
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from relay_gguf.convert.inspect.lines import merge_in_words
+from relay_gguf.convert.job import Job
+from relay_gguf.convert.read.merge import SLAB_BYTES
+from relay_gguf.convert.report import REPORT, layer_kind
+from relay_gguf.convert.run import Finished
+from relay_gguf.convert.write.encode import AHEAD
+from relay_gguf.convert.write.plan import Target
+from relay_gguf.convert.write.sizes import PresetSizes
+from relay_gguf.display import one_line, size, visible
+
+AT_REST: Final = 170_000_000
+"""Bytes that Python, its libraries and a vocabulary take, about (measured on Linux)."""
+SLABS_IN_WORK: Final = 8
+"""Copies of a slab that a thread has while it merges, encodes and measures."""
+
+
+def plan_lines(job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
+    """What goes in and what comes out; with `in_full`, types, coverage and memory."""
+    yield one_line(_origin(job))
+    origin = job.model.origin
+    chosen = origin.get("merge_base", "original")
+    if chosen not in ("original", job.request.merge_base):
+        yield one_line(f"{chosen}: {origin['merge_reason']}.")
+    width = max(len(target.ftype) for target in job.targets)
+    for target in job.targets:
+        files = [file.name for file in target.files]
+        names = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more parts"
+        yield f"{target.ftype:{width}}  {size(target.size):>8}  {one_line(str(out / names))}"
+        if in_full:
+            yield f"{'':{width}}  {_types(target)}"
+    if in_full:
+        for kind, (changed, count) in coverage(job).items():
+            yield f"{kind}: {changed} of {count} changed by the adapter"
+        yield f"disk: {job.size:,} bytes; memory: about {size(memory(n_threads))}"
+    for note in job.model.notes:
+        yield one_line(f"Note: {note}")
+
+
+def plan_json(job: Job, n_threads: int | None) -> dict[str, Any]:
+    """The plan, for a program."""
+    return {
+        "origin": dict(job.model.origin),
+        "files": [
+            {"type": t.ftype, "name": file.name, "bytes": file.layout.size}
+            for t in job.targets
+            for file in t.files
+        ],
+        "tensors": {target.ftype: dict(target.n_tensors) for target in job.targets},
+        "coverage": coverage(job),
+        "bytes": job.size,
+        "memory": memory(n_threads),
+        "notes": list(job.model.notes),
+    }
+
+
+def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
+    """A table of what was made."""
+    if not finished:
+        return
+    yield ""
+    width = max(4, *(len(event.ftype) for event in finished))
+    yield f"{'type':{width}}  {'size':>8}  {'error':>7}  sha256"
+    for event in finished:
+        error = _share(event.report["error"])
+        for file in event.report["files"]:
+            yield (
+                f"{event.ftype:{width}}  {size(file['bytes']):>8}  {error:>7}  "
+                f"{file['sha256'][:12]}  {visible(file['name'])}"
+            )
+    report = finished[0].report
+    if report["merge"]:
+        moved = [f"{kind} {_share(entry['moved'], 1)}" for kind, entry in report["merge"].items()]
+        yield f"The adapter moved {', '.join(moved)}."
+    for name, count in report["not_finite"].items():
+        yield f"Not finite: {count} values of {visible(name)}."
+    if report["verified"]:
+        alike = report["verified"]["texts_tokenized_alike"]
+        texts = f", {alike} texts tokenized as by the tokenizer" if alike else ""
+        yield f"Read back from the disk, opened by llama.cpp{texts}."
+    yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
+
+
+def demo_lines(finished: Finished, folder: Path, command: str) -> Iterator[str]:
+    """What the demo model is, its report, and how the same is made by hand."""
+    origin = finished.report["origin"]
+    yield one_line(merge_in_words(origin))
+    yield one_line(f"{origin['merge_base']}: {origin['merge_reason']}.")
+    yield from result_lines([finished], folder)
+    yield ""
+    yield "The same by hand:"
+    yield f"  {command}"
+    yield "Talk to it:"
+    yield "  relay-gguf chat --demo"
+
+
+def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:
+    """A table of presets."""
+    yield one_line(f"Sizes for {found[0].model}:")
+    width = max(len(item.preset.name) for item in found)
+    for item in found:
+        yield ""
+        yield f"{item.preset.name:{width}}  {item.preset.description}"
+        for ftype, n_bytes in item.sizes.items():
+            yield f"{'':{width}}  {ftype:7} {size(n_bytes):>8}"
+
+
+def coverage(job: Job) -> dict[str, tuple[int, int]]:
+    """How many tensors of each kind the adapter changes, of how many; none without an adapter."""
+    changed = Counter(layer_kind(tensor.name) for tensor in job.tensors if tensor.changed)
+    counts = Counter(layer_kind(tensor.name) for tensor in job.tensors)
+    return {kind: (changed[kind], counts[kind]) for kind in sorted(changed)}
+
+
+def memory(n_threads: int | None) -> int:
+    """Bytes that a conversion holds, about, whatever the model."""
+    slabs = (n_threads or os.cpu_count() or 1) * (SLABS_IN_WORK + AHEAD)
+    return AT_REST + slabs * SLAB_BYTES
+
+
+def _share(value: float | None, places: int = 2) -> str:
+    return "-" if value is None else f"{value:.{places}%}"
+
+
+def _origin(job: Job) -> str:
+    origin = job.model.origin
+    if "adapter" not in origin:
+        return f"{origin['source']}, {len(job.tensors)} tensors"
+    changed = sum(tensor.changed for tensor in job.tensors)
+    return (
+        f"{origin['adapter']} merged into {origin['source']} ({origin['merge_base']}): "
+        f"{changed} of {len(job.tensors)} tensors change"
+    )
+
+
+def _types(target: Target) -> str:
+    return ", ".join(f"{count} {kind}" for kind, count in target.n_tensors.most_common())

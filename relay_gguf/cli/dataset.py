@@ -1,0 +1,237 @@
+"""`relay-gguf dataset` and `relay-gguf recipe`: what their options are called.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from relay_gguf.debug import Debug
+from relay_gguf.errors import ConversionError, SettingsError
+
+if TYPE_CHECKING:
+    from relay_gguf.dataset.build import OnUnknown, Options
+    from relay_gguf.dataset.logs.formats import Unknown
+    from relay_gguf.dataset.tally import Tally
+
+
+def dataset(
+    logs: Annotated[
+        list[Path], typer.Argument(metavar="LOG...", help="Logs, also gzipped, or their folders.")
+    ],
+    nicks: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--as",
+            metavar="NICK",
+            help="Who becomes the model; * and ? stand for anything. Several times for several "
+            "nicks. [list who speaks]",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="A JSONL file. [a pipe; on a terminal, count only]"),
+    ] = None,
+    name: Annotated[
+        str | None,
+        typer.Option(
+            "--format", help="irssi, weechat, hexchat or energymech, which ZNC has too. [seen]"
+        ),
+    ] = None,
+    gap: Annotated[
+        float, typer.Option(min=0, help="Minutes of silence that end a conversation.")
+    ] = 30,
+    max_messages: Annotated[int, typer.Option(min=16, help="Of a conversation.")] = 200,
+    max_tokens: Annotated[
+        int, typer.Option(min=256, help="Of a conversation: 4096 is Relay's context.")
+    ] = 4096,
+    tokenizer: Annotated[
+        Path | None, typer.Option(help="Count tokens with this tokenizer.json. [estimate]")
+    ] = None,
+    min_replies: Annotated[
+        int, typer.Option(min=1, help="Messages of the model that a conversation needs.")
+    ] = 1,
+    join_lines: Annotated[
+        float | None,
+        typer.Option(
+            metavar="SECONDS",
+            min=0,
+            help="Make one message of lines that a person says within this. [one each]",
+        ),
+    ] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="What is talked in. [what the log or its name says]")
+    ] = None,
+    no_topic: Annotated[bool, typer.Option("--no-topic", help="Leave topics out.")] = False,
+    bios: Annotated[
+        Path | None, typer.Option(help='Who people are: a TOML file of NICK = "bio".')
+    ] = None,
+    prefix_nicks: Annotated[
+        bool, typer.Option("--prefix-nicks", help="Put `nick: ` before what others say.")
+    ] = False,
+    mask: Annotated[
+        bool, typer.Option("--mask", help="Give everybody a made-up nick, in texts too.")
+    ] = False,
+    sharegpt: Annotated[
+        bool, typer.Option("--sharegpt", help='Write "conversations" of "from" and "value".')
+    ] = False,
+    split: Annotated[
+        float, typer.Option(min=0, max=0.9, help="Share to hold out, in OUT-held-out.jsonl.")
+    ] = 0,
+    seed: Annotated[int, typer.Option(help="Chooses what is held out, and made-up nicks.")] = 0,
+    unknown: Annotated[
+        Path | None, typer.Option(help="Write lines into this that no format has.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Make training conversations of IRC logs, in Relay's format.
+
+    Passwords, keys, card numbers, e-mail and IP addresses, phone numbers and what was said to
+    services are left out.
+    """
+    from relay_gguf.dataset.build import Options
+    from relay_gguf.dataset.conversation import Limits
+    from relay_gguf.dataset.masks import Masks
+    from relay_gguf.dataset.tally import Tally
+    from relay_gguf.dataset.tokens import counter, estimate
+    from relay_gguf.dataset.turns import Style
+
+    missing = [path for path in logs if not path.exists()]
+    if missing:
+        raise SettingsError(f"There is no {missing[0]}.")
+    if not nicks:
+        raise SettingsError(f"Say with --as who becomes the model. {_who_speaks(logs, name)}")
+    if split and out is None:
+        raise SettingsError("--split needs --out, the file that it holds out of.")
+    options = Options(
+        nicks,
+        name,
+        "" if channel is None else f"#{channel.removeprefix('#')}",
+        not no_topic,
+        _bios(bios),
+        Limits(gap * 60, max_messages, max_tokens, min_replies, join_lines),
+        Style(prefix_nicks, Masks(seed) if mask else None),
+        estimate if tokenizer is None else counter(tokenizer),
+    )
+    tally = Tally()
+    _write(logs, options, tally, out, unknown, sharegpt, split, seed, force=force, quiet=as_json)
+    if as_json:
+        typer.echo(json.dumps(tally.as_json()))
+    else:
+        for line in tally.table(exact=tokenizer is not None):
+            typer.echo(line, err=True)
+    if not tally.conversations:
+        raise ConversionError(f"No conversation came out. {_why_none(tally, logs, name)}")
+    if out is None and sys.stdout.isatty() and not as_json:
+        typer.echo("Nothing was written; --out FILE writes it.", err=True)
+
+
+def recipe(
+    base: Annotated[
+        str, typer.Argument(help="The base to train: a folder of safetensors, or OWNER/NAME.")
+    ],
+    data: Annotated[Path, typer.Option(help="What `relay-gguf dataset` wrote.")],
+    chatml: Annotated[
+        bool,
+        typer.Option(
+            "--chatml", help="The base has <|im_start|> and <|im_end|>. [a folder is looked into]"
+        ),
+    ] = False,
+    debug: Debug = False,
+) -> None:
+    """Print a configuration for axolotl, which trains the base as Relay was trained."""
+    from relay_gguf.dataset import axolotl
+    from relay_gguf.dataset.output import held_out_path
+
+    held_out = held_out_path(data)
+    text = axolotl.recipe(
+        base,
+        data,
+        held_out if held_out.exists() else None,
+        sharegpt=axolotl.is_sharegpt(data),
+        chatml=chatml,
+    )
+    typer.echo(text, nl=False)
+
+
+def _write(
+    logs: Sequence[Path],
+    options: Options,
+    tally: Tally,
+    out: Path | None,
+    unknown: Path | None,
+    sharegpt: bool,
+    split: float,
+    seed: int,
+    *,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Make the conversations, and write them where they shall go."""
+    from relay_gguf.dataset.build import conversations
+    from relay_gguf.dataset.output import NewFiles, Output, chat_form, held_out_path, sharegpt_form
+
+    named = [] if out is None else [out]
+    if out is not None and split:
+        named.append(held_out_path(out))
+    if unknown in named:
+        raise SettingsError(f"{unknown} is asked for twice.")
+    with ExitStack() as stack:
+        on_unknown = None
+        if unknown is not None:
+            on_unknown = _into(*stack.enter_context(NewFiles([unknown], force=force)))
+        made = NewFiles(named, force=force)
+        files = stack.enter_context(made)
+        main: TextIO | None = None
+        if out is not None:
+            main = files[0]
+        elif not quiet and not sys.stdout.isatty():
+            main = typer.get_text_stream("stdout", encoding="utf-8", errors="replace")
+        form = sharegpt_form if sharegpt else chat_form
+        output = Output(tally, form, main, files[1] if split else None, split, seed)
+        for conversation in conversations(logs, options, tally, on_unknown):
+            output.write(conversation)
+        made.wanted = tally.conversations > 0
+        if 0 < tally.conversations == tally.held_out:
+            raise ConversionError("All conversations were held out: --split less of so few.")
+
+
+def _into(file: TextIO) -> OnUnknown:
+    """Writes lines that no reader knows, each behind its file and number."""
+
+    def write(path: Path, line: Unknown) -> None:
+        file.write(f"{path}:{line.number}:{line.raw}\n")
+
+    return write
+
+
+def _why_none(tally: Tally, logs: Sequence[Path], name: str | None) -> str:
+    if tally.too_few_replies:
+        return "The model says too little in each; a smaller --min-replies keeps them."
+    return f"--as must be one who answers. {_who_speaks(logs, name)}"
+
+
+def _who_speaks(logs: Sequence[Path], name: str | None) -> str:
+    from relay_gguf.dataset.build import speakers
+
+    found = speakers(logs, name)
+    if not found:
+        raise ConversionError("Nobody says anything in these logs; --format may help.")
+    listed = ", ".join(f"{nick} ({count:,})" for nick, count in found.most_common(12))
+    return f"Who speaks: {listed}."
+
+
+def _bios(path: Path | None) -> dict[str, str]:
+    from relay_gguf.dataset.bios import read_bios
+
+    return {} if path is None else read_bios(path)

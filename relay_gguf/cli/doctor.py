@@ -1,0 +1,78 @@
+"""`relay-gguf doctor`: does llama.cpp work on this machine, and what mends it.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from relay_gguf.debug import Debug
+
+from .worker import Workers
+
+if TYPE_CHECKING:
+    from relay_gguf.doctor.finding import Verdict
+
+
+def doctor(
+    worker: Workers = None,
+    report: Annotated[
+        bool, typer.Option("--report", help="Print what a bug report needs.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Test every device that llama.cpp has here, anew; what does not work is not used.
+
+    Exits with 1 where no model can be run.
+    """
+    from relay_gguf.doctor.lines import amx_advice, verdict_lines
+    from relay_gguf.doctor.verdict import renewed
+    from relay_gguf.machine.devices import has_amx
+    from relay_gguf.machine.wheels import rebuild
+    from relay_gguf.settings import usual_settings
+    from relay_gguf.workers.address import parse_addresses
+    from relay_gguf.workers.protocol import ask_all
+
+    addresses = parse_addresses(usual_settings({"worker": worker or None}).load.workers)
+    ask_all(addresses)  # llama.cpp would end the process where one does not answer
+    found = renewed(
+        thorough=True, workers=[str(address) for address in addresses], on_device=_testing
+    )
+    if as_json:
+        typer.echo(json.dumps(found.as_json()))
+    else:
+        build = _build(found) if found.findings else ""
+        compiling = rebuild()
+        lines = list(verdict_lines(found, compiling))
+        if build and (advice := amx_advice(build, has_amx(), compiling)):
+            lines.append(advice)
+        if report:
+            from relay_gguf.doctor.bug_report import report_lines
+
+            lines = list(report_lines(found, lines, build))
+        for line in lines:
+            typer.echo(line)
+    if found.processor is None or found.trouble:
+        raise typer.Exit(1)
+
+
+def _build(found: Verdict) -> str:
+    """llama.cpp's own words, without asking again what it can do."""
+    from relay_gguf.doctor.self_test import SELFTEST
+
+    os.environ |= {**found.hidden, SELFTEST: "0"}
+    from relay_gguf.llama.devices import build
+
+    return build()
+
+
+def _testing(device: str) -> None:
+    if sys.stderr.isatty():
+        typer.echo(f"Testing {device} ...", err=True)

@@ -1,0 +1,88 @@
+"""What a bug report needs: versions, devices, flags. No names, and no paths of the home folder."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+from typing import Final
+
+from relay_gguf.machine.devices import physical_cores, ram, usable_cpus
+
+from .finding import Verdict
+from .fingerprint import libraries_folder, settings
+from .self_test import SELFTEST
+
+PACKAGES: Final = (
+    "relay-gguf",
+    "llama-cpp-python",
+    "gguf",
+    "numpy",
+    "huggingface_hub",
+    "prompt_toolkit",
+    "tokenizers",
+)
+SHOWN: Final = ("OMP_", "GOMP_", "KMP_", SELFTEST)
+
+
+def report_lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[str]:
+    """The report.
+
+    Args:
+        found: the verdict.
+        findings: it in words.
+        system_info: llama.cpp's own line on how it was built; empty where it does not load.
+    """
+    yield "```text"
+    for line in _lines(found, findings, system_info):
+        yield without_home(line)
+    yield "```"
+
+
+def _lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[str]:
+    yield "  ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    yield f"Python {sys.version.split()[0]} ({platform.python_implementation()})"
+    yield f"{platform.system()} {platform.release()} {platform.machine()}"
+    memory = ram()
+    size = f", {memory.total / 2**30:.0f} GiB of RAM" if memory else ""
+    yield f"{len(usable_cpus())} logical CPUs, {physical_cores()} cores used{size}"
+    yield f"llama.cpp: {system_info or 'not loaded'}"
+    folder = libraries_folder()
+    if folder is not None and folder.is_dir():
+        files = sorted(path for path in folder.iterdir() if path.is_file())
+        yield "libraries: " + ", ".join(f"{f.name} ({f.stat().st_size >> 10} KiB)" for f in files)
+    # Names alone: a value may be a path or a secret.
+    yield "set: " + (
+        ", ".join(line.partition("=")[0] for line in settings(os.environ)) or "nothing"
+    )
+    yield "threads: " + (
+        ", ".join(f"{n}={v}" for n, v in sorted(os.environ.items()) if n.startswith(SHOWN))
+        or "nothing set"
+    )
+    yield from findings
+    if found.hidden:
+        yield f"hidden: {', '.join(found.hidden)}"
+
+
+def _version(name: str) -> str:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
+def without_home(text: str) -> str:
+    """A text in which the home folder is `~`, and the names of user and computer are gone."""
+    try:
+        home = str(Path.home())
+    except RuntimeError:
+        home = ""
+    if len(home) > 1:
+        text = text.replace(home, "~")
+    for name in (Path(home).name, platform.node()):
+        if len(name) > 3:  # a short one may be a part of any word
+            text = text.replace(name, "…")
+    return text

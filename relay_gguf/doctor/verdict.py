@@ -1,0 +1,91 @@
+"""The verdict on this machine: looked up in a millisecond, asked for where there is none."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Final
+
+from relay_gguf.disk import cache_file, make_folders, write_whole
+
+from .finding import Verdict
+from .fingerprint import fingerprint
+from .self_test import SELFTEST, ask
+
+N_KEPT: Final = 8
+"""Verdicts: a home folder may serve several machines, a machine several environments."""
+
+
+@cache
+def verdict() -> Verdict:
+    """What works here, asked once a process; an empty verdict where RELAY_SELFTEST is 0."""
+    if os.environ.get(SELFTEST) == "0":
+        return Verdict()
+    return looked_up(kept_path(), fingerprint()) or renewed()
+
+
+def renewed(
+    *,
+    thorough: bool = False,
+    workers: Sequence[str] = (),
+    on_device: Callable[[str], None] | None = None,
+) -> Verdict:
+    """Ask now, and keep what was found of this machine.
+
+    Args:
+        thorough: try the processor without extra buffers too, where it works with them.
+        workers: addresses of other machines to try.
+        on_device: called with each device before it is tried.
+    """
+    found = ask(thorough=thorough, workers=workers, on_device=on_device)
+    own = tuple(finding for finding in found.findings if finding.backend != "RPC")
+    keep(kept_path(), fingerprint(), replace(found, findings=own))
+    return found
+
+
+def kept_path() -> Path | None:
+    """Where verdicts are kept; None where there is no folder for it."""
+    return cache_file("selftest.json")
+
+
+def looked_up(path: Path | None, key: str) -> Verdict | None:
+    """The verdict kept under a key; None where there is none, or the file is damaged."""
+    if path is None:
+        return None
+    with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
+        return Verdict.from_json(_table(path)[key])
+    return None
+
+
+def keep(path: Path | None, key: str, found: Verdict) -> None:
+    """Keep a verdict beside those of other machines. A folder that cannot be written is no error.
+
+    What may be otherwise next time is not kept.
+    """
+    if path is None or not found.lasting:
+        return
+    table: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):
+        table = dict(_table(path))
+    table.pop(key, None)
+    table = dict([*table.items(), (key, found.as_json())][-N_KEPT:])
+    with suppress(OSError):
+        make_folders(path.parent)
+        write_whole(path, json.dumps(table).encode())
+
+
+def _table(path: Path) -> dict[str, Any]:
+    """All that is kept, by key.
+
+    Raises:
+        OSError, ValueError, TypeError: there is no such file, or it is another kind of file.
+    """
+    table = json.loads(path.read_text("utf-8"))
+    if not isinstance(table, dict):
+        raise TypeError(path)
+    return table

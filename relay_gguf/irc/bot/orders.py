@@ -1,0 +1,140 @@
+"""What a human can ask of the model beside talking, and how it is spelled.
+
+Clients know no CAST or RETRY. Such an order comes as a raw command (HexChat sends what it does not
+know as it is typed, others with /quote), as a message to `*relay`, or as `!retry` in the channel.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from relay_gguf.conversation.commands import COMMANDS
+
+PREFIX: Final = "!"
+ORDERS: Final = {
+    "cast": "Say who the model is: CAST I'm a pirate.",
+    "retry": "Another reply in place of the last one.",
+    "prev": "Back to the reply before.",
+    "next": "On to the reply after.",
+    "continue": "Let a reply that was cut go on.",
+    "undo": "Take back your last line and its reply.",
+    "edit": "Say something else instead of your last line.",
+    "lazy": "Let the model write your line.",
+    "slap": "Slap the model around a bit with a large trout.",
+    "cycle": "Begin the scene anew; RESET does the same.",
+    "context": "What the model sees, and how many tokens it takes.",
+    "export": "Write the scene to a file on the server: jsonl, txt, md, irssi, weechat.",
+    "cancel": "Stop the reply.",
+    "help": "This list.",
+}
+"""Name → what it does."""
+DRAFT: Final = "lazy?"
+"""LAZY whose line is shown to change it, not said."""
+ALSO: Final = {"reset": "cycle", "previous": "prev", "stop": "cancel"}
+"""Other names."""
+_FOREIGN = """
+accept admin authenticate batch cap certfp chghost cnotice connect cprivmsg die encap ghost identify
+info invite ison jupe kick kill knock labeled links list lusers map metadata mode monitor motd names
+nickserv chanserv oper pong protoctl redact register rehash restart sasl service servlist setname
+silence squery squit starttls stats summon time trace unsilence userhost users verify version
+wallops watch webirc who whois whowas
+"""
+FOREIGN: Final = frozenset(_FOREIGN.split())
+"""Commands of IRC that clients send by themselves: never something for the model."""
+_TRAILING = re.compile(r"^(\S+ +(?:#\S+ +)?):(?=[\w#]{3}|\w+ )")
+"""The colon before the last of IRC's parameters, which is no smiley."""
+_TROUT = re.compile(
+    r"slaps (?P<nick>\S+) around a bit with a (?:large|big) trout\W*", re.IGNORECASE
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """An order by its own name, or a command that somebody made up."""
+
+    name: str
+    argument: str = ""
+
+    @property
+    def known(self) -> bool:
+        """Whether it is one of ours."""
+        return self.name in ORDERS or self.name == DRAFT
+
+    @property
+    def line(self) -> str:
+        """The line that a session understands."""
+        name = f"/{self.name}" if self.known else self.name
+        return f"{name} {self.argument}".rstrip()
+
+
+def parse_order(text: str) -> Order | None:
+    """One of ours with its argument; None for what is none."""
+    name, _, argument = text.strip().partition(" ")
+    name = ALSO.get(name.lower(), name.lower())
+    order = Order(name, argument.strip())
+    return order if order.known else None
+
+
+def parse_prefixed(text: str) -> Order | None:
+    """An order in a channel: `!retry`."""
+    return parse_order(text[len(PREFIX) :]) if text.startswith(PREFIX) else None
+
+
+def parse_raw(raw: str) -> Order | None:
+    """A command of a client: ours, or made up, which the model sees as it was typed.
+
+    None for a command of IRC, and for what cannot be a word that somebody typed.
+    """
+    raw = _TRAILING.sub(r"\1", raw.strip())
+    order = parse_order(raw)
+    name, _, argument = raw.partition(" ")
+    if order is not None or name.lower() in FOREIGN or name.lower() in COMMANDS:
+        return order
+    if not re.fullmatch(r"[A-Za-z][\w'-]{1,29}", name):
+        return None
+    return Order(f"/{name.lower()}", argument.strip())
+
+
+def act(text: str, nick: str) -> Order:
+    """What `/me text` asks: the trout is a slap, all else a command that the model has to read."""
+    slap = _TROUT.fullmatch(text.strip())
+    if slap is not None and slap["nick"].lower() == nick.lower():
+        return Order("slap")
+    return Order("/me", text.strip())
+
+
+def cheat_sheet(nick: str) -> list[str]:
+    """What greets a client."""
+    return [
+        "You are on a network whose other people are a language model.",
+        f"Join any channel, say #boston: {nick} is there, and is from there.",
+        "The topic is the scene's, a whois of the model its bio. Each channel is kept.",
+        "Beside talking there is:",
+        *help_lines(),
+        "Say it as !cast in the channel, /CAST in HexChat, /quote CAST elsewhere, or",
+        "/msg *relay cast. RETRY #sea is meant for #sea; RETRY, for where you last spoke.",
+        "Any other command is for the model: /quote dance wildly.",
+        "`relay-gguf irc --aliases irssi` (or weechat) prints aliases.",
+    ]
+
+
+def help_lines() -> list[str]:
+    """Our orders in a table."""
+    return [f"  {name.upper():9} {text}" for name, text in ORDERS.items()]
+
+
+def aliases(client: str) -> list[str]:
+    """Lines that teach a client our orders, each for the window where it is typed.
+
+    Args:
+        client: irssi, whose `$C` is the window's channel (empty in a query), or weechat, whose
+            `$channel` is the buffer's channel or nick.
+    """
+    begin = {
+        "irssi": "/alias {0} quote {1} $C $*",
+        "weechat": "/alias add {0} /quote {1} $channel $*",
+    }[client]
+    names = [name for name in ORDERS if name not in ("help", "cycle")]  # they have these
+    return [begin.format(name, name.upper()) for name in names]

@@ -1,0 +1,178 @@
+"""JOIN, PART, KICK, INVITE: who is in a channel (RFC 2812 section 3.2)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from functools import partial
+from itertools import zip_longest
+
+from relay_gguf.irc.network.channel import Channel
+from relay_gguf.irc.network.client import Client
+from relay_gguf.irc.network.hooks import Past
+from relay_gguf.irc.network.network import Network
+from relay_gguf.irc.network.user import Local
+from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.names import clean, fold, valid_channel
+from relay_gguf.irc.protocol.numerics import (
+    ERR_BADCHANNELKEY,
+    ERR_BANNEDFROMCHAN,
+    ERR_CHANNELISFULL,
+    ERR_CHANOPRIVSNEEDED,
+    ERR_INVITEONLYCHAN,
+    ERR_NEEDMOREPARAMS,
+    ERR_NOSUCHCHANNEL,
+    ERR_NOSUCHNICK,
+    ERR_NOTONCHANNEL,
+    ERR_TOOMANYCHANNELS,
+    ERR_USERNOTINCHANNEL,
+    ERR_USERONCHANNEL,
+    RPL_INVITING,
+)
+
+from . import history
+from .topics import send_names, send_topic
+from .unknown import forward
+
+
+async def join(network: Network, client: Client, line: Line) -> None:
+    """JOIN channels [keys]; JOIN 0 leaves all."""
+    if line.params[0] == "0":
+        for channel in list(client.channels.values()):
+            _part(network, client, channel, "")
+        return
+    names = [name for name in line.params[0].split(",") if name]
+    if not names:
+        client.error(ERR_NEEDMOREPARAMS, "JOIN")
+    keys = line.params[1].split(",") if len(line.params) > 1 else []
+    for name, key in zip_longest(names, keys[: len(names)], fillvalue=""):
+        await _enter(network, client, name, key)
+
+
+async def part(network: Network, client: Client, line: Line) -> None:
+    """PART channels [:why]."""
+    reason = clean(line.params[1], network.limits.reason) if len(line.params) > 1 else ""
+    for name in filter(None, line.params[0].split(",")):
+        channel = _own_channel(network, client, name)
+        if channel is not None:
+            _part(network, client, channel, reason)
+
+
+async def kick(network: Network, client: Client, line: Line) -> None:
+    """KICK channel nick [:why]; the resident decides what it means to kick a persona."""
+    channel = _own_channel(network, client, line.params[0])
+    if channel is None:
+        return
+    if not channel.is_op(client):
+        client.error(ERR_CHANOPRIVSNEEDED, channel.name)
+        return
+    reason = clean(line.params[2], network.limits.reason) if len(line.params) > 2 else ""
+    for nick in filter(None, line.params[1].split(",")):
+        victim = network.user(nick)
+        if isinstance(victim, Local):
+            raw = " ".join(["KICK", channel.name, victim.nick, reason]).rstrip()
+            await forward(network, client, "KICK", (channel.name, victim.nick, reason), raw)
+        elif not isinstance(victim, Client):
+            client.error(ERR_NOSUCHNICK, nick)
+        elif victim not in channel.members:
+            client.error(ERR_USERNOTINCHANNEL, victim.nick, channel.name)
+        else:
+            told = network.line(client, "KICK", channel.name, victim.nick, reason or client.nick)
+            channel.send(told)
+            network.leave(victim, channel)
+
+
+async def invite(network: Network, client: Client, line: Line) -> None:
+    """INVITE nick channel: lets someone in once where +i keeps others out."""
+    user = network.user(line.params[0])
+    channel = _own_channel(network, client, line.params[1])
+    if channel is None:
+        return
+    if user is None:
+        client.error(ERR_NOSUCHNICK, line.params[0])
+    elif user in channel.members:
+        client.error(ERR_USERONCHANNEL, user.nick, channel.name)
+    elif "i" in channel.flags and not channel.is_op(client):
+        client.error(ERR_CHANOPRIVSNEEDED, channel.name)
+    else:
+        if len(channel.invited) < network.limits.clients:
+            channel.invited.add(fold(user.nick))
+        client.reply(RPL_INVITING, user.nick, channel.name)
+        user.send(network.line(client, "INVITE", user.nick, channel.name))
+
+
+async def _enter(network: Network, client: Client, name: str, key: str) -> None:
+    """Let a client into a channel, if that may be.
+
+    The resident is asked before anything changes: while it thinks, others come and go.
+    """
+    if not valid_channel(name, network.limits.channel):
+        client.error(ERR_NOSUCHCHANNEL, name)
+        return
+    topic, past = await asyncio.gather(
+        network.ask(network.resident.topic(name), None),
+        network.ask(network.resident.history(name, network.limits.replay), ()),
+    )
+    if client.gone or fold(name) in client.channels:
+        return
+    if len(client.channels) >= network.limits.channels:
+        client.error(ERR_TOOMANYCHANNELS, name)
+        return
+    channel = network.channel(name)
+    problem = _keeps_out(channel, client, key) if channel else ""
+    if problem:
+        client.error(problem, name)
+        return
+    _arrive(network, client, network.open(name, topic), past)
+
+
+def _arrive(network: Network, client: Client, channel: Channel, past: Sequence[Past]) -> None:
+    first = not channel.clients
+    channel.members[client] = {"o"} if first else set()
+    channel.invited.discard(fold(client.nick))
+    client.channels[fold(channel.name)] = channel
+    client.target = channel.name
+    short = network.line(client, "JOIN", channel.name)
+    long = network.line(client, "JOIN", channel.name, "*", client.realname)
+    for other in channel.clients:
+        other.send(long if other.can("extended-join") else short)
+    if client.away:
+        told = network.line(client, "AWAY", client.away)
+        channel.send(told, but=client, cap="away-notify")
+    if channel.topic:
+        send_topic(client, channel)
+    send_names(network, client, channel)
+    history.replay(network, client, channel.name, past)
+    network.tell(channel.name, partial(network.resident.joined, client, channel.name))
+
+
+def _keeps_out(channel: Channel, client: Client, key: str) -> str:
+    """The numeric that says why a client may not join; '' if it may."""
+    if channel.is_invited(client):
+        return ""
+    if "i" in channel.flags:
+        return ERR_INVITEONLYCHAN
+    if channel.is_banned(client):
+        return ERR_BANNEDFROMCHAN
+    if channel.key and key != channel.key:
+        return ERR_BADCHANNELKEY
+    if channel.limit and len(channel.clients) >= channel.limit:
+        return ERR_CHANNELISFULL
+    return ""
+
+
+def _part(network: Network, client: Client, channel: Channel, reason: str) -> None:
+    channel.send(network.line(client, "PART", channel.name, *([reason] if reason else [])))
+    network.leave(client, channel)
+
+
+def _own_channel(network: Network, client: Client, name: str) -> Channel | None:
+    """A channel that a client is in; says why there is none."""
+    channel = network.channel(name)
+    if channel is None:
+        client.error(ERR_NOSUCHCHANNEL, name)
+    elif client not in channel.members:
+        client.error(ERR_NOTONCHANNEL, channel.name)
+    else:
+        return channel
+    return None

@@ -1,0 +1,117 @@
+"""How a client comes in, is called, shows that it is alive, and leaves.
+
+RFC 2812 section 3.1 and 3.7; modern.ircdocs, Connection Registration.
+"""
+
+from __future__ import annotations
+
+import hmac
+
+from relay_gguf.irc.network.client import Client, Goodbye
+from relay_gguf.irc.network.network import Network
+from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.names import clean, clean_user, fold, valid_nick
+from relay_gguf.irc.protocol.numerics import (
+    ERR_ALREADYREGISTERED,
+    ERR_ERRONEUSNICKNAME,
+    ERR_NEEDMOREPARAMS,
+    ERR_NICKNAMEINUSE,
+    ERR_NONICKNAMEGIVEN,
+    ERR_NOORIGIN,
+    ERR_PASSWDMISMATCH,
+)
+
+from .welcome import greet
+
+
+async def password(network: Network, client: Client, line: Line) -> None:
+    """PASS password, before NICK and USER are both there."""
+    if client.registered:
+        client.error(ERR_ALREADYREGISTERED)
+    else:
+        client.password = line.params[0]
+
+
+async def nick(network: Network, client: Client, line: Line) -> None:
+    """NICK nick: the first one, or another."""
+    wanted = line.params[0] if line.params else ""
+    if not wanted:
+        client.error(ERR_NONICKNAMEGIVEN)
+        return
+    if not valid_nick(wanted, network.limits.nick):
+        client.error(ERR_ERRONEUSNICKNAME, wanted)
+        return
+    holder = network.users.get(fold(wanted))
+    if holder not in (None, client):
+        client.error(ERR_NICKNAMEINUSE, wanted)
+        return
+    if wanted != client.nick:
+        network.rename(client, wanted)
+    await finish(network, client)
+
+
+async def user(network: Network, client: Client, line: Line) -> None:
+    """USER user 0 * :real name."""
+    if client.registered:
+        client.error(ERR_ALREADYREGISTERED)
+        return
+    username, realname = line.params[0], line.params[3]
+    if not username or not realname:
+        client.error(ERR_NEEDMOREPARAMS, "USER")
+        return
+    client.username = clean_user(username, network.limits.user)
+    client.realname = clean(realname, network.limits.realname)
+    await finish(network, client)
+
+
+async def finish(network: Network, client: Client) -> None:
+    """Let a client in that has said all it has to say, with the right password.
+
+    Raises:
+        Goodbye: the password is wrong.
+    """
+    if client.registered or client.negotiates or client.nick == "*" or not client.username:
+        return
+    given, right = client.password.encode(), network.password.encode()
+    if right and not hmac.compare_digest(given, right):
+        client.error(ERR_PASSWDMISMATCH)
+        raise Goodbye("Password incorrect")
+    client.password = ""
+    client.registered = True
+    network.most_clients = max(network.most_clients, len(network.registered))
+    greet(network, client)
+
+
+async def set_name(network: Network, client: Client, line: Line) -> None:
+    """SETNAME :real name (IRCv3 setname)."""
+    realname = line.params[0]
+    if not realname or len(realname.encode()) > network.limits.realname:
+        client.fail("SETNAME", "INVALID_REALNAME", "Realname is not valid")
+        return
+    client.realname = clean(realname, network.limits.realname)
+    told = network.line(client, "SETNAME", client.realname)
+    for other in {client, *network.neighbours(client)}:
+        if other.can("setname"):
+            other.send(told)
+
+
+async def ping(network: Network, client: Client, line: Line) -> None:
+    """PING token: the token comes back, or a client counts the line as lost."""
+    if not line.params or not line.params[0]:
+        client.error(ERR_NOORIGIN)
+    else:
+        client.send(Line("PONG", (network.name, line.params[0]), network.name))
+
+
+async def pong(network: Network, client: Client, line: Line) -> None:
+    """PONG: that a line came was all there was to know."""
+
+
+async def leave(network: Network, client: Client, line: Line) -> None:
+    """QUIT :why.
+
+    Raises:
+        Goodbye: always.
+    """
+    reason = clean(line.params[0], network.limits.reason) if line.params else ""
+    raise Goodbye(f"Quit: {reason}" if reason else "Quit")

@@ -1,0 +1,381 @@
+"""An engine in a process of its own, for llama.cpp ends the process in which a worker fails."""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import itertools
+import logging
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from relay_gguf.engine import ControlTokens, Finished, Moved, Step
+from relay_gguf.errors import EngineError, MemoryShortError, RelayError, WorkerError
+from relay_gguf.fit.placement import Plan
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.load import check_file
+from relay_gguf.llama.thread import next_of
+from relay_gguf.llama.vocabulary import Vocabulary
+from relay_gguf.models.lines import summary
+from relay_gguf.sampling import SamplingParams
+from relay_gguf.workers.address import Address, parse_addresses
+from relay_gguf.workers.protocol import ask_all, silent
+
+from .process import EndedError, Process, Replies
+from .serving import Cancel, Opened, Opening, Reply
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
+
+log = logging.getLogger("relay_gguf.llama")
+
+DEAF: Final = 0.7
+"""Seconds after which a cancelled reply is left alone: the child is deep in a slow evaluation."""
+RESTART: Final = 1.5
+"""Seconds in which `relay-gguf worker` starts a server again, which then answers as before."""
+LOOK: Final = 0.1
+"""Seconds between two looks whether a reply was cancelled."""
+
+
+class IsolatedEngine:
+    """A `LlamaEngine` in a child process; if a worker fails, a new child goes on without it."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        options: LoadOptions,
+        *,
+        n_threads: int | None = None,
+        scene_room: int = 0,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> None:
+        """Load a model; Ctrl-C stops it at once.
+
+        Args:
+            path: a GGUF file.
+            options: with workers.
+            n_threads, scene_room, on_progress: as for `LlamaEngine`.
+
+        Raises:
+            WorkerError: a worker does not answer, or is none, or ended while the model was loaded.
+            ModelError, SettingsError: as `LlamaEngine`.
+        """
+        self._path = Path(path).absolute()
+        check_file(self._path)
+        self._options = options
+        self._workers = parse_addresses(options.workers)
+        self._n_threads, self._scene_room = n_threads, scene_room
+        self._numbers = itertools.count(1)
+        self._opening = threading.RLock()
+        self._child: Process | None = None
+        self._closed, self._pid = False, os.getpid()
+        self._generating = 0
+        self._cancelled = False
+        self._news = ""
+        self._words: Vocabulary | None = None
+        atexit.register(self.close)
+        try:
+            ask_all(self._workers)
+            self._opened = self._open(self._workers, options, on_progress)
+            self._words = Vocabulary(self._path)
+        except EndedError as ended:
+            self.close()
+            time.sleep(RESTART)
+            said, gone = self._blame(str(ended))
+            lacking = " It may lack memory: take fewer layers, or a smaller file."
+            raise WorkerError(said if gone else said + lacking) from None
+        except BaseException:
+            self.close()
+            raise
+
+    # What a model is
+
+    @property
+    def path(self) -> Path:
+        """The model's file."""
+        return self._path
+
+    @property
+    def name(self) -> str:
+        """The file's name without its ending."""
+        return self._path.stem
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that a prompt and its reply may have together."""
+        return self._opened.n_ctx
+
+    @property
+    def n_threads(self) -> int:
+        """Threads of this machine's CPU."""
+        return self._opened.n_threads
+
+    @property
+    def plan(self) -> Plan:
+        """What of the model is where."""
+        return self._opened.plan
+
+    @property
+    def n_tries(self) -> int:
+        """Loads that it took: after one that failed for memory, less was asked for."""
+        return self._opened.n_tries
+
+    @property
+    def lost(self) -> bool:
+        """Whether a worker failed, so that the next reply begins with loading the model again."""
+        return self._child is None or bool(self._news)
+
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a turn."""
+        return self._opened.control
+
+    @property
+    def vocabulary(self) -> str:
+        """SHA-256 over all tokens' texts, hexadecimal."""
+        return self._vocabulary.fingerprint
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+        return self._vocabulary.tokenize(text)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token, whatever their number; nothing for a control token.
+
+        Raises:
+            EngineError: there is no such token.
+        """
+        return self._vocabulary.piece(token)
+
+    @property
+    def _vocabulary(self) -> Vocabulary:
+        """In this process, where no worker can end it: what was said must be read and saved."""
+        if self._words is None:
+            raise EngineError("The model is closed.")
+        return self._words
+
+    def logits(self) -> Logits:
+        """A copy of the logits (n_vocab,) after the last token that was evaluated.
+
+        Raises:
+            EngineError: the child has ended.
+        """
+        found: Logits = self._asked("logits")
+        return found
+
+    # Generating
+
+    def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """As `LlamaEngine.generate`; after a worker was lost, `Moved` comes first.
+
+        Raises:
+            EngineError: as there, or a worker no longer answers: what came so far is all there is.
+        """
+        number, running, over = next(self._numbers), self._child, True
+        try:
+            if running is None and not self._closed:
+                yield Moved("The model is loaded again, which may take a while.")
+            running = self._alive()
+            if self._news:
+                yield Moved(self._news)
+                self._news = ""
+            replies, over = running.call(number, "generate", list(prompt), params), False
+            self._generating = number
+            if self._cancelled:
+                running.send(Cancel(number))
+            while (reply := self._next(running, replies)) is not None:
+                if isinstance(reply.value, Finished):
+                    self._generating = 0
+                over = reply.last
+                if reply.error is not None:
+                    raise reply.error
+                if over:
+                    return
+                yield reply.value
+            yield Finished("cancelled", 0.0)
+        except EndedError as ended:
+            over = True
+            if self._closed:
+                raise EngineError("The model is closed.") from None
+            raise EngineError(self._lost(running, str(ended))) from None
+        finally:
+            if running is not None and not over:
+                running.send(Cancel(number))
+            if running is not None:
+                running.forget(number)
+            self._generating, self._cancelled = 0, False
+
+    def _next(self, running: Process, replies: Replies) -> Reply | None:
+        """The next reply; None if it was cancelled and does not come.
+
+        Raises:
+            EndedError: the child has ended, or is ended because nobody wants what it loads.
+        """
+        deaf_at = 0.0
+        while True:
+            try:
+                reply = replies.get(timeout=LOOK)
+            except queue.Empty:
+                now = time.monotonic()
+                if self._cancelled:
+                    deaf_at = deaf_at or now + DEAF - LOOK
+                if deaf_at and now >= deaf_at:
+                    return None
+                continue
+            if reply is None:
+                raise EndedError(running.how)
+            return reply
+
+    def cancel(self) -> None:
+        """End the generation in flight, from any thread; without one, the next."""
+        self._cancelled = True
+        running, number = self._child, self._generating
+        if running is not None and number:
+            running.send(Cancel(number))
+
+    def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
+        """Remove `prompt[start:stop]` from the cache and move what follows up."""
+        if self._child is None and not self._closed:  # a new one begins with an empty cache
+            return False
+        return bool(self._asked("forget", list(prompt), start, stop))
+
+    def close(self) -> None:
+        """End the child, and with it the model."""
+        if os.getpid() != self._pid:  # a forked child, whose end is not ours
+            return
+        self._closed = True
+        atexit.unregister(self.close)
+        running, self._child = self._child, None
+        if running is not None:
+            running.kill()
+        words, self._words = self._words, None
+        if words is not None:
+            words.close()
+
+    def __enter__(self) -> IsolatedEngine:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+    # The child
+
+    def _asked(self, name: str, *arguments: Any) -> Any:
+        """The result of a method of the child's engine.
+
+        Raises:
+            EngineError: the child has ended.
+        """
+        running = self._child
+        if running is None:
+            raise EngineError("The model is closed.")
+        number = next(self._numbers)
+        replies = running.call(number, name, *arguments)
+        try:
+            reply = next_of(replies)
+            if reply is None:
+                raise EngineError(self._lost(running, running.how))
+            if reply.error is not None:
+                raise reply.error
+            return reply.value
+        finally:
+            running.forget(number)
+
+    def _open(
+        self,
+        workers: Sequence[Address],
+        options: LoadOptions,
+        on_progress: Callable[[float], None] | None = None,
+    ) -> Opened:
+        """Start a child and load the model there; a cancel ends it.
+
+        Raises:
+            RelayError: as `LlamaEngine`.
+            EndedError: a worker failed meanwhile.
+        """
+        running = Process()
+        options = replace(options, workers=tuple(map(str, workers)))
+        opening = Opening(self._path, options, self._n_threads, self._scene_room, running.debug)
+        replies = running.call(next(self._numbers), "open", opening)
+        try:
+            while (reply := self._next(running, replies)) is not None:
+                if reply.error is not None:
+                    raise reply.error
+                if reply.last:
+                    self._child = running
+                    opened: Opened = reply.value
+                    return opened
+                if on_progress is not None:
+                    on_progress(reply.value.share)
+            raise EngineError("Loading the model was stopped; the next message loads it.")
+        finally:
+            if self._child is not running:
+                running.kill()
+
+    def _alive(self) -> Process:
+        """The child, or a new one without the workers that do not answer.
+
+        Raises:
+            EngineError: the engine was closed, or what is left does not suffice.
+        """
+        with self._opening:
+            if self._closed:
+                raise EngineError("The model is closed.")
+            if self._child is None:
+                self._open_again()
+            assert self._child is not None
+            return self._child
+
+    def _open_again(self) -> None:
+        mute = silent(self._workers)
+        left = [address for address in self._workers if address not in mute]
+        options = self._options
+        if mute:  # devices are counted anew
+            options = replace(options, n_gpu_layers=None, main_gpu=None, tensor_split=None)
+        contexts = dict.fromkeys((self._opened.n_ctx, self._options.n_ctx))
+        try:
+            self._opened = self._first_that_fits(left, options, list(contexts))
+        except EndedError as ended:
+            raise EngineError(self._lost(None, str(ended))) from None
+        except EngineError:
+            raise
+        except RelayError as error:
+            why = " ".join(map(str, mute.values()))
+            raise EngineError(f"{why} The rest does not suffice: {error}".lstrip()) from error
+        without = f" without {' and '.join(map(str, mute))}" if mute else " again"
+        self._news = f"The model is loaded{without}: {summary(self._opened.plan)}."
+        log.info("%s", self._news)
+
+    def _first_that_fits(
+        self, workers: Sequence[Address], options: LoadOptions, contexts: Sequence[int | None]
+    ) -> Opened:
+        """Load with the first of some contexts that there is memory for."""
+        *better, last = contexts
+        for n_ctx in better:
+            with contextlib.suppress(MemoryShortError):
+                return self._open(workers, replace(options, n_ctx=n_ctx))
+        return self._open(workers, replace(options, n_ctx=last))
+
+    def _lost(self, running: Process | None, how: str) -> str:
+        """Why a child has ended, and what will come of it."""
+        with self._opening:
+            if running is not None and self._child is running:
+                running.kill()
+                self._child = None
+        said, gone = self._blame(how)
+        next_time = "without it" if gone == 1 else "without them" if gone else "again"
+        return f"{said} The next message loads the model {next_time}."
+
+    def _blame(self, how: str) -> tuple[str, int]:
+        """Which workers no longer answer, and how many these are."""
+        mute = silent(self._workers)
+        if mute:
+            return " ".join(map(str, mute.values())), len(mute)
+        names = " and ".join(map(str, self._workers))
+        return f"llama.cpp ended ({how}), perhaps since a worker failed; {names} answer now.", 0

@@ -1,0 +1,82 @@
+"""The child process of an `IsolatedEngine`, as its parent sees it: numbered calls, and replies."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import pickle
+import queue
+import subprocess
+import threading
+from typing import Any
+
+from relay_gguf import child
+
+from .serving import Call, Cancel, Reply, received
+
+Replies = queue.SimpleQueue[Reply | None]
+"""To one call; None when the process has ended."""
+
+
+class EndedError(Exception):
+    """The child has ended; says how."""
+
+
+class Process:
+    """One process, its numbered calls, and the replies to each."""
+
+    def __init__(self) -> None:
+        """Start it."""
+        self.debug = logging.getLogger("relay_gguf").isEnabledFor(logging.DEBUG)
+        stderr = None if self.debug else subprocess.DEVNULL
+        self._process = child.start("relay_gguf.llama.isolated.serving", stderr=stderr)
+        self._waiting: dict[int, Replies] = {}
+        self._lock = threading.Lock()
+        self._gone = False
+        threading.Thread(target=self._read, name="relay-isolated", daemon=True).start()
+
+    def call(self, number: int, name: str, *arguments: Any) -> Replies:
+        """Send a call; its replies come into a queue, and None when the child ends."""
+        replies: Replies = queue.SimpleQueue()
+        with self._lock:
+            if self._gone:
+                replies.put(None)
+            self._waiting[number] = replies
+        self.send(Call(number, name, arguments))
+        return replies
+
+    def send(self, message: Call | Cancel) -> None:
+        """Give the child a message; one that is gone hears nothing."""
+        data = pickle.dumps(message)
+        with self._lock:
+            assert self._process.stdin is not None
+            with contextlib.suppress(OSError, ValueError):
+                self._process.stdin.write(data)
+                self._process.stdin.flush()
+
+    def forget(self, number: int) -> None:
+        """Nobody waits for these replies any more."""
+        with self._lock:
+            self._waiting.pop(number, None)
+
+    @property
+    def how(self) -> str:
+        """How it ended."""
+        return child.died_of(self._process.wait(child.EXIT_SECONDS))
+
+    def kill(self) -> None:
+        """End it, if it has not ended by itself."""
+        child.kill(self._process)
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for reply in received(self._process.stdout):
+            with self._lock:
+                waiting = self._waiting.get(reply.number)
+            if waiting is not None:
+                waiting.put(reply)
+        with self._lock:
+            self._gone = True
+            left = list(self._waiting.values())
+        for waiting in left:
+            waiting.put(None)

@@ -1,0 +1,106 @@
+"""The vocabulary of a loaded model: text to ids, and the tokens that frame a turn."""
+
+from __future__ import annotations
+
+import ctypes
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.engine import ControlTokens
+from relay_gguf.errors import EngineError, ModelError
+
+from .native import lib
+
+MAX_RUN = 1024
+"""Characters without a change between space and no space that are tokenized as one: the regex of
+Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
+
+USUAL_PIECE = 512
+"""Bytes that nearly every token's text fits in."""
+
+_LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
+
+
+def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
+    """The ids of a text; with `parse_special`, control tokens in it are found."""
+    return [
+        token
+        for part in _parts(text)
+        for token in _tokenize(vocab, part, parse_special=parse_special)
+    ]
+
+
+def _parts(text: str) -> Iterator[str]:
+    """The text, cut within its long runs, if it has any."""
+    start = 0
+    for run in _LONG_RUN.finditer(text):
+        for cut in range(run.start() + MAX_RUN, run.end(), MAX_RUN):
+            yield text[start:cut]
+            start = cut
+    yield text[start:]
+
+
+def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
+    data = text.encode("utf-8", "replace")  # a lone surrogate from a broken terminal
+    room = len(data) + 2
+    ids = (lib.llama_token * room)()
+    count = lib.llama_tokenize(vocab, data, len(data), ids, room, False, parse_special)
+    if count < 0:
+        raise EngineError(f"llama.cpp cannot tokenize a text of {len(data)} bytes.")
+    return list(ids[:count])
+
+
+def piece(vocab: Any, token: int) -> bytes:
+    """The bytes of a token, whatever their number; nothing for a control token.
+
+    Raises:
+        EngineError: there is no such token; llama.cpp would end the process.
+    """
+    n_vocab = int(lib.llama_vocab_n_tokens(vocab))
+    if not 0 <= token < n_vocab:
+        raise EngineError(f"There is no token {token}; the vocabulary has {n_vocab}.")
+    size = -USUAL_PIECE
+    while size < 0:
+        buffer = ctypes.create_string_buffer(-size)
+        size = lib.llama_token_to_piece(vocab, token, buffer, len(buffer), 0, False)
+    return buffer.raw[:size]
+
+
+def fingerprint(vocab: Any) -> str:
+    """SHA-256 over all tokens' texts, hexadecimal."""
+    digest = hashlib.sha256()
+    for token in range(lib.llama_vocab_n_tokens(vocab)):
+        digest.update(lib.llama_vocab_get_text(vocab, token) or b"")
+        digest.update(b"\0")
+    return digest.hexdigest()
+
+
+def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
+    """The tokens that frame a turn.
+
+    Raises:
+        ModelError: the vocabulary lacks them, or the model cannot chat at all.
+    """
+    if lib.llama_vocab_type(vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
+        raise ModelError(f"{path} has no vocabulary: it is a part of a model, or made for tests.")
+    found = {text: tokenize(vocab, text, parse_special=True) for text in (IM_START, IM_END)}
+    missing = [text for text, ids in found.items() if len(ids) != 1]
+    if missing:
+        raise ModelError(
+            f"{path} has no {' and no '.join(missing)} in its vocabulary. Relay speaks ChatML: "
+            "take a Relay model, or another one that was trained with these tokens."
+        )
+    if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
+        raise ModelError(f"{path} is an encoder; chatting needs a decoder-only model.")
+    (im_start,), (im_end,) = found[IM_START], found[IM_END]
+    if not lib.llama_vocab_get_add_bos(vocab):
+        return ControlTokens(im_start, im_end)
+    bos = int(lib.llama_vocab_bos(vocab))
+    if bos == im_start:  # SmolLM2's: the first turn begins with it anyway
+        return ControlTokens(im_start, im_end)
+    text = lib.llama_vocab_get_text(vocab, bos) or b""
+    return ControlTokens(im_start, im_end, bos, text.decode("utf-8", "replace"))

@@ -1,0 +1,160 @@
+"""A model in memory: the one that was named, or this machine's best, found, downloaded, loaded.
+
+For every front end that runs a model; what happens meanwhile is on stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from relay_gguf.cli.choice import ask
+from relay_gguf.display import one_line
+from relay_gguf.doctor.lines import notices
+from relay_gguf.doctor.verdict import verdict
+from relay_gguf.errors import MemoryShortError
+from relay_gguf.fit.memory import DEFAULT_N_CTX
+from relay_gguf.fit.placement import Plan
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.hub.api import UnreachableError
+from relay_gguf.hub.progress import can_ask, watching
+from relay_gguf.hub.watcher import Watcher
+from relay_gguf.settings import ChatSettings
+
+from .lines import summary, taken_lines
+from .locate import locate
+from .suggest import suggest
+
+if TYPE_CHECKING:
+    from relay_gguf.llama.engine import LlamaEngine
+    from relay_gguf.llama.isolated.engine import IsolatedEngine
+
+
+def find_model(
+    named: str | None, settings: ChatSettings, screen: Watcher, *, yes: bool = False
+) -> Path:
+    """The file of the model that was named, or is the usual one, or suits this machine best.
+
+    Args:
+        named: what the user named.
+        settings: what else the user has decided.
+        screen: is asked before a download, and told how far it is.
+        yes: where no file is fast enough, take the fastest without asking.
+
+    Raises:
+        DeclinedError: the user takes no file, or does not want the download.
+        ModelError: it is not there, and cannot be fetched.
+        MemoryShortError: no published file fits into this machine.
+    """
+    model = named or settings.model
+    return _best(settings, screen, yes) if model is None else locate(model, screen)
+
+
+def _best(settings: ChatSettings, screen: Watcher, yes: bool) -> Path:
+    """The published file that suits this machine, downloaded if need be."""
+    found = suggest(settings.load, settings.min_speed)
+    if found.is_slow and can_ask() and not yes:
+        file = ask(found, found.taken).file
+        with watching(yes=True) as agreed:  # the user has seen how much it is
+            return found.here.get(file.ftype) or locate(file.name, agreed)
+    for line in taken_lines(found):
+        sys.stderr.write(f"{line}\n")
+    file = found.taken.file
+    if file.ftype in found.here:
+        return found.here[file.ftype]
+    try:
+        return locate(file.name, screen)
+    except UnreachableError as error:
+        if not found.here:
+            raise
+        sys.stderr.write(f"{one_line(str(error))}\n")
+    there = [c for c in found.candidates if c.plan and c.file.ftype in found.here]
+    if not there:
+        raise MemoryShortError(
+            "None of Relay's files on this disk fits into memory. `relay-gguf models` lists them."
+        )
+    return found.here[there[0].file.ftype]
+
+
+def load(
+    path: Path,
+    options: LoadOptions,
+    *,
+    n_threads: int | None = None,
+    scene_room: int = 0,
+    on_progress: Callable[[float], None] | None = None,
+) -> LlamaEngine | IsolatedEngine:
+    """An engine; with workers it has a process of its own, which they may end.
+
+    Raises:
+        ModelError, SettingsError: as `LlamaEngine`.
+        WorkerError: a worker does not answer, or is none.
+    """
+    if options.workers:
+        from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
+    else:
+        from relay_gguf.llama.engine import LlamaEngine as Kind  # type: ignore[assignment]
+
+    return Kind(path, options, n_threads=n_threads, scene_room=scene_room, on_progress=on_progress)
+
+
+def open_engine(
+    path: Path, settings: ChatSettings, *, scene_room: int = 0
+) -> LlamaEngine | IsolatedEngine:
+    """A model loaded, its progress on stderr while it loads.
+
+    Args:
+        path: its file.
+        settings: what the user has decided.
+        scene_room: bytes of RAM for scenes that are not in the context.
+
+    Raises:
+        ModelError, SettingsError, WorkerError: as `load`.
+    """
+    show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
+    try:
+        return load(
+            path,
+            settings.load,
+            n_threads=settings.threads,
+            scene_room=scene_room,
+            on_progress=show,
+        )
+    finally:
+        clear()
+
+
+def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
+    """What the user should know of where the model went; on a CPU, only what is not as usual."""
+    return [*notices(verdict()), *_placement_notices(plan, n_tries, options)]
+
+
+def _placement_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
+    at = plan.settings
+    short = at.n_ctx < min(DEFAULT_N_CTX, plan.model.n_ctx_train) and options.n_ctx is None
+    saving = at.kv_type != "f16" and options.kv_type is None
+    if n_tries > 1:
+        return [f"Loading failed for lack of memory; now it is {summary(plan)}."]
+    if short or saving:
+        return [f"Memory is short: {summary(plan)}."]
+    return [f"The model is loaded: {summary(plan)}."] if at.n_gpu_layers else []
+
+
+def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
+    """Functions that show and clear a line about loading; a quick load shows none."""
+    shown = [0]
+
+    def show(share: float) -> None:
+        percent = int(share * 100)
+        if 0 < percent < 100 and percent != shown[0]:
+            shown[0] = percent
+            sys.stderr.write(f"\rLoading {one_line(path.name)[:50]} ... {percent} %")
+            sys.stderr.flush()
+
+    def clear() -> None:
+        if shown[0]:
+            sys.stderr.write("\r\x1b[K")
+
+    return show, clear

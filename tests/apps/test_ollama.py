@@ -1,0 +1,318 @@
+"""Modelfiles, read back by the rules of Ollama's parser, and `ollama create` by a script."""
+
+from __future__ import annotations
+
+import math
+import sys
+from pathlib import Path
+
+import pytest
+from small_files import gguf
+from typer.testing import CliRunner
+
+from relay_gguf.apps.ollama import check_name, default_name, modelfile
+from relay_gguf.cli import apps
+from relay_gguf.errors import ModelError, RelayError, SettingsError, StoreError
+from relay_gguf.gguf_file.header import Keys, Kind, Value, read_head
+
+NAME = "relay-smollm2-135m-Q4_K_M.gguf"
+TOKENS = Value(["<|im_start|>", "<|im_end|>", "hi"], Kind.ARRAY, Kind.STRING)
+ENDS: Keys = {
+    "tokenizer.ggml.tokens": TOKENS,
+    "tokenizer.ggml.eos_token_id": Value(1, Kind.UINT32),
+}
+
+
+def run(*arguments: str | Path) -> tuple[str, str]:
+    """What the command prints, on each stream."""
+    result = CliRunner().invoke(apps.ollama, ["modelfile", *map(str, arguments)])
+    if result.exception is not None:
+        raise result.exception
+    return result.stdout, result.stderr
+
+
+def parsed(text: str) -> list[tuple[str, str]]:
+    """Instructions and values: a value goes on to the end of its line, and may be in quotes."""
+    found = []
+    for line in text.splitlines():
+        if line.startswith("#"):
+            continue
+        word, _, value = line.partition(" ")
+        if word == "PARAMETER":
+            word, _, value = value.partition(" ")
+        value = value.strip()
+        if value.startswith('"'):
+            assert value.endswith('"')
+            value = value[1:-1]
+        found.append((word, value))
+    return found
+
+
+def options(file: Path) -> dict[str, str]:
+    return dict(parsed(modelfile(file, read_head(file).keys, "x")))
+
+
+# What it says
+
+
+def test_the_whole_text(tmp_path: Path) -> None:
+    file = gguf(tmp_path / NAME, keys=ENDS)
+    assert run(file) == (
+        "# Relay for Ollama, by relay-gguf. Needs Ollama 0.30 or newer.\n"
+        "#   ollama create relay-smollm2-135m:q4_k_m -f Modelfile\n"
+        "#   ollama run relay-smollm2-135m:q4_k_m\n"
+        "# There is no TEMPLATE here, so that the one in the file is used.\n"
+        f"FROM {file}\n"
+        "PARAMETER temperature 0.3\n"
+        "PARAMETER top_k 40\n"
+        "PARAMETER top_p 0.95\n"
+        "PARAMETER min_p 0.05\n"
+        "PARAMETER repeat_penalty 1.1\n"
+        "PARAMETER repeat_last_n 4096\n"
+        "PARAMETER num_predict 128\n"
+        "PARAMETER num_ctx 4096\n",
+        "",
+    )
+
+
+def sampling(name: str, value: float, kind: Kind = Kind.FLOAT32) -> Keys:
+    return {f"general.sampling.{name}": Value(value, kind)}
+
+
+@pytest.mark.parametrize(
+    ("keys", "option", "value"),
+    [
+        (sampling("temp", 0.7), "temperature", "0.7"),
+        (sampling("temp", 0.0), "temperature", "0"),
+        (sampling("top_k", 100, Kind.INT32), "top_k", "100"),
+        (sampling("top_k", 20.0), "top_k", "20"),
+        (sampling("top_p", 0.9), "top_p", "0.9"),
+        (sampling("min_p", 0.1), "min_p", "0.1"),
+        (sampling("penalty_repeat", 1.05), "repeat_penalty", "1.05"),
+        (sampling("penalty_last_n", 12_345_678, Kind.INT32), "repeat_last_n", "12345678"),
+        (sampling("penalty_last_n", -1, Kind.INT32), "repeat_last_n", "4096"),
+        (sampling("temp", math.nan), "temperature", "0.3"),
+        (sampling("temp", math.inf), "temperature", "0.3"),
+        ({"general.sampling.temp": Value("hot", Kind.STRING)}, "temperature", "0.3"),
+        ({"llama.context_length": Value(131072, Kind.UINT32)}, "num_ctx", "4096"),
+        ({"llama.context_length": Value(2048, Kind.UINT32)}, "num_ctx", "2048"),
+        ({"llama.context_length": Value(0, Kind.UINT32)}, "num_ctx", "4096"),
+        ({"llama.context_length": Value("long", Kind.STRING)}, "num_ctx", "4096"),
+    ],
+)
+def test_the_files_own_values(tmp_path: Path, keys: Keys, option: str, value: str) -> None:
+    assert options(gguf(tmp_path / NAME, keys=keys))[option] == value
+
+
+@pytest.mark.parametrize(
+    ("keys", "needed"),
+    [
+        ({}, True),
+        (ENDS, False),
+        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(2, Kind.UINT32)}, True),
+        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(9, Kind.UINT32)}, True),
+        (
+            {
+                **ENDS,
+                "tokenizer.ggml.eos_token_id": Value(2, Kind.UINT32),
+                "tokenizer.ggml.eot_token_id": Value(1, Kind.UINT32),
+            },
+            False,
+        ),
+    ],
+)
+def test_a_stop_string_only_where_no_token_ends_a_turn(
+    tmp_path: Path, keys: Keys, needed: bool
+) -> None:
+    found = options(gguf(tmp_path / NAME, keys=keys))
+    assert ("stop" in found) == needed
+    assert found.get("stop", "<|im_end|>") == "<|im_end|>"
+
+
+# Paths
+
+
+@pytest.mark.parametrize("name", ["a b.gguf", 'a "b" c.gguf', "'a'.gguf", "# a.gguf", "é.gguf"])
+def test_paths_with_blanks_and_quotes(tmp_path: Path, name: str) -> None:
+    file = gguf(tmp_path / "my  models" / name)
+    assert options(file)["FROM"] == str(file)
+
+
+def test_a_path_that_ends_with_a_blank(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "model.gguf ")
+    assert options(file)["FROM"] == str(file)
+
+
+@pytest.mark.parametrize("name", ["a\u00a0b.gguf", "a\nb.gguf", "a\x1b[2J.gguf", "a\u202eb.gguf"])
+def test_paths_with_characters_that_ollama_drops(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelError, match=r"Ollama cannot read the name .*Rename"):
+        run(gguf(tmp_path / name))
+
+
+def test_beside_the_model_its_name_is_enough(tmp_path: Path) -> None:
+    file = gguf(tmp_path / "m" / NAME)
+    run(file, "--out", tmp_path / "m" / "Modelfile")
+    assert f"\nFROM ./{NAME}\n" in (tmp_path / "m" / "Modelfile").read_text()
+    run(file, "--out", tmp_path / "Modelfile")
+    assert f"\nFROM {file}\n" in (tmp_path / "Modelfile").read_text()
+
+
+def test_a_relative_path_becomes_absolute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = gguf(tmp_path / NAME)
+    monkeypatch.chdir(tmp_path)
+    assert f"\nFROM {file}\n" in run(NAME)[0]
+
+
+# Files
+
+
+def test_out_is_written_once(tmp_path: Path) -> None:
+    file, out = gguf(tmp_path / NAME), tmp_path / "Modelfile"
+    assert run(file, "--out", out)[0] == f"wrote   {out}\n"
+    before = out.stat().st_mtime_ns, out.stat().st_ino
+    assert run(file, "--out", out)[0] == f"there   {out}\n"
+    assert (out.stat().st_mtime_ns, out.stat().st_ino) == before
+    assert run(file, "--out", out, "--name", "other")[0] == f"wrote   {out}\n"
+    assert "ollama run other\n" in out.read_text()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["Modelfile", NAME]
+
+
+def test_out_never_goes_over_another_file(tmp_path: Path) -> None:
+    file = gguf(tmp_path / NAME)
+    other = tmp_path / "Modelfile"
+    other.write_text("FROM llama3\n")
+    for out in (file, other):
+        before = out.read_bytes()
+        with pytest.raises(StoreError, match=r"is another file\. Name a new one"):
+            run(file, "--out", out)
+        assert out.read_bytes() == before
+    for out in (tmp_path, tmp_path / "none" / "Modelfile"):
+        with pytest.raises(StoreError, match="Cannot write"):
+            run(file, "--out", out)
+
+
+def test_what_is_no_model(tmp_path: Path) -> None:
+    (tmp_path / "x.gguf").write_bytes(b"hello")
+    with pytest.raises(ModelError, match="is not a GGUF file"):
+        run(tmp_path / "x.gguf")
+    with pytest.raises(ModelError, match=r"Cannot read .*none.gguf: No such file"):
+        run(tmp_path / "none.gguf")
+
+
+def test_a_split_model_is_refused(tmp_path: Path) -> None:
+    count = {"split.count": Value(2, Kind.UINT16)}
+    for file in (gguf(tmp_path / "r-00001-of-00002.gguf"), gguf(tmp_path / NAME, keys=count)):
+        with pytest.raises(ModelError, match=r"split model, which Ollama does not take.*--merge"):
+            run(file)
+
+
+@pytest.mark.parametrize("template", ["", "<|im_start|>assistant"])
+def test_a_file_without_relays_template_is_told(tmp_path: Path, template: str) -> None:
+    text, told = run(gguf(tmp_path / NAME, template=template))
+    assert text.startswith("# Relay for Ollama")
+    assert told.startswith(f"{NAME} has no Relay chat template: commands will not work")
+
+
+# Names
+
+
+@pytest.mark.parametrize(
+    ("file", "name"),
+    [
+        ("relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf", "relay-v0.1-mistral-nemo-12b-2407:q4_k_m"),
+        ("My Relay (2).gguf", "my-relay-2"),
+        ("é.gguf", "relay"),
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", "smollm2-135m-instruct:q4_1"),
+        (f"{'x' * 100}-Q8_0.gguf", f"{'x' * 80}:q8_0"),
+    ],
+)
+def test_default_names(file: str, name: str) -> None:
+    assert default_name(Path(file)) == name
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize(
+    "name", ["relay", "relay:q4_k_m", "ann/relay", "host.org:80/ann/r:x", "_x"]
+)
+def test_names(name: str) -> None:
+    assert check_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["-f", "a b", "", "a\nb", "relay:", "/x", "é", "a;b", "x" * 81])
+def test_names_that_are_none(name: str) -> None:
+    with pytest.raises(SettingsError, match="it should be like relay or relay:q4_k_m"):
+        check_name(name)
+
+
+# Ollama itself
+
+
+@pytest.fixture
+def ollama(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name, alone on the PATH; it keeps what it gets in its folder."""
+    if sys.platform == "win32":
+        pytest.skip("a shell script")
+    folder = tmp_path / "bin"
+    script(folder / "ollama", version="0.30.2")
+    monkeypatch.setenv("PATH", str(folder))
+    return folder
+
+
+def script(path: Path, version: str, ending: str = "exit 0") -> None:
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(
+        "#!/bin/sh\n"
+        f'if [ "$1" = --version ]; then echo "ollama version is {version}"; exit; fi\n'
+        f'printf "%s\\n" "$@" > "{path.parent}/arguments"\n'
+        f'while read -r line; do echo "$line"; done < "$4" > "{path.parent}/modelfile"\n'
+        f"echo success\n{ending}\n"
+    )
+    path.chmod(0o755)
+
+
+def test_create(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    file = gguf(tmp_path / NAME)
+    text, told = run(file, "--create")
+    assert (text, told) == ("Now: ollama run relay-smollm2-135m:q4_k_m\n", "")
+    assert capfd.readouterr().out == "success\n", "its progress is seen"
+    command = (ollama / "arguments").read_text().splitlines()
+    assert command[:3] == ["create", "relay-smollm2-135m:q4_k_m", "-f"]
+    assert not Path(command[3]).exists(), "a temporary file"
+    assert (ollama / "modelfile").read_text() == run(file)[0]
+
+
+def test_create_from_a_file_that_stays(
+    ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "Modelfile"
+    run(gguf(tmp_path / NAME), "--create", "--name", "relay", "--out", out)
+    assert (ollama / "arguments").read_text().splitlines() == ["create", "relay", "-f", str(out)]
+    assert (ollama / "modelfile").read_text() == out.read_text()
+
+
+def test_create_fails(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script(ollama / "ollama", "0.30.2", "echo 'Error: no server' >&2; exit 3")
+    with pytest.raises(ModelError, match=r"`ollama create relay` failed \(3\); see above why"):
+        run(gguf(tmp_path / NAME), "--create", "--name", "relay")
+    assert capfd.readouterr().err == "Error: no server\n"
+
+
+def test_an_old_ollama(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    script(ollama / "ollama", "0.29.9")
+    assert "too old for the file's template" in run(gguf(tmp_path / NAME), "--create")[1]
+    script(ollama / "ollama", "unknown")
+    assert run(gguf(tmp_path / NAME), "--create")[1] == ""
+
+
+def test_a_program_that_cannot_be_run(ollama: Path, tmp_path: Path) -> None:
+    (ollama / "ollama").write_text("#!/no/such/shell\n")
+    with pytest.raises(ModelError, match=r"Cannot run .*ollama: No such file"):
+        run(gguf(tmp_path / NAME), "--create")
+
+
+def test_no_ollama(ollama: Path, tmp_path: Path) -> None:
+    (ollama / "ollama").unlink()
+    out = tmp_path / "Modelfile"
+    with pytest.raises(RelayError, match=r"no `ollama` on the PATH: install it"):
+        run(gguf(tmp_path / NAME), "--create", "--out", out)
+    assert not out.exists()

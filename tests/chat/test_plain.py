@@ -1,0 +1,325 @@
+"""The chat in a pipe: whole outputs, as lines and as JSON objects."""
+
+from __future__ import annotations
+
+import inspect
+import io
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fake import engine_of, fake_session
+
+from relay_gguf.chat.plain import run_plain
+from relay_gguf.conversation.events import Replayed
+from relay_gguf.conversation.messages import Message
+from relay_gguf.conversation.session import Session
+
+HEAD = (
+    "<s><|im_start|>user\n/join #random<|im_end|>\n"
+    "<|im_start|>system\n* Now talking in #random<|im_end|>\n"
+    "<|im_start|>system\n* anon has joined #random<|im_end|>\n"
+)
+
+
+def output(session: Session, typed: str, *, as_json: bool = False) -> str:
+    """What a chat writes."""
+    out = io.StringIO()
+    run_plain(session, [], io.StringIO(typed), out, as_json=as_json)
+    return out.getvalue()
+
+
+def objects(session: Session, typed: str) -> list[dict[str, Any]]:
+    """What a chat writes with --json."""
+    return [json.loads(line) for line in output(session, typed, as_json=True).split("\n")[:-1]]
+
+
+def said(nick: str, content: str, tokens: int, **other: bool) -> dict[str, Any]:
+    """A message as an object."""
+    fields = {"event": "message", "nick": nick, "content": content, "tokens": tokens}
+    return {**fields, "generated": False, "cut": False, **other}
+
+
+def prompt(nick: str, text: str, evaluated: int, reused: int) -> dict[str, Any]:
+    """A prompt as an object."""
+    fields = {"event": "prompt", "nick": nick, "text": text}
+    return {**fields, "evaluated": evaluated, "reused": reused}
+
+
+TRANSCRIPTS = {
+    "a chat": (
+        ["Ahoy!", "Ouch!", "Well?"],
+        "/topic pirates\n/cast I am a pirate\nhello there\n/slap\n\n",
+        """
+        <anon> /topic pirates
+        * Topic for #random is: pirates
+        <anon> /cast I am a pirate
+        * user's bio: I am a pirate
+        <anon> hello there
+        <user> Ahoy!
+        <anon> /slap
+        * anon slaps user around a bit with a large trout
+        <user> Ouch!
+        <anon> ...
+        <user> Well?
+        """,
+    ),
+    "nothing typed": ([], "", ""),
+    "no line break at the end": (
+        ["Aye."],
+        "hello",
+        """
+        <anon> hello
+        <user> Aye.
+        """,
+    ),
+    "line breaks of Windows": (
+        ["Aye."],
+        "hello\r\n/quit\r\n",
+        """
+        <anon> hello
+        <user> Aye.
+        """,
+    ),
+    "what comes after /quit is not read": ([], "/quit\nhello\n", ""),
+    "a slash of one's own": (
+        ["Aye."],
+        "//join us\n",
+        """
+        <anon> /join us
+        <user> Aye.
+        """,
+    ),
+    "a command that nobody knows": (
+        ["Splendid!"],
+        "/dance wildly\n",
+        """
+        <anon> /dance wildly
+        * anon used /dance wildly
+        <user> Splendid!
+        """,
+    ),
+    "a new scene": (
+        [],
+        "/join #boston\n/join\n",
+        """
+        <anon> /join #boston
+        * Now talking in #boston
+        * user has joined #boston
+        * Invalid: Missing channel name.
+        """,
+    ),
+    "escape sequences are shown": (
+        ["\x1b[2Jred\x07"],
+        "\x1b]0;title\x07\n",
+        """
+        <anon> ^[]0;title^G
+        <user> ^[[2Jred^G
+        """,
+    ),
+    "a reply has lines": (
+        ["one\n  two"],
+        "count\n",
+        """
+        <anon> count
+        <user> one
+          two
+        """,
+    ),
+    "other replies": (
+        ["one", "two"],
+        "count\n/retry\n/prev\n/prev\n",
+        """
+        <anon> count
+        <user> one
+        * user's reply is replaced (2/2), /prev brings it back:
+        <user> two
+        * user's reply 1/2:
+        <user> one
+        * This is the first (1/2).
+        """,
+    ),
+    "undo": (
+        ["one"],
+        "count\n/undo\n/undo\n",
+        """
+        <anon> count
+        <user> one
+        * Took back: count
+        * draft: count
+        * Nothing to undo.
+        """,
+    ),
+    "lazy": (
+        ["hi there", "hello", " you?"],
+        "/lazy\n/lazy? how are\n",
+        """
+        <anon> hi there
+        <user> hello
+        * draft: how are you?
+        """,
+    ),
+}
+
+
+@pytest.mark.parametrize(("replies", "typed", "text"), TRANSCRIPTS.values(), ids=TRANSCRIPTS.keys())
+def test_lines(replies: list[str], typed: str, text: str) -> None:
+    assert output(fake_session(replies), typed) == inspect.cleandoc(text) + "\n" * bool(text)
+
+
+def test_a_cut_reply_has_its_mark() -> None:
+    session = fake_session(["I would say that", " it"], max_tokens=11)
+    assert output(session, "hi\n/continue\n") == (
+        "<anon> hi\n"
+        "<user> I would say\n"
+        "* cut (at --max-tokens); /continue goes on\n"
+        "<user> I would say it\n"
+    )
+
+
+def test_a_full_context_is_said_and_a_long_line_comes_back() -> None:
+    session = fake_session(["hello"] * 3, n_ctx=300, max_tokens=20)
+    greeting = "hello " * 8
+    assert output(session, f"{greeting}\n{greeting}\n{greeting}\n{'x' * 300}\n") == (
+        f"<anon> {greeting.strip()}\n"
+        "<user> hello\n"
+        f"<anon> {greeting.strip()}\n"
+        "<user> hello\n"
+        f"<anon> {greeting.strip()}\n"
+        "* The context is full: the 4 oldest messages (136 tokens) left it. "
+        "The session keeps them.\n"
+        "<user> hello\n"
+        "* error: This needs 398 tokens with the scene's head, the context has room for 273. "
+        "Say it in fewer words, or start with a larger --n-ctx.\n"
+        f"* draft: {'x' * 300}\n"
+    )
+
+
+def test_an_opening_shows_the_scene() -> None:
+    session, out = fake_session(), io.StringIO()
+    run_plain(session, session.start("pirates", "a sailor"), io.StringIO(), out, as_json=False)
+    assert out.getvalue() == (
+        "* Now talking in #random\n"
+        "* anon has joined #random\n"
+        "<anon> /topic pirates\n"
+        "* Topic for #random is: pirates\n"
+        "<anon> /whois user\n"
+        "* user's bio: a sailor\n"
+    )
+
+
+def test_a_reset_is_not_put_into_the_mouth_of_the_model() -> None:
+    assert "<user> /reset" not in output(fake_session(), "/reset")
+
+
+def test_a_nick_from_a_session_file_is_shown_and_not_obeyed() -> None:
+    opening, out = [Replayed(((0.0, Message("a\x1b[2Jb", "hi")),))], io.StringIO()
+    run_plain(fake_session(), opening, io.StringIO(), out, as_json=False)
+    assert out.getvalue() == "<a^[[2Jb> hi\n"
+
+
+def test_objects_of_a_chat() -> None:
+    session = fake_session(["Ahoy! \x1b[2J 漢字", "Well?"])
+    asked = f"{HEAD}<|im_start|>anon\nhello<|im_end|>\n<|im_start|>user\n"
+    silent = (
+        f"{asked}Ahoy! \x1b[2J 漢字<|im_end|>\n"
+        "<|im_start|>anon\n/whois user<|im_end|>\n"
+        "<|im_start|>system\n* user's bio: a sailor<|im_end|>\n"
+        "<|im_start|>anon\n...<|im_end|>\n<|im_start|>user\n"
+    )
+    assert objects(session, "hello\n/cast a sailor\n\n/join\n/quit\n") == [
+        said("anon", "hello", 13),
+        prompt("user", asked, 110, 0),
+        said("user", "Ahoy! \x1b[2J 漢字", 17, generated=True),
+        said("anon", "/whois user", 19),
+        said("system", "* user's bio: a sailor", 32),
+        said("anon", "...", 11),
+        prompt("user", silent, 70, 127),
+        said("user", "Well?", 5, generated=True),
+        {"event": "notice", "text": "* Invalid: Missing channel name."},
+    ]
+
+
+def test_objects_of_commands_about_the_last_turn() -> None:
+    session = fake_session(["I would say that", " it", "two"], max_tokens=11)
+    asked = f"{HEAD}<|im_start|>anon\nhi<|im_end|>\n<|im_start|>user\n"
+    assert objects(session, "hi\n/continue\n/retry\n/undo\n") == [
+        said("anon", "hi", 10),
+        prompt("user", asked, 107, 0),
+        said("user", "I would say", 11, generated=True, cut=True),
+        prompt("user", f"{asked}I would say", 1, 117),
+        said("user", "I would say it", 3, generated=True),
+        {"event": "notice", "text": "* user's reply is replaced (2/2), /prev brings it back:"},
+        prompt("user", asked, 1, 106),
+        said("user", "two", 3, generated=True),
+        {"event": "notice", "text": "* Took back: hi"},
+        {"event": "draft", "text": "hi"},
+    ]
+
+
+def test_objects_of_a_line_that_is_too_long() -> None:
+    failed, draft = objects(fake_session(n_ctx=200), "x" * 300)
+    assert failed["event"] == "error"
+    assert "398 tokens" in failed["text"]
+    assert draft == {"event": "draft", "text": "x" * 300}
+
+
+def test_each_object_is_one_line_whatever_is_said() -> None:
+    reply = "one\ntwo\r\x0b\x0c\x85\u2028\u2029"
+    lines = output(fake_session([reply]), "count\n", as_json=True).split("\n")
+    assert [json.loads(line)["event"] for line in lines[:-1]] == ["message", "prompt", "message"]
+    assert json.loads(lines[2])["content"] == reply
+
+
+def press_ctrl_c(session: Session, times: int) -> None:
+    """Press it at the eighth token of a reply."""
+
+    def press(count: int) -> None:
+        for _ in range(times if count == 8 else 0):
+            signal.raise_signal(signal.SIGINT)
+
+    engine_of(session).on_token = press
+
+
+def test_ctrl_c_stops_a_reply() -> None:
+    session = fake_session(["I would say that it is late.", "Aye."])
+    press_ctrl_c(session, 1)
+    assert output(session, "what is it?\nreally?\n") == (
+        "<anon> what is it?\n"
+        "<user> I would\n"
+        "* cut (stopped); /continue goes on\n"
+        "<anon> really?\n"
+        "<user> Aye.\n"
+    )
+
+
+def test_ctrl_c_twice_leaves() -> None:
+    session, out = fake_session(["I would say that it is late."]), io.StringIO()
+    press_ctrl_c(session, 2)
+    with pytest.raises(KeyboardInterrupt):
+        run_plain(session, [], io.StringIO("what is it?\nreally?\n"), out, as_json=False)
+    assert out.getvalue() == (
+        "<anon> what is it?\n<user> I would\n* cut (stopped); /continue goes on\n"
+    )
+
+
+def test_bytes_that_are_no_utf_8(smollm2: Path) -> None:
+    options = ["--plain", "--threads", "1", "--max-tokens", "1"]
+    done = subprocess.run(
+        [sys.executable, "-m", "relay_gguf", "chat", smollm2, *options],
+        input=b"caf\xe9 \xff\n",
+        capture_output=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b"")
+    lines = done.stdout.decode("utf-8").splitlines()
+    assert lines[:3] == [
+        "* Now talking in #random",
+        "* anon has joined #random",
+        "<anon> caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}",
+    ]
+    assert lines[3].startswith("<user> ")

@@ -1,0 +1,362 @@
+"""`relay-gguf dataset` and `relay-gguf recipe`, as they are typed."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pytest
+import typer
+import yaml
+from dataset.test_dataset_formats import LOGS
+from typer.testing import CliRunner, Result
+
+from relay_gguf.cli.dataset import dataset, recipe
+from relay_gguf.conversation.messages import Message
+from relay_gguf.conversation.prompt import render
+from relay_gguf.dataset import axolotl
+from relay_gguf.errors import RelayError, SettingsError
+
+APP = typer.Typer()
+APP.command()(dataset)
+APP.command()(recipe)
+
+
+def run(*arguments: object) -> Result:
+    """A command; its error is raised."""
+    done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
+    if isinstance(done.exception, RelayError):
+        raise done.exception
+    assert done.exit_code == 0, done.output
+    return done
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """A log."""
+    path = tmp_path / "#boats.log"
+    path.write_text(LOGS["irssi"])
+    return path
+
+
+@pytest.fixture
+def many(tmp_path: Path) -> Path:
+    """A log of 200 conversations."""
+    path = tmp_path / "#many.log"
+    path.write_text(
+        "".join(
+            f"2023-11-{1 + n // 20:02} {n % 20:02}:00 <bob> {n}?\n"
+            f"2023-11-{1 + n // 20:02} {n % 20:02}:01 <ann> {n}!\n"
+            for n in range(200)
+        )
+    )
+    return path
+
+
+def read(path: Path) -> list[Any]:
+    return [json.loads(line) for line in path.read_text("utf-8").splitlines()]
+
+
+TABLE = """\
+files                              1  irssi 1
+lines                             22
+  known                           22
+  unknown                          0
+left out
+  messages with secrets            0
+conversations                      1
+messages                          14  3 of the model
+tokens                           137  about
+"""
+
+
+def test_to_a_file(log: Path, tmp_path: Path) -> None:
+    done = run("dataset", log, "--as", "ann", "-o", tmp_path / "out.jsonl")
+    assert done.stdout == ""
+    assert done.stderr == TABLE
+    (found,) = read(tmp_path / "out.jsonl")
+    assert found["messages"][0] == {"role": "anon", "content": "/join #boats"}
+    assert found["messages"][-1] == {"role": "user", "content": "well"}
+
+
+def test_to_a_pipe(log: Path) -> None:
+    done = run("dataset", log, "--as", "ann", "--sharegpt")
+    (found,) = map(json.loads, done.stdout.splitlines())
+    assert found["conversations"][-1] == {"from": "user", "value": "well"}
+    assert done.stderr == TABLE
+
+
+def test_to_a_terminal(log: Path) -> None:
+    pexpect = pytest.importorskip("pexpect")
+    code = "from relay_gguf.cli.dataset import dataset; import typer; typer.run(dataset)"
+    seen, status = pexpect.run(
+        f"{sys.executable} -c '{code}' '{log}' --as ann", withexitstatus=True, encoding="utf-8"
+    )
+    assert status == 0
+    assert "messages" in seen
+    assert "/join" not in seen
+    assert "Nothing was written; --out FILE writes it." in seen
+
+
+def test_counts_as_json(log: Path, tmp_path: Path) -> None:
+    (tmp_path / "no.log").write_text("?\n")
+    (tmp_path / "bios.toml").write_text('ann = "a sailor"\n')
+    done = run(
+        "dataset",
+        log,
+        tmp_path / "no.log",
+        "--as",
+        "ann",
+        "--bios",
+        tmp_path / "bios.toml",
+        "--json",
+    )
+    found = json.loads(done.stdout)
+    assert found["files"] == {"read": 1, "irssi": 1}
+    assert found["skipped"][0]["file"].endswith("no.log")
+    assert (found["lines"], found["known"], found["unknown"]) == (22, 22, 0)
+    assert (found["conversations"], found["messages"], found["replies"]) == (1, 16, 3)
+    assert found["secrets"] == {"all": 0}
+
+
+def test_without_a_model_it_lists_who_speaks(log: Path) -> None:
+    with pytest.raises(SettingsError, match=r"--as .* bob \(2\), ann \(2\), ann_ \(1\)\.$"):
+        run("dataset", log)
+
+
+def test_unknown_lines_are_written_out(log: Path, tmp_path: Path) -> None:
+    with log.open("a") as file:
+        file.write("what?\n")
+    done = run("dataset", log, "--as", "ann", "--unknown", tmp_path / "unknown.txt")
+    assert (tmp_path / "unknown.txt").read_text() == f"{log}:23:what?\n"
+    assert "unknown 1 --unknown FILE writes them out" in " ".join(done.stderr.split())
+
+
+def test_duplicates(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    done = run("dataset", log, log, "--as", "ann", "-o", out)
+    assert len(read(out)) == 1
+    assert "seen before 1" in " ".join(done.stderr.split())
+
+
+def test_held_out(many: Path, tmp_path: Path) -> None:
+    out, held = tmp_path / "out.jsonl", tmp_path / "out-held-out.jsonl"
+
+    def split(seed: int, *more: Path) -> tuple[str, str]:
+        run(
+            "dataset",
+            *more,
+            many,
+            "--as",
+            "ann",
+            "-o",
+            out,
+            "--split",
+            0.2,
+            "--seed",
+            seed,
+            "--force",
+        )
+        return out.read_text(), held.read_text()
+
+    first = split(1)
+    assert 20 < len(read(held)) < 60
+    assert len(read(held)) + len(read(out)) == 200
+    assert split(1) == first
+    assert split(2) != first
+    other = tmp_path / "#other.log"
+    other.write_text(LOGS["irssi"])
+    again = split(1, other)
+    assert set(first[1].splitlines()) <= set(again[1].splitlines())
+    assert set(first[0].splitlines()) <= set(again[0].splitlines())
+
+
+def test_a_tokenizer_counts(log: Path, tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    out = tmp_path / "out.jsonl"
+    done = run("dataset", log, "--as", "ann", "--tokenizer", tmp_path, "--json", "-o", out)
+    (found,) = read(out)
+    words = [len(line["content"].split()) for line in found["messages"]]
+    assert json.loads(done.stdout)["tokens"] == sum(words) + 5 * len(words)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        (("no.log", "--as", "a"), "There is no no.log"),
+        (("{log}", "--as", "a", "--split", "0.1"), "--split needs --out"),
+        (("{log}", "--as", "ann", "--min-replies", "9"), "came out. The model says too little in"),
+        (("{log}", "--as", "a", "--format", "mirc"), "--format is 'mirc'; it may be irssi"),
+        (("{log}", "--as", "a", "-o", "{log}"), "is there already; --force"),
+        (("{log}", "--as", "a", "--bios", "{log}"), "is no TOML"),
+        (("{log}", "--as", "a", "--tokenizer", "{log}"), "Cannot read the tokenizer"),
+        (("{log}", "--as", "a", "-o", "{log}/no/out"), "Cannot write"),
+    ],
+)
+def test_what_cannot_be(arguments: tuple[str, ...], why: str, log: Path) -> None:
+    before = log.read_text()
+    with pytest.raises(RelayError, match=why):
+        run("dataset", *(argument.format(log=log) for argument in arguments))
+    assert log.read_text() == before
+
+
+def test_all_is_held_out(log: Path, tmp_path: Path) -> None:
+    """One conversation falls on one side; the training's is not left empty."""
+    out = tmp_path / "out.jsonl"
+    for seed in range(20):
+        arguments = ["dataset", log, "--as", "ann", "-o", out, "--split", "0.5", "--seed", seed]
+        done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
+        if done.exception is not None:
+            break
+        assert out.stat().st_size > 0
+        for path in (out, tmp_path / "out-held-out.jsonl"):
+            path.unlink()
+    assert str(done.exception).startswith("All conversations were held out")
+    assert [path.name for path in tmp_path.iterdir()] == [log.name]
+
+
+def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
+    """The counts say what was left out, no empty file is left to be trained on."""
+    out, unknown = tmp_path / "out.jsonl", tmp_path / "unknown"
+    arguments = ["dataset", log, "--as", "zed", "-o", out, "--unknown", unknown]
+    done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
+    assert str(done.exception) == (
+        "No conversation came out. --as must be one who answers. "
+        "Who speaks: bob (2), ann (2), ann_ (1)."
+    )
+    assert "conversations without a reply 1" in " ".join(done.stderr.split())
+    assert not out.exists()
+    assert unknown.read_text() == ""
+
+
+def test_nothing_is_left_of_a_run_that_failed(log: Path, tmp_path: Path) -> None:
+    with pytest.raises(SettingsError):
+        run("dataset", log, "--as", "a", "-o", tmp_path / "out.jsonl", "--format", "mirc")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["#boats.log"]
+
+
+def test_importing_the_command_loads_nothing_heavy() -> None:
+    code = "import sys, relay_gguf.cli.dataset; print(*sys.modules)"
+    loaded = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    heavy = {"numpy", "llama_cpp", "tokenizers", "relay_gguf.dataset.build", "yaml"}
+    assert heavy.isdisjoint(loaded.stdout.split())
+
+
+def config(*arguments: object) -> dict[str, Any]:
+    """A recipe, read as axolotl reads it."""
+    text = run("recipe", *arguments).stdout
+    assert all(len(line) <= 100 for line in text.splitlines() if '"' not in line)
+    found: dict[str, Any] = yaml.safe_load(text)
+    return found
+
+
+def test_a_recipe(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    run("dataset", log, "--as", "ann", "-o", out)
+    found = config("mistralai/Mistral-Nemo-Base-2407", "--data", out)
+    assert (found["adapter"], found["lora_r"], found["lora_alpha"]) == ("qlora", 8, 16)
+    assert found["load_in_4bit"] is found["lora_target_linear"] is found["train_on_inputs"] is True
+    assert (found["sequence_len"], found["learning_rate"]) == (4096, 0.0002)
+    assert found["lora_modules_to_save"] == ["embed_tokens", "lm_head"]
+    assert found["tokens"] == ["<|im_start|>"]
+    assert found["special_tokens"] == {
+        "eos_token": "<|im_end|>",
+        "bos_token": "<s>",
+        "unk_token": "<unk>",
+        "pad_token": "<pad>",
+    }
+    (data,) = found["datasets"]
+    assert (data["path"], data["type"]) == (str(out), "chat_template")
+    assert data["field_messages"] == "messages"
+    assert data["message_property_mappings"] == {"role": "role", "content": "content"}
+    assert data["roles"] == {"system": ["system"], "anon": ["anon"], "user": ["user"]}
+    assert found["val_set_size"] == 0.1
+
+
+def test_a_recipe_of_what_was_held_out_in_sharegpt(many: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'o"ut #1.jsonl'
+    run("dataset", many, "--as", "ann", "-o", out, "--sharegpt", "--split", 0.2)
+    found = config("mistralai/base", "--data", out, "--chatml")
+    assert found["test_datasets"][0]["path"] == str(tmp_path / 'o"ut #1-held-out.jsonl')
+    assert found["datasets"][0]["path"] == str(out)
+    assert found["datasets"][0]["message_property_mappings"] == {"role": "from", "content": "value"}
+    assert "val_set_size" not in found
+    assert "lora_modules_to_save" not in found
+    assert "tokens" not in found
+
+
+def test_a_recipe_looks_into_a_folder(log: Path, tmp_path: Path) -> None:
+    out = tmp_path / "out.jsonl"
+    run("dataset", log, "--as", "ann", "-o", out)
+    base = tmp_path / "base"
+    base.mkdir()
+    with pytest.raises(SettingsError, match=r"has no tokenizer\.json") as error:
+        config(base, "--data", out)
+    assert str(error.value) == f"The folder {base} has no tokenizer.json, which a base needs."
+    tokens = [{"content": token} for token in ("<|im_start|>", "<|im_end|>")]
+    (base / "tokenizer.json").write_text(json.dumps({"added_tokens": tokens}))
+    (base / "tokenizer_config.json").write_text(
+        json.dumps({"bos_token": {"content": "<|im_start|>"}, "unk_token": None})
+    )
+    found = config(base, "--data", out)
+    assert "tokens" not in found
+    assert found["special_tokens"] == {"eos_token": "<|im_end|>", "bos_token": "<|im_start|>"}
+
+
+@pytest.mark.parametrize("chatml", [True, False])
+def test_a_recipe_for_a_base_on_the_hub_that_is_no_mistral(
+    chatml: bool, log: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out.jsonl"
+    run("dataset", log, "--as", "ann", "-o", out)
+    arguments = ("Qwen/Qwen2.5-7B", "--data", out, *(["--chatml"] if chatml else []))
+    found = config(*arguments)
+    assert found["special_tokens"] == {"eos_token": "<|im_end|>"}
+    assert ("tokens" in found) is not chatml
+    comments = [line for line in run("recipe", *arguments).stdout.splitlines() if line[:1] == "#"]
+    assert any("special_tokens must be those of the base" in line for line in comments)
+    assert any("hf download OWNER/NAME --local-dir FOLDER" in line for line in comments)
+    assert any("take --chatml. Else" in line for line in comments) is not chatml
+    of_mistral = run("recipe", "me/my-MISTRAL", *arguments[1:]).stdout
+    assert "must be those of the base" not in of_mistral
+    assert yaml.safe_load(of_mistral)["special_tokens"]["bos_token"] == "<s>"
+
+
+@pytest.mark.parametrize("base", ["base", "a/b/c", "own er/name"])
+def test_a_recipe_for_what_is_no_base(base: str, tmp_path: Path) -> None:
+    data = tmp_path / "x"
+    data.write_text('{"messages": []}\n')
+    with pytest.raises(SettingsError, match="is neither a folder nor OWNER/NAME"):
+        config(base, "--data", data)
+
+
+def test_a_recipe_without_data(tmp_path: Path) -> None:
+    (tmp_path / "x").write_text("{}\n")
+    with pytest.raises(SettingsError, match="neither messages nor conversations"):
+        config("base", "--data", tmp_path / "x")
+    with pytest.raises(SettingsError, match="Cannot read"):
+        config("base", "--data", tmp_path / "y")
+    (tmp_path / "x").write_text('{"messages": []}\n')
+    with pytest.raises(SettingsError, match=r"There is no folder \./base"):
+        config("./base", "--data", tmp_path / "x")
+
+
+@pytest.mark.parametrize("bos", ["<s>", "", "<|im_start|>"])
+def test_training_sees_what_relay_sees(bos: str) -> None:
+    roles = [("anon", "hi"), ("user", "hello\nthere")]
+    messages = [{"role": role, "content": content} for role, content in roles]
+    rendered = jinja2.Template(axolotl.TEMPLATE).render(messages=messages, bos_token=bos)
+    prompt = render(
+        [Message(*line) for line in roles], "user", bos_text=bos if bos == "<s>" else ""
+    )
+    assert rendered == prompt.removesuffix("<|im_start|>user\n")

@@ -1,0 +1,55 @@
+"""Whatever is in a file, reading it ends well."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from dataset.chats import told
+from dataset.test_dataset_formats import LINES, LOGS
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from relay_gguf.dataset.build import Options
+from relay_gguf.dataset.conversation import Limits
+from relay_gguf.dataset.logs.formats import READERS
+from relay_gguf.dataset.masks import Masks
+from relay_gguf.dataset.tally import Tally
+from relay_gguf.dataset.turns import Style
+
+WHOLE = [line for log in LOGS.values() for line in log.splitlines()]
+WHOLE += [text for cases in LINES.values() for text, _ in cases]
+lines = st.lists(
+    st.one_of(st.binary(max_size=80), st.sampled_from(WHOLE).map(str.encode)), max_size=40
+)
+
+
+@settings(max_examples=150)
+@given(data=st.one_of(st.binary(max_size=400), lines.map(b"\n".join)), seed=st.integers(0, 3))
+def test_any_bytes(data: bytes, seed: int) -> None:
+    tally = Tally()
+    name = [None, *READERS][seed]
+    options = Options(
+        ["ann*", "b?b"],
+        name,
+        limits=Limits(max_messages=16, max_tokens=256, join_lines=5),
+        style=Style(prefix_nicks=seed == 1, masks=Masks(seed) if seed else None),
+    )
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "#c.log"
+        file.write_bytes(data)
+        found = told([file], options, tally)
+    assert tally.unknown <= tally.lines <= data.count(b"\n") + 1
+    for text in found:
+        assert "<|" not in text
+        assert text.count("\nuser: ") >= 1
+    list(tally.table(exact=False))
+
+
+@given(cut=st.integers(0, 4000), noise=st.binary(max_size=6))
+def test_a_log_with_noise_in_it(cut: int, noise: bytes) -> None:
+    data = "".join(LOGS.values()).encode()
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "#c.log"
+        file.write_bytes(data[:cut] + noise + data[cut:])
+        told([file], Options(["ann"]))

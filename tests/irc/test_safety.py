@@ -1,0 +1,259 @@
+"""What may not happen: browsers let in, floods, dead clients, a server that is worn out."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+
+import pytest
+from wire import Connect, Dial, Running, Serve, Wire, numerics, wait_for
+
+from relay_gguf.errors import RelayError
+from relay_gguf.irc.host import check_address, shown_host
+from relay_gguf.irc.network.limits import Limits
+from relay_gguf.irc.network.network import Network
+from relay_gguf.irc.network.rate_limit import Bucket
+from relay_gguf.irc.server import Server
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "[::1]", "localhost"])
+def test_this_machine_needs_no_password(host: str) -> None:
+    check_address(host, "")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "", "::", "192.168.1.2", "example.org", "localhost.x"])
+def test_everything_else_does(host: str) -> None:
+    with pytest.raises(RelayError, match="set a password"):
+        check_address(host, "")
+    check_address(host, "secret")
+
+
+@pytest.mark.parametrize(
+    ("peer", "host"),
+    [
+        (("127.0.0.1", 5), "localhost"),
+        (("::1", 5, 0, 0), "localhost"),
+        (("192.168.1.2", 5), "192.168.1.2"),
+        (("fe80::1%eth0", 5, 0, 2), "fe80::1"),
+        (("::ffff:1.2.3.4", 5, 0, 0), "0::ffff:1.2.3.4"),
+        ("", "localhost"),
+        (None, "localhost"),
+    ],
+)
+def test_hosts_as_others_see_them(peer: object, host: str) -> None:
+    assert shown_host(peer) == host
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"GET / HTTP/1.1\r\nHost: localhost:6667\r\n\r\n",
+        b"POST / HTTP/1.1\r\nHost: x\r\n\r\nNICK evil\r\nUSER a 0 * :A\r\nJOIN #c\r\n",
+        b"PUT / HTTP/1.0\r\n\r\n",
+        b"HEAD / HTTP/1.0\r\n\r\n",
+        b"OPTIONS * HTTP/1.1\r\n",
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+        b"Host: localhost\r\n",
+        b"NICK x\r\nhost: localhost\r\n",
+        b"GET /",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+    ],
+)
+def test_browsers_get_no_word(running: Running, dial: Dial, request_: bytes) -> None:
+    wire = dial(running)
+    wire.send_bytes(request_)
+    assert wire.rest() == []
+    wait_for(lambda: not running.server.network.clients)
+    assert running.server.network.users == {}
+
+
+def test_once_registered_they_are_just_words(running: Running, connect: Connect) -> None:
+    assert numerics(connect(running, "anon")["anon"].ask("GET / HTTP/1.1")) == ["421"]
+
+
+# Floods
+
+
+def test_the_bucket_lets_a_burst_through_and_then_so_many_a_second() -> None:
+    now = 0.0
+    bucket = Bucket(3, 2.0, lambda: now)
+    assert [bucket.take() for _ in range(5)] == [0, 0, 0, 0.5, 1.0]
+    now = 1.0
+    assert bucket.take() == 0.5
+    now = 100.0
+    assert [bucket.take() for _ in range(4)] == [0, 0, 0, 0.5]
+
+
+def test_a_paste_is_slowed_and_not_lost(serve: Serve, connect: Connect) -> None:
+    running = serve(limits=Limits(burst=20, rate=100))
+    wires = connect(running, "anon", "bob")
+    for wire in wires.values():
+        wire.ask("JOIN #c")
+    wires["anon"].sync()
+    begin = time.monotonic()
+    wires["anon"].send(*(f"PRIVMSG #c :line {n}" for n in range(200)))
+    got = wires["bob"].until("line 199$")
+    assert 1.5 < time.monotonic() - begin < 8
+    assert [line.split(" :")[-1] for line in got] == [f"line {n}" for n in range(200)]
+
+
+def test_a_flood_is_not_read(serve: Serve, connect: Connect, dial: Dial) -> None:
+    """What a client sends too much stays in the sockets: its own `send` stops at last."""
+    running = serve(limits=Limits(burst=10, rate=1))
+    anon = connect(running, "anon")["anon"]
+    flooder = anon._socket
+    flooder.settimeout(0.3)
+    with pytest.raises(TimeoutError):
+        flooder.sendall((b"PRIVMSG x :" + b"y" * 480 + b"\r\n") * 50_000)
+    begin = time.monotonic()
+    other = dial(running).register("bob")
+    assert len(other.ask("PING x")) == 1
+    assert time.monotonic() - begin < 1
+
+
+def test_who_does_not_read_is_dropped(serve: Serve, connect: Connect, dial: Dial) -> None:
+    running = serve(limits=Limits(sendq=50_000))
+    bob = connect(running, "bob")["bob"]
+    bob.ask("JOIN #c")
+    slow = dial(running, small=True)
+    slow.send("NICK slow", "USER slow 0 * :Slow")
+    slow.until(" 376 ")
+    slow.send("JOIN #c")
+    bob.until(" JOIN ")
+    server = running.server
+
+    def flood() -> None:
+        for _ in range(20):
+            server.say("slow", "x" * 400)
+
+    for _ in range(2000):
+        running.call(flood)
+        if len(server.network.clients) == 1:
+            break
+    assert bob.until("QUIT")[-1] == ":slow!slow@localhost QUIT :SendQ exceeded"
+    wait_for(lambda: len(server.network.clients) == 1)
+    assert bob.ask("PING x") == [":relay.localhost PONG relay.localhost :x"]
+
+
+# Limits and timeouts
+
+
+def test_the_server_can_be_full(serve: Serve, connect: Connect, dial: Dial) -> None:
+    running = serve(limits=Limits(clients=2))
+    wires = connect(running, "a", "b")
+    assert dial(running).rest() == ["ERROR :Closing link: *[localhost] (The server is full)"]
+    wires["a"].send("QUIT")
+    wires["a"].rest()
+    wait_for(lambda: len(running.server.network.clients) == 1)
+    connect(running, "c")
+
+
+def test_who_does_not_come_in_has_to_go(serve: Serve, dial: Dial) -> None:
+    wire = dial(serve(limits=Limits(register=0.2, check=0.05)))
+    wire.send("NICK anon", "CAP LS 302")
+    assert wire.rest()[-1] == "ERROR :Closing link: anon[localhost] (Registration timeout)"
+
+
+def test_the_dead_are_buried(serve: Serve, connect: Connect) -> None:
+    running = serve(limits=Limits(silence=0.3, pong=0.3, check=0.05))
+    wires = connect(running, "alive", "dead")
+    for wire in wires.values():
+        wire.ask("JOIN #c")
+    wires["dead"].sync()
+    end = time.monotonic() + 1.2
+    got = []
+    while time.monotonic() < end:
+        got += wires["alive"].until("PING|QUIT")
+        wires["alive"].send("PONG x")
+    assert ":dead!dead@localhost QUIT :Ping timeout: 0 seconds" in got
+    assert got.count("PING :relay.localhost") >= 2
+    assert wires["dead"].rest() == [
+        "PING :relay.localhost",
+        "ERROR :Closing link: dead[localhost] (Ping timeout: 0 seconds)",
+    ]
+
+
+def test_a_lost_connection_is_a_quit(running: Running, connect: Connect) -> None:
+    wires = connect(running, "anon", "bob", "carl")
+    for wire in wires.values():
+        wire.ask("JOIN #c")
+    wires["anon"].sync()
+    wires["bob"].sync()
+    wires["bob"].close()
+    assert wires["anon"].line() == ":bob!bob@localhost QUIT :Connection closed"
+    carl = wires["carl"]._socket
+    carl.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    carl.close()  # with a reset
+    assert wires["anon"].line().startswith(":carl!carl@localhost QUIT :Connection ")
+
+
+def test_stopping_tells_everybody(serve: Serve, connect: Connect, dial: Dial) -> None:
+    running = serve()
+    wires = connect(running, "anon", "bob")
+    for wire in wires.values():
+        wire.ask("JOIN #c")
+    raw = dial(running)
+    wait_for(lambda: len(running.server.network.clients) == 3)
+    running.stop()
+    assert raw.rest() == ["ERROR :Closing link: *[localhost] (Server is going down)"]
+    for nick, wire in wires.items():
+        assert wire.rest()[-1] == f"ERROR :Closing link: {nick}[localhost] (Server is going down)"
+
+
+def test_a_server_is_a_context(capsys: pytest.CaptureFixture[str]) -> None:
+    async def run() -> None:
+        async with Server() as server:
+            host, port = server.address
+            assert host == "127.0.0.1"
+            reader, writer = await asyncio.open_connection(host, port)
+            writer.write(b"PING x\r\n")
+            assert await reader.readline() == b":relay.localhost PONG relay.localhost :x\r\n"
+            async with Server() as second:
+                assert second.address != server.address
+        assert (await reader.readline()).startswith(b"ERROR ")
+        writer.close()
+        with pytest.raises(RuntimeError, match="does not listen"):
+            _ = server.address
+        await server.stop()
+
+    asyncio.run(run())
+    assert capsys.readouterr() == ("", "")
+
+
+def test_a_port_that_is_taken(running: Running) -> None:
+    async def run() -> None:
+        await Server().start(*running.address)
+
+    with pytest.raises(OSError, match="in use"):
+        asyncio.run(run())
+
+
+def test_two_hundred_idle_clients_cost_nothing(serve: Serve) -> None:
+    running = serve(limits=Limits(burst=1000))
+    wires = [Wire(running.address).register(f"n{n}") for n in range(200)]
+    for wire in wires:
+        wire.ask("JOIN #c")
+    time.sleep(0.2)
+    begin = time.process_time()
+    time.sleep(2)
+    assert time.process_time() - begin < 0.05
+    wires[0].send("PRIVMSG #c :wake up")
+    for wire in wires[1:]:
+        wire.until("wake up")
+    for wire in wires:
+        wire.close()
+    wait_for(lambda: not running.server.network.clients)
+    assert running.server.network.channels == {}
+
+
+def test_a_fault_of_our_own_is_survived(
+    serve: Serve, connect: Connect, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(network: Network) -> str:
+        raise ValueError("as expected")
+
+    wire = connect(serve(), "anon")["anon"]
+    monkeypatch.setattr(Network, "new_id", fail)
+    got = wire.ask("PRIVMSG anon :x", "PING y")
+    assert numerics(got) == ["400", "PONG"]

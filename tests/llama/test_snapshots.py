@@ -1,0 +1,131 @@
+"""Several scenes on one engine: the ones that are not in the cache wait in RAM."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from relay_gguf import LlamaEngine, SamplingParams
+from relay_gguf.engine import Prefilled, Token
+from relay_gguf.llama import kv_cache
+from relay_gguf.llama.snapshots import Scene, Scenes, common_prefix
+
+GREEDY = SamplingParams(temperature=0, max_tokens=8, seed=1)
+
+
+@pytest.fixture
+def engine(pico: Path) -> Iterator[LlamaEngine]:
+    with LlamaEngine(pico, n_threads=1, scene_room=1 << 24) as engine:
+        yield engine
+
+
+def answer(engine: LlamaEngine, prompt: list[int]) -> tuple[list[int], int]:
+    """What is said, and how many tokens were evaluated for it."""
+    steps = list(engine.generate(prompt, GREEDY))
+    (filled,) = [step for step in steps if isinstance(step, Prefilled)]
+    return [step.id for step in steps if isinstance(step, Token)], filled.evaluated
+
+
+def scene(number: int, length: int = 300) -> list[int]:
+    return [5, 6, *((number * 37 + i * 11) % 900 + 20 for i in range(length))]
+
+
+def test_going_back_costs_one_token_and_says_the_same(engine: LlamaEngine) -> None:
+    first = [answer(engine, scene(number)) for number in range(4)]
+    assert [evaluated for _, evaluated in first] == [302, 300, 300, 300]
+    again = [answer(engine, scene(number)) for number in range(4)]
+    assert [evaluated for _, evaluated in again] == [1, 1, 1, 1]
+    assert [said for said, _ in again] == [said for said, _ in first]
+
+
+def test_a_scene_goes_on_where_it_was(engine: LlamaEngine) -> None:
+    said, _ = answer(engine, scene(1))
+    answer(engine, scene(2))
+    longer = [*scene(1), *said[:7], 8, 9]
+    warm, evaluated = answer(engine, longer)
+    assert evaluated == 2, "the reply was in the cache, too"
+    with_nothing = LlamaEngine(engine._path, n_threads=1)
+    try:
+        assert answer(with_nothing, longer)[0] == warm
+    finally:
+        with_nothing.close()
+
+
+def test_without_room_everything_is_read_again(pico: Path) -> None:
+    with LlamaEngine(pico, n_threads=1) as engine:
+        answer(engine, scene(1))
+        answer(engine, scene(2))
+        assert answer(engine, scene(1))[1] == 300
+        assert len(engine._cache.scenes) == 0
+
+
+def test_the_oldest_scene_goes(engine: LlamaEngine) -> None:
+    answer(engine, scene(0))
+    answer(engine, scene(1))
+    engine._cache.scenes.room = 2 * engine._cache.scenes.n_bytes + 1000
+    for number in (2, 3):
+        answer(engine, scene(number))
+    assert len(engine._cache.scenes) == 2
+    assert answer(engine, scene(1))[1] == 1
+    assert answer(engine, scene(0))[1] == 300
+
+
+def test_a_retry_and_an_undo_are_no_other_scene(engine: LlamaEngine) -> None:
+    answer(engine, scene(1))
+    answer(engine, scene(1))
+    answer(engine, scene(1)[:200])
+    assert len(engine._cache.scenes) == 0
+
+
+def test_a_copy_that_llama_cpp_refuses(
+    engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said, _ = answer(engine, scene(1))
+    answer(engine, scene(2))
+    monkeypatch.setattr(kv_cache.lib, "llama_state_seq_set_data", lambda *arguments: 0)
+    assert answer(engine, scene(1)) == (said, 302)
+
+
+# The scenes that are kept, without an engine
+
+
+def kept(scenes: Scenes) -> list[tuple[int, ...]]:
+    return [scene.ids for scene in scenes._kept]
+
+
+def test_a_scene_takes_the_place_of_its_own_beginning() -> None:
+    scenes = Scenes(100)
+    scenes.keep(Scene((1, 2), None, 10))
+    scenes.keep(Scene((3, 4), None, 10))
+    scenes.keep(Scene((1, 2, 3), None, 20))
+    assert kept(scenes) == [(3, 4), (1, 2, 3)]
+    scenes.keep(Scene((9,), None, 101))
+    assert kept(scenes) == [(3, 4), (1, 2, 3)], "too large to be kept"
+    assert scenes.take([1, 2, 9], over=2) is None
+    found = scenes.take([1, 2, 9], over=1)
+    assert found is not None
+    assert found.ids == (1, 2, 3)
+    assert kept(scenes) == [(3, 4)]
+
+
+@given(st.lists(st.tuples(st.lists(st.integers(0, 3), max_size=6), st.integers(0, 50))))
+def test_there_is_never_more_than_room_for(added: list[tuple[list[int], int]]) -> None:
+    scenes = Scenes(100)
+    for ids, n_bytes in added:
+        scenes.keep(Scene(tuple(ids), None, n_bytes))
+        assert scenes.n_bytes <= 100
+        assert scenes.take([9], over=0) is None
+        assert kept(scenes)[-1] == tuple(ids)
+
+
+@given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
+def test_common_prefix(left: list[int], right: list[int]) -> None:
+    count = common_prefix(left, right)
+    assert left[:count] == right[:count]
+    assert left[count : count + 1] != right[count : count + 1] or count == min(
+        len(left), len(right)
+    )
