@@ -1,22 +1,19 @@
-"""What --debug shows: errors with their traceback, and the log."""
+"""The log that --debug shows."""
 
 from __future__ import annotations
 
 import logging
-from typing import Annotated
-
-import typer
-
-Debug = Annotated[bool, typer.Option("--debug", help="Show the log, and errors in full.")]
-"""An option of each command. They need not read it: the command line does, before they run."""
 
 
 def log_everything() -> None:
-    """llama.cpp's log, and ours, on stderr. Others' may hold a token: people show what they see."""
+    """Write our log, llama.cpp's and gguf's to stderr, from DEBUG on.
+
+    Other libraries' logs stay out: they may hold an access token, and people post what they see.
+    """
     from .display import visible
 
     class Harmless(logging.Formatter):
-        """Model files' words are in the log, and a terminal would obey some of them."""
+        """Makes control characters visible: a model file's text in the log may hold them."""
 
         def format(self, record: logging.LogRecord) -> str:
             return visible(super().format(record))

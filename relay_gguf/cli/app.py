@@ -9,35 +9,23 @@ from __future__ import annotations
 import os
 import sys
 from itertools import zip_longest
-from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
 
-from relay_gguf.debug import Debug, log_everything
+from relay_gguf.debug import log_everything
 from relay_gguf.errors import RelayError
 
 from .apps import lmstudio, ollama
+from .chat import chat
 from .convert.convert import convert, demo, presets, template
 from .convert.publish import card, inspect, upload
 from .dataset import dataset, recipe
 from .doctor import doctor
 from .download import download
 from .irc import irc
-from .models import (
-    KvType,
-    Layers,
-    MainGpu,
-    MinSpeed,
-    NCtx,
-    NoGpu,
-    TensorSplit,
-    devices,
-    models,
-    plan,
-)
-from .worker import Workers
-from .worker import worker as lend
+from .models import devices, models, plan
+from .worker import worker
 
 app = typer.Typer(
     name="relay-gguf",
@@ -68,109 +56,14 @@ def root(
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
 
 
-Model = Annotated[
-    str | None,
-    typer.Argument(
-        help="A GGUF file, OWNER/NAME[:TYPE] on the hub, or a model of Ollama's. "
-        "[env: RELAY_MODEL] [this machine's best]"
-    ),
-]
-Number = int | None
-Share = float | None
-Text = str | None
-Switch = bool | None
-
-
-@app.command()
-def chat(
-    model: Model = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Take the small demo model.")] = False,
-    channel: Annotated[Text, typer.Option(help="The first channel. [random]")] = None,
-    topic: Annotated[Text, typer.Option(help="Its topic.")] = None,
-    cast: Annotated[Text, typer.Option(help="Who the model is.")] = None,
-    resume: Annotated[
-        Text, typer.Option(metavar="[NAME]", help="Go on with a session; without NAME the newest.")
-    ] = None,
-    temperature: Annotated[Share, typer.Option(help="0 takes the likeliest token. [0.3]")] = None,
-    top_k: Annotated[Number, typer.Option(help="0 is off. [40]")] = None,
-    top_p: Annotated[Share, typer.Option(help="1 is off. [0.95]")] = None,
-    min_p: Annotated[Share, typer.Option(help="0 is off. [0.05]")] = None,
-    repeat_penalty: Annotated[Share, typer.Option(help="1 is off. [1.1]")] = None,
-    max_tokens: Annotated[Number, typer.Option(help="Tokens of a reply at most. [128]")] = None,
-    seed: Annotated[Number, typer.Option(help="The same seed gives the same replies.")] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
-    n_ctx: NCtx = None,
-    n_gpu_layers: Layers = None,
-    kv_type: KvType = None,
-    main_gpu: MainGpu = None,
-    tensor_split: TensorSplit = None,
-    no_gpu: NoGpu = None,
-    worker: Workers = None,
-    min_speed: MinSpeed = None,
-    threads: Annotated[Number, typer.Option(help="[one for each physical core]")] = None,
-    exact_trim: Annotated[
-        Switch, typer.Option("--exact-trim", help="Read a trimmed context anew: slow, exact.")
-    ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines in, lines out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines in, JSON objects out.")] = False,
-    show_prompt: Annotated[
-        bool, typer.Option("--show-prompt", help="Print each prompt to stderr.")
-    ] = False,
-    color: Annotated[Switch, typer.Option("--color/--no-color", help="[--color]")] = None,
-    config: Annotated[
-        Path | None,
-        typer.Option(help="A TOML file with defaults for these options."),
-    ] = None,
-    debug: Debug = False,
-) -> None:
-    """Chat in a terminal; with a pipe, line by line."""
-    from relay_gguf.settings import usual_settings
-
-    given = {
-        "channel": channel,
-        "topic": topic,
-        "cast": cast,
-        "n_ctx": n_ctx,
-        "n_gpu_layers": n_gpu_layers,
-        "kv_type": kv_type,
-        "main_gpu": main_gpu,
-        "tensor_split": tensor_split,
-        "no_gpu": no_gpu,
-        "worker": worker or None,
-        "min_speed": min_speed,
-        "threads": threads,
-        "color": color,
-        "exact_trim": exact_trim,
-        "temperature": temperature,
-        "top_k": top_k,
-        "top_p": top_p,
-        "min_p": min_p,
-        "repeat_penalty": repeat_penalty,
-        "max_tokens": max_tokens,
-        "seed": seed,
-    }
-    settings = usual_settings(given, config)
-    from .chat import chat as talk
-
-    talk(
-        settings,
-        model=model,
-        demo=demo,
-        resume=resume,
-        plain=plain,
-        as_json=as_json,
-        show_prompt=show_prompt,
-        yes=yes,
-    )
-
-
+app.command()(chat)
 app.command()(devices)
 app.command()(doctor)
 app.command()(plan)
 app.command()(models)
 app.command()(download)
 app.command()(irc)
-app.command("worker")(lend)
+app.command()(worker)
 app.command()(convert)
 app.command()(presets)
 app.command()(template)

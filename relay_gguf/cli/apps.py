@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
+from .options import Debug
 
 if TYPE_CHECKING:
     from relay_gguf.apps.installed import Owned
     from relay_gguf.apps.lmstudio import Places
-    from relay_gguf.gguf_file.header import Keys
+    from relay_gguf.gguf_file.header import Metadata
 
 
 def _app(name: str, text: str) -> typer.Typer:
@@ -107,7 +107,7 @@ def uninstall(
     """Remove what `install` put there, unless someone has changed it."""
     from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
-    from relay_gguf.apps.installed import State
+    from relay_gguf.apps.installed import InstallState
     from relay_gguf.display import size
     from relay_gguf.errors import SettingsError
 
@@ -115,13 +115,13 @@ def uninstall(
         raise SettingsError("Name the files to remove, or say --all. `status` lists them.")
     paths = studio.find_installed(names)
     removed = installed.uninstall(paths, studio.manifest()) if paths else {}
-    says = {State.SAME: "removed", State.CHANGED: "kept", State.MISSING: "missing"}
+    says = {InstallState.SAME: "removed", InstallState.CHANGED: "kept", InstallState.MISSING: "missing"}
     for path, (state, n_bytes) in removed.items():
         room = f"  {size(n_bytes)} are free now" if n_bytes else ""
         typer.echo(f"{says[state]:<8}{_shown(path)}{room}")
     if not removed:
         typer.echo("Nothing is installed.")
-    if any(state is State.CHANGED for state, _ in removed.values()):
+    if any(state is InstallState.CHANGED for state, _ in removed.values()):
         typer.echo("What was kept was changed since; remove it by hand if you like.", err=True)
         raise typer.Exit(1)
 
@@ -164,14 +164,14 @@ def modelfile(
     """Write a Modelfile: the file's own chat template, and the sampling defaults."""
     from relay_gguf.apps import ollama as files
     from relay_gguf.errors import ModelError
-    from relay_gguf.gguf_file.header import read_head
+    from relay_gguf.gguf_file.header import read_header
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
 
     with watching() as screen:
         path = locate(file, screen)
     try:
-        keys = read_head(path).keys
+        keys = read_header(path).keys
     except OSError as error:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
     name = files.check_name(name or files.default_name(path))
@@ -192,14 +192,14 @@ def modelfile(
     typer.echo(f"Now: ollama run {name}")
 
 
-def has_relay_template(keys: Keys) -> bool:
+def has_relay_template(keys: Metadata) -> bool:
     """Whether a file's chat template speaks as Relay does."""
     found = keys.get("tokenizer.chat_template")
     text = found.value if found is not None and isinstance(found.value, str) else ""
     return "<|im_start|>" in text and "anon" in text
 
 
-def _warn_of_template(path: Path, keys: Keys) -> None:
+def _warn_of_template(path: Path, keys: Metadata) -> None:
     if not has_relay_template(keys):
         typer.echo(
             f"{_shown(path.name)} has no Relay chat template: commands will not work, and the "
@@ -215,10 +215,10 @@ def _print_note(places: Places) -> None:
 
 def _details(entry: Owned) -> str:
     """Size, and whether other names have the same bytes."""
-    from relay_gguf.apps.installed import State
+    from relay_gguf.apps.installed import InstallState
     from relay_gguf.display import size
 
-    if entry.state is State.MISSING:
+    if entry.state is InstallState.MISSING:
         return "  install it again, or uninstall it"
     found = entry.path.lstat()
     return f"  {size(found.st_size)}{', linked' * (found.st_nlink > 1)}"

@@ -1,4 +1,7 @@
-"""`relay-gguf chat`: a model, a session and a front end put together."""
+"""`relay-gguf chat`: its options; a model, a session and a front end put together.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
 
 from __future__ import annotations
 
@@ -8,26 +11,96 @@ from collections.abc import Iterable
 from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from relay_gguf import __version__
-from relay_gguf.chat.plain import run_plain, standard_streams
-from relay_gguf.conversation.events import Event, Notice, Prompted
-from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.store import peek, session_path, sessions
-from relay_gguf.display import visible
-from relay_gguf.errors import StoreError
-from relay_gguf.hub.progress import watching
-from relay_gguf.hub.watcher import Watcher
-from relay_gguf.models.demo import demo_file, demo_folder
-from relay_gguf.models.opening import find_model, loading_notices, open_engine
-from relay_gguf.relay import RelayLM
-from relay_gguf.settings import ChatSettings, history_path, sessions_folder
+import typer
+
+from .options import (
+    AsDemo,
+    Debug,
+    KvType,
+    Layers,
+    MainGpu,
+    MaxTokens,
+    MinSpeed,
+    ModelArgument,
+    NCtx,
+    NoGpu,
+    Temperature,
+    TensorSplit,
+    Threads,
+    Workers,
+    Yes,
+    given_settings,
+)
+
+if TYPE_CHECKING:
+    from relay_gguf.conversation.events import Event
+    from relay_gguf.conversation.session import Session
+    from relay_gguf.hub.watcher import Watcher
+    from relay_gguf.settings import ChatSettings
 
 NEWEST = ""
 """The name that --resume means without one."""
 
 
 def chat(
+    context: typer.Context,
+    model: ModelArgument = None,
+    demo: AsDemo = False,
+    channel: Annotated[str | None, typer.Option(help="The first channel. [random]")] = None,
+    topic: Annotated[str | None, typer.Option(help="Its topic.")] = None,
+    cast: Annotated[str | None, typer.Option(help="Who the model is.")] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(metavar="[NAME]", help="Go on with a session; without NAME the newest."),
+    ] = None,
+    temperature: Temperature = None,
+    top_k: Annotated[int | None, typer.Option(help="0 is off. [40]")] = None,
+    top_p: Annotated[float | None, typer.Option(help="1 is off. [0.95]")] = None,
+    min_p: Annotated[float | None, typer.Option(help="0 is off. [0.05]")] = None,
+    repeat_penalty: Annotated[float | None, typer.Option(help="1 is off. [1.1]")] = None,
+    max_tokens: MaxTokens = None,
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same replies.")] = None,
+    yes: Yes = False,
+    n_ctx: NCtx = None,
+    n_gpu_layers: Layers = None,
+    kv_type: KvType = None,
+    main_gpu: MainGpu = None,
+    tensor_split: TensorSplit = None,
+    no_gpu: NoGpu = None,
+    worker: Workers = None,
+    min_speed: MinSpeed = None,
+    threads: Threads = None,
+    exact_trim: Annotated[
+        bool | None,
+        typer.Option("--exact-trim", help="Read a trimmed context anew: slow, exact."),
+    ] = None,
+    plain: Annotated[bool, typer.Option("--plain", help="Lines in, lines out.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Lines in, JSON objects out.")] = False,
+    show_prompt: Annotated[
+        bool, typer.Option("--show-prompt", help="Print each prompt to stderr.")
+    ] = False,
+    color: Annotated[bool | None, typer.Option("--color/--no-color", help="[--color]")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A TOML file with defaults for these options.")
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Chat in a terminal; with a pipe, line by line."""
+    talk(
+        given_settings(context, config),
+        model=model,
+        demo=demo,
+        resume=resume,
+        plain=plain,
+        as_json=as_json,
+        show_prompt=show_prompt,
+        yes=yes,
+    )
+
+
+def talk(
     settings: ChatSettings,
     *,
     model: str | None = None,
@@ -54,6 +127,15 @@ def chat(
         RelayError: the model or the session cannot be used.
         KeyboardInterrupt: Ctrl-C while loading, or in a plain chat.
     """
+    from relay_gguf.chat.plain import run_plain, standard_streams
+    from relay_gguf.conversation.events import Notice
+    from relay_gguf.conversation.session import Session
+    from relay_gguf.hub.progress import watching
+    from relay_gguf.models.demo import demo_file
+    from relay_gguf.models.opening import loading_notices, open_engine
+    from relay_gguf.relay import RelayLM
+    from relay_gguf.settings import sessions_folder
+
     folder = sessions_folder()
     name = _session_name(folder, resume)
     with watching(yes=yes) as screen:
@@ -84,6 +166,9 @@ def chat(
 
 
 def _session_name(folder: Path, resume: str | None) -> str | None:
+    from relay_gguf.conversation.store import sessions
+    from relay_gguf.errors import StoreError
+
     if resume != NEWEST:
         return resume
     saved = sessions(folder)
@@ -101,6 +186,11 @@ def _model_path(
     yes: bool,
 ) -> Path:
     """The model that was named, or the session's, or the usual one, or this machine's best."""
+    from relay_gguf.conversation.store import peek, session_path
+    from relay_gguf.errors import StoreError
+    from relay_gguf.models.demo import demo_file, demo_folder
+    from relay_gguf.models.opening import find_model
+
     if named is None and name is not None:
         saved = session_path(folder, name)
         if not saved.exists():
@@ -111,6 +201,9 @@ def _model_path(
 
 
 def _print_prompt(event: Event) -> None:
+    from relay_gguf.conversation.events import Prompted
+    from relay_gguf.display import visible
+
     if isinstance(event, Prompted):
         text = visible(event.text) if sys.stderr.isatty() else event.text
         sys.stderr.write(f"{text}\n")
@@ -122,7 +215,10 @@ def _has_terminal() -> bool:
 
 
 def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSettings) -> None:
+    from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.chat.terminal import Terminal
+    from relay_gguf.conversation.events import Notice
+    from relay_gguf.settings import history_path
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
@@ -138,6 +234,8 @@ def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSett
 
 def banner(session: Session) -> str:
     """What a chat begins with."""
+    from relay_gguf import __version__
+
     nicks = session.relay.nicks
     return (
         f"relay-gguf {__version__} with {session.relay.engine.name}, seed {session.relay.seed}\n"

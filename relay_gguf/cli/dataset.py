@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
-from relay_gguf.debug import Debug
 from relay_gguf.errors import ConversionError, SettingsError
+
+from .options import Debug
 
 if TYPE_CHECKING:
     from relay_gguf.dataset.build import OnUnknown, Options
@@ -100,11 +101,11 @@ def dataset(
     services are left out.
     """
     from relay_gguf.dataset.build import Options
-    from relay_gguf.dataset.conversation import Limits
+    from relay_gguf.dataset.drafts import ConversationLimits
     from relay_gguf.dataset.masks import Masks
     from relay_gguf.dataset.tally import Tally
-    from relay_gguf.dataset.tokens import counter, estimate
-    from relay_gguf.dataset.turns import Style
+    from relay_gguf.dataset.token_count import counter, estimate
+    from relay_gguf.dataset.turns import TurnStyle
 
     missing = [path for path in logs if not path.exists()]
     if missing:
@@ -119,8 +120,8 @@ def dataset(
         "" if channel is None else f"#{channel.removeprefix('#')}",
         not no_topic,
         _bios(bios),
-        Limits(gap * 60, max_messages, max_tokens, min_replies, join_lines),
-        Style(prefix_nicks, Masks(seed) if mask else None),
+        ConversationLimits(gap * 60, max_messages, max_tokens, min_replies, join_lines),
+        TurnStyle(prefix_nicks, Masks(seed) if mask else None),
         estimate if tokenizer is None else counter(tokenizer),
     )
     tally = Tally()
@@ -151,7 +152,7 @@ def recipe(
 ) -> None:
     """Print a configuration for axolotl, which trains the base as Relay was trained."""
     from relay_gguf.dataset import axolotl
-    from relay_gguf.dataset.output import held_out_path
+    from relay_gguf.dataset.jsonl import held_out_path
 
     held_out = held_out_path(data)
     text = axolotl.recipe(
@@ -179,7 +180,7 @@ def _write(
 ) -> None:
     """Make the conversations, and write them where they shall go."""
     from relay_gguf.dataset.build import conversations
-    from relay_gguf.dataset.output import NewFiles, Output, chat_form, held_out_path, sharegpt_form
+    from relay_gguf.dataset.jsonl import NewFiles, JsonlWriter, chat_form, held_out_path, sharegpt_form
 
     named = [] if out is None else [out]
     if out is not None and split:
@@ -198,7 +199,7 @@ def _write(
         elif not quiet and not sys.stdout.isatty():
             main = typer.get_text_stream("stdout", encoding="utf-8", errors="replace")
         form = sharegpt_form if sharegpt else chat_form
-        output = Output(tally, form, main, files[1] if split else None, split, seed)
+        output = JsonlWriter(tally, form, main, files[1] if split else None, split, seed)
         for conversation in conversations(logs, options, tally, on_unknown):
             output.write(conversation)
         made.wanted = tally.conversations > 0

@@ -12,20 +12,19 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
-
-from .worker import Workers
+from .options import AsJson, Debug, Workers, given_settings
 
 if TYPE_CHECKING:
     from relay_gguf.doctor.finding import Verdict
 
 
 def doctor(
+    context: typer.Context,
     worker: Workers = None,
     report: Annotated[
         bool, typer.Option("--report", help="Print what a bug report needs.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Test every device that llama.cpp has here, anew; what does not work is not used.
@@ -36,11 +35,10 @@ def doctor(
     from relay_gguf.doctor.verdict import renewed
     from relay_gguf.machine.devices import has_amx
     from relay_gguf.machine.wheels import rebuild
-    from relay_gguf.settings import usual_settings
     from relay_gguf.workers.address import parse_addresses
     from relay_gguf.workers.protocol import ask_all
 
-    addresses = parse_addresses(usual_settings({"worker": worker or None}).load.workers)
+    addresses = parse_addresses(given_settings(context).load.workers)
     ask_all(addresses)  # llama.cpp would end the process where one does not answer
     found = renewed(
         thorough=True, workers=[str(address) for address in addresses], on_device=_testing

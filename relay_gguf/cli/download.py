@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
 from relay_gguf.errors import ModelError
 
-from .models import MinSpeed
+from .options import AsJson, Debug, MinSpeed
 
 if TYPE_CHECKING:
     from relay_gguf.hub.watcher import Watcher
@@ -29,7 +28,7 @@ def download(
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     min_speed: MinSpeed = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """Download a model, or check one that is here, and print its path.
@@ -37,7 +36,7 @@ def download(
     Goes on where it was interrupted. What is on the disk is not downloaded again.
     """
     from relay_gguf.display import size
-    from relay_gguf.gguf_file.name import parts
+    from relay_gguf.gguf_file.name import shard_paths
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import find, locate
 
@@ -47,7 +46,7 @@ def download(
         path = locate(named, screen) if found is None else found
         if not path.is_file():
             raise ModelError(f"There is no file {path}. Name OWNER/NAME[:TYPE] on the hub.")
-        files = [file for file in parts(path) if file.is_file()]
+        files = [file for file in shard_paths(path) if file.is_file()]
         checked = found is None or _verified(files, screen)
     n_bytes = sum(file.stat().st_size for file in files)
     if as_json:

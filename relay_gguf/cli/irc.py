@@ -17,10 +17,24 @@ from typing import TYPE_CHECKING, Annotated, Final, get_args
 
 import typer
 
-from relay_gguf.debug import Debug
-
-from .models import KvType, Layers, MainGpu, MinSpeed, NCtx, NoGpu, TensorSplit
-from .worker import Workers
+from .options import (
+    AsDemo,
+    Debug,
+    KvType,
+    Layers,
+    MainGpu,
+    MaxTokens,
+    MinSpeed,
+    ModelArgument,
+    NCtx,
+    NoGpu,
+    Temperature,
+    TensorSplit,
+    Threads,
+    Workers,
+    Yes,
+    given_settings,
+)
 
 if TYPE_CHECKING:
     from relay_gguf.irc.bot.addressing import Reply
@@ -33,14 +47,9 @@ GOODBYE: Final = "The server goes to sleep. Your scenes are saved."
 
 
 def irc(
-    model: Annotated[
-        str | None,
-        typer.Argument(
-            help="A GGUF file, OWNER/NAME[:TYPE] on the hub, or a model of Ollama's. "
-            "[env: RELAY_MODEL] [this machine's best]"
-        ),
-    ] = None,
-    demo: Annotated[bool, typer.Option("--demo", help="Take the small demo model.")] = False,
+    context: typer.Context,
+    model: ModelArgument = None,
+    demo: AsDemo = False,
     host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6667,
     password: Annotated[
@@ -66,7 +75,7 @@ def irc(
     aliases: Annotated[
         str | None, typer.Option(metavar="CLIENT", help="Print aliases for irssi or weechat.")
     ] = None,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")] = False,
+    yes: Yes = False,
     n_ctx: NCtx = None,
     n_gpu_layers: Layers = None,
     kv_type: KvType = None,
@@ -75,13 +84,9 @@ def irc(
     no_gpu: NoGpu = None,
     worker: Workers = None,
     min_speed: MinSpeed = None,
-    threads: Annotated[
-        int | None, typer.Option(help="To compute on. [one for each physical core]")
-    ] = None,
-    temperature: Annotated[
-        float | None, typer.Option(help="0 takes the likeliest token. [0.3]")
-    ] = None,
-    max_tokens: Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")] = None,
+    threads: Threads = None,
+    temperature: Temperature = None,
+    max_tokens: MaxTokens = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with defaults, sampling included.")
     ] = None,
@@ -89,7 +94,7 @@ def irc(
 ) -> None:
     """Be an IRC network whose other people are the model: connect with any client."""
     from relay_gguf.irc.host import check_address
-    from relay_gguf.settings import DIRS, usual_settings
+    from relay_gguf.settings import DIRS
 
     if aliases is not None:
         print_aliases(aliases)
@@ -104,20 +109,7 @@ def irc(
 
         asyncio.run(serve(Resident(), host, port, password))
         return
-    given = {
-        "n_ctx": n_ctx,
-        "n_gpu_layers": n_gpu_layers,
-        "kv_type": kv_type,
-        "main_gpu": main_gpu,
-        "tensor_split": tensor_split,
-        "no_gpu": no_gpu,
-        "worker": worker or None,
-        "min_speed": min_speed,
-        "threads": threads,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-    }
-    settings = usual_settings(given, config)
+    settings = given_settings(context, config)
     from relay_gguf.hub.progress import watching
     from relay_gguf.irc.bot.bot import House, Model
     from relay_gguf.models.demo import demo_file

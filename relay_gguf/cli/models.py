@@ -11,38 +11,33 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
-
-from .worker import Workers
+from .options import (
+    AsJson,
+    Debug,
+    KvType,
+    Layers,
+    MainGpu,
+    MinSpeed,
+    NCtx,
+    NoGpu,
+    TensorSplit,
+    Workers,
+    given_settings,
+)
 
 if TYPE_CHECKING:
     from relay_gguf.fit.choose import Candidate
     from relay_gguf.fit.placement import Plan
     from relay_gguf.fit.plan import LoadOptions
-    from relay_gguf.gguf_file.facts import Facts
+    from relay_gguf.gguf_file.gguf_model import GgufModel
     from relay_gguf.hub.repo import RepoFile
     from relay_gguf.machine.devices import Machine
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Measure = Annotated[bool, typer.Option("--measure", help="Measure the RAM anew; keep that.")]
-NCtx = Annotated[int | None, typer.Option(help="Tokens of context. [4096]")]
-Layers = Annotated[
-    int | None, typer.Option("--n-gpu-layers", help="Layers on the GPU, -1 for all. [what fits]")
-]
-KvType = Annotated[
-    str | None, typer.Option(metavar="TYPE", help="Of the KV cache: f16, q8_0, q4_0. [f16]")
-]
-MainGpu = Annotated[int | None, typer.Option(help="The only GPU to use, counted from 0. [all]")]
-TensorSplit = Annotated[
-    str | None, typer.Option(metavar="A,B", help="The share of each GPU. [by what is free]")
-]
-NoGpu = Annotated[bool | None, typer.Option("--no-gpu", help="Use none.")]
-MinSpeed = Annotated[
-    float | None, typer.Option(help="Tokens a second that a file must reach to be chosen. [5]")
-]
 
 
 def devices(
+    context: typer.Context,
     worker: Workers = None,
     as_json: AsJson = False,
     measure: Measure = False,
@@ -57,11 +52,10 @@ def devices(
     from relay_gguf.machine.measurement import measured
     from relay_gguf.machine.wheels import rebuild
     from relay_gguf.models.lines import device_lines, devices_json
-    from relay_gguf.settings import usual_settings
 
     if measure:
         measured(anew=True)
-    workers = usual_settings({"worker": worker or None}).load.workers
+    workers = given_settings(context).load.workers
     machine, name, n_cores = this_machine(workers=workers), cpu(), physical_cores()
     if as_json:
         typer.echo(json.dumps(devices_json(machine, name, n_cores)))
@@ -74,6 +68,7 @@ def devices(
 
 
 def plan(
+    context: typer.Context,
     model: Annotated[
         str | None,
         typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [as chat]"),
@@ -94,19 +89,8 @@ def plan(
     Of a model on the hub only the head is downloaded. Nothing is loaded.
     """
     from relay_gguf.models.lines import plan_json, plan_lines
-    from relay_gguf.settings import usual_settings
 
-    given = {
-        "n_ctx": n_ctx,
-        "n_gpu_layers": n_gpu_layers,
-        "kv_type": kv_type,
-        "main_gpu": main_gpu,
-        "tensor_split": tensor_split,
-        "no_gpu": no_gpu,
-        "worker": worker or None,
-        "min_speed": min_speed,
-    }
-    settings = usual_settings(given)
+    settings = given_settings(context)
     named = model or settings.model or None
     if named is None:
         from relay_gguf.models.suggest import suggest
@@ -127,6 +111,7 @@ def plan(
 
 
 def models(
+    context: typer.Context,
     worker: Workers = None,
     min_speed: MinSpeed = None,
     as_json: AsJson = False,
@@ -140,9 +125,8 @@ def models(
     from relay_gguf.llama.inventory import this_machine
     from relay_gguf.models.lines import BUSY, model_lines, models_json
     from relay_gguf.models.suggest import files_here
-    from relay_gguf.settings import usual_settings
 
-    settings = usual_settings({"min_speed": min_speed, "worker": worker or None})
+    settings = given_settings(context)
     floor = settings.min_speed
     machine = this_machine(workers=settings.load.workers)
     found = candidates(catalogue(), machine, LoadOptions())
@@ -169,7 +153,7 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     """The plan for a model argument, and the next better file."""
     from relay_gguf.fit.choose import better
     from relay_gguf.fit.plan import fit
-    from relay_gguf.gguf_file.facts import read_facts
+    from relay_gguf.gguf_file.gguf_model import read_gguf
     from relay_gguf.hub.repo import parse_repo
     from relay_gguf.llama.inventory import this_machine
     from relay_gguf.llama.load import check_file, plan_file
@@ -183,23 +167,23 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     else:
         path = path or Path(model)
         check_file(path)
-        facts, machine = read_facts(path), this_machine(workers=options.workers)
+        facts, machine = read_gguf(path), this_machine(workers=options.workers)
         facts.check()
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)
     return made, machine, better(sizes, facts.bits, machine, options)
 
 
-def _remote_facts(wanted: RepoFile) -> Facts:
+def _remote_facts(wanted: RepoFile) -> GgufModel:
     """What a file on the hub is, by its head."""
-    from relay_gguf.gguf_file.facts import Facts, Part
+    from relay_gguf.gguf_file.gguf_model import GgufModel, Shard
     from relay_gguf.hub.download import asked
     from relay_gguf.hub.file import head
 
     found, names = asked(wanted)
-    return Facts(
+    return GgufModel(
         tuple(
-            Part(Path(name), head(wanted.repo, name, found.commit), found.files[name].size)
+            Shard(Path(name), head(wanted.repo, name, found.commit), found.files[name].size)
             for name in names
         )
     )

@@ -14,20 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
+from .options import Debug
 
 if TYPE_CHECKING:
     from relay_gguf.workers.lending import Lending
-
-Workers = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--worker",
-        metavar="HOST[:PORT]",
-        help="One that runs `relay-gguf worker`; repeat it.",
-    ),
-]
-"""An option of each command that plans or loads."""
 
 
 def worker(

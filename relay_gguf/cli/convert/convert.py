@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
+from relay_gguf.cli.options import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def template(
 
 def demo(debug: Debug = False) -> None:
     """Show how the demo model is made, and what came of it; make it if it is not there."""
-    from relay_gguf.convert.demo import command, make
+    from relay_gguf.convert.demo_conversion import command, make
     from relay_gguf.models.demo import find_demo
 
     from . import screen
@@ -187,7 +187,7 @@ def demo(debug: Debug = False) -> None:
 
 def made_demo(found: Demo) -> Path:
     """The file of the demo model, made if need be; plain SmolLM2 where it cannot be made."""
-    from relay_gguf.convert.demo import make
+    from relay_gguf.convert.demo_conversion import make
     from relay_gguf.display import one_line
 
     from . import screen

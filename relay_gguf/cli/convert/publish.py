@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from relay_gguf.debug import Debug
+from relay_gguf.cli.options import Debug
 from relay_gguf.errors import ModelError, SettingsError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from relay_gguf.convert.publish.upload import Plan
+    from relay_gguf.convert.publish.upload import UploadPlan
 
 Folder = Annotated[Path, typer.Argument(help="Folder of GGUF files, the --out of a conversion.")]
 
@@ -37,10 +37,10 @@ def inspect(
     """
     from relay_gguf.convert.inspect import inspection
     from relay_gguf.convert.inspect.finding import has_problem
-    from relay_gguf.convert.inspect.lines import inspect_json, inspect_lines
-    from relay_gguf.gguf_file.facts import read_facts
+    from relay_gguf.convert.inspect.overview import inspect_json, inspect_lines
+    from relay_gguf.gguf_file.gguf_model import read_gguf
 
-    facts = read_facts(file)
+    facts = read_gguf(file)
     findings = inspection.inspect(facts)
     if as_json:
         typer.echo(json.dumps(inspect_json(facts, findings)))
@@ -133,7 +133,7 @@ def _check_repo(repo: str) -> None:
         raise SettingsError(f"{repo!r} is no repository: give OWNER/NAME.")
 
 
-def _checked(folder: Path, repo: str, there: Mapping[str, str] | None) -> Plan:
+def _checked(folder: Path, repo: str, there: Mapping[str, str] | None) -> UploadPlan:
     """The plan; a bar shows how much of the folder is read, if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import Progress

@@ -21,15 +21,15 @@ from rich.progress import (
     Progress as Bar,
 )
 
-from relay_gguf.convert.job import Job
+from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.publish.folder import Written, written_lines
-from relay_gguf.convert.run import Event, Finished, Progress
+from relay_gguf.convert.run import ConversionEvent, ConvertedFiles, Progress
 from relay_gguf.convert.write.sizes import PresetSizes
 from relay_gguf.display import one_line, size
 from relay_gguf.errors import ConversionError
 from relay_gguf.models.demo import FTYPE, Demo
 
-from .lines import demo_lines, plan_json, plan_lines, preset_lines, result_lines
+from .text import demo_lines, plan_json, plan_lines, preset_lines, result_lines
 
 STAGES: Final = {
     "wait": "waiting for another process",
@@ -64,10 +64,10 @@ COLUMNS: Final = (
 class Screen(Protocol):
     """Shows a conversion."""
 
-    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+    def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """What will be done; all of it for a dry run."""
 
-    def run(self, events: Iterator[Event], out: Path) -> None:
+    def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """What is being done, to its end."""
 
     def folder(self, written: Written, out: Path) -> None:
@@ -84,10 +84,10 @@ def chosen(*, quiet: bool, as_json: bool) -> Screen:
 class QuietScreen:
     """Shows nothing."""
 
-    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+    def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """Nothing."""
 
-    def run(self, events: Iterator[Event], out: Path) -> None:
+    def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Nothing."""
         for _ in events:
             pass
@@ -99,15 +99,15 @@ class QuietScreen:
 class JsonScreen:
     """Prints an object a line."""
 
-    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+    def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """The plan."""
         self._print("plan", **plan_json(job, n_threads))
 
-    def run(self, events: Iterator[Event], out: Path) -> None:
+    def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Progress once a second, and what is finished."""
         last, stage = 0.0, ""
         for event in events:
-            if isinstance(event, Finished):
+            if isinstance(event, ConvertedFiles):
                 report = {key: value for key, value in event.report.items() if key != "tensors"}
                 self._print("finished", **report)
             elif event.stage != stage or time.monotonic() - last >= EVERY:
@@ -126,13 +126,13 @@ class JsonScreen:
 class TextScreen:
     """Prints for a person: the bar on stderr, if that is a terminal, the rest on stdout."""
 
-    def plan(self, job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> None:
+    def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """What goes in and what comes out."""
         _print_all(plan_lines(job, out, in_full=in_full, n_threads=n_threads))
 
-    def run(self, events: Iterator[Event], out: Path) -> None:
+    def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """A bar, then a table."""
-        finished = [event for event in _with_bar(events) if isinstance(event, Finished)]
+        finished = [event for event in _with_bar(events) if isinstance(event, ConvertedFiles)]
         _print_all(result_lines(finished, out))
 
     def folder(self, written: Written, out: Path) -> None:
@@ -140,7 +140,7 @@ class TextScreen:
         _print_all(written_lines(written, out))
 
 
-def _with_bar(events: Iterator[Event]) -> Iterator[Event]:
+def _with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:
     """The events, with a bar on stderr over them, if that is a terminal."""
     console = Console(stderr=True)
     with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
@@ -156,7 +156,7 @@ def _with_bar(events: Iterator[Event]) -> Iterator[Event]:
             yield event
 
 
-def making(demo: Demo, events: Iterator[Event]) -> None:
+def making(demo: Demo, events: Iterator[ConversionEvent]) -> None:
     """What the demo model is made of, a bar, and the seconds of each step: all on stderr."""
     into = f"{demo.adapter.name} merged into {demo.base.name}, as {FTYPE}"
     typer.echo(f"Making the demo model, the first time only: {into}.", err=True)
@@ -208,5 +208,5 @@ def print_demo(demo: Demo, command: str) -> None:
     report = demo.report
     if report is None:
         raise ConversionError(f"{demo.path} is gone. Run the command again.")
-    finished = Finished(FTYPE, (demo.path,), report)
+    finished = ConvertedFiles(FTYPE, (demo.path,), report)
     _print_all(demo_lines(finished, demo.folder, command))

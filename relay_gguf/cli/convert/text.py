@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.convert.inspect.lines import merge_in_words
-from relay_gguf.convert.job import Job
+from relay_gguf.convert.inspect.overview import merge_in_words
+from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.read.merge import SLAB_BYTES
 from relay_gguf.convert.report import REPORT, layer_kind
-from relay_gguf.convert.run import Finished
+from relay_gguf.convert.run import ConvertedFiles
 from relay_gguf.convert.write.encode import AHEAD
-from relay_gguf.convert.write.plan import Target
+from relay_gguf.convert.write.targets import QuantTarget
 from relay_gguf.convert.write.sizes import PresetSizes
 from relay_gguf.display import one_line, size, visible
 
@@ -24,7 +24,7 @@ SLABS_IN_WORK: Final = 8
 """Copies of a slab that a thread has while it merges, encodes and measures."""
 
 
-def plan_lines(job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
+def plan_lines(job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
     """What goes in and what comes out; with `in_full`, types, coverage and memory."""
     yield one_line(_origin(job))
     origin = job.model.origin
@@ -46,7 +46,7 @@ def plan_lines(job: Job, out: Path, *, in_full: bool, n_threads: int | None) -> 
         yield one_line(f"Note: {note}")
 
 
-def plan_json(job: Job, n_threads: int | None) -> dict[str, Any]:
+def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
     """The plan, for a program."""
     return {
         "origin": dict(job.model.origin),
@@ -63,7 +63,7 @@ def plan_json(job: Job, n_threads: int | None) -> dict[str, Any]:
     }
 
 
-def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
+def result_lines(finished: Sequence[ConvertedFiles], out: Path) -> Iterator[str]:
     """A table of what was made."""
     if not finished:
         return
@@ -90,7 +90,7 @@ def result_lines(finished: Sequence[Finished], out: Path) -> Iterator[str]:
     yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
 
 
-def demo_lines(finished: Finished, folder: Path, command: str) -> Iterator[str]:
+def demo_lines(finished: ConvertedFiles, folder: Path, command: str) -> Iterator[str]:
     """What the demo model is, its report, and how the same is made by hand."""
     origin = finished.report["origin"]
     yield one_line(merge_in_words(origin))
@@ -114,7 +114,7 @@ def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:
             yield f"{'':{width}}  {ftype:7} {size(n_bytes):>8}"
 
 
-def coverage(job: Job) -> dict[str, tuple[int, int]]:
+def coverage(job: ConversionJob) -> dict[str, tuple[int, int]]:
     """How many tensors of each kind the adapter changes, of how many; none without an adapter."""
     changed = Counter(layer_kind(tensor.name) for tensor in job.tensors if tensor.changed)
     counts = Counter(layer_kind(tensor.name) for tensor in job.tensors)
@@ -131,7 +131,7 @@ def _share(value: float | None, places: int = 2) -> str:
     return "-" if value is None else f"{value:.{places}%}"
 
 
-def _origin(job: Job) -> str:
+def _origin(job: ConversionJob) -> str:
     origin = job.model.origin
     if "adapter" not in origin:
         return f"{origin['source']}, {len(job.tensors)} tensors"
@@ -142,5 +142,5 @@ def _origin(job: Job) -> str:
     )
 
 
-def _types(target: Target) -> str:
+def _types(target: QuantTarget) -> str:
     return ", ".join(f"{count} {kind}" for kind, count in target.n_tensors.most_common())

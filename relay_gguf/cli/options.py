@@ -1,0 +1,92 @@
+"""Options that several commands share, each spelled out once, and the settings made of them.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from relay_gguf.settings import ChatSettings
+
+ModelArgument = Annotated[
+    str | None,
+    typer.Argument(
+        help="A GGUF file, OWNER/NAME[:TYPE] on the hub, or the name of a model in Ollama. "
+        "[env: RELAY_MODEL] [the best for this machine]",
+    ),
+]
+AsDemo = Annotated[bool, typer.Option("--demo", help="Take the small demo model.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Download without asking.")]
+
+NCtx = Annotated[int | None, typer.Option(help="Context length in tokens. [4096]")]
+Layers = Annotated[
+    int | None,
+    typer.Option("--n-gpu-layers", help="Layers on the GPU, -1 for all. [as many as fit]"),
+]
+KvType = Annotated[
+    str | None,
+    typer.Option(metavar="TYPE", help="Type of the KV cache: f16, q8_0 or q4_0. [f16]"),
+]
+MainGpu = Annotated[
+    int | None, typer.Option(help="Use only this GPU, counted from 0. [all of them]")
+]
+TensorSplit = Annotated[
+    str | None,
+    typer.Option(metavar="A,B", help="Share of the layers for each GPU. [by free memory]"),
+]
+NoGpu = Annotated[
+    bool | None, typer.Option("--no-gpu", help="Compute on this CPU alone: no GPUs, no workers.")
+]
+Workers = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--worker",
+        metavar="HOST[:PORT]",
+        help="Another machine that runs `relay-gguf worker`; repeatable.",
+    ),
+]
+"""An option of each command that plans or loads a model."""
+MinSpeed = Annotated[
+    float | None,
+    typer.Option(help="Tokens per second that an automatically chosen file must reach. [5]"),
+]
+Threads = Annotated[
+    int | None, typer.Option(help="CPU threads to compute with. [one for each physical core]")
+]
+
+Temperature = Annotated[
+    float | None, typer.Option(help="0 always takes the likeliest token. [0.3]")
+]
+MaxTokens = Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")]
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Debug = Annotated[
+    bool, typer.Option("--debug", help="Show the log, and errors with their traceback.")
+]
+"""An option of each command. They need not read it: the command line does, before they run."""
+
+
+def given_settings(context: typer.Context, config: Path | None = None) -> ChatSettings:
+    """The settings of a command: its own options over the environment and the config file.
+
+    Every parameter of the command that has the name of a setting counts, but for `model`, whose
+    meaning is the command's own.
+
+    Args:
+        context: of the running command.
+        config: the config file that the user named; None for the one in its usual place.
+
+    Raises:
+        SettingsError: a value is wrong, or the file that was named is not there.
+    """
+    from relay_gguf.settings import KINDS, usual_settings
+
+    parameters = {n: v for n, v in context.params.items() if n in KINDS and n != "model"}
+    if not parameters.get("worker"):  # an empty tuple where the option was not given
+        parameters["worker"] = None
+    return usual_settings(parameters, config)
