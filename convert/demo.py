@@ -13,8 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO, Final
 
+from relay_gguf.disk import lock
 from relay_gguf.errors import ConversionError
-from relay_gguf.lock import lock
 from relay_gguf.models.demo import FTYPE, Demo
 
 from .job import Request, prepare

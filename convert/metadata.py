@@ -15,8 +15,8 @@ from typing import Any, Final
 import yaml
 from gguf import GGUFType, GGUFWriter, Metadata, size_label
 
-from relay_gguf import __version__
 from relay_gguf.gguf_file.header import Keys
+from relay_gguf.version import __version__
 
 SAMPLING: Final = {
     "temperature": "sampling_temp",

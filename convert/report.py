@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any, Final
 
-from relay_gguf import __version__
+from relay_gguf.version import __version__
 
 from .job import Job
 from .quantize.ggml import Type

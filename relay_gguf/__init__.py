@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    __version__: str
     from .conversation.messages import Message as Message
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from .relay import RelayLM as RelayLM
     from .relay import suggest_relay_model as suggest_relay_model
     from .sampling import SamplingParams as SamplingParams
+    from .version import __version__ as __version__
 
 _HOMES = {
     "Engine": ".engine",
@@ -26,9 +26,10 @@ _HOMES = {
     "RelayError": ".errors",
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",
+    "__version__": ".version",
     "suggest_relay_model": ".relay",
 }
-__all__ = [*_HOMES, "__version__"]
+__all__ = list(_HOMES)
 
 _folder = Path(__file__).parent
 if not (_folder / "convert").exists() and (_folder.parent / "pyproject.toml").exists():
@@ -38,20 +39,9 @@ if not (_folder / "convert").exists() and (_folder.parent / "pyproject.toml").ex
 
 
 def __getattr__(name: str) -> Any:
-    if name == "__version__":  # looked up where it is asked for: that takes a third of the start
-        return _version()
     if name not in _HOMES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(import_module(_HOMES[name], __name__), name)
-
-
-def _version() -> str:
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("relay-gguf")
-    except PackageNotFoundError:  # a source tree that is not installed
-        return "0"
 
 
 def __dir__() -> list[str]:

@@ -1,29 +1,25 @@
-"""Files on the disk: whole, or not there."""
+"""Files on the disk: written whole or not at all, and locked for one process."""
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
+import sys
 from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
-from platformdirs import user_cache_path
+if sys.platform == "win32":
+    import msvcrt
+else:
+    import fcntl
 
 PARTIAL: Final = ".relay-gguf-partial"
 """Ends the name of a file that is being written: no app lists such files."""
 _CHUNK = 1 << 22
-
-
-def cache_file(name: str) -> Path | None:
-    """Where a small file that can be made again is kept; None where this user has no folder."""
-    try:
-        path = user_cache_path("relay-gguf", appauthor=False) / name
-    except (OSError, RuntimeError):
-        return None
-    return path if path.is_absolute() else None  # "~" stays where there is no home
 
 
 def partial(path: Path) -> Path:
@@ -115,3 +111,28 @@ def sync_folder(folder: Path) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+def lock(file: BinaryIO) -> bool:
+    """Lock an open file for this process until it is closed; False if another process has it.
+
+    On a file system without locks the file counts as free: better no lock than no file.
+    """
+    try:
+        _lock(file)
+    except OSError as error:
+        return error.errno not in (errno.EWOULDBLOCK, errno.EACCES, errno.EDEADLK)
+    return True
+
+
+if sys.platform == "win32":
+
+    def _lock(file: BinaryIO) -> None:
+        """Lock a byte far behind the end, so that the file itself stays readable."""
+        file.seek(1 << 62)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        file.seek(0)
+else:
+
+    def _lock(file: BinaryIO) -> None:
+        fcntl.flock(file.fileno(), fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -16,16 +16,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Final
 
-from platformdirs import PlatformDirs
-
 from .conversation.messages import DEFAULT_CHANNEL
 from .errors import SettingsError
 from .fit.choose import MIN_SPEED
 from .fit.plan import LoadOptions
+from .folders import config_path
 from .sampling import DEFAULTS, SamplingParams
 from .toml import read_toml
-
-DIRS: Final = PlatformDirs("relay-gguf", appauthor=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,21 +101,6 @@ def _shares(text: str) -> tuple[float, ...]:
         raise SettingsError(
             f"tensor_split is {text!r}; it must be shares, one for each GPU, as 3,1."
         ) from None
-
-
-def config_path() -> Path:
-    """Where the config file is looked for."""
-    return DIRS.user_config_path / "config.toml"
-
-
-def sessions_folder() -> Path:
-    """Where sessions are saved."""
-    return DIRS.user_data_path / "sessions"
-
-
-def history_path() -> Path:
-    """Where typed lines are remembered."""
-    return DIRS.user_state_path / "history"
 
 
 def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:

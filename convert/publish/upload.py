@@ -9,11 +9,11 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from relay_gguf import __version__
 from relay_gguf.disk import PARTIAL, write_whole
 from relay_gguf.display import one_line, size
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.facts import listed
+from relay_gguf.version import __version__
 
 from .folder import PAGE, SUMS, card_for, read_entries, read_sums
 

@@ -12,8 +12,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
+from relay_gguf.disk import lock
 from relay_gguf.errors import ConversionError
-from relay_gguf.lock import lock
 
 from .output import PARTIAL
 

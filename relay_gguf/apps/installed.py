@@ -24,8 +24,8 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf import disk
+from relay_gguf.disk import lock
 from relay_gguf.errors import SettingsError, StoreError
-from relay_gguf.lock import lock
 
 VERSION: Final = 1
 

@@ -14,11 +14,11 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf.errors import ModelError, SettingsError
+from relay_gguf.folders import DIRS
 from relay_gguf.gguf_file.header import Keys, read_head
 from relay_gguf.gguf_file.name import ENDING, parse_name, parts
 from relay_gguf.models.locate import locate
 from relay_gguf.sampling import DEFAULTS
-from relay_gguf.settings import DIRS
 
 from . import installed
 from .installed import Done, Wanted

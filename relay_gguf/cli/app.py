@@ -40,7 +40,7 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        from relay_gguf import __version__
+        from relay_gguf.version import __version__
 
         typer.echo(f"relay-gguf {__version__}")
         raise typer.Exit

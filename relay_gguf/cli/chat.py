@@ -130,11 +130,11 @@ def talk(
     from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.conversation.events import Notice
     from relay_gguf.conversation.session import Session
+    from relay_gguf.folders import sessions_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.demo import demo_file
     from relay_gguf.models.opening import loading_notices, open_engine
     from relay_gguf.relay import RelayLM
-    from relay_gguf.settings import sessions_folder
 
     folder = sessions_folder()
     name = _session_name(folder, resume)
@@ -218,7 +218,7 @@ def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSett
     from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.chat.terminal import Terminal
     from relay_gguf.conversation.events import Notice
-    from relay_gguf.settings import history_path
+    from relay_gguf.folders import history_path
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
@@ -234,7 +234,7 @@ def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSett
 
 def banner(session: Session) -> str:
     """What a chat begins with."""
-    from relay_gguf import __version__
+    from relay_gguf.version import __version__
 
     nicks = session.relay.nicks
     return (

@@ -93,8 +93,8 @@ def irc(
     debug: Debug = False,
 ) -> None:
     """Be an IRC network whose other people are the model: connect with any client."""
+    from relay_gguf.folders import DIRS
     from relay_gguf.irc.host import check_address
-    from relay_gguf.settings import DIRS
 
     if aliases is not None:
         print_aliases(aliases)

@@ -14,8 +14,8 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from relay_gguf.disk import lock
 from relay_gguf.errors import StoreError
-from relay_gguf.lock import lock
 
 from .records import Header, Saved, decode, encode, header_json, to_json
 from .transcript import Record, Turned

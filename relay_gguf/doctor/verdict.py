@@ -11,7 +11,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.disk import cache_file, make_folders, write_whole
+from relay_gguf.disk import make_folders, write_whole
+from relay_gguf.folders import cache_file
 
 from .finding import Verdict
 from .fingerprint import fingerprint

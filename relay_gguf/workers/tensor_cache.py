@@ -16,7 +16,7 @@ import psutil
 
 from relay_gguf.errors import WorkerError
 from relay_gguf.fit.memory import GIB
-from relay_gguf.settings import DIRS
+from relay_gguf.folders import DIRS
 
 MARK: Final = ".in-use"
 """Ends the name of a file that says which process uses the folder."""

@@ -16,8 +16,8 @@ from small_files import no_links, tree
 
 from relay_gguf import disk
 from relay_gguf.apps.installed import Done, State, Wanted, install, read, uninstall
+from relay_gguf.disk import lock
 from relay_gguf.errors import SettingsError, StoreError
-from relay_gguf.lock import lock
 
 NAMES = ("r-00001-of-00002.gguf", "r-00002-of-00002.gguf")
 

@@ -17,20 +17,14 @@ import pytest
 import typer
 from pico import write_pico
 
-from relay_gguf import __version__
 from relay_gguf.cli import app as cli
 from relay_gguf.cli.app import bare_resume
 from relay_gguf.errors import SettingsError
 from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.folders import config_path, history_path, sessions_folder
 from relay_gguf.sampling import DEFAULTS
-from relay_gguf.settings import (
-    ChatSettings,
-    chat_settings,
-    config_path,
-    history_path,
-    read_config,
-    sessions_folder,
-)
+from relay_gguf.settings import ChatSettings, chat_settings, read_config
+from relay_gguf.version import __version__
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]
 PATIENCE = 60.0

@@ -16,10 +16,10 @@ from typer.testing import CliRunner
 from relay_gguf.cli import app as cli
 from relay_gguf.cli.download import chosen
 from relay_gguf.errors import RelayError
+from relay_gguf.folders import config_path
 from relay_gguf.llama import inventory
 from relay_gguf.machine.devices import Machine
 from relay_gguf.models import suggest
-from relay_gguf.settings import config_path
 
 
 @pytest.fixture

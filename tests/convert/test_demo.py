@@ -24,10 +24,10 @@ from relay_gguf.convert.job import Request
 from relay_gguf.convert.run import Progress
 from relay_gguf.disk import digest
 from relay_gguf.errors import ModelError
+from relay_gguf.folders import sessions_folder
 from relay_gguf.gguf_file.facts import read_facts
 from relay_gguf.models import demo as demos
 from relay_gguf.models.demo import ADAPTER, Demo, demo_file, demo_folder, find_demo
-from relay_gguf.settings import sessions_folder
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import broken
 import numpy as np
 import pytest
+from homeless import CacheFolder
 
 from relay_gguf import LlamaEngine
 from relay_gguf.doctor import bug_report as report
@@ -482,16 +483,13 @@ def test_a_folder_that_cannot_be_written_is_no_error(asked: list[int], tmp_path:
     assert fresh().processor == PLAIN_CPU
 
 
-@pytest.mark.parametrize("error", [RuntimeError, OSError, None])
+@pytest.mark.parametrize(
+    "found", [RuntimeError("no home"), OSError("no home"), Path("~/.cache/relay-gguf")]
+)
 def test_a_user_without_a_home_is_asked_each_time(
-    asked: list[int], error: type[Exception] | None, monkeypatch: pytest.MonkeyPatch
+    asked: list[int], found: Exception | Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def homeless(*_: object, **__: object) -> Path:
-        if error is not None:
-            raise error("no home")
-        return Path("~/.cache/relay-gguf")
-
-    monkeypatch.setattr("relay_gguf.disk.user_cache_path", homeless)
+    monkeypatch.setattr("relay_gguf.folders.DIRS", CacheFolder(found))
     for _ in range(2):
         assert fresh().processor == PLAIN_CPU
     assert asked == [1, 1]

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 import psutil
 import pytest
+from homeless import CacheFolder
 
-from relay_gguf import disk
+from relay_gguf import folders
 from relay_gguf.disk import PARTIAL
 from relay_gguf.machine import bandwidth, devices, measurement
 from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
@@ -296,9 +297,7 @@ def test_where_nothing_can_be_kept(
     """A file in the folder's place keeps root out too."""
     (tmp_path / "closed").touch()
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
-    monkeypatch.setattr(
-        disk, "user_cache_path", lambda *_, **__: tmp_path / "closed" / "relay-gguf"
-    )
+    monkeypatch.setattr(folders, "DIRS", CacheFolder(tmp_path / "closed" / "relay-gguf"))
     machine.next += [quiet(40), quiet(41)]
     assert [measured(), measured()] == [quiet(40), quiet(41)]
 
@@ -307,13 +306,10 @@ def test_without_a_home(machine: Machine, tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
     machine.next += [quiet(40), quiet(41)]
-    monkeypatch.setattr(disk, "user_cache_path", lambda *_, **__: Path("~/.cache/x"))
+    monkeypatch.setattr(folders, "DIRS", CacheFolder(Path("~/.cache/x")))
     assert measured() == quiet(40)
-
-    def homeless(*_: object, **__: object) -> Path:
-        raise RuntimeError("Could not determine home directory.")
-
-    monkeypatch.setattr(disk, "user_cache_path", homeless)
+    error = RuntimeError("Could not determine home directory.")
+    monkeypatch.setattr(folders, "DIRS", CacheFolder(error))
     assert measured() == quiet(41)
     assert set(tmp_path.rglob("*")) == before
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from itertools import islice
 
-from relay_gguf import __version__
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.jobs import attempt
 from relay_gguf.irc.network.limits import isupport
@@ -35,6 +34,7 @@ from relay_gguf.irc.protocol.numerics import (
     RPL_YOURHOST,
 )
 from relay_gguf.irc.protocol.splitting import pieces
+from relay_gguf.version import __version__
 
 VERSION = f"relay-gguf-{__version__}"
 _USER_MODES = "Bi"

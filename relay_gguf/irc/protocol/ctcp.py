@@ -8,7 +8,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from relay_gguf import __version__
+from relay_gguf.version import __version__
 
 _PING_BYTES = 64
 
