@@ -8,9 +8,6 @@ from typing import Final
 
 from prompt_toolkit.utils import get_cwidth
 
-from .conversation.events import Said
-from .conversation.messages import NICKS, Message
-
 RESET: Final = "\x1b[0m"
 DIM, RED, GREEN = "\x1b[2m", "\x1b[31m", "\x1b[32m"
 NICK_COLOURS: Final = ("\x1b[34m", "\x1b[36m", "\x1b[35m", "\x1b[33m", "\x1b[94m", "\x1b[96m")
@@ -57,20 +54,6 @@ def cut(text: str, columns: int) -> str:
 def nick_colour(nick: str) -> str:
     """The colour of a nick: the same everywhere, by its letters."""
     return NICK_COLOURS[sum(nick.encode("utf-8", "replace")) % len(NICK_COLOURS)]
-
-
-def cut_mark(said: Said) -> str:
-    """What follows a reply that was cut."""
-    if not said.message.cut:
-        return ""
-    why = {"length": "at --max-tokens", "context": "the context is full"}
-    return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
-
-
-def by_program(message: Message) -> bool:
-    """Whether this is the /join with which the program opens a scene in the model's name."""
-    joins = message.content.startswith("/join #") and not message.generated
-    return message.nick == NICKS["model"] and joins
 
 
 class Wrap:

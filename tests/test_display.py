@@ -10,20 +10,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
-from relay_gguf.conversation.events import Said
-from relay_gguf.conversation.messages import NICKS, Message
+from relay_gguf.conversation.messages import NICKS
 from relay_gguf.display import (
     NICK_COLOURS,
     Wrap,
     cut,
-    cut_mark,
     nick_colour,
     one_line,
     status_line,
     visible,
     wrap,
 )
-from relay_gguf.engine import FinishReason
 
 ANYTHING = st.text(st.characters(exclude_categories=()))
 WORDS = st.lists(st.text("abcdé'-", min_size=1, max_size=9), min_size=1, max_size=40)
@@ -210,16 +207,3 @@ def test_the_two_who_talk_have_different_colours() -> None:
 
 def test_nicks_use_all_colours() -> None:
     assert {nick_colour(f"nick{number}") for number in range(99)} == set(NICK_COLOURS)
-
-
-@pytest.mark.parametrize(
-    ("is_cut", "reason", "mark"),
-    [
-        (False, "stop", ""),
-        (True, "length", "* cut (at --max-tokens); /continue goes on"),
-        (True, "context", "* cut (the context is full); /continue goes on"),
-        (True, "cancelled", "* cut (stopped); /continue goes on"),
-    ],
-)
-def test_the_mark_of_a_cut_reply(is_cut: bool, reason: FinishReason, mark: str) -> None:
-    assert cut_mark(Said(Message("user", "hi", 2, is_cut), 2, 1.0, reason)) == mark

@@ -23,7 +23,8 @@ from relay_gguf.conversation.events import (
 )
 from relay_gguf.conversation.messages import is_notice
 from relay_gguf.conversation.session import Session
-from relay_gguf.display import UNSAFE, by_program, cut_mark, one_line, visible
+from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
+from relay_gguf.display import UNSAFE, one_line, visible
 
 from .interrupt import stoppable
 
@@ -173,15 +174,6 @@ def event_json(event: Event) -> dict[str, Any] | None:
             return {"event": "draft", "text": text}
         case _:
             return None
-
-
-def trim_notice(event: Trimmed) -> str:
-    """What the user reads when the context was full."""
-    count = len(event.indices)
-    return (
-        f"The context is full: the {count} oldest messages ({event.tokens} tokens) left it. "
-        "The session keeps them."
-    )
 
 
 def standard_streams() -> tuple[TextIO, TextIO]:

@@ -38,15 +38,14 @@ from relay_gguf.conversation.events import (
 )
 from relay_gguf.conversation.messages import SILENCE, Message, is_notice
 from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
 from relay_gguf.display import (
     DIM,
     GREEN,
     RED,
     RESET,
     Wrap,
-    by_program,
     cut,
-    cut_mark,
     nick_colour,
     one_line,
     status_line,
@@ -56,7 +55,6 @@ from relay_gguf.display import (
 
 from .inputline import CommandCompleter, history_at, keys, silent_keys
 from .interrupt import stoppable
-from .plain import trim_notice
 
 STYLE = Style.from_dict(
     {"bottom-toolbar": "noreverse fg:ansibrightblack", "channel": "bold", "completion-menu": ""}

@@ -11,13 +11,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.engine import Engine
 from relay_gguf.errors import ContextError, EngineError
 
 from .messages import Message, Role
 
-IM_START = "<|im_start|>"
-IM_END = "<|im_end|>"
 TRIM_TARGET = 0.6
 """Share of the context that stays after a trim. Trimming in large steps makes it rare."""
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import EngineError, ModelError
 

@@ -6,7 +6,7 @@ import re
 
 from relay_gguf.conversation.events import Draft, Event, Failed, Notice, Said, Trimmed, Typing
 from relay_gguf.conversation.messages import NICKS, SILENCE, is_notice
-from relay_gguf.display import cut_mark
+from relay_gguf.conversation.wording import cut_mark
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.speaker import Voice
 

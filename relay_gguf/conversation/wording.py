@@ -1,0 +1,29 @@
+"""How events are worded, alike in every front end."""
+
+from __future__ import annotations
+
+from .events import Said, Trimmed
+from .messages import NICKS, Message
+
+
+def cut_mark(said: Said) -> str:
+    """The line that follows a reply which was cut, with the reason; empty for a whole reply."""
+    if not said.message.cut:
+        return ""
+    why = {"length": "at --max-tokens", "context": "the context is full"}
+    return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
+
+
+def trim_notice(trimmed: Trimmed) -> str:
+    """What the user reads when messages left a full context, without IRC's star."""
+    count = len(trimmed.indices)
+    return (
+        f"The context is full: the {count} oldest messages ({trimmed.tokens} tokens) left it. "
+        "The session keeps them."
+    )
+
+
+def by_program(message: Message) -> bool:
+    """Whether a message is the /join with which the program opens a scene in the model's name."""
+    joins = message.content.startswith("/join #") and not message.generated
+    return message.nick == NICKS["model"] and joins
