@@ -12,7 +12,7 @@ import jinja2
 import pytest
 import typer
 import yaml
-from dataset.test_dataset_formats import LOGS
+from dataset.test_formats import LOGS
 from typer.testing import CliRunner, Result
 
 from relay_gguf.cli.dataset import dataset, recipe

@@ -6,16 +6,16 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataset.chats import told
-from dataset.test_dataset_formats import LINES, LOGS
+from dataset.test_formats import LINES, LOGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from relay_gguf.dataset.build import Options
-from relay_gguf.dataset.conversation import Limits
+from relay_gguf.dataset.drafts import ConversationLimits
 from relay_gguf.dataset.logs.formats import READERS
 from relay_gguf.dataset.masks import Masks
 from relay_gguf.dataset.tally import Tally
-from relay_gguf.dataset.turns import Style
+from relay_gguf.dataset.turns import TurnStyle
 
 WHOLE = [line for log in LOGS.values() for line in log.splitlines()]
 WHOLE += [text for cases in LINES.values() for text, _ in cases]
@@ -32,8 +32,8 @@ def test_any_bytes(data: bytes, seed: int) -> None:
     options = Options(
         ["ann*", "b?b"],
         name,
-        limits=Limits(max_messages=16, max_tokens=256, join_lines=5),
-        style=Style(prefix_nicks=seed == 1, masks=Masks(seed) if seed else None),
+        limits=ConversationLimits(max_messages=16, max_tokens=256, join_lines=5),
+        style=TurnStyle(prefix_nicks=seed == 1, masks=Masks(seed) if seed else None),
     )
     with TemporaryDirectory() as folder:
         file = Path(folder) / "#c.log"
