@@ -2,25 +2,21 @@
 
 from __future__ import annotations
 
-import codecs
 import json
-import random
-import threading
 import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from .conversation import messages as rules
-from .conversation.events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .conversation.events import Event, Piece, Said, Trimmed
 from .conversation.export import new_file
-from .conversation.messages import DEFAULT_CHANNEL, NICKS, Message, Role
-from .conversation.prompt import TRIM_TARGET, Encoder, fit, head, render, spans, turns
-from .engine import Engine, Finished, FinishReason, Moved, Prefilled, Prefilling, Step, Token
+from .conversation.generator import Generator
+from .conversation.messages import DEFAULT_CHANNEL, Message, Role
+from .engine import Engine
 from .errors import CommandError
-from .sampling import DEFAULTS, SEED_BITS, SamplingParams, draw_seed
+from .sampling import DEFAULTS, SamplingParams
 
 
 class RelayLM:
@@ -73,16 +69,7 @@ class RelayLM:
             SettingsError: a value is outside its range, or wants a GPU that is not there.
             WorkerError: a worker does not answer, or is none.
         """
-        self.params = SamplingParams(temperature=temperature, **sampling)
-        self.nicks: dict[Role, str] = dict(NICKS)
-        self.channel = DEFAULT_CHANNEL
-        self.context: list[dict[str, str]] = []
-        self.exact_trim = exact_trim
-        self.seed = draw_seed() if self.params.seed is None else self.params.seed
-        self._seeds = random.Random(self.seed)
-        self._turning = threading.RLock()  # a signal handler may cancel in the same thread
-        self._generating = False
-        self._cancelled = False
+        params = SamplingParams(temperature=temperature, **sampling)
         if engine is None:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
@@ -94,11 +81,44 @@ class RelayLM:
             split = None if tensor_split is None else tuple(tensor_split)
             others = (workers,) if isinstance(workers, str) else tuple(workers)
             options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others)
-            with watching(yes=True) as screen:
+            with watching() as screen:
                 path = locate(model_name_or_path, screen)
             engine = load(path, options, n_threads=n_threads)
         self.engine = engine
-        self.encoder = Encoder(engine)
+        self._generator = Generator(engine, params, exact_trim=exact_trim)
+        self.encoder = self._generator.encoder
+        self.seed = self._generator.seed
+        self.channel = DEFAULT_CHANNEL
+        self.context: list[dict[str, str]] = []
+
+    # How it speaks
+
+    @property
+    def params(self) -> SamplingParams:
+        """How tokens are chosen; may be set between two messages."""
+        return self._generator.params
+
+    @params.setter
+    def params(self, params: SamplingParams) -> None:
+        self._generator.params = params
+
+    @property
+    def nicks(self) -> dict[Role, str]:
+        """The nicks of the roles `system`, `model` and `input`, yours to change."""
+        return self._generator.nicks
+
+    @nicks.setter
+    def nicks(self, nicks: dict[Role, str]) -> None:
+        self._generator.nicks = nicks
+
+    @property
+    def exact_trim(self) -> bool:
+        """Whether what stays of a full context is evaluated anew; may be set at any time."""
+        return self._generator.exact_trim
+
+    @exact_trim.setter
+    def exact_trim(self, exact_trim: bool) -> None:
+        self._generator.exact_trim = exact_trim
 
     # The context
 
@@ -161,6 +181,10 @@ class RelayLM:
     def _add(self, *lines: Message) -> None:
         self.context += [{"role": line.nick, "content": line.content} for line in lines]
 
+    @property
+    def _lines(self) -> list[Message]:
+        return [Message(entry["role"], entry["content"]) for entry in self.context]
+
     # Generating
 
     def respond(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
@@ -205,17 +229,6 @@ class RelayLM:
                     self._add(message)
         return said
 
-    def cancel(self) -> None:
-        """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
-        with self._turning:
-            self._cancelled = True
-            if self._generating:
-                self.engine.cancel()
-
-    def close(self) -> None:
-        """Free the model."""
-        self.engine.close()
-
     def speak(self, role: Role, opening: str = "") -> Iterator[Event]:
         """Generate a message of `role` that begins with `opening`; the last event is `Said`.
 
@@ -225,128 +238,44 @@ class RelayLM:
         Raises:
             ContextError, EngineError: as `respond`.
         """
-        self._cancelled = False
-        yield from self._speak(self.nicks[role], opening)
+        for event in self._generator.speak(self._lines, role, opening):
+            if isinstance(event, Trimmed):
+                gone = frozenset(event.indices)
+                self.context[:] = [e for i, e in enumerate(self.context) if i not in gone]
+            yield event
 
-    def _speak(self, nick: str, opening: str) -> Iterator[Event]:
-        yield from self._trim(nick, opening)
-        lines = [Message(entry["role"], entry["content"]) for entry in self.context]
-        ids = self.encoder.prompt(lines, nick, opening)
+    def cancel(self) -> None:
+        """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
+        self._generator.cancel()
 
-        body = list(self.encoder.body(nick, opening))
-        decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        content = opening
-        if opening:  # a reply that was cut within a character goes on with that character
-            start = decoder.decode(b"".join(map(self.engine.piece, body)))
-            content = start.partition("\n")[2]
-        begun = not getattr(self.engine, "lost", False)  # else `Moved` comes first
-        if begun:
-            yield Typing(nick, content)
-        params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
-        text = render(lines, nick, opening, self.engine.control.bos_text)
-        count, seconds = 0, 0.0
-        reason: FinishReason | None = None
-        for step in self._generate(ids, params):
-            if not begun and not isinstance(step, Moved):
-                begun = True
-                yield Typing(nick, content)
-            match step:
-                case Moved(news):
-                    yield Notice(f"* {news}")
-                case Prefilling(done, total):
-                    yield Reading(done, total)
-                case Prefilled(evaluated, reused):
-                    yield Prompted(nick, text, evaluated, reused)
-                case Token(token):
-                    count += 1
-                    body.append(token)
-                    if piece := decoder.decode(self.engine.piece(token)):
-                        content += piece
-                        yield Piece(piece)
-                case Finished(why, duration):
-                    reason, seconds = why, duration
-        if rest := decoder.decode(b"", final=True):
-            content += rest
-            yield Piece(rest)
-        if count or reason == "stop":
-            self.encoder.remember(nick, content, body)
-            yield Said(Message(nick, content, count, cut=reason != "stop"), count, seconds, reason)
-
-    def _generate(self, ids: list[int], params: SamplingParams) -> Iterator[Step]:
-        """The engine's steps; `cancel` reaches the engine from the first to the last."""
-        self._generating = True
-        try:
-            if self._cancelled:  # while the prompt was being made
-                self.engine.cancel()
-            for step in self.engine.generate(ids, params):
-                if isinstance(step, Finished):
-                    self._done()  # a cancel from here on would end the next one
-                yield step
-        finally:
-            self._done()
-
-    def _done(self) -> None:
-        with self._turning:
-            self._generating = False
+    def close(self) -> None:
+        """Free the model."""
+        self.engine.close()
 
     # The context window
 
     @property
     def reserve(self) -> int:
-        """Tokens that stay free for a reply."""
-        return min(self.params.max_tokens, self.engine.n_ctx // 4)
+        """Tokens of the context that stay free for a reply."""
+        return self._generator.reserve
 
     def sizes(self, lines: Sequence[Message]) -> list[int]:
-        """Tokens of each message."""
-        return [len(self.encoder.message(line)) for line in lines]
+        """Tokens that each message takes in a prompt."""
+        return self._generator.sizes(lines)
 
     def check_room(self, added: Sequence[Message], *, fresh: bool, answered: bool) -> None:
-        """Refuse lines that the context could not hold even with all old turns gone.
+        """Refuse messages that the context could not hold even with all old turns gone.
 
         Args:
-            added: the lines of one turn, not yet in the context.
+            added: the messages of one turn, not yet in the context.
             fresh: they begin a scene.
             answered: the model replies next; otherwise room for a message is kept as well.
 
         Raises:
-            ContextError: with the number of tokens.
+            ContextError: there is no room; the text has the number of tokens.
         """
-        before = [] if fresh else self.context
-        lines = [*(Message(entry["role"], entry["content"]) for entry in before), *added]
-        reserve = self.reserve if answered else 2 * self.reserve
-        self._plan(lines, reserve + self._frame(self.nicks["model"]), target=0)
-
-    def _plan(
-        self, lines: Sequence[Message], reserve: int, target: int | None = None
-    ) -> tuple[list[range], list[int], list[int]]:
-        """The turns, their sizes in tokens, and which of them must go."""
-        groups = turns(lines, self.nicks)
-        each = self.sizes(lines)
-        sizes = [sum(each[index] for index in group) for group in groups]
-        n_ctx = self.engine.n_ctx
-        target = int(n_ctx * TRIM_TARGET) if target is None else target
-        return groups, sizes, fit(sizes, head(lines, groups, self.nicks), n_ctx - reserve, target)
-
-    def _frame(self, nick: str, opening: str = "") -> int:
-        """Tokens of a prompt that belong to no turn: BOS, and what asks for a message."""
-        bos = 0 if self.engine.control.bos is None else 1
-        return bos + len(self.encoder.opening(nick, opening))
-
-    def _trim(self, nick: str, opening: str) -> Iterator[Trimmed]:
-        lines = [Message(entry["role"], entry["content"]) for entry in self.context]
-        reserve = self.reserve + self._frame(nick, opening)
-        groups, sizes, dropped = self._plan(lines, reserve)
-        if not dropped:
-            return
-        before = 0 if self.engine.control.bos is None else 1
-        ids = self.encoder.prompt(lines, nick, opening)
-        for start, stop in spans(sizes, dropped, before):
-            if not self.exact_trim:
-                self.engine.forget(ids, start, stop)
-            del ids[start:stop]
-        gone = tuple(index for turn in dropped for index in groups[turn])
-        self.context[:] = [e for i, e in enumerate(self.context) if i not in set(gone)]
-        yield Trimmed(gone, sum(sizes[turn] for turn in dropped))
+        before = [] if fresh else self._lines
+        self._generator.check_room([*before, *added], answered=answered)
 
 
 def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:

@@ -6,8 +6,10 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
-from relay_gguf import RelayLM, SamplingParams
+from relay_gguf import SamplingParams
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Event
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import ControlTokens, Finished, FinishReason, Prefilled, Step, Token
 
@@ -99,8 +101,8 @@ def fake_session(
 ) -> Session:
     """A session on a fake engine, with its first scene open."""
     engine = FakeEngine(replies, n_ctx=n_ctx, vocabulary=vocabulary)
-    relay = RelayLM(engine=engine, seed=1, max_tokens=max_tokens)
-    session = Session(relay, folder, exports=exports, now=lambda: 1_700_000_000.0)
+    generator = Generator(engine, SamplingParams(seed=1, max_tokens=max_tokens))
+    session = Session(Dialogue(generator, folder, exports=exports, now=lambda: 1_700_000_000.0))
     deque(session.start(), maxlen=0)
     return session
 
@@ -112,6 +114,6 @@ def run(session: Session, *lines: str) -> list[Event]:
 
 def engine_of(session: Session) -> FakeEngine:
     """The fake engine of a session."""
-    engine = session.relay.engine
+    engine = session.dialogue.generator.engine
     assert isinstance(engine, FakeEngine)
     return engine

@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from relay_gguf import LlamaEngine, RelayLM
+from relay_gguf import LlamaEngine, SamplingParams
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Said
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
 
 SCENES = Path(__file__).parent / "golden" / "roleplay" / "scenes.json"
@@ -80,11 +82,12 @@ def play(
     max_tokens: int = 64,
 ) -> Iterator[Played]:
     """Each scene with each seed, in a channel of its own; None samples as the original does."""
-    sampling = {} if temperature is None else {"temperature": temperature}
+    params = SamplingParams(max_tokens=max_tokens)
+    if temperature is not None:
+        params = replace(params, temperature=temperature)
     for seed in seeds:
         for scene in scenes:
-            relay = RelayLM(engine=engine, seed=seed, max_tokens=max_tokens, **sampling)
-            session = Session(relay, None)
+            session = Session(Dialogue(Generator(engine, replace(params, seed=seed))))
             events = [*session.start()]
             for line in scene.lines:
                 events = [*session.submit(line)]

@@ -36,7 +36,7 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import SILENCE, Message, is_notice
+from relay_gguf.conversation.messages import NICKS, SILENCE, Message, is_notice
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
 from relay_gguf.display import (
@@ -164,14 +164,13 @@ class Terminal:
         """Show what a line brings about; whether the user leaves."""
         with stoppable(self._session.cancel) as interrupts, silent_keys():
             left = False
-            human = self._session.relay.nicks["input"]
             typed = line.strip() or (SILENCE if self._started else "")
             try:
                 for event in events:
                     if isinstance(event, Left):
                         left = True
                     elif isinstance(event, Said) and self._is_typed(event):
-                        if typed and event.message.nick == human:
+                        if typed and event.message.nick == NICKS["input"]:
                             said = parse(typed)
                             text = said.content if isinstance(said, Say) else typed
                             self._message(event.message.nick, text)

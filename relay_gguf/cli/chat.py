@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -36,6 +35,7 @@ from .options import (
 
 if TYPE_CHECKING:
     from relay_gguf.conversation.events import Event
+    from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
     from relay_gguf.hub.watcher import Watcher
     from relay_gguf.settings import ChatSettings
@@ -128,28 +128,26 @@ def talk(
         KeyboardInterrupt: Ctrl-C while loading, or in a plain chat.
     """
     from relay_gguf.chat.plain import run_plain, standard_streams
+    from relay_gguf.conversation.dialogue import Dialogue
     from relay_gguf.conversation.events import Notice
+    from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
     from relay_gguf.folders import sessions_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.demo import demo_file
     from relay_gguf.models.opening import loading_notices, open_engine
-    from relay_gguf.relay import RelayLM
+
+    from .choice import confirming
 
     folder = sessions_folder()
     name = _session_name(folder, resume)
-    with watching(yes=yes) as screen:
+    with watching(confirming(yes=yes)) as screen:
         path = demo_file() if demo else _model_path(model, settings, folder, name, screen, yes)
     with open_engine(path, settings) as engine:
-        relay = RelayLM(engine=engine, exact_trim=settings.exact_trim, **asdict(settings.sampling))
+        generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
         notices = loading_notices(engine.plan, engine.n_tries, settings.load)
-        session = Session(
-            relay,
-            folder,
-            channel=settings.channel,
-            path=str(path.absolute()),
-            watch=_print_prompt if show_prompt else None,
-        )
+        dialogue = Dialogue(generator, folder, channel=settings.channel, path=str(path.absolute()))
+        session = Session(dialogue, watch=_print_prompt if show_prompt else None)
         try:
             if name is not None:
                 opening = session.resume(name)
@@ -191,13 +189,15 @@ def _model_path(
     from relay_gguf.models.demo import demo_file, demo_folder
     from relay_gguf.models.opening import find_model
 
+    from .choice import choosing
+
     if named is None and name is not None:
         saved = session_path(folder, name)
         if not saved.exists():
             raise StoreError(f"There is no session {name!r} in {folder}.")
         path = Path(peek(saved).path)
         return demo_file() if demo_folder() in path.parents else path  # maybe of another version
-    return find_model(named, settings, screen, yes=yes)
+    return find_model(named, settings, screen, choose=choosing(yes=yes))
 
 
 def _print_prompt(event: Event) -> None:
@@ -229,16 +229,16 @@ def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSett
         stdin, stdout = standard_streams()  # Git Bash's mintty is no Windows console
         run_plain(session, opening, stdin, stdout, as_json=False)
         return
-    terminal.run([Notice(banner(session)), *opening])
+    terminal.run([Notice(banner(session.dialogue.generator)), *opening])
 
 
-def banner(session: Session) -> str:
-    """What a chat begins with."""
+def banner(generator: Generator) -> str:
+    """What a chat in a terminal begins with: the model, who is who, how to leave."""
+    from relay_gguf.conversation.messages import NICKS
     from relay_gguf.version import __version__
 
-    nicks = session.relay.nicks
     return (
-        f"relay-gguf {__version__} with {session.relay.engine.name}, seed {session.relay.seed}\n"
-        f"You are <{nicks['input']}>, the model is <{nicks['model']}>. /help lists the commands, "
+        f"relay-gguf {__version__} with {generator.engine.name}, seed {generator.seed}\n"
+        f"You are <{NICKS['input']}>, the model is <{NICKS['model']}>. /help lists the commands, "
         "Ctrl-C stops a reply, Ctrl-D leaves."
     )

@@ -1,26 +1,23 @@
-"""What each command does: one function a command, on a session.
+"""What each command does: one function a command, on a dialogue.
 
-Each takes the session, the command's argument and the whole typed line, and yields events; what
+Each takes the dialogue, the command's argument and the whole typed line, and yields events; what
 cannot be done is raised as a `CommandError`, and shown as a notice.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from relay_gguf.errors import CommandError, ContextError
 
 from . import messages as rules
-from .commands import Call, help_text, parse, spell
+from .commands import Call, Say, Wildcard, help_text, parse, spell
+from .dialogue import Dialogue, Speaking
 from .events import Draft, Event, Failed, Left, Notice, Piece, Said, Typing
 from .export import FORMATS
-from .messages import SILENCE
+from .messages import NICKS, SILENCE
 from .transcript import Chose, Turned, Undone
-
-if TYPE_CHECKING:
-    from .session import Session
 
 PREVIEW = 56
 """Characters of a message that /context shows."""
@@ -29,67 +26,67 @@ PREVIEW = 56
 # Commands that the model sees
 
 
-def join(session: Session, argument: str, line: str) -> Iterator[Event]:
+def join(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """A new scene."""
-    return session.open_scene(line, "input", argument.lstrip("#"))
+    return dialogue.open_scene(line, "input", argument.lstrip("#"))
 
 
-def reset(session: Session, argument: str, line: str) -> Iterator[Event]:
+def reset(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The first scene again."""
-    yield Notice(f"* {session.relay.nicks['input']} has reset the session.")
-    yield from session.open_scene(line, "model", session.first_channel)
+    yield Notice(f"* {NICKS['input']} has reset the session.")
+    yield from dialogue.open_scene(line, "model", dialogue.first_channel)
 
 
-def topic(session: Session, argument: str, line: str) -> Iterator[Event]:
+def topic(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The channel's topic."""
-    lines = rules.topic(session.relay.nicks, "input", session.transcript.channel, argument)
-    yield from session.turn(line, lines)
+    lines = rules.topic(NICKS, "input", dialogue.transcript.channel, argument)
+    yield from dialogue.turn(line, lines)
 
 
-def cast(session: Session, argument: str, line: str) -> Iterator[Event]:
+def cast(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The model's bio."""
-    yield from session.turn(line, rules.cast(session.relay.nicks, "input", argument))
+    yield from dialogue.turn(line, rules.cast(NICKS, "input", argument))
 
 
-def slap(session: Session, argument: str, line: str) -> Iterator[Event]:
+def slap(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """A trout."""
-    yield from session.turn(line, rules.slap(session.relay.nicks, "input"), awaits=True)
-    yield from session.answer()
+    yield from dialogue.turn(line, rules.slap(NICKS, "input"), awaits=True)
+    yield from dialogue.answer()
 
 
-def message(session: Session, argument: str, line: str) -> Iterator[Event]:
+def message(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """A message, whatever it begins with."""
-    return session.say(argument or SILENCE, line)
+    return dialogue.say(argument or SILENCE, line)
 
 
-def lazy(session: Session, argument: str, line: str) -> Iterator[Event]:
+def lazy(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The model writes for the human, then answers."""
     if argument.endswith("?"):
-        yield from draft(session, argument.removesuffix("?").rstrip(), line)
+        yield from draft(dialogue, argument.removesuffix("?").rstrip(), line)
         return
-    said = yield from session.speak("input", argument)
+    said = yield from dialogue.speak(dialogue.transcript.context, "input", argument)
     if said is None:
         raise CommandError("Nothing was written.")
     if said.reason == "cancelled":
         yield Draft(spell(said.message.content))
         return
     try:
-        yield from session.turn("/lazy", [said.message], awaits=True, generated=said)
+        yield from dialogue.turn("/lazy", [said.message], awaits=True, generated=said)
     except ContextError as error:
         yield Failed(str(error))
         yield Draft(spell(said.message.content))
         return
-    yield from session.answer()
+    yield from dialogue.answer()
 
 
-def draft(session: Session, argument: str, line: str) -> Iterator[Event]:
+def draft(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The model writes into the input line."""
-    said = yield from _unheard(session.speak("input", argument))
+    said = yield from _unheard(dialogue.speak(dialogue.transcript.context, "input", argument))
     if said is not None:
         yield Draft(spell(said.message.content))
 
 
-def _unheard(speaking: Generator[Event, None, Said | None]) -> Generator[Event, None, Said | None]:
+def _unheard(speaking: Speaking) -> Speaking:
     """The events of a message that is not said, without its pieces."""
     while True:
         try:
@@ -109,30 +106,30 @@ def _unheard(speaking: Generator[Event, None, Said | None]) -> Generator[Event, 
 # Commands about the last turn
 
 
-def retry(session: Session, argument: str, line: str) -> Iterator[Event]:
+def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """Another reply."""
-    last = session.transcript.last
+    last = dialogue.transcript.last
     if last is None or not (last.answers or last.said.awaits):
         raise CommandError("Nothing to retry: the model did not speak last.")
     if last.answers:
         number = len(last.answers) + 1
-        nick = session.relay.nicks["model"]
+        nick = NICKS["model"]
         yield Notice(f"* {nick}'s reply is replaced ({number}/{number}), /prev brings it back:")
-    yield from session.answer()
+    yield from dialogue.answer()
 
 
-def previous_reply(session: Session, argument: str, line: str) -> Iterator[Event]:
+def previous_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The reply before."""
-    return _choose(session, -1)
+    return _choose(dialogue, -1)
 
 
-def next_reply(session: Session, argument: str, line: str) -> Iterator[Event]:
+def next_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The reply after."""
-    return _choose(session, +1)
+    return _choose(dialogue, +1)
 
 
-def _choose(session: Session, step: int) -> Iterator[Event]:
-    last = session.transcript.last
+def _choose(dialogue: Dialogue, step: int) -> Iterator[Event]:
+    last = dialogue.transcript.last
     count = len(last.answers) if last else 0
     if last is None or count < 2:
         raise CommandError("There is one reply at most. /retry makes another.")
@@ -140,45 +137,49 @@ def _choose(session: Session, step: int) -> Iterator[Event]:
     if not 0 <= index < count:
         place = "newest; /retry makes another" if step > 0 else "first"
         raise CommandError(f"This is the {place} ({last.chosen + 1}/{count}).")
-    session.record(Chose(index))
-    yield Notice(f"* {session.relay.nicks['model']}'s reply {index + 1}/{count}:")
+    dialogue.record(Chose(index))
+    yield Notice(f"* {NICKS['model']}'s reply {index + 1}/{count}:")
     yield Said(last.answers[index].message)
 
 
-def go_on(session: Session, argument: str, line: str) -> Iterator[Event]:
+def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The rest of a reply that was cut."""
-    last = session.transcript.last
+    last = dialogue.transcript.last
     answer = last.answer if last else None
     if answer is None or not answer.cut:
         raise CommandError("There is no reply that was cut.")
-    said = yield from session.speak("model", answer.content, without_last=True)
+    said = yield from dialogue.speak(dialogue.transcript.context[:-1], "model", answer.content)
     if said is None:
         raise CommandError("Nothing was added.")
     whole = replace(said.message, generated=answer.generated + said.message.generated)
-    yield from session.keep("continue", replace(said, message=whole))
+    yield from dialogue.keep("continue", replace(said, message=whole))
 
 
-def undo(session: Session, argument: str, line: str) -> Iterator[Event]:
+def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The last turn taken back, its text returned."""
-    last = session.transcript.last
+    last = dialogue.transcript.last
     if last is None:
         raise CommandError("Nothing to undo.")
-    session.record(Undone())
+    dialogue.record(Undone())
     yield Notice(f"* Took back: {last.said.line or SILENCE}")
     yield Draft(_typed(last.said))
 
 
-def edit(session: Session, argument: str, line: str) -> Iterator[Event]:
+def edit(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """Another message in the last turn's place."""
-    last = session.transcript.last
+    last = dialogue.transcript.last
     if last is None:
         raise CommandError("Nothing to edit.")
     if not argument:
         yield Draft(f"/edit {_typed(last.said)}")
         return
-    if isinstance(parse(argument), Call):
-        raise CommandError(f"/edit takes a message. To do {argument} instead, /undo first.")
-    yield from session.dispatch(argument, edits=True)
+    match parse(argument):
+        case Say(content):
+            yield from dialogue.say(content, argument, edits=True)
+        case Wildcard(name, rest):
+            yield from dialogue.wildcard(name, rest, argument, edits=True)
+        case Call():
+            raise CommandError(f"/edit takes a message. To do {argument} instead, /undo first.")
 
 
 def _typed(said: Turned) -> str:
@@ -189,69 +190,69 @@ def _typed(said: Turned) -> str:
 # Commands about the session
 
 
-def context(session: Session, argument: str, line: str) -> Iterator[Event]:
+def context(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """What the model sees, in tokens."""
-    lines = session.transcript.context
+    lines = dialogue.transcript.context
     rows = []
-    for said, size in zip(lines, session.relay.sizes(lines), strict=True):
+    for said, size in zip(lines, dialogue.generator.sizes(lines), strict=True):
         text = " ".join(said.content.split())
         text = text if len(text) <= PREVIEW else f"{text[: PREVIEW - 1]}…"
         rows.append(f"{size:>6}  {said.nick:<6}  {text}")
-    n_ctx, tokens = session.relay.engine.n_ctx, session.tokens
+    n_ctx, tokens = dialogue.generator.engine.n_ctx, dialogue.tokens
     rows.append(
         f"{tokens:>6}  of {n_ctx} tokens ({tokens / n_ctx:.0%}), "
-        f"{session.relay.reserve} kept for a reply"
+        f"{dialogue.generator.reserve} kept for a reply"
     )
-    scene = session.transcript.scene
+    scene = dialogue.transcript.scene
     gone = sum(len(turn.messages) for turn in scene if turn.forgotten_at is not None)
     if gone:
         rows.append(f"        {gone} older messages left the context; the session keeps them")
     yield Notice("\n".join(rows))
 
 
-def save(session: Session, argument: str, line: str) -> Iterator[Event]:
+def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """A name for the session."""
-    name = session.save(argument)
+    name = dialogue.save(argument)
     if name is None:
         yield Notice("* Nothing was said yet; the session is saved with its first line.")
     else:
         yield Notice(f"* Saved as {name}: --resume '{name}'")
 
 
-def load(session: Session, argument: str, line: str) -> Iterator[Event]:
+def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """Another session."""
     if not argument:
-        names = "\n".join(f"  {name}" for name in session.names[:40])
+        names = "\n".join(f"  {name}" for name in dialogue.names[:40])
         yield Notice(f"Saved sessions, newest first:\n{names}" if names else "* None saved.")
-    elif argument == session.name:
+    elif argument == dialogue.name:
         yield Notice(f"* You are in {argument}.")
     else:
-        yield from session.resume(argument)
+        yield from dialogue.resume(argument)
 
 
-def export(session: Session, argument: str, line: str) -> Iterator[Event]:
+def export(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The scene as a file."""
     style = argument or "jsonl"
     if style not in FORMATS:
         raise CommandError(f"No format {style!r}. There are: {', '.join(FORMATS)}.")
     try:
-        path = session.export(style)
+        path = dialogue.export(style)
     except OSError as error:
         raise CommandError(f"Cannot write the export: {error.strerror}.") from error
     yield Notice(f"* saved conversation to {path}")
 
 
-def show_help(session: Session, argument: str, line: str) -> Iterator[Event]:
+def show_help(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The table of commands."""
     yield Notice(help_text(argument))
 
 
-def leave(session: Session, argument: str, line: str) -> Iterator[Event]:
+def leave(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """The end."""
     yield Left()
 
 
-Action = Callable[["Session", str, str], Iterator[Event]]
+Action = Callable[[Dialogue, str, str], Iterator[Event]]
 
 ACTIONS: dict[str, Action] = {
     "join": join,

@@ -39,6 +39,11 @@ def is_notice(message: Message) -> bool:
     return message.nick == NICKS["system"]
 
 
+def savable(text: str) -> str:
+    """Text without lone surrogates, which a broken terminal can send and no file can hold."""
+    return text.encode("utf-8", "replace").decode("utf-8")
+
+
 def other(role: Role) -> Role:
     """The other of the two who talk."""
     return "input" if role == "model" else "model"

@@ -119,10 +119,10 @@ def _pins(turn: Sequence[Message], system: str) -> str | None:
     return None
 
 
-def head(
+def pinned(
     messages: Sequence[Message], groups: Sequence[range], nicks: Mapping[Role, str]
 ) -> frozenset[int]:
-    """Which turns are the scene's head: the join, the newest topic, the newest bio of each."""
+    """Which turns never leave the context: the join, the newest topic, each nick's newest bio."""
     newest: dict[str, int] = {}
     for index, group in enumerate(groups):
         pin = _pins(messages[group.start : group.stop], nicks["system"])

@@ -123,6 +123,12 @@ class Transcript:
         return tuple(m for turn in self.scene if turn.forgotten_at is None for m in turn.messages)
 
     @property
+    def dated(self) -> Iterator[tuple[float, Message]]:
+        """The scene's messages, forgotten ones included, with their Unix times."""
+        for turn in self.scene:
+            yield from turn.dated
+
+    @property
     def topic(self) -> str:
         """What the channel is about; empty if nobody said."""
         return self._announced(f"* Topic for #{self.channel} is: ")

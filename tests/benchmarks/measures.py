@@ -23,8 +23,9 @@ from typing import Any
 import numpy as np
 from alone import ALONE, CANCEL_AFTER, N_DECODE, N_PROMPT
 
-from relay_gguf import RelayLM
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Prompted, Trimmed
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.messages import NICKS
 from relay_gguf.conversation.session import Session
 from relay_gguf.fit.plan import LoadOptions
@@ -117,9 +118,8 @@ def take_turn(session: Session, line: str) -> Turn:
 def turns(path: Path, threads: int, *, exact_trim: bool = False) -> tuple[Turn, Turn, Turn]:
     """A second turn, a /retry of it, and the turn that finds a context of 512 tokens full."""
     with LlamaEngine(path, LoadOptions(n_ctx=N_CTX_SMALL), n_threads=threads) as engine:
-        session = Session(
-            RelayLM(engine=engine, exact_trim=exact_trim, seed=1, max_tokens=48), None
-        )
+        params = SamplingParams(seed=1, max_tokens=48)
+        session = Session(Dialogue(Generator(engine, params, exact_trim=exact_trim)))
         for _ in session.start(topic="ghosts and weather"):
             pass
         take_turn(session, LINES[0])

@@ -1,4 +1,4 @@
-"""Turns, the scene's head, and what goes when the context is full."""
+"""Turns, which of them are pinned, and what goes when the context is full."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_gguf.conversation.messages import NICKS, Message, cast, join, slap, topic, wildcard
-from relay_gguf.conversation.prompt import fit, head, spans, turns
+from relay_gguf.conversation.prompt import fit, pinned, spans, turns
 from relay_gguf.errors import ContextError
 
 
@@ -63,7 +63,7 @@ def test_odd_contexts_in_turns(lines: list[Message], groups: list[list[str]]) ->
     assert texts(lines) == groups
 
 
-def test_the_head_is_the_join_the_newest_topic_and_each_bio() -> None:
+def test_the_join_the_newest_topic_and_each_bio_are_pinned() -> None:
     lines = [
         *join(NICKS, "input", "x"),  # 0
         *topic(NICKS, "input", "x", "old"),  # 1
@@ -74,7 +74,7 @@ def test_the_head_is_the_join_the_newest_topic_and_each_bio() -> None:
         user("* Topic for #x is: fake"),
         *wildcard(NICKS, "input", "/whois", "anon"),  # 6: asked, not answered
     ]
-    assert head(lines, turns(lines, NICKS), NICKS) == {0, 2, 3, 4}
+    assert pinned(lines, turns(lines, NICKS), NICKS) == {0, 2, 3, 4}
 
 
 SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=20)

@@ -12,9 +12,10 @@ from fake import FakeEngine, engine_of, fake_session, run
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gguf import RelayLM
+from relay_gguf import SamplingParams
 from relay_gguf.conversation.actions import ACTIONS
 from relay_gguf.conversation.commands import COMMANDS
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import (
     Draft,
     Event,
@@ -27,6 +28,7 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
 
 JOINED = [
@@ -38,9 +40,6 @@ JOINED = [
 
 def context(session: Session) -> list[str]:
     """The context after the first scene's opening lines."""
-    assert session.relay.context == [
-        {"role": m.nick, "content": m.content} for m in session.transcript.context
-    ]
     lines = [f"{m.nick}: {m.content}" for m in session.transcript.context]
     return lines[3:] if lines[:3] == JOINED else lines
 
@@ -124,7 +123,7 @@ def test_undo_of_a_join_brings_the_scene_back() -> None:
     session = fake_session(["a"])
     run(session, "one", "/join #boston", "/undo")
     assert context(session) == ["anon: one", "user: a"]
-    assert session.transcript.channel == session.relay.channel == "random"
+    assert session.transcript.channel == "random"
     run(session, "/reset", "/undo")
     assert context(session) == ["anon: one", "user: a"]
 
@@ -185,7 +184,8 @@ def test_a_reply_that_was_cut_goes_on() -> None:
     run(session, "hi")
     assert context(session) == ["anon: hi", "user: h\ufffd"]  # cut within a character
 
-    session.relay.params = replace(session.relay.params, max_tokens=50)
+    generator = session.dialogue.generator
+    generator.params = replace(generator.params, max_tokens=50)
     run(session, "/continue")
 
     assert context(session) == ["anon: hi", "user: héllo"]
@@ -316,7 +316,7 @@ def test_half_a_character_goes_on_with_its_own_other_half() -> None:
 
 
 def test_lone_surrogates_are_replaced() -> None:
-    session = Session(RelayLM(engine=FakeEngine()), None, channel="a\udcff")
+    session = Session(Dialogue(Generator(FakeEngine(), SamplingParams()), channel="a\udcff"))
     list(session.start())
     run(session, "b\udcff")
     assert context(session)[0] == "user: /join #a?"
@@ -355,11 +355,11 @@ def test_any_lines_leave_context_transcript_and_cache_in_step(lines: list[str]) 
         assert not [event for event in events if isinstance(event, Failed)], events
         context(session)
     engine = engine_of(session)
-    relay = session.relay
+    encoder = session.dialogue.generator.encoder
     if engine.prompts:
         run(session, "last")
         # The last reply is not part of the prompt it answers.
-        prompt = relay.encoder.prompt(session.transcript.context[:-1], "user")
+        prompt = encoder.prompt(session.transcript.context[:-1], "user")
         assert engine.prompts[-1] == prompt
 
 
@@ -410,7 +410,7 @@ def test_export_of_an_unknown_kind() -> None:
 
 
 def test_start_options() -> None:
-    session = Session(RelayLM(engine=FakeEngine()), None, channel="#boston")
+    session = Session(Dialogue(Generator(FakeEngine(), SamplingParams()), channel="#boston"))
     list(session.start(topic="Tea", cast="a rebel"))
     assert context(session) == [
         "user: /join #boston",

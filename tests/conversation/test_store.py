@@ -82,17 +82,17 @@ def test_everything_comes_back(tmp_path: Path) -> None:
             "/join #boston",
             "/cast a cat",
         )
-        transcript, tokens = session.transcript, session.tokens
+        transcript, tokens = session.transcript, session.dialogue.tokens
 
     with chat(tmp_path, vocabulary="bytes") as session:
         events = run(session, "/load a tale")
         assert session.transcript == transcript
-        assert session.tokens == tokens
-        assert session.relay.channel == "boston"
+        assert session.dialogue.tokens == tokens
+        assert session.transcript.channel == "boston"
         assert isinstance(events[0], Replayed)
         assert notices(events) == ["* This is the session a tale."]
         run(session, "/undo", "/undo")
-        assert session.relay.channel == "random"
+        assert session.transcript.channel == "random"
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -122,7 +122,7 @@ def test_everything_comes_back(tmp_path: Path) -> None:
 def test_a_session_replays_to_its_live_state(tmp_path: Path, lines: list[str]) -> None:
     with chat(tmp_path, *["r" * 30, "s" * 61] * 20, n_ctx=700, max_tokens=60) as session:
         run(session, "hi", *lines)
-        path = tmp_path / f"{session.name}.jsonl"
+        path = tmp_path / f"{session.dialogue.name}.jsonl"
         assert decode(path.read_bytes(), path).transcript == session.transcript
     path.unlink()
 
@@ -194,7 +194,7 @@ def test_with_another_vocabulary_the_text_is_tokenized_anew(tmp_path: Path) -> N
         assert [m.content for m in session.transcript.context][-2:] == ["more", "sure"]
     with chat(tmp_path) as session:
         run(session, "/load x")
-        bodies = session.relay.encoder._bodies
+        bodies = session.dialogue.generator.encoder._bodies
         assert ("user", "ok") in bodies, "ids of the first model are known"
         assert bodies.get(("user", "sure")) is None, "those of the other are not"
 
@@ -222,7 +222,7 @@ def test_saving_names_the_session_and_forks_a_named_one(tmp_path: Path) -> None:
         run(session, "hi")
         assert notices(run(session, "/save first")) == ["* Saved as first: --resume 'first'"]
         run(session, "on", "/save second", "further", "/save second")
-        assert session.name == "second"
+        assert session.dialogue.name == "second"
     assert [path.stem for path in sessions(tmp_path)] == ["second", "first"]
     sizes = [len(decode(p.read_bytes(), p).transcript.turns) for p in sessions(tmp_path)]
     assert sizes == [4, 3]
@@ -233,7 +233,7 @@ def test_saving_names_the_session_and_forks_a_named_one(tmp_path: Path) -> None:
 )
 def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
     with chat(tmp_path) as session, pytest.raises(StoreError, match="no session name"):
-        session.save(name)
+        session.dialogue.save(name)
 
 
 def test_a_taken_name_is_not_overwritten(tmp_path: Path) -> None:
@@ -428,11 +428,11 @@ def test_a_name_that_failed_leaves_the_session_as_it_was(
 
     with chat(tmp_path) as session:
         run(session, "hi")
-        before = session.name
+        before = session.dialogue.name
         with monkeypatch.context() as patch:
             patch.setattr(os, "fsync", full)
             assert "No space left" in notices(run(session, "/save x"))[0]
-        assert session.name == before
+        assert session.dialogue.name == before
         assert not (tmp_path / "x.jsonl").exists()
         assert notices(run(session, "on")) == []
         path = only_file(tmp_path)

@@ -386,7 +386,7 @@ TYPED = st.one_of(
 def test_the_context_is_that_of_our_own_chat(typed: list[tuple[list[str], str, str]]) -> None:
     replies: deque[str | bytes] = deque()
     session = fake_session()
-    engine = session.relay.engine
+    engine = session.dialogue.generator.engine
     assert isinstance(engine, FakeEngine)
     engine.replies = replies
     messages: list[tuple[str | None, object]] = []
@@ -407,9 +407,11 @@ def prompts_of(session: Session, line: str) -> list[str]:
     prompts = []
     for event in session.submit(line):
         if isinstance(event, Prompted):
-            context = [(entry["role"], entry["content"]) for entry in session.relay.context]
+            context = session.transcript.context
+            if line == "/retry":  # the reply before is not part of the prompt
+                context = context[:-1]
             opening = event.text.rpartition(f"<|im_start|>{event.nick}\n")[2]
-            lines = [Message(nick, CONTROL.sub("< ", content)) for nick, content in context]
+            lines = [Message(m.nick, CONTROL.sub("< ", m.content)) for m in context]
             prompts.append(render(lines, event.nick, CONTROL.sub("< ", opening), "<s>"))
     return prompts
 

@@ -22,8 +22,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pico import write_pico
 
-from relay_gguf import LlamaEngine, Message, RelayLM, SamplingParams
+from relay_gguf import LlamaEngine, Message, SamplingParams
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Failed, Prompted
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.prompt import Encoder, render
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
@@ -176,22 +178,25 @@ LINES = ("hello", "what's your favourite food?", "/slap", "/dance wildly", "why?
 def converse(session: Session, *lines: str) -> list[tuple[int, int]]:
     """Evaluated and reused tokens of each prompt; the cache holds each prompt exactly."""
     read = []
-    engine = session.relay.engine
+    generator = session.dialogue.generator
+    engine = generator.engine
     assert isinstance(engine, LlamaEngine)
     for line in lines:
         for event in session.submit(line):
             if isinstance(event, Prompted):
                 read.append((event.evaluated, event.reused))
-                context = [Message(m["role"], m["content"]) for m in session.relay.context]
-                prompt = session.relay.encoder.prompt(context, event.nick)
+                context = session.transcript.context
+                if line == "/retry":  # the reply before is not part of the prompt
+                    context = context[:-1]
+                prompt = generator.encoder.prompt(context, event.nick)
                 assert sum(read[-1]) == len(prompt)
                 assert cache(engine)[: len(prompt)] == prompt
     return read
 
 
 def chat_on(engine: LlamaEngine, folder: Path | None, temperature: float = 0.3) -> Session:
-    relay = RelayLM(engine=engine, temperature=temperature, seed=1, max_tokens=24)
-    session = Session(relay, folder)
+    params = SamplingParams(temperature=temperature, seed=1, max_tokens=24)
+    session = Session(Dialogue(Generator(engine, params), folder))
     list(session.start())
     return session
 
@@ -214,12 +219,12 @@ def test_a_loaded_session_has_the_ids_it_was_saved_with(
 ) -> None:
     with closing(chat_on(pico_engine, tmp_path)) as session:
         converse(session, *LINES, "/save here")
-        prompt = session.relay.encoder.prompt(session.transcript.context, "user")
+        prompt = session.dialogue.generator.encoder.prompt(session.transcript.context, "user")
 
     with closing(chat_on(pico_engine, tmp_path)) as session:
         list(session.submit("/load here"))
         context = session.transcript.context
-        assert session.relay.encoder.prompt(context, "user") == prompt
+        assert session.dialogue.generator.encoder.prompt(context, "user") == prompt
         assert converse(session, "/retry")[0][0] < 30
     # Random models write no tidy text: tokenized anew, its ids would be others.
     assert Encoder(pico_engine).prompt(context, "user") != prompt
@@ -227,7 +232,8 @@ def test_a_loaded_session_has_the_ids_it_was_saved_with(
 
 def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -> None:
     session = chat_on(pico_engine, None)
-    session.relay.params = replace(session.relay.params, max_tokens=32)
+    generator = session.dialogue.generator
+    generator.params = replace(generator.params, max_tokens=32)
     said = " ".join(f"word{number}" for number in range(100))
     list(session.submit("/topic the sea"))
     list(session.submit("/cast I am a sailor"))
@@ -238,7 +244,7 @@ def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -
         trims += len(session.transcript.context) < held
         cold += read[1] == 0
         total += read[0] + 32
-        new = len(session.relay.encoder.message(Message("anon", said))) + 8
+        new = len(generator.encoder.message(Message("anon", said))) + 8
         assert total == read[0] + 32 or read[0] <= new
     assert trims >= 8
     assert cold == 1
@@ -257,7 +263,7 @@ def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -
 def test_exact_trim_reads_the_rest_anew(pico: Path) -> None:
     with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1) as engine:
         session = chat_on(engine, None)
-        session.relay.exact_trim = True
+        session.dialogue.generator.exact_trim = True
         reads = converse(session, *["some words that fill the context"] * 20)
     assert [read for read in reads[1:] if read[0] > 100], "the head alone is reused after a trim"
 
@@ -285,7 +291,7 @@ def test_f16_logits_after_reuse_agree_with_a_cold_evaluation(smollm2_f16: Path) 
         for line in ("hello", "/retry", "where are you?", "/undo", "who are you?", "/edit why?"):
             list(session.submit(line))
             context = session.transcript.context
-            prompt = session.relay.encoder.prompt(context, "user")
+            prompt = session.dialogue.generator.encoder.prompt(context, "user")
             one = replace(GREEDY, max_tokens=1)
             list(engine.generate(prompt, one))
             warm = engine.logits()

@@ -18,8 +18,10 @@ import psutil
 import pytest
 from lent import Lent, Wire, kept, lend
 
-from relay_gguf import LlamaEngine, RelayLM
+from relay_gguf import LlamaEngine
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Failed, Notice, Piece, Said, Typing
+from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import Finished, Moved, Prefilling, Step, Token
 from relay_gguf.errors import EngineError, ModelError, WorkerError
@@ -183,8 +185,8 @@ def test_a_worker_that_is_lost_in_mid_reply(smollm2: Path, reference: list[int])
 def test_a_chat_goes_on_without_its_only_worker(pico: Path, tmp_path: Path) -> None:
     with lend() as worker:
         engine = IsolatedEngine(pico, LoadOptions(workers=(worker.address,)))
-        relay = RelayLM(engine=engine, max_tokens=500, seed=3)
-        session = Session(relay, tmp_path / "sessions", path=str(pico))
+        generator = Generator(engine, SamplingParams(max_tokens=500, seed=3))
+        session = Session(Dialogue(generator, tmp_path / "sessions", path=str(pico)))
         list(session.start())
         events, pieces = [], 0
         for event in session.submit("hello there"):
@@ -196,7 +198,7 @@ def test_a_chat_goes_on_without_its_only_worker(pico: Path, tmp_path: Path) -> N
         (failed,) = [event for event in events if isinstance(event, Failed)]
         assert worker.address in failed.text
         assert any(m.content == "hello there" for m in session.transcript.context)
-        relay.params = SamplingParams(max_tokens=3, seed=3)
+        generator.params = SamplingParams(max_tokens=3, seed=3)
         events = list(session.submit("/retry"))
         notices = [event.text for event in events if isinstance(event, Notice)]
         assert f"* The model is loaded without {worker.address}: all in RAM." in notices

@@ -5,20 +5,20 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import asdict
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Event
-from relay_gguf.conversation.messages import DEFAULT_CHANNEL, Message, is_notice
+from relay_gguf.conversation.generator import Generator
+from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 from relay_gguf.conversation.records import decode
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.store import is_stamp, session_path, sessions
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.hooks import Saved
-from relay_gguf.relay import RelayLM
 from relay_gguf.sampling import SamplingParams
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
@@ -52,15 +52,15 @@ class Scene:
         """
         self.channel = channel
         self.name = session_name(channel)
-        relay = RelayLM(engine=engine, **asdict(sampling))
-        self.session = Session(
-            relay,
+        dialogue = Dialogue(
+            Generator(engine, sampling),
             folder,
             channel=self.place,
             name=self.name,
             path=path,
             exports=exports,
         )
+        self.session = Session(dialogue)
         self.is_new = True
         if folder is not None and session_path(folder, self.name).exists():
             for _ in self.session.resume(self.name):
@@ -77,11 +77,10 @@ class Scene:
         if text:
             yield from self.session.submit(f"/topic {text}")
             return
-        nicks = self.session.relay.nicks
         yield from self.session.add(
             "/topic -delete",
-            Message(nicks["input"], "/topic -delete"),
-            Message(nicks["system"], f"* Topic for #{self.place} is: "),
+            Message(NICKS["input"], "/topic -delete"),
+            Message(NICKS["system"], f"* Topic for #{self.place} is: "),
         )
 
     @property
@@ -101,8 +100,7 @@ class Scene:
 
     def past(self, limit: int) -> list[tuple[float, Message]]:
         """The last messages of the scene with their Unix times, the oldest first."""
-        turns = self.session.transcript.scene
-        dated = [entry for turn in turns for entry in turn.dated]
+        dated = self.session.transcript.dated
         said = [(when, message) for when, message in dated if _is_talk(message)]
         return said[-limit:] if limit else []
 

@@ -1,0 +1,290 @@
+"""A conversation as commands change it: what was said, its file, and the model that answers.
+
+Every change is a record, applied to the transcript and appended to the session's file. What a
+command cannot do is raised; `session` makes events of that.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import abc
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Literal, TypeAlias
+
+from relay_gguf.errors import StoreError
+
+from . import messages as rules
+from .events import Event, Notice, Replayed, Said, Trimmed
+from .export import write
+from .generator import Generator
+from .messages import DEFAULT_CHANNEL, NICKS, Message, Role, savable
+from .records import Header
+from .store import Store, sessions
+from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
+
+SHOWN_AFTER_LOAD = 12
+"""Messages shown of a session that was resumed."""
+
+Speaking: TypeAlias = abc.Generator[Event, None, Said | None]
+"""Events of a message being generated. It returns the message, or None without a single token."""
+
+
+class Dialogue:
+    """A transcript, the file that it is saved in, and a generator: what commands are made of.
+
+    `speed` is that of the last reply, in tokens a second. `notes` are events about saving, for
+    the caller to take out and show. `cancelled` keeps `answer` from asking the model; the caller
+    clears it with each new line.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        folder: Path | None = None,
+        *,
+        channel: str = DEFAULT_CHANNEL,
+        name: str | None = None,
+        path: str = "",
+        exports: Path | None = None,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        """Begin a new session; nothing is written before something was said.
+
+        Args:
+            generator: writes the model's messages.
+            folder: where sessions are saved; None saves nothing.
+            channel: of the first scene.
+            name: under which the session will be saved; None is the time.
+            path: of the model's file, to find it again with --resume.
+            exports: the folder that /export writes to; None is the current one.
+            now: the clock, in Unix time.
+        """
+        self.generator = generator
+        self.transcript = Transcript()
+        self.first_channel = savable(channel).lstrip("#") or DEFAULT_CHANNEL
+        self.speed = 0.0
+        self.notes: list[Event] = []
+        self.cancelled = False
+        self._folder = folder
+        self._exports = exports or Path()
+        self._now = now
+        self._unsaved = False
+        engine = generator.engine
+        self._header = Header(engine.name, path, engine.vocabulary if folder else "")
+        self._store = Store(folder, self._header, new_name=name) if folder else None
+
+    # What is said
+
+    def say(self, content: str, line: str, *, edits: bool = False) -> Iterator[Event]:
+        """The human says `content`, the model answers."""
+        message = Message(NICKS["input"], content)
+        yield from self.turn(line or rules.SILENCE, [message], awaits=True, edits=edits)
+        yield from self.answer()
+
+    def wildcard(
+        self, name: str, argument: str, line: str, *, edits: bool = False
+    ) -> Iterator[Event]:
+        """The human uses a command that is not in the table, the model answers."""
+        lines = rules.wildcard(NICKS, "input", name, argument)
+        yield from self.turn(line, lines, awaits=True, edits=edits)
+        yield from self.answer()
+
+    def open_scene(self, line: str, role: Role, channel: str) -> Iterator[Event]:
+        """`role` joins a channel; the context before is gone from the model's sight."""
+        yield from self.turn(line, rules.join(NICKS, role, channel), channel=channel)
+
+    def turn(
+        self,
+        line: str,
+        lines: Sequence[Message],
+        *,
+        channel: str = "",
+        awaits: bool = False,
+        edits: bool = False,
+        generated: Said | None = None,
+    ) -> Iterator[Event]:
+        """Add a turn, if the context has room for it.
+
+        Args:
+            line: as typed; empty if the program does this by itself.
+            lines: the messages that it writes into the context.
+            channel: where a new scene begins, if one does.
+            awaits: whether the model answers.
+            edits: whether it takes the place of the last turn.
+            generated: the event of a line that the model wrote.
+
+        Raises:
+            ContextError: there is no room; nothing is changed.
+        """
+        fresh = bool(channel)
+        before = self.transcript.apply(Undone()) if edits else self.transcript
+        context = () if fresh else before.context
+        self.generator.check_room([*context, *lines], answered=awaits)
+        ids = self._ids(lines[0]) if generated else ()
+        self.record(
+            Turned(
+                line=line,
+                messages=tuple(lines),
+                time=self._now(),
+                fresh=fresh,
+                channel=channel,
+                awaits=awaits,
+                edits=edits,
+                ids=ids,
+            )
+        )
+        if generated:
+            yield generated
+            return
+        for message, tokens in zip(lines, self.generator.sizes(lines), strict=True):
+            yield Said(message, tokens)
+
+    def answer(self) -> Iterator[Event]:
+        """Let the model answer the last turn, for the first time or once more."""
+        last, context = self.transcript.last, self.transcript.context
+        again = last is not None and bool(last.answers)
+        said = None
+        if not self.cancelled:
+            said = yield from self.speak(context[:-1] if again else context, "model")
+        if said is not None:
+            yield from self.keep("alternative" if again else "reply", said)
+        elif again:
+            yield Notice("* The reply stays as it was.")
+        else:
+            yield Notice("* No reply; /retry asks again.")
+
+    def keep(self, how: Literal["reply", "alternative", "continue"], said: Said) -> Iterator[Event]:
+        """Add a generated reply to the last turn."""
+        self.record(Answered(how, said.message, self._ids(said.message), self._now()))
+        yield said
+
+    def speak(self, lines: Sequence[Message], role: Role, opening: str = "") -> Speaking:
+        """Generate the message of `role` after `lines`, which are the context or its beginning.
+
+        The message is not yet part of the conversation.
+        """
+        said: Said | None = None
+        for event in self.generator.speak(lines, role, opening):
+            match event:
+                case Said(tokens=tokens, seconds=seconds, reason=reason):
+                    said = event
+                    # The last token is evaluated only if the model then ends its turn.
+                    evaluated = tokens if reason == "stop" else tokens - 1
+                    if seconds and evaluated > 0:
+                        self.speed = evaluated / seconds
+                case Trimmed(indices):
+                    self.record(Forgot(indices))
+                    yield event
+                case _:
+                    yield event
+        return said
+
+    def cancel(self) -> None:
+        """Stop the reply in flight, from any thread or signal handler, and ask for no other."""
+        self.cancelled = True
+        self.generator.cancel()
+
+    def record(self, record: Record) -> None:
+        """Change the conversation, and save the change."""
+        self.transcript = self.transcript.apply(record)
+        if self._store is None:
+            return
+        try:
+            self._store.append(record)
+        except StoreError as error:
+            if not self._unsaved:
+                self.notes.append(Notice(f"* {error}"))
+            self._unsaved = True
+        else:
+            if self._unsaved:
+                self.notes.append(Notice("* The session is saved again."))
+            self._unsaved = False
+
+    def _ids(self, message: Message) -> tuple[int, ...]:
+        return self.generator.encoder.body(message.nick, message.content)
+
+    @property
+    def tokens(self) -> int:
+        """Tokens that the context takes."""
+        return self.generator.tokens(self.transcript.context)
+
+    # Its file
+
+    @property
+    def name(self) -> str | None:
+        """The name under which the session is saved; None before its first line."""
+        return self._store.name if self._store else None
+
+    @property
+    def names(self) -> list[str]:
+        """The names of all saved sessions, newest first."""
+        return [path.stem for path in sessions(self._folder)] if self._folder else []
+
+    def resume(self, name: str) -> Iterator[Event]:
+        """Go on with a saved session.
+
+        Raises:
+            StoreError: there is none of this name, it is damaged, or another process has it.
+        """
+        if self._folder is None:
+            raise StoreError("This chat is not saved.")
+        store = Store(self._folder, self._header, name)
+        try:
+            saved = store.resume()
+        except BaseException:
+            store.close()
+            raise
+        self.close()
+        self._store, self._unsaved = store, False
+        self.transcript = saved.transcript
+        for record, vocabulary in saved.entries:
+            if vocabulary == self._header.vocabulary:
+                self._remember(record)
+        yield Replayed(tuple(self.transcript.dated)[-SHOWN_AFTER_LOAD:])
+        yield Notice(f"* This is the session {name}.")
+        if saved.torn:
+            yield Notice("* Its last line was cut off while being written, and is gone.")
+        if saved.header.vocabulary != self._header.vocabulary:
+            yield Notice(f"* It was begun with {saved.header.model}; its text is tokenized anew.")
+
+    def _remember(self, record: Record) -> None:
+        """Give the encoder the ids that a model wrote in a saved session."""
+        match record:
+            case Answered(message=message, ids=ids):
+                self.generator.encoder.recall(message.nick, message.content, ids)
+            case Turned(messages=(message, *_), ids=ids) if ids:
+                self.generator.encoder.recall(message.nick, message.content, ids)
+
+    def save(self, name: str) -> str | None:
+        """Name the session, unless `name` is empty; returns the name that it has now.
+
+        Raises:
+            StoreError: the name is taken or cannot be one, or nothing is saved at all.
+        """
+        if self._store is None:
+            raise StoreError("This chat is not saved.")
+        if name:
+            self._store.rename(name)
+        return self._store.name
+
+    def export(self, style: str) -> Path:
+        """Write the scene, forgotten turns included, into a new file; returns its path.
+
+        Raises:
+            KeyError: there is no such format.
+            OSError: the file cannot be written.
+        """
+        return write(
+            self.transcript.dated,
+            style,
+            self._exports,
+            channel=self.transcript.channel,
+            model=self.generator.engine.name,
+            now=self._now(),
+        )
+
+    def close(self) -> None:
+        """Release the session's file."""
+        if self._store is not None:
+            self._store.close()

@@ -1,0 +1,221 @@
+"""The next message of a conversation, generated: messages in, events out.
+
+A `Generator` holds no context: whoever asks for a message hands over those that the model reads,
+and takes out of its own what a `Trimmed` event names. It keeps the ids of what was generated (see
+`prompt.Encoder`), so that the engine's cache keeps matching.
+"""
+
+from __future__ import annotations
+
+import codecs
+import random
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+
+from relay_gguf.engine import (
+    Engine,
+    Finished,
+    FinishReason,
+    Moved,
+    Prefilled,
+    Prefilling,
+    Step,
+    Token,
+)
+from relay_gguf.sampling import SEED_BITS, SamplingParams, draw_seed
+
+from .events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .messages import NICKS, Message, Role
+from .prompt import TRIM_TARGET, Encoder, fit, pinned, render, spans, turns
+
+
+class Generator:
+    """Writes messages with one engine, as `params` say.
+
+    `params`, `exact_trim` and `nicks` may be changed between two messages. `seed` is that of the
+    first one, given or drawn; each message has a seed of its own, which follows from it.
+    """
+
+    def __init__(self, engine: Engine, params: SamplingParams, *, exact_trim: bool = False) -> None:
+        """Write with an engine, which stays the caller's to close.
+
+        Args:
+            engine: the model.
+            params: how tokens are chosen; a seed of None draws one.
+            exact_trim: when the context is full, evaluate what stays anew instead of moving it
+                within the cache: slower, and as if the dropped turns had never been read.
+        """
+        self.engine = engine
+        self.params = params
+        self.exact_trim = exact_trim
+        self.nicks: dict[Role, str] = dict(NICKS)
+        self.seed = draw_seed() if params.seed is None else params.seed
+        self.encoder = Encoder(engine)
+        self._seeds = random.Random(self.seed)
+        self._turning = threading.RLock()  # a signal handler may cancel in the same thread
+        self._generating = False
+        self._cancelled = False
+
+    def speak(self, lines: Sequence[Message], role: Role, opening: str = "") -> Iterator[Event]:
+        """Generate the message of `role` after `lines`; it begins with `opening`.
+
+        The last event is `Said`, unless the generation was cancelled before its first token. If
+        the context is full, the first is `Trimmed`: those of `lines` were left out of the prompt.
+
+        Raises:
+            ContextError: the newest turn alone is longer than the context.
+            EngineError: the model failed.
+        """
+        self._cancelled = False
+        nick = self.nicks[role]
+        if trimmed := self._trim(lines, nick, opening):
+            yield trimmed
+            gone = frozenset(trimmed.indices)
+            lines = [line for index, line in enumerate(lines) if index not in gone]
+        yield from self._write(lines, nick, opening)
+
+    def cancel(self) -> None:
+        """Stop the message in flight, from any thread or signal handler; without one, nothing."""
+        with self._turning:
+            self._cancelled = True
+            if self._generating:
+                self.engine.cancel()
+
+    def _write(self, lines: Sequence[Message], nick: str, opening: str) -> Iterator[Event]:
+        ids = self.encoder.prompt(lines, nick, opening)
+        reply = _Reply(self.engine, opening, self.encoder.body(nick, opening))
+        begun = not getattr(self.engine, "lost", False)  # else `Moved` comes first
+        if begun:
+            yield Typing(nick, reply.content)
+        params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
+        text = render(lines, nick, opening, self.engine.control.bos_text)
+        count, seconds = 0, 0.0
+        reason: FinishReason | None = None
+        for step in self._steps(ids, params):
+            if not begun and not isinstance(step, Moved):
+                begun = True
+                yield Typing(nick, reply.content)
+            match step:
+                case Moved(news):
+                    yield Notice(f"* {news}")
+                case Prefilling(done, total):
+                    yield Reading(done, total)
+                case Prefilled(evaluated, reused):
+                    yield Prompted(nick, text, evaluated, reused)
+                case Token(token):
+                    count += 1
+                    if piece := reply.add(token):
+                        yield Piece(piece)
+                case Finished(why, duration):
+                    reason, seconds = why, duration
+        if rest := reply.end():
+            yield Piece(rest)
+        if count or reason == "stop":
+            self.encoder.remember(nick, reply.content, reply.body)
+            message = Message(nick, reply.content, count, cut=reason != "stop")
+            yield Said(message, count, seconds, reason)
+
+    def _steps(self, ids: list[int], params: SamplingParams) -> Iterator[Step]:
+        """The engine's steps; `cancel` reaches the engine from the first to the last."""
+        self._generating = True
+        try:
+            if self._cancelled:  # while the prompt was being made
+                self.engine.cancel()
+            for step in self.engine.generate(ids, params):
+                if isinstance(step, Finished):
+                    self._done()  # a cancel from here on would end the next one
+                yield step
+        finally:
+            self._done()
+
+    def _done(self) -> None:
+        with self._turning:
+            self._generating = False
+
+    # The context window
+
+    @property
+    def reserve(self) -> int:
+        """Tokens of the context that stay free for a reply."""
+        return min(self.params.max_tokens, self.engine.n_ctx // 4)
+
+    def sizes(self, lines: Iterable[Message]) -> list[int]:
+        """Tokens that each message takes in a prompt, its control tokens included."""
+        return [len(self.encoder.message(line)) for line in lines]
+
+    def tokens(self, lines: Iterable[Message]) -> int:
+        """Tokens that a prompt has before it asks for a message: BOS and those of `lines`."""
+        return self._n_bos + sum(self.sizes(lines))
+
+    def check_room(self, lines: Sequence[Message], *, answered: bool) -> None:
+        """Refuse a last turn that the context could not hold even with all old turns gone.
+
+        Args:
+            lines: the context, the lines of that turn at its end.
+            answered: the model replies next; otherwise room for a message is kept as well.
+
+        Raises:
+            ContextError: there is no room; the text has the number of tokens.
+        """
+        groups, sizes = self._turns(lines)
+        reserve = self.reserve if answered else 2 * self.reserve
+        limit = self.engine.n_ctx - reserve - self._frame(self.nicks["model"])
+        fit(sizes, pinned(lines, groups, self.nicks), limit, target=0)
+
+    def _trim(self, lines: Sequence[Message], nick: str, opening: str) -> Trimmed | None:
+        """What must leave a full context, or None; the engine's cache is moved up."""
+        groups, sizes = self._turns(lines)
+        n_ctx = self.engine.n_ctx
+        limit = n_ctx - self.reserve - self._frame(nick, opening)
+        stays = pinned(lines, groups, self.nicks)
+        dropped = fit(sizes, stays, limit, target=int(n_ctx * TRIM_TARGET))
+        if not dropped:
+            return None
+        if not self.exact_trim:
+            ids = self.encoder.prompt(lines, nick, opening)
+            for start, stop in spans(sizes, dropped, self._n_bos):
+                self.engine.forget(ids, start, stop)
+                del ids[start:stop]
+        indices = tuple(index for turn in dropped for index in groups[turn])
+        return Trimmed(indices, sum(sizes[turn] for turn in dropped))
+
+    def _turns(self, lines: Sequence[Message]) -> tuple[list[range], list[int]]:
+        """The turns of a context as ranges of indices, and the tokens of each."""
+        groups = turns(lines, self.nicks)
+        each = self.sizes(lines)
+        return groups, [sum(each[index] for index in group) for group in groups]
+
+    def _frame(self, nick: str, opening: str = "") -> int:
+        """Tokens of a prompt that belong to no turn: BOS, and what asks for a message."""
+        return self._n_bos + len(self.encoder.opening(nick, opening))
+
+    @property
+    def _n_bos(self) -> int:
+        return 0 if self.engine.control.bos is None else 1
+
+
+class _Reply:
+    """A message while its tokens come: `body` are the ids so far, `content` is their text."""
+
+    def __init__(self, engine: Engine, opening: str, body: Iterable[int]) -> None:
+        self.body = list(body)
+        self.content = opening
+        self._piece = engine.piece
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        if opening:  # a reply that was cut within a character goes on with that character
+            begun = self._decoder.decode(b"".join(map(engine.piece, self.body)))
+            self.content = begun.partition("\n")[2]
+
+    def add(self, token: int) -> str:
+        """The text that a token adds; empty while a character is not whole."""
+        self.body.append(token)
+        return self._take(self._decoder.decode(self._piece(token)))
+
+    def end(self) -> str:
+        """The text of a last character that stayed incomplete."""
+        return self._take(self._decoder.decode(b"", final=True))
+
+    def _take(self, text: str) -> str:
+        self.content += text
+        return text
