@@ -1,4 +1,4 @@
-"""`relay-gguf irc`: what its options are called, from start to SIGTERM.
+"""`relay-gguf irc`: its options, and what it prints.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -6,12 +6,7 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import asyncio
-import errno
 import logging
-import os
-import signal
-import socket
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, get_args
 
@@ -38,11 +33,9 @@ from .options import (
 
 if TYPE_CHECKING:
     from relay_gguf.irc.bot.addressing import Reply
-    from relay_gguf.irc.bot.channel_log import Chronicle
-    from relay_gguf.irc.network.hooks import Resident
+    from relay_gguf.irc.bot.channel_log import ChannelLog
+    from relay_gguf.irc.network.hooks import Hooks
 
-SCENE_ROOM: Final = 2 << 30
-"""Bytes of RAM, at most, for scenes that wait; never more than a quarter of what is free."""
 GOODBYE: Final = "The server goes to sleep. Your scenes are saved."
 
 
@@ -50,30 +43,38 @@ def irc(
     context: typer.Context,
     model: ModelArgument = None,
     demo: AsDemo = False,
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 6667,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; if others reach it, it needs --password.")
+    ] = "127.0.0.1",
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port to listen on; 0 takes a free one.")
+    ] = 6667,
     password: Annotated[
         str,
         typer.Option(
-            envvar="RELAY_IRC_PASSWORD",
-            help="That clients must send; needed where others reach the server.",
+            envvar="RELAY_IRC_PASSWORD", help="Password that clients must send to connect."
         ),
     ] = "",
-    model_nick: Annotated[str, typer.Option(help="What the model is called.")] = "user",
+    model_nick: Annotated[str, typer.Option(help="Nick of the model.")] = "user",
     reply: Annotated[
         str,
         typer.Option(
-            help="When it answers: always, mention, pause, or auto: always to a single person, "
-            "among several when named or after a pause."
+            help="When the model answers: always, mention (when its nick is said), pause (then, "
+            "or when nobody has spoken for a while), or auto: always to a single person, among "
+            "several as pause."
         ),
     ] = "auto",
     log: Annotated[
-        str | None, typer.Option(metavar="STYLE", help="Log channels as irssi or weechat does.")
+        str | None,
+        typer.Option(metavar="STYLE", help="Write channel logs in the style of irssi or weechat."),
     ] = None,
-    logs: Annotated[Path, typer.Option(help="Folder of the logs.")] = Path("irclogs"),
-    bare: Annotated[bool, typer.Option("--bare", help="A server without a model.")] = False,
+    logs: Annotated[Path, typer.Option(help="Folder of the channel logs.")] = Path("irclogs"),
+    bare: Annotated[bool, typer.Option("--bare", help="Run the server without a model.")] = False,
     aliases: Annotated[
-        str | None, typer.Option(metavar="CLIENT", help="Print aliases for irssi or weechat.")
+        str | None,
+        typer.Option(
+            metavar="CLIENT", help="Print aliases for the orders, for irssi or weechat, and exit."
+        ),
     ] = None,
     yes: Yes = False,
     n_ctx: NCtx = None,
@@ -88,50 +89,72 @@ def irc(
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     config: Annotated[
-        Path | None, typer.Option(help="A TOML file with defaults, sampling included.")
+        Path | None,
+        typer.Option(help="A TOML file with defaults for these options and for sampling."),
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Be an IRC network whose other people are the model: connect with any client."""
-    from relay_gguf.folders import DIRS
-    from relay_gguf.irc.host import check_address
+    """Run an IRC server with the model in every channel; connect with any IRC client.
+
+    The message of the day lists what you can ask of it beside talking. Each channel is a
+    conversation of its own, and is saved.
+
+    \b
+    Examples:
+      relay-gguf irc --demo
+      relay-gguf irc --host 0.0.0.0 --password SECRET --log irssi
+    """
+    from relay_gguf.irc.host import check_address, check_port
 
     if aliases is not None:
         print_aliases(aliases)
         return
     check_address(host, password)
-    _check_free(host, port)
+    check_port(host, port)
     _show_warnings()
-    ways = _check(model_nick, reply)
-    chronicle = _chronicle(log, logs)
+    reply_mode = _checked(model_nick, reply)
+    channel_log = _channel_log(log, logs)
     if bare:
-        from relay_gguf.irc.network.hooks import Resident
+        from relay_gguf.irc.network.hooks import Hooks
 
-        asyncio.run(serve(Resident(), host, port, password))
+        _serve(Hooks(), host, port, password)
         return
     settings = given_settings(context, config)
+    from relay_gguf.folders import DIRS
     from relay_gguf.hub.progress import watching
-    from relay_gguf.irc.bot.bot import House, Model
-    from relay_gguf.models.demo import demo_file
+    from relay_gguf.irc.bot.bot import Bot
+    from relay_gguf.irc.bot.bot_config import BotConfig
+    from relay_gguf.irc.bot.open_scenes import waiting_bytes
     from relay_gguf.models.opening import find_model, open_engine
 
-    with watching(yes=yes) as screen:
-        path = demo_file() if demo else find_model(model, settings, screen, yes=yes)
-    with open_engine(path, settings, scene_room=_scene_room()) as engine:
-        folder, file = DIRS.user_data_path / "irc", str(path.absolute())
-        house = House(engine, settings.sampling, folder, file, Path(), model_nick, ways)
-        resident = Model(house, chronicle)
+    from .choice import choosing, confirming
+    from .demo import demo_file
+
+    with watching(confirming(yes=yes)) as screen:
+        choose = choosing(yes=yes)
+        path = demo_file() if demo else find_model(model, settings, screen, choose=choose)
+    with open_engine(path, settings, scene_room=waiting_bytes()) as engine:
+        bot_config = BotConfig(
+            engine,
+            settings.sampling,
+            folder=DIRS.user_data_path / "irc",
+            path=str(path.absolute()),
+            exports=Path(),
+            nick=model_nick,
+            reply=reply_mode,
+        )
+        bot = Bot(bot_config, channel_log)
         try:
-            asyncio.run(serve(resident, host, port, password))
+            _serve(bot, host, port, password)
         finally:
-            resident.close()
+            bot.close()
 
 
 def print_aliases(client: str) -> None:
-    """Lines for a client's input or its configuration.
+    """Print lines for a client's input or configuration.
 
     Raises:
-        SettingsError: there are none for it.
+        SettingsError: the client is not one that needs aliases.
     """
     from relay_gguf.errors import SettingsError
     from relay_gguf.irc.bot.orders import aliases
@@ -145,79 +168,38 @@ def print_aliases(client: str) -> None:
         typer.echo(line)
 
 
-async def serve(resident: Resident, host: str, port: int, password: str) -> None:
+def _serve(hooks: Hooks, host: str, port: int, password: str) -> None:
     """Run a server until Ctrl-C or SIGTERM.
 
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.
     """
+    from relay_gguf.irc.lifetime import run_server
     from relay_gguf.irc.server import Server
 
-    server, stopped = Server(resident, password=password), asyncio.Event()
-    try:
-        await server.start(host, port)
-    except OSError as error:
-        raise _taken(host, port, error) from error
-    _on_signals(stopped)
-    where, number = server.address
-    typer.echo(
-        f"Connect an IRC client to {where}, port {number}. Ctrl-C ends the server.", err=True
-    )
-    await stopped.wait()
-    await server.stop(GOODBYE)
+    server = Server(hooks, password=password)
+    asyncio.run(run_server(server, host, port, started=_print_address, reason=GOODBYE))
 
 
-def _check_free(host: str, port: int) -> None:
-    """See whether the port can be had, before a model is loaded for minutes.
-
-    Raises:
-        SettingsError: it cannot.
-    """
-    try:
-        family, kind, protocol, _, address = socket.getaddrinfo(
-            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
-        )[0]
-        with socket.socket(family, kind, protocol) as trial:
-            if os.name == "posix":  # as asyncio does: a port that was just used is free
-                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            trial.bind(address)
-    except OSError as error:
-        raise _taken(host, port, error) from error
-
-
-def _taken(host: str, port: int, error: OSError) -> Exception:
-    from relay_gguf.errors import SettingsError
-
-    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
-    hint = " --port takes another one." if error.errno == errno.EADDRINUSE else ""
-    return SettingsError(f"Cannot listen on {host}, port {port}: {why}.{hint}")
+def _print_address(host: str, port: int) -> None:
+    typer.echo(f"Connect an IRC client to {host}, port {port}. Ctrl-C ends the server.", err=True)
 
 
 def _show_warnings() -> None:
-    """What goes wrong while the server runs, on stderr."""
+    """Write the server's warnings and errors to stderr while it runs."""
     log = logging.getLogger("relay_gguf.irc")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
 
 
-def _on_signals(stopped: asyncio.Event) -> None:
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        with suppress(NotImplementedError):  # Windows
-            loop.add_signal_handler(number, stopped.set)
-            continue
-        signal.signal(number, lambda *_: loop.call_soon_threadsafe(stopped.set))
+def _channel_log(style: str | None, folder: Path) -> ChannelLog | None:
+    """The channel log that --log and --logs name.
 
-
-def _scene_room() -> int:
-    from relay_gguf.machine.devices import available_memory
-
-    return min(SCENE_ROOM, (available_memory() or 0) // 4)
-
-
-def _chronicle(style: str | None, folder: Path) -> Chronicle | None:
+    Raises:
+        SettingsError: there is no such style, or the folder cannot be made.
+    """
     from relay_gguf.errors import SettingsError
-    from relay_gguf.irc.bot.channel_log import STYLES, Chronicle
+    from relay_gguf.irc.bot.channel_log import STYLES, ChannelLog
 
     if style is None:
         return None
@@ -228,23 +210,26 @@ def _chronicle(style: str | None, folder: Path) -> Chronicle | None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise SettingsError(f"Cannot write logs into {folder}: {error.strerror}.") from error
-    return Chronicle(folder, found[0])
+    return ChannelLog(folder, found[0])
 
 
-def _check(nick: str, reply: str) -> Reply:
-    """The way to reply.
+def _checked(nick: str, reply: str) -> Reply:
+    """The value of --reply; --model-nick is checked too.
 
     Raises:
-        SettingsError: there is none of this name, or the nick is none.
+        SettingsError: one of them is not allowed.
     """
     from relay_gguf.errors import SettingsError
     from relay_gguf.irc.bot.addressing import Reply
     from relay_gguf.irc.network.limits import Limits
     from relay_gguf.irc.protocol.names import valid_nick
 
-    ways: list[Reply] = [known for known in get_args(Reply) if known == reply]
-    if not ways:
+    modes: list[Reply] = [known for known in get_args(Reply) if known == reply]
+    if not modes:
         raise SettingsError(f"--reply is {reply!r}; it may be {', '.join(get_args(Reply))}.")
     if not valid_nick(nick, Limits().nick):
-        raise SettingsError(f"{nick!r} is no nick: letters, digits and some signs, no spaces.")
-    return ways[0]
+        raise SettingsError(
+            f"--model-nick is {nick!r}, which is not a nick: letters, digits and some signs, "
+            "no spaces."
+        )
+    return modes[0]

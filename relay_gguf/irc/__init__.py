@@ -1,12 +1,17 @@
-"""An IRC server for one person and a few friends, in asyncio alone, where Relay lives.
+"""An IRC server for one person and a few friends, in asyncio alone, where the model is a bot.
 
-server     the socket, and the life of it all
-host       where it may listen, and what a client's host is called
-commands/  what clients send
-bot/       the model as an inhabitant
-network/   who is there, and what reaches whom
-protocol/  text in, text out, nothing kept
+server     the socket, the connections, their timeouts
+lifetime   a server that runs until Ctrl-C or SIGTERM
+host       where a server may listen, and which host of a client is shown
+commands/  the commands that clients send
+bot/       the model: a bot in every channel
+network/   users, channels, and which message reaches whom
+protocol/  text in, text out, no state
 
-A line goes from `server` through `protocol/framing` and `commands/table` to the file of its
-command, which changes the network, answers the client and tells the hooks.
+A line goes from `server` through `protocol/framing`, `protocol/line` and `commands/table` to the
+function of its command, which changes the network, answers the client and calls the hooks. The bot
+is hooks: `network/hooks` leads to `bot/`, and from there to a `conversation.session.Session`.
+
+server stands over commands/, both over network/, which stands over protocol/. bot/ stands over
+network/ too, and imports neither the server nor commands/.
 """

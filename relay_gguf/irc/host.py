@@ -1,14 +1,17 @@
-"""Where a server may listen: on this machine, elsewhere only behind a password."""
+"""Where a server may listen, and which host of a client the others see."""
 
 from __future__ import annotations
 
+import errno
 import ipaddress
+import os
+import socket
 
 from relay_gguf.errors import SettingsError
 
 
 def is_local(host: str) -> bool:
-    """Whether only this machine reaches an address; a name other than localhost may be anywhere."""
+    """Whether an address is reached by this machine alone; of the names, `localhost` only."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -18,19 +21,49 @@ def is_local(host: str) -> bool:
 
 
 def check_address(host: str, password: str) -> None:
-    """See whether a server may listen there.
+    """Allow an address that other machines reach only together with a password.
 
     Raises:
-        SettingsError: others can reach it, and there is no password.
+        SettingsError: other machines reach it, and there is no password.
     """
     if not is_local(host) and not password:
         raise SettingsError(
-            f"Others can reach {host or 'every address'}: set a password, or listen on 127.0.0.1."
+            f"Others can reach {host or 'every address'}: set a password with --password, "
+            "or listen on 127.0.0.1."
         )
 
 
+def check_port(host: str, port: int) -> None:
+    """Bind the port for a moment: to know that it is free before a model is loaded for minutes.
+
+    Raises:
+        SettingsError: the port is taken, or the address is not this machine's.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+        with socket.socket(family, kind, protocol) as trial:
+            if os.name == "posix":  # as asyncio does: a port that was just used is free
+                trial.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            trial.bind(address)
+    except OSError as error:
+        raise listening_error(host, port, error) from error
+
+
+def listening_error(host: str, port: int, error: OSError) -> SettingsError:
+    """What to show the user when a server cannot listen."""
+    why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    hint = " --port takes another one." if error.errno == errno.EADDRINUSE else ""
+    return SettingsError(f"Cannot listen on {host}, port {port}: {why}.{hint}")
+
+
 def shown_host(peer: object) -> str:
-    """The host in `nick!user@host`, of what a socket says of its other end."""
+    """The host in `nick!user@host`.
+
+    Args:
+        peer: the address of a connection's other end, as `socket.getpeername` returns it.
+    """
     host = str(peer[0]).partition("%")[0] if isinstance(peer, tuple) and peer else "localhost"
     if is_local(host):
         return "localhost"

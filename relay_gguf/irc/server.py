@@ -1,4 +1,4 @@
-"""The server: a socket, the clients at it, and what the resident may do there."""
+"""The server: a socket, the connections at it, their timeouts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ import logging
 import time
 from types import TracebackType
 
-from .commands.table import obey
+from .commands.table import dispatch
 from .host import shown_host
-from .network.client import Client, Goodbye
-from .network.hooks import Resident
+from .network.client import Client, Disconnect
+from .network.hooks import Hooks
 from .network.limits import Limits
 from .network.network import Network
-from .network.speaker import Voice
+from .network.speaker import Speaker
 from .protocol.framing import (
     EmptyLineError,
-    Inbox,
+    Framer,
     NotTextError,
     TooLongError,
     is_foreign,
@@ -30,16 +30,16 @@ _log = logging.getLogger(__name__)
 _READ_BYTES = 4096
 
 
-class Server(Voice):
+class Server(Speaker):
     """An IRC server, from `start` to `stop`, or as long as a `with` lasts.
 
-    There is a task for each connection, which sleeps until a line comes, and one for the timeouts
-    of all: idle clients cost nothing.
+    Each connection has a task, which sleeps until a line comes, and the timeouts of all have one:
+    idle clients cost nothing. As a `Speaker` it is what hooks act on.
     """
 
     def __init__(
         self,
-        resident: Resident | None = None,
+        hooks: Hooks | None = None,
         *,
         password: str = "",
         name: str = "relay.localhost",
@@ -48,42 +48,42 @@ class Server(Voice):
         """A server that does not listen yet.
 
         Args:
-            resident: who lives there; None is nobody.
-            password: that clients have to send with PASS; without one, all may come in.
+            hooks: called for what happens; None for a server without a bot.
+            password: that clients have to send with PASS; '' lets everyone in.
             name: of the server, in its replies.
-            limits: on what clients may take.
+            limits: on clients.
         """
         self.limits = limits or Limits()
-        super().__init__(Network(resident or Resident(), self.limits, name, password))
+        super().__init__(Network(hooks or Hooks(), self.limits, name, password))
         self._server: asyncio.Server | None = None
-        self._keeper: asyncio.Task[None] | None = None
+        self._timeouts: asyncio.Task[None] | None = None
         self._tasks: dict[Client, asyncio.Task[None] | None] = {}
 
-    # Life
+    # Start and stop
 
     async def start(self, host: str = "127.0.0.1", port: int = 6667) -> None:
-        """Listen; port 0 takes a free one. `address.check_address` says what is wise.
+        """Listen; port 0 takes a free one. See `host.check_address` before.
 
         Raises:
-            OSError: the address cannot be had.
+            OSError: the port is taken, or the address is not this machine's.
         """
         self._server = await asyncio.start_server(
             self._serve, host, port, limit=2 * _READ_BYTES, backlog=self.limits.clients
         )
-        self.network.resident.attach(self)
-        self._keeper = asyncio.get_running_loop().create_task(self._keep())
+        self.network.hooks.attach(self)
+        self._timeouts = asyncio.get_running_loop().create_task(self._watch_timeouts())
 
     async def stop(self, reason: str = "Server is going down") -> None:
-        """Tell all clients why, close what is open, and wait until it is closed."""
-        if self._server is None or self._keeper is None:
+        """Send all clients the reason, and wait until every connection and job has ended."""
+        if self._server is None or self._timeouts is None:
             return
         self._server.close()
-        self._keeper.cancel()
-        tasks = [self._keeper, *filter(None, self._tasks.values())]
+        self._timeouts.cancel()
+        tasks = [self._timeouts, *filter(None, self._tasks.values())]
         for client in list(self.network.clients):
-            self.drop(client, reason)
+            self.disconnect(client, reason)
         await asyncio.wait(tasks)
-        await self.network.errands.close()
+        await self.network.jobs.close()
         await self._server.wait_closed()
         self._server = None
 
@@ -107,21 +107,21 @@ class Server(Voice):
         """Host and port where it listens.
 
         Raises:
-            RuntimeError: it does not.
+            RuntimeError: it was not started, or has stopped.
         """
         if self._server is None or not self._server.sockets:
             raise RuntimeError("the server does not listen")
         host, port = self._server.sockets[0].getsockname()[:2]
         return str(host), int(port)
 
-    # Clients
+    # Connections
 
-    def drop(self, client: Client, reason: str) -> None:
-        """End a client's connection and tell it and the others why; twice is once."""
+    def disconnect(self, client: Client, reason: str) -> None:
+        """End a connection, and tell its client and the others why; a second call does nothing."""
         if client not in self.network.clients:
             return
         self.network.remove(client, reason)
-        client.farewell(reason)
+        client.send_closing(reason)
         task = self._tasks.get(client)
         if task is not None and task is not asyncio.current_task():
             task.cancel()
@@ -135,37 +135,37 @@ class Server(Voice):
         reason = "Connection closed"
         try:
             if len(self.network.clients) > self.limits.clients:
-                raise Goodbye("The server is full")
-            await self._listen(client, reader)
-        except Goodbye as goodbye:
-            reason = str(goodbye)
+                raise Disconnect("The server is full")
+            await self._read_lines(client, reader)
+        except Disconnect as ending:
+            reason = str(ending)
         except OSError:
             reason = "Connection lost"
         except asyncio.CancelledError:
-            reason = "Server is going down"  # or dropped already, with a reason of its own
+            reason = "Server is going down"  # or disconnected already, with its own reason
         except Exception:
             _log.exception("a connection failed")
             reason = "Server error"
-        self.drop(client, reason)
+        self.disconnect(client, reason)
         await self._close(writer)
         del self._tasks[client]
 
-    async def _listen(self, client: Client, reader: asyncio.StreamReader) -> None:
-        """Obey line after line; a client that is too fast is not read from until it may go on."""
-        inbox = Inbox()
+    async def _read_lines(self, client: Client, reader: asyncio.StreamReader) -> None:
+        """Dispatch line after line; a client over its rate is not read from until it may go on."""
+        framer = Framer()
         while not client.gone and (data := await reader.read(_READ_BYTES)):
-            for raw in inbox.feed(data):
+            for raw in framer.feed(data):
                 if wait := client.bucket.take():
                     await asyncio.sleep(wait)
                 client.heard, client.asked = time.monotonic(), False
-                await self._obey(client, raw)
+                await self._dispatch(client, raw)
                 if client.gone:
                     return
-            if not client.registered and is_foreign(inbox.beginning):
+            if not client.registered and is_foreign(framer.beginning):
                 client.gone = True
 
-    async def _obey(self, client: Client, raw: bytes | None) -> None:
-        """Do what a line says; nothing that it says harms anyone else."""
+    async def _dispatch(self, client: Client, raw: bytes | None) -> None:
+        """Read and dispatch a line; whatever goes wrong with it harms no other client."""
         if raw is not None and not client.registered and is_foreign(raw):
             client.gone = True  # without a word that a browser could read
             return
@@ -173,25 +173,25 @@ class Server(Voice):
             if raw is None:
                 raise TooLongError
             line = read(raw)
-            await obey(self.network, client, line, without_tags(raw))
+            await dispatch(self.network, client, line, without_tags(raw))
         except TooLongError:
             client.error(ERR_INPUTTOOLONG)
         except NotTextError as broken:
             client.fail(broken.verb, "INVALID_UTF8", "The message is not UTF-8 and was not sent")
         except EmptyLineError:
             pass
-        except Goodbye:
+        except Disconnect:
             raise
         except Exception:
             _log.exception("a command failed: %r", raw)
             client.error(ERR_UNKNOWNERROR, "*")
 
     def _overflowed(self, client: Client) -> None:
-        # Not now: others are being sent something, and this ends with telling them.
-        asyncio.get_running_loop().call_soon(self.drop, client, "SendQ exceeded")
+        # Not now: a line is being sent to several clients, and a QUIT is sent to them too.
+        asyncio.get_running_loop().call_soon(self.disconnect, client, "SendQ exceeded")
 
     async def _close(self, writer: asyncio.StreamWriter) -> None:
-        """Let the last words out, for as long as that may take."""
+        """Close a connection once its last lines are sent, or after `limits.linger`."""
         try:
             writer.close()
             await asyncio.wait_for(writer.wait_closed(), self.limits.linger)
@@ -200,8 +200,8 @@ class Server(Voice):
         finally:
             writer.transport.abort()
 
-    async def _keep(self) -> None:
-        """Ask the silent whether they are there, and drop who does not answer or come in."""
+    async def _watch_timeouts(self) -> None:
+        """Send PING to silent clients; disconnect those without an answer or a registration."""
         while True:
             await asyncio.sleep(self.limits.check)
             now = time.monotonic()
@@ -209,9 +209,9 @@ class Server(Voice):
                 silent = now - client.heard
                 if not client.registered:
                     if now - client.spoke > self.limits.register:
-                        self.drop(client, "Registration timeout")
+                        self.disconnect(client, "Registration timeout")
                 elif client.asked and silent > self.limits.silence + self.limits.pong:
-                    self.drop(client, f"Ping timeout: {int(silent)} seconds")
+                    self.disconnect(client, f"Ping timeout: {int(silent)} seconds")
                 elif not client.asked and silent > self.limits.silence:
                     client.asked = True
                     client.send(Line("PING", (self.network.name,)))

@@ -23,7 +23,8 @@ from wire import Running, Wire  # noqa: E402
 
 from relay_gguf import LlamaEngine, SamplingParams  # noqa: E402
 from relay_gguf.engine import Prefilled  # noqa: E402
-from relay_gguf.irc.bot.bot import House, Model  # noqa: E402
+from relay_gguf.irc.bot.bot import Bot  # noqa: E402
+from relay_gguf.irc.bot.bot_config import BotConfig  # noqa: E402
 from relay_gguf.irc.network.limits import Limits  # noqa: E402
 from relay_gguf.irc.server import Server  # noqa: E402
 from relay_gguf.models.demo import demo_model  # noqa: E402
@@ -37,15 +38,15 @@ UNLIMITED = Limits(burst=1 << 30, sendq=1 << 30)
 
 
 @contextmanager
-def network(model: Model | None = None) -> Iterator[Running]:
+def network(bot: Bot | None = None) -> Iterator[Running]:
     """A server without a limit on lines."""
-    running = Running(lambda: Server(model, limits=UNLIMITED))
+    running = Running(lambda: Server(bot, limits=UNLIMITED))
     try:
         yield running
     finally:
         running.stop()
-        if model is not None:
-            model.close()
+        if bot is not None:
+            bot.close()
 
 
 def crowd() -> float:
@@ -71,8 +72,8 @@ def crowd() -> float:
 def latency() -> list[float]:
     """Milliseconds from a message to its reply, of an engine that has it at once."""
     with tempfile.TemporaryDirectory() as folder:
-        model = Model(House(FakeEngine(), SamplingParams(seed=1), Path(folder)))
-        with network(model) as running:
+        bot = Bot(BotConfig(FakeEngine(), SamplingParams(seed=1), Path(folder)))
+        with network(bot) as running:
             wire = Wire(running.address).register("anon")
             wire.ask("JOIN #sea")
             found = []

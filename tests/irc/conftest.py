@@ -15,7 +15,7 @@ from relay_gguf.irc.server import Server
 
 @pytest.fixture
 def serve(caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:
-    """Start servers: `serve(resident, limits=...)`; in the end all stop, without a complaint."""
+    """Start servers: `serve(hooks, limits=...)`; in the end all stop, without a complaint."""
     started: list[Running] = []
 
     def start(*args: Any, **kwargs: Any) -> Running:
@@ -34,7 +34,7 @@ def serve(caplog: pytest.LogCaptureFixture) -> Iterator[Serve]:
 
 @pytest.fixture
 def running(serve: Serve) -> Running:
-    """A server where nobody lives, and where tests need not wait for talking too fast."""
+    """A server without a bot, where tests need not wait for talking too fast."""
     return serve(limits=Limits(burst=10_000))
 
 

@@ -12,14 +12,15 @@ from programs import Screen, needs
 from wire import Running, Serve, wait_for
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Kind, Past, Resident
+from relay_gguf.irc.network.hooks import Hooks, ServerActions, StoredMessage
+from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.server import Server
 
 pytestmark = pytest.mark.clients
 
 
-class Model(Resident):
+class Model(Hooks):
     """Answers in capitals, types first, has a past, and knows RETRY."""
 
     personas = (Persona("user", "The model"),)
@@ -28,11 +29,11 @@ class Model(Resident):
     def __init__(self) -> None:
         self.commands: list[str] = []
 
-    def attach(self, server: Server) -> None:
+    def attach(self, server: ServerActions) -> None:
         self.server = server
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
         where = target if target.startswith("#") else client
         self.server.typing(where, "active")
@@ -44,8 +45,8 @@ class Model(Resident):
         self.commands.append(raw)
         return True
 
-    async def history(self, channel: str, limit: int) -> Sequence[Past]:
-        return [Past(time.time() - 7200, "user", "two hours ago")]
+    async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
+        return [StoredMessage(time.time() - 7200, "user", "two hours ago")]
 
 
 @pytest.fixture

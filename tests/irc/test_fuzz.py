@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from wire import Running, Wire, wait_for
 
-from relay_gguf.irc.commands.table import VERBS
-from relay_gguf.irc.network.hooks import Past, Resident
+from relay_gguf.irc.commands.table import TABLE
+from relay_gguf.irc.network.hooks import Hooks, ServerActions, StoredMessage
 from relay_gguf.irc.network.limits import Limits
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.server import Server
@@ -69,18 +69,18 @@ complaints: list[logging.LogRecord] = []
 TAGS = ["", "", "", "@+typing=active ", "@batch=1 ", "@batch=1;draft/multiline-concat ", "@a=\\ "]
 
 
-class Chatterbox(Resident):
+class Chatterbox(Hooks):
     personas = (Persona("user"), Persona("*relay", present=False))
     server: Server
 
-    def attach(self, server: Server) -> None:
+    def attach(self, server: ServerActions) -> None:
         self.server = server
 
     async def messaged(self, client: object, target: str, text: str, *rest: object) -> None:
         self.server.say(target, text * 3)
 
-    async def history(self, channel: str, limit: int) -> Sequence[Past]:
-        return [Past(1e9, "user", "past\n" * 5, msgid="1")]
+    async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
+        return [StoredMessage(1e9, "user", "past\n" * 5, msgid="1")]
 
 
 def line(random: Random) -> bytes:
@@ -90,7 +90,7 @@ def line(random: Random) -> bytes:
     words = random.choices(WORDS, k=random.choice([0, 1, 1, 2, 2, 3, 5]))
     if words and random.random() < 0.5:
         words[-1] = ":" + words[-1]
-    verb = random.choice([*VERBS, "DANCE", "001", "BATCH", "JOIN", "JOIN", "MODE", "PRIVMSG"])
+    verb = random.choice([*TABLE, "DANCE", "001", "BATCH", "JOIN", "JOIN", "MODE", "PRIVMSG"])
     while verb == "QUIT":
         verb = "JOIN"
     data = (random.choice(TAGS) + " ".join([verb, *words])).encode()

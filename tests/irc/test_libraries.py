@@ -11,24 +11,25 @@ import pytest
 from wire import Running, Serve
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Kind, Resident
+from relay_gguf.irc.network.hooks import Hooks, ServerActions
+from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.server import Server
 
 irc_client = pytest.importorskip("irc.client")
 
 
-class Echo(Resident):
+class Echo(Hooks):
     """Says what it hears, in capitals."""
 
     personas = (Persona("user", "The model"),)
     server: Server
 
-    def attach(self, server: Server) -> None:
+    def attach(self, server: ServerActions) -> None:
         self.server = server
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
         self.server.say(target if target.startswith("#") else client, text.upper())
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from relay_gguf.irc.protocol.framing import (
     EmptyLineError,
-    Inbox,
+    Framer,
     NotTextError,
     TooLongError,
     is_foreign,
@@ -166,18 +166,18 @@ def test_chunks_are_the_words(words: list[str], size: int) -> None:
 @given(st.lists(TEXT.filter(bool), max_size=8), st.integers(1, 9), st.sampled_from(["\r\n", "\n"]))
 def test_lines_come_out_however_the_bytes_come_in(lines: list[str], step: int, end: str) -> None:
     data = "".join(line + end for line in lines).encode()
-    inbox = Inbox()
-    got = [raw for n in range(0, len(data), step) for raw in inbox.feed(data[n : n + step])]
+    framer = Framer()
+    got = [raw for n in range(0, len(data), step) for raw in framer.feed(data[n : n + step])]
     assert got == [line.encode() for line in lines]
-    assert inbox.beginning == b""
+    assert framer.beginning == b""
 
 
 def test_a_line_without_end_is_not_kept() -> None:
-    inbox = Inbox()
+    framer = Framer()
     for _ in range(1000):
-        assert list(inbox.feed(b"x" * 1000)) == []
-        assert len(inbox.beginning) < 5000
-    assert list(inbox.feed(b"x\r\nPING x\r\n")) == [None, b"PING x"]
+        assert list(framer.feed(b"x" * 1000)) == []
+        assert len(framer.beginning) < 5000
+    assert list(framer.feed(b"x\r\nPING x\r\n")) == [None, b"PING x"]
 
 
 @pytest.mark.parametrize(

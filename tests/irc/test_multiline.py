@@ -1,4 +1,4 @@
-"""Messages of several lines: from clients, from the resident, for clients that know them or not."""
+"""Messages of several lines: from clients, from the hooks, for clients that know them or not."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from wire import Connect, Serve, Wire, wait_for
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Kind, Resident
+from relay_gguf.irc.network.hooks import Hooks
 from relay_gguf.irc.network.limits import Limits
-from relay_gguf.irc.network.message import Part, Speech, compose, lines
+from relay_gguf.irc.network.message import Fragment, MessageKind, SentMessage, compose, lines
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.protocol.line import encode
 
 CAPS = "message-tags batch server-time echo-message draft/multiline"
 
 
-class Listener(Resident):
+class Listener(Hooks):
     """Remembers what it hears."""
 
     personas = (Persona("user"),)
@@ -29,7 +29,7 @@ class Listener(Resident):
         self.heard: list[tuple[str, str, str, str, list[str]]] = []
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
         self.heard.append((client.nick, target, text, kind, list(lines)))
 
@@ -44,8 +44,8 @@ def batch(*parts: str, ref: str = "123", target: str = "#c") -> list[str]:
 
 
 def test_several_lines_are_one_message(serve: Serve, connect: Connect) -> None:
-    resident = Listener()
-    running = serve(resident)
+    listener = Listener()
+    running = serve(listener)
     wires = {**connect(running, "anon", "bob", caps=CAPS), **connect(running, "plain")}
     wires |= connect(running, "tags", caps="message-tags server-time")
     for wire in wires.values():
@@ -81,9 +81,9 @@ def test_several_lines_are_one_message(serve: Serve, connect: Connect) -> None:
         f"@time={time};+mood=fine :anon!anon@localhost PRIVMSG #c :how is ",
         f"@time={time};+mood=fine :anon!anon@localhost PRIVMSG #c :everyone?",
     ]
-    wait_for(lambda: bool(resident.heard))
+    wait_for(lambda: bool(listener.heard))
     text = "\nhello\nhow is everyone?"
-    assert resident.heard == [("anon", "#c", text, "privmsg", ["", "hello", "how is everyone?"])]
+    assert listener.heard == [("anon", "#c", text, "privmsg", ["", "hello", "how is everyone?"])]
 
 
 REFUSALS = [
@@ -112,14 +112,14 @@ REFUSALS = [
 
 
 def test_what_cannot_be_one_message_is_refused_once(serve: Serve, connect: Connect) -> None:
-    resident = Listener()
-    wire = connect(serve(resident, limits=Limits(burst=10_000)), "anon", caps=CAPS)["anon"]
+    listener = Listener()
+    wire = connect(serve(listener, limits=Limits(burst=10_000)), "anon", caps=CAPS)["anon"]
     wire.ask("JOIN #c", "JOIN #d")
     for sent, why in REFUSALS:
         assert wire.ask(*sent) == [f":relay.localhost FAIL BATCH {why}"], sent
     assert wire.ask(*batch("fine")) != []
-    wait_for(lambda: bool(resident.heard))
-    assert [heard[2] for heard in resident.heard] == ["fine"]
+    wait_for(lambda: bool(listener.heard))
+    assert [heard[2] for heard in listener.heard] == ["fine"]
 
 
 def test_open_batches_are_few(serve: Serve, connect: Connect) -> None:
@@ -129,15 +129,15 @@ def test_open_batches_are_few(serve: Serve, connect: Connect) -> None:
 
 
 def test_the_limits_themselves_are_allowed(serve: Serve, connect: Connect) -> None:
-    resident = Listener()
-    wire = connect(serve(resident, limits=Limits(burst=10_000)), "anon", caps=CAPS)["anon"]
+    listener = Listener()
+    wire = connect(serve(listener, limits=Limits(burst=10_000)), "anon", caps=CAPS)["anon"]
     wire.ask("JOIN #c")
     most = ["x" * 409] * 9 + ["x" * 406]  # and nine line feeds
     for parts in (most, ["y"] * 24):
         assert not any("FAIL" in line for line in wire.ask(*batch(*parts)))
-    wait_for(lambda: len(resident.heard) == 2)
-    assert [len(heard[4]) for heard in resident.heard] == [10, 24]
-    assert len(resident.heard[0][2]) == 4096
+    wait_for(lambda: len(listener.heard) == 2)
+    assert [len(heard[4]) for heard in listener.heard] == [10, 24]
+    assert len(listener.heard[0][2]) == 4096
 
 
 def said(wire: Wire) -> list[str]:
@@ -145,7 +145,7 @@ def said(wire: Wire) -> list[str]:
     return [re.sub(r"(msgid|time|batch)=[^; ]+|[+-][0-9a-f]{8}-\d+", r"\1", x) for x in wire.sync()]
 
 
-def test_what_the_resident_says(serve: Serve, connect: Connect) -> None:
+def test_a_text_of_several_lines_that_hooks_say(serve: Serve, connect: Connect) -> None:
     running = serve(Listener())
     wires = {**connect(running, "anon", caps=CAPS), **connect(running, "plain")}
     for wire in wires.values():
@@ -179,10 +179,10 @@ def test_what_the_resident_says(serve: Serve, connect: Connect) -> None:
 
 
 @given(st.text(), st.sampled_from(["privmsg", "action", "notice"]))
-def test_no_text_breaks_the_protocol(text: str, kind: Kind) -> None:
+def test_no_text_breaks_the_protocol(text: str, kind: MessageKind) -> None:
     source, limits = "user!user@relay.localhost", Limits()
     for verb, parts in compose(source, "#c", text * 9, kind, limits):
-        speech = Speech(source, verb, "#c", parts)
+        speech = SentMessage(source, verb, "#c", parts)
         assert speech.fits
         assert len(parts) <= limits.batch_lines
         assert len(speech.text.encode("utf-8", "replace")) <= limits.batch_bytes
@@ -197,11 +197,11 @@ def test_no_text_breaks_the_protocol(text: str, kind: Kind) -> None:
 def test_nothing_visible_is_lost(texts: list[str]) -> None:
     text = "\n".join(texts)
     composed = compose("u!u@h", "#c", text, "privmsg", Limits())
-    back = "\n".join(Speech("", "", "", parts).text for _, parts in composed)
+    back = "\n".join(SentMessage("", "", "", parts).text for _, parts in composed)
     assert re.sub(r"\s", "", back) == re.sub(r"\s", "", text)
 
 
 @pytest.mark.parametrize("caps", [set(), {"batch"}, {"draft/multiline"}])
 def test_both_capabilities_are_needed(caps: set[str]) -> None:
-    speech = Speech("s", "PRIVMSG", "#c", (Part("a"), Part("b")))
+    speech = SentMessage("s", "PRIVMSG", "#c", (Fragment("a"), Fragment("b")))
     assert [line.verb for line in lines(speech, caps, "1")] == ["PRIVMSG", "PRIVMSG"]

@@ -209,7 +209,7 @@ def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None
 
 
 Serve = Callable[..., Running]
-"""`serve(resident, limits=...)`: a server, as a fixture starts it."""
+"""`serve(hooks, limits=...)`: a server, as a fixture starts it."""
 Dial = Callable[..., Wire]
 """`dial(running)`: a connection on which nothing was said yet."""
 Connect = Callable[..., dict[str, Wire]]

@@ -1,10 +1,14 @@
-"""The model as an inhabitant of the network.
+"""The bot: the model in every channel, each of which is a conversation of its own.
 
-bot          joins, is spoken to, replies
-orders       channel text → what the bot has to do
-scene        a channel's conversation
-addressing   whether a message is meant for it
-runner       one thread that generates
-presenter    events of a session → lines of IRC
-channel_log  a channel's lines on the disk
+bot          hooks: channel events → what the model does
+bot_config   the engine, the files and the options of a bot
+orders       channel text, raw command or message to *relay → an order such as retry
+order_target which channel or private talk an order is about
+addressing   whether a message is answered, and what the model reads of it
+pauses       timers: a reply once nobody has spoken for a while
+open_scenes  the scenes in use, by channel
+scene        a channel's conversation: a `conversation.session.Session`
+runner       the thread in which sessions generate, one after another
+presenter    events of a session → messages in the channel
+channel_log  a channel's lines in log files on disk
 """

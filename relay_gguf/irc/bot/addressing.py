@@ -1,4 +1,4 @@
-"""Whether the model answers, and what it hears: in company it speaks when it is spoken to."""
+"""Whether a message is answered, and what the model reads of it."""
 
 from __future__ import annotations
 
@@ -6,25 +6,29 @@ import re
 from typing import Literal
 
 Reply = Literal["auto", "always", "mention", "pause"]
-"""auto: a single person always, several when they name it or fall silent. pause: that for one, too.
-mention: only when named."""
+"""When the model answers a message.
+
+auto: at once in a channel of one person; among several, when named or else after a pause.
+always: at once. pause: when named, or else after a pause. mention: only when named.
+"""
 
 
 def answers_at_once(reply: Reply, *, several: bool, named: bool) -> bool:
-    """Whether a message is answered as soon as it is said."""
+    """Whether a message is answered at once, by whether several people are in the channel and
+    whether it has the bot's nick in it."""
     return named or reply == "always" or (reply == "auto" and not several)
 
 
 def names(text: str, nick: str) -> bool:
-    """Whether a text has a nick in it, as a word."""
+    """Whether a text has a nick in it, as a word of its own."""
     return re.search(rf"(?<![\w-]){re.escape(nick)}(?![\w-])", text, re.IGNORECASE) is not None
 
 
 def heard(text: str, nick: str, speaker: str, *, several: bool) -> str:
     """A message as the model reads it.
 
-    `user: hi`, which clients complete with Tab, is to the model what was said to it: hi. Where
-    several people talk, who said it stands before it.
+    The bot's nick at the beginning, which clients complete with Tab, is left out: `user: hi`
+    becomes `hi`. If several people are in the channel, the speaker's nick stands before the text.
     """
     to_it = rf"{re.escape(nick)}[:,]\s+(?=\S)"
     text = re.sub(f"^{to_it}", "", text, count=1, flags=re.IGNORECASE)

@@ -1,226 +1,210 @@
-"""The model as someone who lives on the server: in every channel, each of which is a scene.
+"""The bot of a network: it is in every channel, and each channel is a scene of its own.
 
-One engine, one thread: scenes take turns. What a session yields is shown in the channel while it
-happens; what people say meanwhile waits in order.
+There is one engine and one thread, so scenes take turns. The events of a session are shown in the
+channel as they come; messages that clients send meanwhile wait in order.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from dataclasses import dataclass, replace
+import time
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Final
-from weakref import WeakKeyDictionary
 
 from relay_gguf.conversation.commands import spell
 from relay_gguf.conversation.events import Event
-from relay_gguf.conversation.messages import NICKS, Message
-from relay_gguf.engine import Engine
-from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Kind, Past, Resident, Saved, Whois
+from relay_gguf.irc.network.hooks import (
+    Hooks,
+    ServerActions,
+    StoredChannel,
+    StoredMessage,
+    Target,
+    Whois,
+)
+from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
-from relay_gguf.irc.protocol.names import fold
-from relay_gguf.irc.server import Server
-from relay_gguf.sampling import SamplingParams
+from relay_gguf.irc.protocol.names import fold, is_channel
 
-from .addressing import Reply, answers_at_once, heard, names
-from .channel_log import Chronicle
+from .addressing import answers_at_once, heard, names
+from .bot_config import BotConfig
+from .channel_log import ChannelLog
+from .open_scenes import OpenScenes, history_of, topic_of
+from .order_target import OrderTargets
 from .orders import Order, act, cheat_sheet, help_lines, parse_order, parse_prefixed, parse_raw
-from .presenter import Showing
-from .runner import Stage
+from .pauses import Pauses
+from .presenter import Presenter
+from .runner import Runner
 from .scene import Scene, saved_channels
 
 SERVICE: Final = "*relay"
-PAUSE: Final = 8.0
-"""Seconds without a word after which the model answers several people that did not name it."""
-CYCLE: Final = 15.0
-"""Seconds: who parts and is back so soon has asked for a fresh scene, which is what /cycle does;
-clients with a queue need some of them."""
+"""The nick that takes orders as messages."""
+_MOST_LISTED = 100
 
 
-@dataclass(frozen=True, slots=True)
-class House:
-    """What the model's scenes have in common."""
+class Bot(Hooks):
+    """The model as a member of every channel, and the service that takes orders for it."""
 
-    engine: Engine
-    sampling: SamplingParams
-    folder: Path | None = None  # None saves nothing
-    path: str = ""  # the model's file
-    exports: Path | None = None
-    nick: str = NICKS["model"]
-    reply: Reply = "auto"
-    pause: float = PAUSE
+    def __init__(
+        self,
+        config: BotConfig,
+        log: ChannelLog | None = None,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """A bot without a server, which calls `attach`.
 
-
-class Model(Resident):
-    """The other people of a network."""
-
-    def __init__(self, house: House, chronicle: Chronicle | None = None) -> None:
-        """Move in; the engine stays the caller's. A chronicle is told what happens."""
-        self.house = house
-        self._chronicle = chronicle
+        Args:
+            config: its engine, which stays the caller's, and its options.
+            log: written with what happens in channels.
+            clock: in seconds.
+        """
+        self.config = config
         self.personas = (
-            Persona(house.nick, realname=f"{house.engine.name}, a language model"),
+            Persona(config.nick, realname=f"{config.engine.name}, a language model"),
             Persona(SERVICE, realname="orders: /msg *relay help", present=False),
         )
-        self._scenes: dict[str, Scene] = {}
-        self._left: dict[str, tuple[Client, float]] = {}
-        self._spoke: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
-        self._waiting: dict[str, asyncio.TimerHandle] = {}
-        self._stage = Stage()
+        self._log = log
+        self._clock = clock
+        self._scenes = OpenScenes(config)
+        self._targets = OrderTargets(config.nick)
+        self._pauses = Pauses(config.pause)
+        self._runner = Runner()
+        self._last_left: dict[str, tuple[Client, float]] = {}
+        """Folded channel → the client that left it empty, and when."""
 
-    def attach(self, server: Server) -> None:
-        """The server that the model speaks on."""
+    def attach(self, server: ServerActions) -> None:
+        """The server that the bot speaks on."""
         self._server = server
 
     def motd(self) -> Sequence[str]:
-        """The cheat sheet."""
-        return cheat_sheet(self.house.nick)
+        """The list of orders, and how to send them."""
+        return cheat_sheet(self.config.nick)
 
     def close(self) -> None:
-        """Stop what is being said and close the sessions; the server has stopped."""
-        for timer in self._waiting.values():
-            timer.cancel()
-        self._stage.close()
-        for scene in self._scenes.values():
-            scene.session.close()
+        """Stop a reply in flight and close the sessions, once the server has stopped."""
+        self._pauses.close()
+        self._runner.close()
+        self._scenes.close()
 
-    # Who comes and goes
+    # Joining and leaving
 
     async def joined(self, client: Client, channel: str) -> None:
-        """The first one in a channel takes up its scene, or begins it."""
-        if self._chronicle is not None:
-            self._chronicle.joined(channel, client.nick, f"{client.username}@{client.host}")
+        """Begin the scene of a channel, or begin it anew for the client that left it just now."""
+        if self._log is not None:
+            self._log.joined(channel, client.nick, f"{client.username}@{client.host}")
         scene = self._scene(channel)
-        self._spoke[client] = channel
-        who, left = self._left.pop(fold(channel), (None, 0.0))
-        now = asyncio.get_running_loop().time()
+        self._targets.note(client, channel)
+        who, left = self._last_left.pop(fold(channel), (None, 0.0))
         alone = len(self._server.clients(channel)) < 2
         if scene is None:
             return
         if scene.is_new:
-            await self._perform(scene, channel, client, scene.begin, quiet=True)
-        elif alone and who is client and now - left < CYCLE:
-            await self._anew(scene, channel, client)
+            await self._run(scene, channel, client, scene.begin, quiet=True)
+        elif alone and who is client and self._clock() - left < self.config.rejoin:
+            await self._begin_anew(scene, channel, client)
 
     def leaving(self, client: Client, channel: str) -> None:
-        """Where nobody is left, what is being said stops, and what waits is not said."""
+        """In a channel that is empty now, stop the reply in flight and drop what waits."""
         if not self._server.clients(channel):
-            self._left[fold(channel)] = (client, asyncio.get_running_loop().time())
+            self._last_left[fold(channel)] = (client, self._clock())
             self._cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
-        """A channel without anybody waits for them to come back."""
-        if self._chronicle is not None:
-            self._chronicle.left(channel, client.nick, f"{client.username}@{client.host}")
-        key, now = fold(channel), asyncio.get_running_loop().time()
-        if self._left.get(key, (None, 0.0))[0] is client:
-            self._left[key] = (client, now)  # the time that the model took does not count
+        """In a channel that is empty now, wait for no pause."""
+        if self._log is not None:
+            self._log.left(channel, client.nick, f"{client.username}@{client.host}")
+        key = fold(channel)
+        if self._last_left.get(key, (None, 0.0))[0] is client:
+            self._last_left[key] = (client, self._clock())  # time on the engine does not count
         if not self._server.clients(channel):
-            self._wait_no_more(channel)
+            self._pauses.cancel(channel)
 
-    # What is said
+    # Messages
 
     def overheard(self, client: Client, target: str, text: str) -> bool:
-        """To cancel is not to wait behind what is to be cancelled."""
+        """Cancel at once: an order in its turn would wait behind what it has to cancel."""
         service = fold(target) == SERVICE
         order = parse_order(text) if service else parse_prefixed(text)
         if order is None or order.name != "cancel":
             return False
-        self._cancel(client, self._aim(client, order)[0] if service else target)
+        self._cancel(client, self._resolve(client, order)[0] if service else target)
         return True
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
-        """An order, an action, or something to answer."""
+        """Do the order that a message is, or answer it, or let the model hear it."""
         if kind == "notice":
             return
         if fold(target) == SERVICE:
-            self._take(client, parse_order(text) or Order("help"))
+            self._enqueue(client, parse_order(text) or Order("help"))
             return
-        order = act(text, self.house.nick) if kind == "action" else parse_prefixed(text)
         acts = kind == "action"
-        if self._chronicle is not None and target.startswith("#") and (acts or order is None):
-            self._chronicle.said(target, client.nick, text, action=acts)
-        self._spoke[client] = target
-        place = target if target.startswith("#") else client.nick
+        order = act(text, self.config.nick) if acts else parse_prefixed(text)
+        if self._log is not None and is_channel(target) and (acts or order is None):
+            self._log.said(target, client.nick, text, action=acts)
+        self._targets.note(client, target)
+        place = target if is_channel(target) else client.nick
         where, scene = _where(client, place), self._scene(place)
         if scene is None:
             return
         if scene.is_new:
-            await self._perform(scene, where, client, scene.begin, quiet=True)
+            await self._run(scene, where, client, scene.begin, quiet=True)
         if order is not None:
-            await self._obey(scene, where, client, order, shown=kind == "action")
+            await self._do(scene, where, client, order, quiet=acts)
             return
-        self._wait_no_more(scene.channel)
-        nick, reply = self.house.nick, self.house.reply
+        self._pauses.cancel(scene.channel)
+        await self._hear(scene, where, client, text)
+
+    async def _hear(self, scene: Scene, where: Target, client: Client, text: str) -> None:
+        """Answer a message at once, after a pause, or not at all."""
+        nick, reply = self.config.nick, self.config.reply
         several = isinstance(where, str) and len(self._server.clients(where)) > 1
         said = heard(text, nick, client.nick, several=several)
         if answers_at_once(reply, several=several, named=names(text, nick)):
             submit = partial(scene.session.submit, spell(said))
-            await self._perform(scene, where, client, submit, quiet=True)
+            await self._run(scene, where, client, submit, quiet=True)
             return
-        await self._perform(scene, where, client, partial(scene.session.hear, said), quiet=True)
+        await self._run(scene, where, client, partial(scene.session.hear, said), quiet=True)
         if reply != "mention":
-            self._wait(scene, where, client)
+            answer = partial(self._run, scene, where, client, scene.session.reply, quiet=True)
+            self._pauses.start(scene.channel, partial(self._server.enqueue, where, answer))
 
     async def typing(self, client: Client, target: str, state: str) -> None:
-        """Who types is not interrupted."""
-        timer = self._waiting.get(fold(target))
-        if state == "active" and timer is not None:
-            timer.cancel()
-            scene = self._scenes[fold(target)]
-            self._wait(scene, target, client)
+        """Somebody who types is not interrupted: the pause begins again."""
+        if state == "active":
+            self._pauses.restart(target)
 
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
-        """The scene's topic."""
-        if self._chronicle is not None:
-            self._chronicle.topic(channel, client.nick, text)
+        """Set the topic of the scene."""
+        if self._log is not None:
+            self._log.topic(channel, client.nick, text)
         scene = self._scene(channel)
         if scene is not None:
             set_topic = partial(scene.set_topic, text)
-            await self._perform(scene, channel, client, set_topic, quiet=True)
+            await self._run(scene, channel, client, set_topic, quiet=True)
+
+    # Orders
 
     async def unknown_command(
         self, client: Client, verb: str, params: Sequence[str], raw: str
     ) -> bool:
-        """An order as a raw command, about the channel or talk where the client last spoke."""
+        """Do the order that a raw command is; a made-up command is for the model."""
         if verb.upper() == "KICK":
-            self._server.notice(client, f"{self.house.nick} stays: leave, or CYCLE.", SERVICE)
+            self._server.notice(client, f"{self.config.nick} stays: leave, or CYCLE.", SERVICE)
             return True
         order = parse_raw(raw)
         if order is None or not client.registered or not (order.known or self._place(client)):
             return False
-        self._take(client, order)
+        self._enqueue(client, order)
         return True
 
-    def _place(self, client: Client) -> str:
-        """Where a client last spoke, or the channel it joined after that: a nick in private."""
-        target = self._spoke.get(client, "")
-        if fold(target) == fold(self.house.nick):
-            return client.nick
-        if fold(target) in client.channels:
-            return target
-        return next((channel.name for channel in reversed(client.channels.values())), "")
-
-    def _aim(self, client: Client, order: Order) -> tuple[str, Order]:
-        """Where an order is meant: where its first word says, or where the client last spoke."""
-        first, _, rest = order.argument.partition(" ")
-        aimed = replace(order, argument=rest.strip())
-        if order.known and fold(first) in client.channels:
-            return client.channels[fold(first)].name, aimed
-        place = self._place(client)
-        private = place == client.nick and fold(first) == fold(self.house.nick)
-        return place, aimed if order.known and private else order
-
-    def _take(self, client: Client, order: Order) -> None:
-        """Do an order in its turn, but for those that cannot wait."""
-        place, order = self._aim(client, order)
+    def _enqueue(self, client: Client, order: Order) -> None:
+        """Do an order in its turn; help and cancel are done at once."""
+        place, order = self._resolve(client, order)
         if order.name == "cancel":
             self._cancel(client, place)
         elif order.name == "help":
@@ -228,142 +212,95 @@ class Model(Resident):
         elif not place:
             self._server.notice(client, "Join a channel first.", SERVICE)
         else:
-            job = partial(self._order, client, place, order)
-            self._server.network.errands.add(_queue(client, place), job)
+            self._server.enqueue(
+                _where(client, place), partial(self._do_in_place, client, place, order)
+            )
 
-    async def _order(self, client: Client, place: str, order: Order) -> None:
+    async def _do_in_place(self, client: Client, place: str, order: Order) -> None:
         scene = self._scene(place)
         if scene is not None:
-            await self._obey(scene, _where(client, place), client, order)
+            await self._do(scene, _where(client, place), client, order)
 
-    async def _obey(
-        self, scene: Scene, where: str | Client, client: Client, order: Order, shown: bool = False
+    async def _do(
+        self, scene: Scene, where: Target, client: Client, order: Order, *, quiet: bool = False
     ) -> None:
+        """Do an order; `quiet` if all have seen it already, as an action."""
         if order.name == "help":
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
         elif order.name == "cycle":
-            await self._anew(scene, where, client)
+            await self._begin_anew(scene, where, client)
         else:
             submit = partial(scene.session.submit, order.line)
-            await self._perform(scene, where, client, submit, quiet=shown)
+            await self._run(scene, where, client, submit, quiet=quiet)
 
-    async def _anew(self, scene: Scene, where: str | Client, client: Client) -> None:
-        """A fresh scene in the same place, without the topic of the old one."""
-        await self._perform(scene, where, client, scene.begin, quiet=True)
+    async def _begin_anew(self, scene: Scene, where: Target, client: Client) -> None:
+        """Begin a scene anew in the same place, without its topic."""
+        await self._run(scene, where, client, scene.begin, quiet=True)
         if isinstance(where, str):
-            self._server.set_topic(where, "", self.house.nick)
+            self._server.set_topic(where, "", self.config.nick)
         self._server.inform(where, "The scene begins anew.")
 
     def _cancel(self, client: Client, place: str) -> None:
-        """Stop what is said in a place, and what waits there."""
-        self._server.network.errands.drop(_queue(client, place))
-        scene = self._scenes.get(fold(place))
+        """Stop the reply in flight in a place, and drop what waits there."""
+        self._server.drop(_where(client, place))
+        scene = self._scenes.find(place)
         if scene is not None:
-            self._stage.cancel(scene)
+            self._runner.cancel(scene)
 
-    # What is asked
+    def _place(self, client: Client) -> str:
+        return self._targets.last(client, self._server.channel_names(client))
+
+    def _resolve(self, client: Client, order: Order) -> tuple[str, Order]:
+        return self._targets.resolve(client, order, self._server.channel_names(client))
+
+    # Questions
 
     async def topic(self, channel: str) -> Topic | None:
-        """The topic of a scene that was saved."""
+        """The topic of a saved scene."""
         scene = self._scene(channel)
-        if scene is None or scene.is_new or not scene.topic:
-            return None
-        when = next((when for when, _ in scene.past(1)), 0.0)
-        return Topic(scene.topic, NICKS["input"], when)
+        return None if scene is None else topic_of(scene)
 
-    async def history(self, channel: str, limit: int) -> Sequence[Past]:
-        """What was said in the scene."""
+    async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
+        """The last messages of a scene."""
         scene = self._scene(channel)
-        if scene is None or scene.is_new:
-            return ()
-        return [self._past(when, message) for when, message in scene.past(limit)]
+        return () if scene is None else history_of(scene, limit, self.config.nick)
 
-    def _past(self, when: float, message: Message) -> Past:
-        """A message of the scene as one of the channel."""
-        nick = self.house.nick if message.nick == NICKS["model"] else message.nick
-        if message.content.startswith("/me ") and message.nick != NICKS["model"]:
-            return Past(when, nick, message.content.removeprefix("/me "), "action")
-        return Past(when, nick, message.content)
-
-    async def list_channels(self) -> Sequence[Saved]:
-        """The scenes on the disk."""
-        if self.house.folder is None:
+    async def list_channels(self) -> Sequence[StoredChannel]:
+        """The scenes on disk, the last used ones."""
+        if self.config.folder is None:
             return ()
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, saved_channels, self.house.folder, 100)
+        return await loop.run_in_executor(None, saved_channels, self.config.folder, _MOST_LISTED)
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
-        """The model's bio in the scene where the client last spoke, or is."""
-        scene = self._scenes.get(fold(self._place(client)))
-        if fold(nick) != fold(self.house.nick) or scene is None or not scene.bio:
+        """The model's bio in the scene where the client last spoke."""
+        scene = self._scenes.find(self._place(client))
+        if fold(nick) != fold(self.config.nick) or scene is None or not scene.bio:
             return None
         return Whois(lines=[f"bio: {scene.bio}"])
 
     # Scenes
 
-    def _scene(self, channel: str) -> Scene | None:
-        """The scene of a channel, or of a nick; None where it cannot be had, which is told."""
-        key = fold(channel)
-        if key not in self._scenes:
-            house = self.house
-            try:
-                self._scenes[key] = Scene(
-                    house.engine,
-                    house.sampling,
-                    key,
-                    house.folder,
-                    path=house.path,
-                    exports=house.exports,
-                )
-            except StoreError as error:
-                self._server.inform(channel, str(error))
-                return None
-        return self._scenes[key]
+    def _scene(self, place: str) -> Scene | None:
+        """The scene of a channel or nick; None, and a notice there, if its file cannot be used."""
+        return self._scenes.get(place, self._server.inform)
 
-    async def _perform(
+    async def _run(
         self,
         scene: Scene,
-        where: str | Client,
+        where: Target,
         client: Client,
         events: Callable[[], Iterator[Event]],
         *,
         quiet: bool,
     ) -> None:
-        """Let a session do something, and show what happens while it does."""
-        showing = Showing(
-            self._server,
-            where,
-            client,
-            self.house.nick,
-            quiet=quiet,
-            chronicle=self._chronicle,
+        """Run a method of a scene's session in its turn, and show its events as they come."""
+        presenter = Presenter(
+            self._server, where, client, nick=self.config.nick, quiet=quiet, log=self._log
         )
-        await self._stage.play(scene, events, showing)
-
-    # In company
-
-    def _wait(self, scene: Scene, where: str | Client, client: Client) -> None:
-        """Answer when nobody has said anything for a while."""
-
-        def due() -> None:
-            self._waiting.pop(fold(scene.channel), None)
-            reply = partial(self._perform, scene, where, client, scene.session.reply, quiet=True)
-            self._server.network.tell(scene.channel, reply)
-
-        loop = asyncio.get_running_loop()
-        self._waiting[fold(scene.channel)] = loop.call_later(self.house.pause, due)
-
-    def _wait_no_more(self, channel: str) -> None:
-        timer = self._waiting.pop(fold(channel), None)
-        if timer is not None:
-            timer.cancel()
+        await self._runner.run(scene, events, presenter)
 
 
-def _where(client: Client, place: str) -> str | Client:
-    """Where what is said in a place is heard: in the channel, or by the client alone."""
-    return place if place.startswith("#") else client
-
-
-def _queue(client: Client, place: str) -> Hashable:
-    """The key of the jobs about a place, as the server queues them."""
-    return fold(place) if place.startswith("#") else client
+def _where(client: Client, place: str) -> Target:
+    """Where a place is heard: in the channel, or for a private talk by the client alone."""
+    return place if is_channel(place) else client

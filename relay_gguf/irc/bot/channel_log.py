@@ -1,4 +1,4 @@
-"""What happens in channels, as log files of irssi's or WeeChat's kind: a day a file."""
+"""Channel logs in the format of irssi or WeeChat, a file for each channel and day."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ ENDINGS: Final = {"irssi": ".log", "weechat": ".weechatlog"}
 _log = logging.getLogger(__name__)
 
 
-class Chronicle:
-    """Writes lines into `folder`/channel/2026-11-22.log, each at once."""
+class ChannelLog:
+    """Writes lines into `folder`/channel/2026-11-22.log, each as soon as it comes."""
 
     def __init__(self, folder: Path, style: Style, now: Callable[[], float] = time.time) -> None:
-        """Nothing is made before the first line."""
+        """No file or folder is made before the first line; `now` is a clock in Unix time."""
         self._folder = folder
         self._style = style
         self._now = now
         self._broken = False
 
     def said(self, channel: str, nick: str, text: str, *, action: bool = False) -> None:
-        """Somebody said, or did, something, of several lines perhaps."""
+        """A message or an action, of one or several lines."""
         for part in text.split("\n"):
             if self._style == "irssi":
                 line = f" * {nick} {part}" if action else f"< {nick}> {part}"
@@ -36,15 +36,15 @@ class Chronicle:
             self._write(channel, line)
 
     def joined(self, channel: str, nick: str, address: str) -> None:
-        """Somebody came."""
+        """A client has joined a channel; `address` is `user@host`."""
         self._event(channel, "-->", f"{nick} [{address}] has joined {channel}")
 
     def left(self, channel: str, nick: str, address: str) -> None:
-        """Somebody went."""
+        """A client has left a channel."""
         self._event(channel, "<--", f"{nick} [{address}] has left {channel}")
 
     def topic(self, channel: str, nick: str, text: str) -> None:
-        """Somebody set the topic."""
+        """A client has set the topic, or removed it with ''."""
         if self._style == "irssi":
             self._event(channel, "--", f"{nick} changed the topic of {channel} to: {text}")
         else:
@@ -60,13 +60,14 @@ class Chronicle:
         name = re.sub(r"[^\w#.-]+", "-", channel).strip(".") or "-"
         day = time.strftime("%Y-%m-%d", stamp) + ENDINGS[self._style]
         path = self._folder / name / day
-        clock = "%H:%M " if self._style == "irssi" else "%Y-%m-%d %H:%M:%S\t"
+        stamp_format = "%H:%M " if self._style == "irssi" else "%Y-%m-%d %H:%M:%S\t"
         opened = time.strftime("--- Log opened %a %b %d %H:%M:%S %Y\n", stamp)
         try:
             path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             begins = self._style == "irssi" and not path.exists()
             with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
-                file.write((opened if begins else "") + time.strftime(clock, stamp) + line + "\n")
+                file.write(opened if begins else "")
+                file.write(time.strftime(stamp_format, stamp) + line + "\n")
         except OSError as error:
             if not self._broken:
                 _log.warning("cannot write the log %s: %s", path, error.strerror)

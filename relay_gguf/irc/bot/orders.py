@@ -1,7 +1,8 @@
-"""What a human can ask of the model beside talking, and how it is spelled.
+"""Orders, the commands of a conversation, and how IRC clients send them.
 
-Clients know no CAST or RETRY. Such an order comes as a raw command (HexChat sends what it does not
-know as it is typed, others with /quote), as a message to `*relay`, or as `!retry` in the channel.
+IRC clients do not know CAST or RETRY. Such an order comes as a raw command (HexChat sends unknown
+commands as they are typed, other clients with /quote), as a message to `*relay`, or as `!retry` in
+the channel.
 """
 
 from __future__ import annotations
@@ -29,11 +30,11 @@ ORDERS: Final = {
     "cancel": "Stop the reply.",
     "help": "This list.",
 }
-"""Name → what it does."""
+"""Name → help text."""
 DRAFT: Final = "lazy?"
-"""LAZY whose line is shown to change it, not said."""
+"""As LAZY, but the line is shown as a draft and not sent."""
 ALSO: Final = {"reset": "cycle", "previous": "prev", "stop": "cancel"}
-"""Other names."""
+"""Another name of an order → its name."""
 _FOREIGN = """
 accept admin authenticate batch cap certfp chghost cnotice connect cprivmsg die encap ghost identify
 info invite ison jupe kick kill knock labeled links list lusers map metadata mode monitor motd names
@@ -42,9 +43,9 @@ silence squery squit starttls stats summon time trace unsilence userhost users v
 wallops watch webirc who whois whowas
 """
 FOREIGN: Final = frozenset(_FOREIGN.split())
-"""Commands of IRC that clients send by themselves: never something for the model."""
+"""Commands of IRC that clients send on their own, so they are never passed to the model."""
 _TRAILING = re.compile(r"^(\S+ +(?:#\S+ +)?):(?=[\w#]{3}|\w+ )")
-"""The colon before the last of IRC's parameters, which is no smiley."""
+"""A raw command up to the colon before its last parameter; the colon of a smiley is not one."""
 _TROUT = re.compile(
     r"slaps (?P<nick>\S+) around a bit with a (?:large|big) trout\W*", re.IGNORECASE
 )
@@ -52,25 +53,25 @@ _TROUT = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order by its own name, or a command that somebody made up."""
+    """An order, or a command that somebody made up, whose `name` begins with /."""
 
     name: str
     argument: str = ""
 
     @property
     def known(self) -> bool:
-        """Whether it is one of ours."""
+        """Whether it is an order and not a made-up command."""
         return self.name in ORDERS or self.name == DRAFT
 
     @property
     def line(self) -> str:
-        """The line that a session understands."""
+        """The line to submit to a session."""
         name = f"/{self.name}" if self.known else self.name
         return f"{name} {self.argument}".rstrip()
 
 
 def parse_order(text: str) -> Order | None:
-    """One of ours with its argument; None for what is none."""
+    """A text as an order with its argument; None if its first word is not the name of one."""
     name, _, argument = text.strip().partition(" ")
     name = ALSO.get(name.lower(), name.lower())
     order = Order(name, argument.strip())
@@ -78,14 +79,14 @@ def parse_order(text: str) -> Order | None:
 
 
 def parse_prefixed(text: str) -> Order | None:
-    """An order in a channel: `!retry`."""
+    """A channel message such as `!retry` as an order; None if it is not one."""
     return parse_order(text[len(PREFIX) :]) if text.startswith(PREFIX) else None
 
 
 def parse_raw(raw: str) -> Order | None:
-    """A command of a client: ours, or made up, which the model sees as it was typed.
+    """A raw command as an order, or as a made-up command, which the model reads as it was typed.
 
-    None for a command of IRC, and for what cannot be a word that somebody typed.
+    None for a command of IRC, and if its first word is not a word of letters.
     """
     raw = _TRAILING.sub(r"\1", raw.strip())
     order = parse_order(raw)
@@ -98,7 +99,7 @@ def parse_raw(raw: str) -> Order | None:
 
 
 def act(text: str, nick: str) -> Order:
-    """What `/me text` asks: the trout is a slap, all else a command that the model has to read."""
+    """The order that `/me text` is: slap for the slap with a trout, else the command /me."""
     slap = _TROUT.fullmatch(text.strip())
     if slap is not None and slap["nick"].lower() == nick.lower():
         return Order("slap")
@@ -106,7 +107,7 @@ def act(text: str, nick: str) -> Order:
 
 
 def cheat_sheet(nick: str) -> list[str]:
-    """What greets a client."""
+    """The message of the day: the orders, and how to send them; `nick` is the bot's."""
     return [
         "You are on a network whose other people are a language model.",
         f"Join any channel, say #boston: {nick} is there, and is from there.",
@@ -121,12 +122,14 @@ def cheat_sheet(nick: str) -> list[str]:
 
 
 def help_lines() -> list[str]:
-    """Our orders in a table."""
+    """The table of orders, a line each."""
     return [f"  {name.upper():9} {text}" for name, text in ORDERS.items()]
 
 
 def aliases(client: str) -> list[str]:
-    """Lines that teach a client our orders, each for the window where it is typed.
+    """The lines for a client's input or configuration that define an alias for each order.
+
+    Typed in a window, an alias is about the channel of that window.
 
     Args:
         client: irssi, whose `$C` is the window's channel (empty in a query), or weechat, whose
@@ -136,5 +139,5 @@ def aliases(client: str) -> list[str]:
         "irssi": "/alias {0} quote {1} $C $*",
         "weechat": "/alias add {0} /quote {1} $channel $*",
     }[client]
-    names = [name for name in ORDERS if name not in ("help", "cycle")]  # they have these
+    names = [name for name in ORDERS if name not in ("help", "cycle")]  # both clients have these
     return [begin.format(name, name.upper()) for name in names]

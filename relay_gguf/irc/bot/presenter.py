@@ -1,4 +1,4 @@
-"""What a session's events look like in a channel."""
+"""Events of a session as messages in a channel."""
 
 from __future__ import annotations
 
@@ -8,48 +8,48 @@ from relay_gguf.conversation.events import Draft, Event, Failed, Notice, Said, T
 from relay_gguf.conversation.messages import NICKS, SILENCE, is_notice
 from relay_gguf.conversation.wording import cut_mark
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.speaker import Voice
+from relay_gguf.irc.network.hooks import ServerActions, Target
 
-from .channel_log import Chronicle
+from .channel_log import ChannelLog
 from .orders import ORDERS, PREFIX
 
 _COMMANDS = re.compile(rf"(?<![\w/])/(?=(?:{'|'.join(ORDERS)})\b)")
-"""The slash of an order, which a client would keep to itself."""
+"""The slash of an order: typed in a client, it would never be sent."""
 
 
-class Showing:
-    """Shows the events of one thing that somebody said or asked, where it was said."""
+class Presenter:
+    """Shows the events of one message or order where it was sent."""
 
     def __init__(
         self,
-        voice: Voice,
-        where: str | Client,
+        server: ServerActions,
+        where: Target,
         client: Client,
-        nick: str,
         *,
+        nick: str,
         quiet: bool,
-        chronicle: Chronicle | None = None,
+        log: ChannelLog | None = None,
     ) -> None:
-        """Show to a channel, or to a client.
+        """Show nothing yet.
 
         Args:
-            voice: speaks on the server.
-            where: the channel, or who talks in private.
-            client: who said it.
+            server: sends the messages.
+            where: the channel, or the client of a private talk.
+            client: sent the message or order.
             nick: the model's.
-            quiet: IRC's own lines were seen by all already, as a topic is.
-            chronicle: is told what is said in a channel.
+            quiet: leave out IRC's own lines (`* ...`), which all have seen already, as a topic.
+            log: written with what is said in a channel.
         """
-        self._voice = voice
+        self._server = server
         self._where = where
         self._client = client
         self._nick = nick
         self._quiet = quiet
-        self._chronicle = chronicle
+        self._log = log
         self._types = False
 
     def show(self, event: Event) -> None:
-        """One event."""
+        """Show an event; those that IRC has no line for are left out."""
         match event:
             case Typing(nick, draft=False) if nick == NICKS["model"]:
                 self._types = True
@@ -57,7 +57,7 @@ class Showing:
             case Said(message) if is_notice(message):
                 self._notice(message.content)
             case Said(message) if message.generated or event.reason is not None:
-                self.end()
+                self.end_typing()
                 own = message.nick == NICKS["model"]
                 sender = self._nick if own else self._client.nick
                 self._say(message.content or SILENCE, sender)
@@ -71,35 +71,35 @@ class Showing:
                 count = len(event.indices)
                 self._inform(f"The context is full: the {count} oldest messages left it.")
             case Draft(text):
-                self._voice.notice(
+                self._server.notice(
                     self._client, f"draft: {_COMMANDS.sub(PREFIX, text)}", self._nick
                 )
             case _:
                 pass
 
     def _say(self, text: str, sender: str) -> None:
-        self._voice.say(self._where, text, sender)
-        if self._chronicle is not None and isinstance(self._where, str):
-            self._chronicle.said(self._where, sender, text)
+        self._server.say(self._where, text, sender)
+        if self._log is not None and isinstance(self._where, str):
+            self._log.said(self._where, sender, text)
 
     def _act(self, text: str) -> None:
-        self._voice.act(self._where, text, self._client.nick)
-        if self._chronicle is not None and isinstance(self._where, str):
-            self._chronicle.said(self._where, self._client.nick, text, action=True)
+        self._server.act(self._where, text, self._client.nick)
+        if self._log is not None and isinstance(self._where, str):
+            self._log.said(self._where, self._client.nick, text, action=True)
 
     def still_typing(self) -> None:
-        """Say that the model types, if it does; this is forgotten after six seconds."""
+        """Show again that the model types, if it does; clients forget it after six seconds."""
         if self._types:
-            self._voice.typing(self._where, "active", self._nick)
+            self._server.typing(self._where, "active", self._nick)
 
-    def end(self) -> None:
-        """The model types no more."""
+    def end_typing(self) -> None:
+        """Show that the model does not type any more, if it did."""
         if self._types:
-            self._voice.typing(self._where, "done", self._nick)
+            self._server.typing(self._where, "done", self._nick)
         self._types = False
 
     def _notice(self, text: str) -> None:
-        """A line of IRC's own: the trout is an action, the others are the server's."""
+        """A `* ...` line of the context: a slap is sent as an action, others as server notices."""
         text = text.removeprefix("* ")
         trout = " slaps "
         if trout in text and text.endswith("large trout"):
@@ -111,9 +111,9 @@ class Showing:
     def _inform(self, text: str) -> None:
         text = _COMMANDS.sub(PREFIX, text)
         for line in text.split("\n"):
-            self._voice.inform(self._where, line.removeprefix("* "))
+            self._server.inform(self._where, line.removeprefix("* "))
 
 
 def _after(text: str) -> str:
-    """What follows `anon slaps user`."""
+    """The text after `anon slaps user`."""
     return " " + text.split(" ", 3)[3]

@@ -1,4 +1,4 @@
-"""Where scenes are played: one engine and one thread, so that they take turns."""
+"""The thread in which sessions generate: there is one engine, so they take turns."""
 
 from __future__ import annotations
 
@@ -9,75 +9,76 @@ from typing import Final
 
 from relay_gguf.conversation.events import Event
 
-from .presenter import Showing
+from .presenter import Presenter
 from .scene import Scene
 
 TYPING: Final = 3.0
-"""Seconds between two signs of typing; one lasts for six (IRCv3 typing)."""
+"""Seconds between two typing notifications, each of which lasts for six (IRCv3 typing)."""
 
 
-class Stage:
-    """Lets one session after the other do something, and shows what happens while it does."""
+class Runner:
+    """Runs one session after another in a thread, and presents their events as they come."""
 
     def __init__(self) -> None:
-        """An empty stage; `close` ends its thread."""
+        """A thread, which `close` ends."""
         self._thread = ThreadPoolExecutor(1, "relay-irc")
-        self._playing: Scene | None = None
+        self._running: Scene | None = None
 
-    async def play(
-        self, scene: Scene, events: Callable[[], Iterator[Event]], showing: Showing
+    async def run(
+        self, scene: Scene, events: Callable[[], Iterator[Event]], presenter: Presenter
     ) -> None:
-        """Play a scene on; returns when it is over, and stops it when it is cancelled.
+        """Run a scene until its events end; cancelling this stops the reply and keeps its text.
 
         Args:
-            scene: whose session yields the events.
-            events: yields them, in the stage's thread.
-            showing: is shown them, in the event loop.
+            scene: the scene whose session yields the events.
+            events: yields them, in the thread.
+            presenter: shows them, in the event loop.
         """
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
         def work() -> None:
-            self._playing = scene
+            self._running = scene
             try:
                 for event in events():
                     loop.call_soon_threadsafe(queue.put_nowait, event)
             finally:
-                self._playing = None
+                self._running = None
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
         done = self._thread.submit(work)
         try:
-            await _show(queue, showing)
+            await _present(queue, presenter)
             await asyncio.wrap_future(done)
         except asyncio.CancelledError:
-            if not done.cancel():  # it has begun: what was said so far is to be saved
+            if not done.cancel():  # it has begun: its text so far is to be saved
                 scene.session.cancel()
                 while not done.done():
                     await asyncio.sleep(0.01)
             raise
         finally:
-            showing.end()
+            presenter.end_typing()
 
     def cancel(self, scene: Scene | None = None) -> None:
-        """Stop what is being played; of one scene only, if one is given."""
-        playing = self._playing
-        if playing is not None and scene in (None, playing):
-            playing.session.cancel()
+        """Stop the reply in flight; with `scene`, only if it is a reply of that scene."""
+        running = self._running
+        if running is not None and scene in (None, running):
+            running.session.cancel()
 
     def close(self) -> None:
-        """Stop, and wait for the end."""
+        """Stop the reply in flight, and wait until the thread has ended."""
         self.cancel()
         self._thread.shutdown()
 
 
-async def _show(queue: asyncio.Queue[Event | None], showing: Showing) -> None:
+async def _present(queue: asyncio.Queue[Event | None], presenter: Presenter) -> None:
+    """Present events until None comes."""
     while True:
         try:
             event = await asyncio.wait_for(queue.get(), TYPING)
         except asyncio.TimeoutError:
-            showing.still_typing()
+            presenter.still_typing()
             continue
         if event is None:
             return
-        showing.show(event)
+        presenter.show(event)

@@ -18,7 +18,7 @@ from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.store import is_stamp, session_path, sessions
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
-from relay_gguf.irc.network.hooks import Saved
+from relay_gguf.irc.network.hooks import StoredChannel
 from relay_gguf.sampling import SamplingParams
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
@@ -120,7 +120,7 @@ def session_name(channel: str) -> str:
     return f"{kind} {readable} {digest}".replace("  ", " ")
 
 
-def saved_channels(folder: Path, limit: int) -> list[Saved]:
+def saved_channels(folder: Path, limit: int) -> list[StoredChannel]:
     """The channels used last, of those that were saved under their own name; and their turns."""
     found = []
     for path in islice(sessions(folder), limit):
@@ -128,7 +128,8 @@ def saved_channels(folder: Path, limit: int) -> list[Saved]:
             continue  # a private talk, or a channel whose name is not told
         with suppress(OSError, StoreError):
             transcript = decode(path.read_bytes(), path).transcript
-            found.append(Saved(f"#{path.stem}", transcript.topic, len(transcript.scene)))
+            topic, size = transcript.topic, len(transcript.scene)
+            found.append(StoredChannel(f"#{path.stem}", topic, size))
     return found
 
 

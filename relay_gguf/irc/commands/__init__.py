@@ -1,15 +1,15 @@
-"""What clients send, a file for each family of commands.
+"""The commands that clients send, a file for each family.
 
-table         verb → function
-registration  PASS NICK USER and the end of it
+table         verb → function; dispatch of a line
+registration  PASS NICK USER, and what ends registration; SETNAME PING PONG QUIT
 caps          CAP
-welcome       001 to 005, MOTD, LUSERS, VERSION
+welcome       001 to 005, MOTD LUSERS VERSION TIME INFO ADMIN
 joining       JOIN PART KICK INVITE
-modes         MODE
-topics        TOPIC
-messaging     PRIVMSG NOTICE TAGMSG
+mode          MODE
+topics        TOPIC NAMES
+messaging     PRIVMSG NOTICE TAGMSG AWAY
 multiline     BATCH
-queries       WHO WHOIS NAMES LIST and the like
-history       CHATHISTORY
-unknown       what there is no command for
+queries       WHO WHOIS WHOWAS LIST ISON USERHOST
+history       CHATHISTORY, and the history that a join shows
+unknown       commands that the server does not know, for the hooks
 """

@@ -1,4 +1,4 @@
-"""What a client may ask to be spoken to with: IRCv3 capability negotiation."""
+"""CAP: IRCv3 capability negotiation."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ OFFERED: Final = (
 
 
 async def cap(network: Network, client: Client, line: Line) -> None:
-    """CAP LS, LIST, REQ or END. LS and REQ hold registration up until END."""
+    """CAP LS, LIST, REQ or END. After LS or REQ, registration waits for END."""
     command = _COMMANDS.get(line.params[0].upper())
     if command is None:
         client.error(ERR_INVALIDCAPCMD, line.params[0])
@@ -42,7 +42,7 @@ async def cap(network: Network, client: Client, line: Line) -> None:
 
 
 def announced(version: int, limits: Limits) -> str:
-    """The list that LS answers with; values are for version 302 and later."""
+    """The list of CAP LS; from version 302 on, capabilities have values."""
     lines = f"max-bytes={limits.batch_bytes},max-lines={limits.batch_lines}"
     values = {"draft/multiline": f"={lines}"} if version >= 302 else {}
     return " ".join(name + values.get(name, "") for name in OFFERED)
@@ -62,7 +62,7 @@ def _list(network: Network, client: Client, rest: str) -> None:
 
 
 def _req(network: Network, client: Client, rest: str) -> None:
-    """All or nothing; the answer repeats the request."""
+    """Take all of a request or nothing of it; the answer repeats it."""
     _suspend(client)
     wanted = rest.split()
     keeps = client.cap_version >= 302 and "-cap-notify" in wanted

@@ -1,6 +1,6 @@
-"""What was said before: shown to who joins, and asked for with CHATHISTORY.
+"""A channel's history: shown on a join, and asked for with CHATHISTORY.
 
-IRCv3 chathistory batches and draft/chathistory, as far as LATEST, BEFORE and AFTER.
+IRCv3 chathistory batches; of draft/chathistory LATEST, BEFORE and AFTER.
 """
 
 from __future__ import annotations
@@ -11,23 +11,23 @@ import time
 from collections.abc import Iterator, Sequence
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.delivery import hand
-from relay_gguf.irc.network.hooks import Past
-from relay_gguf.irc.network.message import Speech, compose
-from relay_gguf.irc.network.network import Network, clock
+from relay_gguf.irc.network.delivery import send_message
+from relay_gguf.irc.network.hooks import StoredMessage
+from relay_gguf.irc.network.message import SentMessage, compose
+from relay_gguf.irc.network.network import Network, server_time
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean_user, fold
 
 _STAMP = re.compile(r"(\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d)(?:\.(\d{1,3})\d*)?Z")
 _DEPTH = 5000
-"""Messages that are looked through for the one that a client names."""
+"""Stored messages among which the point of a CHATHISTORY is looked for."""
 
 
-def replay(network: Network, client: Client, channel: str, past: Sequence[Past]) -> None:
-    """Show who joins what was said, if their client can tell old from new.
+def replay(network: Network, client: Client, channel: str, past: Sequence[StoredMessage]) -> None:
+    """Show a client that joins the history, if it can tell old messages from new ones.
 
-    A client without server-time would take it for something said now, and one with
-    draft/chathistory asks by itself.
+    Without server-time it would take them for messages of now; with draft/chathistory it asks by
+    itself.
     """
     if past and client.can("server-time") and not client.can("draft/chathistory"):
         _show(network, client, channel, past)
@@ -36,8 +36,8 @@ def replay(network: Network, client: Client, channel: str, past: Sequence[Past])
 async def chathistory(network: Network, client: Client, line: Line) -> None:
     """CHATHISTORY LATEST|BEFORE|AFTER channel point limit.
 
-    A point is `*`, `timestamp=...` or `msgid=...`. Of a channel that the client is not in, nothing
-    is said.
+    A point is `*`, `timestamp=...` or `msgid=...`. A channel that the client is not in has an
+    empty history.
     """
     command, *rest = [*line.params, ""]
     command = command.upper()
@@ -51,12 +51,12 @@ async def chathistory(network: Network, client: Client, line: Line) -> None:
     if not (amount.isascii() and amount.isdigit() and len(amount) < 9):
         client.fail("CHATHISTORY", "INVALID_PARAMS", command, target, "Invalid limit")
         return
-    found: Sequence[Past] = ()
-    channel = client.channels.get(fold(target))
-    if channel is not None:
+    found: Sequence[StoredMessage] = ()
+    channel = network.channel(target)
+    if channel is not None and fold(target) in client.channels:
         target = channel.name
         depth = network.limits.history if point == "*" else _DEPTH
-        found = await network.ask(network.resident.history(target, depth), ())
+        found = await network.ask(network.hooks.history(target, depth), ())
         selected = _select(found, command, point, min(int(amount), network.limits.history))
         if selected is None:
             client.fail("CHATHISTORY", "INVALID_PARAMS", command, target, "Invalid point")
@@ -65,8 +65,13 @@ async def chathistory(network: Network, client: Client, line: Line) -> None:
     _show(network, client, target, found)
 
 
-def _select(past: Sequence[Past], command: str, point: str, most: int) -> Sequence[Past] | None:
-    """The messages meant, oldest first; None for a point that is none."""
+def _select(
+    past: Sequence[StoredMessage], command: str, point: str, most: int
+) -> Sequence[StoredMessage] | None:
+    """The messages before or after a point, `most` at most, oldest first.
+
+    None if the point cannot be read; a message id that is not found selects nothing.
+    """
     kind, _, value = point.partition("=")
     begin, end = 0, len(past)
     if kind == "msgid":
@@ -90,31 +95,34 @@ def _select(past: Sequence[Past], command: str, point: str, most: int) -> Sequen
     return later[:most] if command == "AFTER" else later[max(len(later) - most, 0) :]
 
 
-def _show(network: Network, client: Client, channel: str, past: Sequence[Past]) -> None:
+def _show(network: Network, client: Client, channel: str, past: Sequence[StoredMessage]) -> None:
     ref = network.new_id()
     if client.can("batch"):
         client.send(Line("BATCH", (f"+{ref}", "chathistory", channel), network.name))
     for message in past:
-        for speech in _spoken(network, channel, message, ref):
-            hand(network, client, speech)
+        for sent in _resent(network, channel, message, ref):
+            send_message(network, client, sent)
     if client.can("batch"):
         client.send(Line("BATCH", (f"-{ref}",), network.name))
 
 
-def _spoken(network: Network, channel: str, message: Past, ref: str) -> Iterator[Speech]:
+def _resent(
+    network: Network, channel: str, message: StoredMessage, ref: str
+) -> Iterator[SentMessage]:
+    """A stored message as it is sent in the batch `ref`."""
     user = network.users.get(fold(message.nick))
     name = clean_user(message.nick, network.limits.nick)
     source = user.source if user else f"{name}!{name}@{network.name}"
-    tags = {"batch": ref, "time": clock(message.time)}
+    tags = {"batch": ref, "time": server_time(message.time)}
     if message.msgid:
         tags["msgid"] = message.msgid
-    for verb, parts in compose(source, channel, message.text, message.kind, network.limits):
-        yield Speech(source, verb, channel, parts, tags)
+    for verb, fragments in compose(source, channel, message.text, message.kind, network.limits):
+        yield SentMessage(source, verb, channel, fragments, tags)
         tags = {name: value for name, value in tags.items() if name != "msgid"}
 
 
 def _unix(stamp: str) -> int | None:
-    """Milliseconds of `YYYY-MM-DDThh:mm:ss.sssZ`."""
+    """The Unix time of `YYYY-MM-DDThh:mm:ss.sssZ` in milliseconds; None if it is not a time."""
     match = _STAMP.fullmatch(stamp)
     if match is None:
         return None

@@ -1,4 +1,4 @@
-"""JOIN, PART, KICK, INVITE: who is in a channel (RFC 2812 section 3.2)."""
+"""JOIN, PART, KICK, INVITE: the members of a channel (RFC 2812 section 3.2)."""
 
 from __future__ import annotations
 
@@ -9,10 +9,11 @@ from itertools import zip_longest
 
 from relay_gguf.irc.network.channel import Channel
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Past
+from relay_gguf.irc.network.hooks import StoredMessage
 from relay_gguf.irc.network.network import Network
-from relay_gguf.irc.network.user import Local
+from relay_gguf.irc.network.user import PersonaUser
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import INVITE_ONLY, OPERATOR
 from relay_gguf.irc.protocol.names import clean, fold, valid_channel
 from relay_gguf.irc.protocol.numerics import (
     ERR_BADCHANNELKEY,
@@ -36,9 +37,9 @@ from .unknown import forward
 
 
 async def join(network: Network, client: Client, line: Line) -> None:
-    """JOIN channels [keys]; JOIN 0 leaves all."""
+    """JOIN channels [keys]; JOIN 0 leaves all channels."""
     if line.params[0] == "0":
-        for channel in list(client.channels.values()):
+        for channel in network.channels_of(client):
             _part(network, client, channel, "")
         return
     names = [name for name in line.params[0].split(",") if name]
@@ -50,7 +51,7 @@ async def join(network: Network, client: Client, line: Line) -> None:
 
 
 async def part(network: Network, client: Client, line: Line) -> None:
-    """PART channels [:why]."""
+    """PART channels [:reason]."""
     reason = clean(line.params[1], network.limits.reason) if len(line.params) > 1 else ""
     for name in filter(None, line.params[0].split(",")):
         channel = _own_channel(network, client, name)
@@ -59,7 +60,7 @@ async def part(network: Network, client: Client, line: Line) -> None:
 
 
 async def kick(network: Network, client: Client, line: Line) -> None:
-    """KICK channel nick [:why]; the resident decides what it means to kick a persona."""
+    """KICK channel nicks [:reason]; to kick a persona is a command for the hooks."""
     channel = _own_channel(network, client, line.params[0])
     if channel is None:
         return
@@ -69,7 +70,7 @@ async def kick(network: Network, client: Client, line: Line) -> None:
     reason = clean(line.params[2], network.limits.reason) if len(line.params) > 2 else ""
     for nick in filter(None, line.params[1].split(",")):
         victim = network.user(nick)
-        if isinstance(victim, Local):
+        if isinstance(victim, PersonaUser):
             raw = " ".join(["KICK", channel.name, victim.nick, reason]).rstrip()
             await forward(network, client, "KICK", (channel.name, victim.nick, reason), raw)
         elif not isinstance(victim, Client):
@@ -83,7 +84,7 @@ async def kick(network: Network, client: Client, line: Line) -> None:
 
 
 async def invite(network: Network, client: Client, line: Line) -> None:
-    """INVITE nick channel: lets someone in once where +i keeps others out."""
+    """INVITE nick channel: lets a user join once where +i keeps others out."""
     user = network.user(line.params[0])
     channel = _own_channel(network, client, line.params[1])
     if channel is None:
@@ -92,7 +93,7 @@ async def invite(network: Network, client: Client, line: Line) -> None:
         client.error(ERR_NOSUCHNICK, line.params[0])
     elif user in channel.members:
         client.error(ERR_USERONCHANNEL, user.nick, channel.name)
-    elif "i" in channel.flags and not channel.is_op(client):
+    elif INVITE_ONLY in channel.flags and not channel.is_op(client):
         client.error(ERR_CHANOPRIVSNEEDED, channel.name)
     else:
         if len(channel.invited) < network.limits.clients:
@@ -102,16 +103,16 @@ async def invite(network: Network, client: Client, line: Line) -> None:
 
 
 async def _enter(network: Network, client: Client, name: str, key: str) -> None:
-    """Let a client into a channel, if that may be.
+    """Let a client into a channel, or send the error that keeps it out.
 
-    The resident is asked before anything changes: while it thinks, others come and go.
+    The hooks are asked before anything changes: until they answer, others come and go.
     """
     if not valid_channel(name, network.limits.channel):
         client.error(ERR_NOSUCHCHANNEL, name)
         return
     topic, past = await asyncio.gather(
-        network.ask(network.resident.topic(name), None),
-        network.ask(network.resident.history(name, network.limits.replay), ()),
+        network.ask(network.hooks.topic(name), None),
+        network.ask(network.hooks.history(name, network.limits.replay), ()),
     )
     if client.gone or fold(name) in client.channels:
         return
@@ -126,11 +127,13 @@ async def _enter(network: Network, client: Client, name: str, key: str) -> None:
     _arrive(network, client, network.open(name, topic), past)
 
 
-def _arrive(network: Network, client: Client, channel: Channel, past: Sequence[Past]) -> None:
+def _arrive(
+    network: Network, client: Client, channel: Channel, past: Sequence[StoredMessage]
+) -> None:
     first = not channel.clients
-    channel.members[client] = {"o"} if first else set()
+    channel.members[client] = {OPERATOR} if first else set()
     channel.invited.discard(fold(client.nick))
-    client.channels[fold(channel.name)] = channel
+    client.channels[fold(channel.name)] = None
     client.target = channel.name
     short = network.line(client, "JOIN", channel.name)
     long = network.line(client, "JOIN", channel.name, "*", client.realname)
@@ -143,14 +146,14 @@ def _arrive(network: Network, client: Client, channel: Channel, past: Sequence[P
         send_topic(client, channel)
     send_names(network, client, channel)
     history.replay(network, client, channel.name, past)
-    network.tell(channel.name, partial(network.resident.joined, client, channel.name))
+    network.enqueue(channel.name, partial(network.hooks.joined, client, channel.name))
 
 
 def _keeps_out(channel: Channel, client: Client, key: str) -> str:
-    """The numeric that says why a client may not join; '' if it may."""
+    """The error numeric that keeps a client out; '' if it may join."""
     if channel.is_invited(client):
         return ""
-    if "i" in channel.flags:
+    if INVITE_ONLY in channel.flags:
         return ERR_INVITEONLYCHAN
     if channel.is_banned(client):
         return ERR_BANNEDFROMCHAN
@@ -167,7 +170,7 @@ def _part(network: Network, client: Client, channel: Channel, reason: str) -> No
 
 
 def _own_channel(network: Network, client: Client, name: str) -> Channel | None:
-    """A channel that a client is in; says why there is none."""
+    """The channel of this name if a client is in it; else None, and the client gets an error."""
     channel = network.channel(name)
     if channel is None:
         client.error(ERR_NOSUCHCHANNEL, name)

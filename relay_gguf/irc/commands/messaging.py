@@ -1,10 +1,10 @@
-"""PRIVMSG, NOTICE, TAGMSG and AWAY (RFC 2812 section 3.3 and 4.1, IRCv3 message-tags)."""
+"""PRIVMSG, NOTICE, TAGMSG and AWAY (RFC 2812 sections 3.3 and 4.1, IRCv3 message-tags)."""
 
 from __future__ import annotations
 
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.delivery import deliver
-from relay_gguf.irc.network.message import Part
+from relay_gguf.irc.network.message import Fragment
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean
@@ -20,7 +20,7 @@ from . import multiline
 
 
 async def message(network: Network, client: Client, line: Line) -> None:
-    """PRIVMSG targets :text, and NOTICE, which is never answered."""
+    """PRIVMSG targets :text, or NOTICE targets :text, to which no error is sent."""
     verb = line.verb.upper()
     quiet = verb == "NOTICE"
     if not line.params or not line.params[0]:
@@ -32,11 +32,11 @@ async def message(network: Network, client: Client, line: Line) -> None:
         if not quiet:
             client.error(ERR_NOTEXTTOSEND)
     else:
-        _send(network, client, line, (Part(line.params[1]),))
+        _send(network, client, line, (Fragment(line.params[1]),))
 
 
 async def tagmsg(network: Network, client: Client, line: Line) -> None:
-    """TAGMSG targets: tags alone, such as `+typing`."""
+    """TAGMSG targets: a message of tags alone, such as `+typing`."""
     if not line.params or not line.params[0]:
         client.error(ERR_NORECIPIENT, text="No recipient given (TAGMSG)")
     else:
@@ -44,7 +44,7 @@ async def tagmsg(network: Network, client: Client, line: Line) -> None:
 
 
 async def away(network: Network, client: Client, line: Line) -> None:
-    """AWAY :why, or AWAY to be back."""
+    """AWAY :reason, or AWAY to be back."""
     client.away = clean(line.params[0], network.limits.reason) if line.params else ""
     if client.away:
         client.reply(RPL_NOWAWAY, "You have been marked as being away")
@@ -56,10 +56,11 @@ async def away(network: Network, client: Client, line: Line) -> None:
             other.send(told)
 
 
-def _send(network: Network, client: Client, line: Line, parts: tuple[Part, ...]) -> None:
+def _send(network: Network, client: Client, line: Line, fragments: tuple[Fragment, ...]) -> None:
     targets = list(dict.fromkeys(filter(None, line.params[0].split(","))))
     if len(targets) > network.limits.targets:
         client.error(ERR_TOOMANYTARGETS, line.params[0])
         return
+    verb, tags = line.verb.upper(), multiline.client_only_tags(line)
     for target in targets:
-        deliver(network, client, line.verb.upper(), target, parts, multiline.own_tags(line))
+        deliver(network, client, verb, target, fragments=fragments, own_tags=tags)

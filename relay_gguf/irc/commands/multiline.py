@@ -1,12 +1,10 @@
-"""Messages of several lines that a client sends: IRCv3 draft/multiline."""
+"""BATCH: messages of several lines that a client sends (IRCv3 draft/multiline)."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.delivery import deliver
-from relay_gguf.irc.network.message import Part
+from relay_gguf.irc.network.message import Batch, Fragment
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import fold
@@ -16,16 +14,6 @@ _CONCAT = "draft/multiline-concat"
 _MOST_OPEN = 4
 
 
-@dataclass(slots=True)
-class Batch:
-    """A message that is being sent; `size` counts its bytes with a line feed between lines."""
-
-    target: str
-    tags: dict[str, str]
-    parts: list[Part] = field(default_factory=list)
-    size: int = 0
-
-
 async def batch(network: Network, client: Client, line: Line) -> None:
     """BATCH +ref draft/multiline target, or BATCH -ref."""
     sign, ref = line.params[0][:1], line.params[0][1:]
@@ -33,15 +21,16 @@ async def batch(network: Network, client: Client, line: Line) -> None:
         if len(client.batches) >= _MOST_OPEN:
             client.fail("BATCH", "MULTILINE_INVALID", "Too many open batches")
             return
-        client.batches[ref] = Batch(line.params[2], own_tags(line))
+        client.batches[ref] = Batch(line.params[2], client_only_tags(line))
     elif sign == "-" and ref in client.batches:
         done = client.batches.pop(ref)
         if done is None:
             return
-        if not any(part.text.strip(" ") for part in done.parts):
+        if not any(fragment.text.strip(" ") for fragment in done.fragments):
             client.fail("BATCH", "MULTILINE_INVALID", "Nothing but blank lines")
             return
-        deliver(network, client, "PRIVMSG", done.target, tuple(done.parts), done.tags)
+        fragments = tuple(done.fragments)
+        deliver(network, client, "PRIVMSG", done.target, fragments=fragments, own_tags=done.tags)
     else:
         client.fail("BATCH", "MULTILINE_INVALID", "Invalid batch")
 
@@ -49,7 +38,7 @@ async def batch(network: Network, client: Client, line: Line) -> None:
 def collect(network: Network, client: Client, line: Line) -> None:
     """Add a PRIVMSG to the batch that its tag names.
 
-    After an error, the rest of the batch is taken in silence: one answer for one message.
+    After an error, the rest of the batch is taken without an answer: one answer for one message.
     """
     ref, limits = line.tags["batch"], network.limits
     if ref not in client.batches:
@@ -62,8 +51,8 @@ def collect(network: Network, client: Client, line: Line) -> None:
         return
     target, text = line.params[0], line.params[1]
     joins = _CONCAT in line.tags
-    into.size += len(text.encode()) + (0 if joins or not into.parts else 1)
-    into.parts.append(Part(text, joins and bool(into.parts)))
+    into.size += len(text.encode()) + (0 if joins or not into.fragments else 1)
+    into.fragments.append(Fragment(text, joins and bool(into.fragments)))
     problem: tuple[str, ...] = ()
     if fold(target) != fold(into.target):
         problem = ("MULTILINE_INVALID_TARGET", into.target, target, "Another target")
@@ -73,13 +62,13 @@ def collect(network: Network, client: Client, line: Line) -> None:
         problem = ("MULTILINE_INVALID", "A blank line continues nothing")
     elif into.size > limits.batch_bytes:
         problem = ("MULTILINE_MAX_BYTES", str(limits.batch_bytes), "Too many bytes")
-    elif len(into.parts) > limits.batch_lines:
+    elif len(into.fragments) > limits.batch_lines:
         problem = ("MULTILINE_MAX_LINES", str(limits.batch_lines), "Too many lines")
     if problem:
         client.batches[ref] = None
         client.fail("BATCH", *problem)
 
 
-def own_tags(line: Line) -> dict[str, str]:
-    """The tags that a client may pass on to others (message-tags, Client-only tags)."""
+def client_only_tags(line: Line) -> dict[str, str]:
+    """The tags that are passed on to others: `+...` (message-tags, Client-only tags)."""
     return {name: value for name, value in line.tags.items() if name.startswith("+")}

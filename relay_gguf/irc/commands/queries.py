@@ -1,4 +1,4 @@
-"""Who is who and what there is: WHO, WHOIS, WHOWAS, LIST, ISON, USERHOST (RFC 2812 section 3.6)."""
+"""Questions about users and channels: WHO WHOIS WHOWAS LIST ISON USERHOST (RFC 2812 3.6, 4.8)."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import re
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import Whois
 from relay_gguf.irc.network.network import Network
-from relay_gguf.irc.network.user import Local, User
+from relay_gguf.irc.network.user import PersonaUser, User
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import INVISIBLE
 from relay_gguf.irc.protocol.names import clean, fold, is_channel, matches
 from relay_gguf.irc.protocol.numerics import (
     ERR_NONICKNAMEGIVEN,
@@ -39,7 +40,7 @@ _MOST_USERHOSTS = 5
 
 
 async def who(network: Network, client: Client, line: Line) -> None:
-    """WHO channel, or WHO mask of nicks; fields (WHOX) are not looked at, o finds nobody."""
+    """WHO channel, or WHO mask of nicks; WHOX fields are ignored; no user is an IRC operator."""
     mask = line.params[0] if line.params else "*"
     channel = network.channel(mask) if is_channel(mask) else None
     if "o" in line.params[1:2]:
@@ -55,7 +56,7 @@ async def who(network: Network, client: Client, line: Line) -> None:
         users = [
             user
             for user in everyone
-            if (matches(mask, user.nick) and ("i" not in user.modes or user in near))
+            if (matches(mask, user.nick) and (INVISIBLE not in user.modes or user in near))
             or fold(mask) == fold(user.nick)
         ]
     for user in users:
@@ -75,7 +76,7 @@ async def who(network: Network, client: Client, line: Line) -> None:
 
 
 async def whois(network: Network, client: Client, line: Line) -> None:
-    """WHOIS [server] nick; the resident adds to what is known of its personas."""
+    """WHOIS [server] nick; hooks add to that of a persona."""
     if not line.params or not line.params[-1]:
         client.error(ERR_NONICKNAMEGIVEN)
         return
@@ -88,14 +89,14 @@ async def whois(network: Network, client: Client, line: Line) -> None:
         client.error(ERR_NOSUCHNICK, asked)
     else:
         more = None
-        if isinstance(user, Local):
-            more = await network.ask(network.resident.whois(client, user.nick), None)
+        if isinstance(user, PersonaUser):
+            more = await network.ask(network.hooks.whois(client, user.nick), None)
         _send_whois(network, client, user, more or Whois())
     client.reply(RPL_ENDOFWHOIS, user.nick if user else asked, "End of /WHOIS list")
 
 
 async def whowas(network: Network, client: Client, line: Line) -> None:
-    """WHOWAS nick: who has left is forgotten."""
+    """WHOWAS nick: nobody, as the server does not remember users that left."""
     if not line.params or not line.params[0]:
         client.error(ERR_NONICKNAMEGIVEN)
         return
@@ -104,9 +105,9 @@ async def whowas(network: Network, client: Client, line: Line) -> None:
 
 
 async def list_channels(network: Network, client: Client, line: Line) -> None:
-    """LIST [names, masks, !masks, >users, <users]: what is open, and what the resident saved."""
+    """LIST [names, masks, !masks, >users, <users]: channels that are open or saved."""
     found: dict[str, tuple[str, int, str]] = {}
-    for saved in await network.ask(network.resident.list_channels(), ()):
+    for saved in await network.ask(network.hooks.list_channels(), ()):
         found[fold(saved.name)] = (saved.name, saved.count, saved.topic)
     for name, channel in network.channels.items():
         topic = channel.topic.text if channel.topic else ""
@@ -120,14 +121,14 @@ async def list_channels(network: Network, client: Client, line: Line) -> None:
 
 
 async def ison(network: Network, client: Client, line: Line) -> None:
-    """ISON nicks: those of them that are here."""
+    """ISON nicks: which of them are on the server."""
     asked = " ".join(line.params).split()
     users = dict.fromkeys(filter(None, map(network.user, asked)))
     client.reply(RPL_ISON, " ".join(user.nick for user in users))
 
 
 async def userhost(network: Network, client: Client, line: Line) -> None:
-    """USERHOST nicks: nick=+user@host, with - in place of + for who is away."""
+    """USERHOST nicks: nick=+user@host of each, with - in place of + for a user that is away."""
     asked = line.params[:_MOST_USERHOSTS]
     users = dict.fromkeys(filter(None, map(network.user, asked)))
     told = [f"{u.nick}={'-' if u.away else '+'}{u.username}@{u.host}" for u in users]
@@ -160,12 +161,12 @@ def _send_whois(network: Network, client: Client, user: User, more: Whois) -> No
 
 
 def _is_server(network: Network, name: str) -> bool:
-    """Whether a server is meant that is this one: by name, mask, or somebody on it."""
+    """Whether a name means this server: its own, a mask of it, or the nick of a user on it."""
     return matches(name, network.name) or network.user(name) is not None
 
 
 def _is_wanted(name: str, size: int, wanted: list[str]) -> bool:
-    """Whether LIST was asked for a channel: any of the names, all of the conditions."""
+    """Whether a channel of `size` members matches any name and all conditions of a LIST."""
     names = []
     for want in wanted:
         if limit := _SIZE.fullmatch(want):

@@ -1,13 +1,13 @@
-"""How a client comes in, is called, shows that it is alive, and leaves.
+"""Registration, nick and real name, PING, and the end of a connection.
 
-RFC 2812 section 3.1 and 3.7; modern.ircdocs, Connection Registration.
+RFC 2812 sections 3.1 and 3.7; modern.ircdocs, Connection Registration.
 """
 
 from __future__ import annotations
 
 import hmac
 
-from relay_gguf.irc.network.client import Client, Goodbye
+from relay_gguf.irc.network.client import Client, Disconnect
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean, clean_user, fold, valid_nick
@@ -25,7 +25,7 @@ from .welcome import greet
 
 
 async def password(network: Network, client: Client, line: Line) -> None:
-    """PASS password, before NICK and USER are both there."""
+    """PASS password, before registration is complete."""
     if client.registered:
         client.error(ERR_ALREADYREGISTERED)
     else:
@@ -33,7 +33,7 @@ async def password(network: Network, client: Client, line: Line) -> None:
 
 
 async def nick(network: Network, client: Client, line: Line) -> None:
-    """NICK nick: the first one, or another."""
+    """NICK nick: the first nick of a client, or a new one."""
     wanted = line.params[0] if line.params else ""
     if not wanted:
         client.error(ERR_NONICKNAMEGIVEN)
@@ -65,17 +65,17 @@ async def user(network: Network, client: Client, line: Line) -> None:
 
 
 async def finish(network: Network, client: Client) -> None:
-    """Let a client in that has said all it has to say, with the right password.
+    """Complete the registration of a client that has sent NICK and USER, and ended CAP.
 
     Raises:
-        Goodbye: the password is wrong.
+        Disconnect: the password is wrong.
     """
     if client.registered or client.negotiates or client.nick == "*" or not client.username:
         return
     given, right = client.password.encode(), network.password.encode()
     if right and not hmac.compare_digest(given, right):
         client.error(ERR_PASSWDMISMATCH)
-        raise Goodbye("Password incorrect")
+        raise Disconnect("Password incorrect")
     client.password = ""
     client.registered = True
     network.most_clients = max(network.most_clients, len(network.registered))
@@ -96,7 +96,7 @@ async def set_name(network: Network, client: Client, line: Line) -> None:
 
 
 async def ping(network: Network, client: Client, line: Line) -> None:
-    """PING token: the token comes back, or a client counts the line as lost."""
+    """PING token: PONG with the token, without which a client takes the connection for lost."""
     if not line.params or not line.params[0]:
         client.error(ERR_NOORIGIN)
     else:
@@ -104,14 +104,14 @@ async def ping(network: Network, client: Client, line: Line) -> None:
 
 
 async def pong(network: Network, client: Client, line: Line) -> None:
-    """PONG: that a line came was all there was to know."""
+    """PONG: nothing to do, the server has noted that a line came."""
 
 
 async def leave(network: Network, client: Client, line: Line) -> None:
-    """QUIT :why.
+    """QUIT :reason.
 
     Raises:
-        Goodbye: always.
+        Disconnect: always.
     """
     reason = clean(line.params[0], network.limits.reason) if line.params else ""
-    raise Goodbye(f"Quit: {reason}" if reason else "Quit")
+    raise Disconnect(f"Quit: {reason}" if reason else "Quit")

@@ -1,4 +1,4 @@
-"""The commands of the server in one table, and what happens to a line."""
+"""The commands of the server in one table, and the dispatch of a line to them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from . import (
     history,
     joining,
     messaging,
-    modes,
+    mode,
     multiline,
     queries,
     registration,
@@ -27,64 +27,68 @@ from .unknown import forward
 
 
 @dataclass(frozen=True, slots=True)
-class Verb:
-    """What does a command, how many parameters it needs, whether it may come before 001."""
+class CommandEntry:
+    """The function of a command, and when it is called.
 
-    do: Callable[[Network, Client, Line], Awaitable[None]]
+    With fewer than `params` parameters the client gets 461 instead; before registration is
+    complete it gets 451, unless the command may come `early`.
+    """
+
+    run: Callable[[Network, Client, Line], Awaitable[None]]
     params: int = 0
     early: bool = False
 
 
-VERBS: Final = {
-    "CAP": Verb(caps.cap, 1, early=True),
-    "NICK": Verb(registration.nick, early=True),
-    "PASS": Verb(registration.password, 1, early=True),
-    "PING": Verb(registration.ping, early=True),
-    "PONG": Verb(registration.pong, early=True),
-    "QUIT": Verb(registration.leave, early=True),
-    "USER": Verb(registration.user, 4, early=True),
-    "SETNAME": Verb(registration.set_name, 1),
-    "JOIN": Verb(joining.join, 1),
-    "PART": Verb(joining.part, 1),
-    "KICK": Verb(joining.kick, 2),
-    "INVITE": Verb(joining.invite, 2),
-    "TOPIC": Verb(topics.topic, 1),
-    "NAMES": Verb(topics.names),
-    "MODE": Verb(modes.mode, 1),
-    "PRIVMSG": Verb(messaging.message),
-    "NOTICE": Verb(messaging.message),
-    "TAGMSG": Verb(messaging.tagmsg),
-    "AWAY": Verb(messaging.away),
-    "BATCH": Verb(multiline.batch, 1),
-    "CHATHISTORY": Verb(history.chathistory),
-    "WHO": Verb(queries.who),
-    "WHOIS": Verb(queries.whois),
-    "WHOWAS": Verb(queries.whowas),
-    "LIST": Verb(queries.list_channels),
-    "ISON": Verb(queries.ison, 1),
-    "USERHOST": Verb(queries.userhost, 1),
-    "LUSERS": Verb(welcome.lusers),
-    "MOTD": Verb(welcome.motd),
-    "VERSION": Verb(welcome.version),
-    "TIME": Verb(welcome.tell_time),
-    "INFO": Verb(welcome.info),
-    "ADMIN": Verb(welcome.admin),
+TABLE: Final = {
+    "CAP": CommandEntry(caps.cap, 1, early=True),
+    "NICK": CommandEntry(registration.nick, early=True),
+    "PASS": CommandEntry(registration.password, 1, early=True),
+    "PING": CommandEntry(registration.ping, early=True),
+    "PONG": CommandEntry(registration.pong, early=True),
+    "QUIT": CommandEntry(registration.leave, early=True),
+    "USER": CommandEntry(registration.user, 4, early=True),
+    "SETNAME": CommandEntry(registration.set_name, 1),
+    "JOIN": CommandEntry(joining.join, 1),
+    "PART": CommandEntry(joining.part, 1),
+    "KICK": CommandEntry(joining.kick, 2),
+    "INVITE": CommandEntry(joining.invite, 2),
+    "TOPIC": CommandEntry(topics.topic, 1),
+    "NAMES": CommandEntry(topics.names),
+    "MODE": CommandEntry(mode.mode, 1),
+    "PRIVMSG": CommandEntry(messaging.message),
+    "NOTICE": CommandEntry(messaging.message),
+    "TAGMSG": CommandEntry(messaging.tagmsg),
+    "AWAY": CommandEntry(messaging.away),
+    "BATCH": CommandEntry(multiline.batch, 1),
+    "CHATHISTORY": CommandEntry(history.chathistory),
+    "WHO": CommandEntry(queries.who),
+    "WHOIS": CommandEntry(queries.whois),
+    "WHOWAS": CommandEntry(queries.whowas),
+    "LIST": CommandEntry(queries.list_channels),
+    "ISON": CommandEntry(queries.ison, 1),
+    "USERHOST": CommandEntry(queries.userhost, 1),
+    "LUSERS": CommandEntry(welcome.lusers),
+    "MOTD": CommandEntry(welcome.motd),
+    "VERSION": CommandEntry(welcome.version),
+    "TIME": CommandEntry(welcome.tell_time),
+    "INFO": CommandEntry(welcome.info),
+    "ADMIN": CommandEntry(welcome.admin),
 }
 
 
-async def obey(network: Network, client: Client, line: Line, raw: str) -> None:
-    """Do what a line says; `raw` is the line as it was sent, without tags.
+async def dispatch(network: Network, client: Client, line: Line, raw: str) -> None:
+    """Run the command of a line; `raw` is the line as it was sent, without tags.
 
     Raises:
-        Goodbye: the connection ends with it.
+        Disconnect: the connection ends with this command.
     """
-    name = line.verb.upper()
-    verb = VERBS.get(name)
-    if not client.registered and not (verb and verb.early):
+    verb = line.verb.upper()
+    entry = TABLE.get(verb)
+    if not client.registered and not (entry and entry.early):
         client.error(ERR_NOTREGISTERED)
-    elif verb is None:
-        await forward(network, client, name, line.params, raw)
-    elif len(line.params) < verb.params:
-        client.error(ERR_NEEDMOREPARAMS, name)
+    elif entry is None:
+        await forward(network, client, verb, line.params, raw)
+    elif len(line.params) < entry.params:
+        client.error(ERR_NEEDMOREPARAMS, verb)
     else:
-        await verb.do(network, client, line)
+        await entry.run(network, client, line)

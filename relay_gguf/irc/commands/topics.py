@@ -1,11 +1,10 @@
-"""TOPIC and NAMES: what a channel is about and who is in it."""
+"""TOPIC and NAMES: what a channel is about, and its members (RFC 2812 section 3.2)."""
 
 from __future__ import annotations
 
-import time
 from functools import partial
 
-from relay_gguf.irc.network.channel import Channel, Topic
+from relay_gguf.irc.network.channel import Channel
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
@@ -38,13 +37,14 @@ async def topic(network: Network, client: Client, line: Line) -> None:
         client.error(ERR_CHANOPRIVSNEEDED, channel.name)
     else:
         text = clean(line.params[1], network.limits.topic)
-        change(channel, text, client.source, network.line(client, "TOPIC", channel.name, text))
-        job = partial(network.resident.topic_changed, client, channel.name, text)
-        network.tell(channel.name, job)
+        told = network.line(client, "TOPIC", channel.name, text)
+        channel.set_topic(text, client.source, told)
+        job = partial(network.hooks.topic_changed, client, channel.name, text)
+        network.enqueue(channel.name, job)
 
 
 async def names(network: Network, client: Client, line: Line) -> None:
-    """NAMES [channels]."""
+    """NAMES [channels]: the members of these channels, or of all."""
     asked = line.params[0].split(",")[:_MOST_CHANNELS] if line.params else []
     for name in filter(is_channel, asked):
         channel = network.channel(name)
@@ -58,14 +58,8 @@ async def names(network: Network, client: Client, line: Line) -> None:
         client.reply(RPL_ENDOFNAMES, "*", "End of /NAMES list")
 
 
-def change(channel: Channel, text: str, by: str, told: Line) -> None:
-    """Set a channel's topic, or remove it, and let `told` say so to all in it."""
-    channel.topic = Topic(text, by, time.time()) if text else None
-    channel.send(told)
-
-
 def send_topic(client: Client, channel: Channel) -> None:
-    """The topic, who set it and when; or that there is none."""
+    """Send 332 and 333 (the topic, who set it and when), or 331 if there is none."""
     topic = channel.topic
     if topic is None:
         client.reply(RPL_NOTOPIC, channel.name, "No topic is set")
@@ -75,7 +69,7 @@ def send_topic(client: Client, channel: Channel) -> None:
 
 
 def send_names(network: Network, client: Client, channel: Channel) -> None:
-    """Who is in a channel, in as many lines as that takes."""
+    """Send 353 with the members of a channel, in as many lines as they take, and 366."""
     _send_nicks(network, client, channel)
     client.reply(RPL_ENDOFNAMES, channel.name, "End of /NAMES list")
 

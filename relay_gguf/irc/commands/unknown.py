@@ -1,4 +1,4 @@
-"""Commands that the server does not know: the resident may."""
+"""Commands that the server does not know: the hooks may."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from relay_gguf.irc.protocol.numerics import ERR_UNKNOWNCOMMAND
 async def forward(
     network: Network, client: Client, verb: str, params: tuple[str, ...], raw: str
 ) -> None:
-    """Let the resident do a command, or refuse it.
+    """Let the hooks do a command; if they refuse, send 421.
 
-    Where the resident answers at once, all is in order when this returns; where it takes its time,
-    the client's next line is not kept waiting.
+    If the hooks answer within `limits.patience`, that has happened when this returns. If they take
+    longer, the client's next line does not wait for them.
     """
     done = asyncio.Event()
 
     async def ask() -> None:
         taken = False
         try:
-            taken = await network.resident.unknown_command(client, verb, params, raw)
+            taken = await network.hooks.unknown_command(client, verb, params, raw)
         finally:
             if not taken:
                 client.error(ERR_UNKNOWNCOMMAND, verb)
             done.set()
 
-    if not network.errands.add(("command", client), ask):
+    if not network.jobs.add(("command", client), ask):
         client.error(ERR_UNKNOWNCOMMAND, verb, text="Too many commands wait already")
         return
     with suppress(asyncio.TimeoutError):

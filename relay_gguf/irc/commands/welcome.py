@@ -1,4 +1,4 @@
-"""What the server says of itself: the greeting, LUSERS, MOTD, VERSION, TIME, INFO, ADMIN."""
+"""The greeting after registration, and LUSERS MOTD VERSION TIME INFO ADMIN (RFC 2812 3.4)."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from relay_gguf.irc.network.jobs import attempt
 from relay_gguf.irc.network.limits import isupport
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import INVISIBLE, USER_MODES, channel_modes
 from relay_gguf.irc.protocol.names import clean
 from relay_gguf.irc.protocol.numerics import (
     ERR_NOADMININFO,
@@ -37,51 +38,49 @@ from relay_gguf.irc.protocol.splitting import pieces
 from relay_gguf.version import __version__
 
 VERSION = f"relay-gguf-{__version__}"
-_USER_MODES = "Bi"
-_CHANNEL_MODES = "biklmnotv"
 _TOKENS_A_LINE = 13
 _MOTD_BYTES = 380
 _DEFAULT_MOTD = ("An IRC server for one person and a few friends.",)
 
 
 def greet(network: Network, client: Client) -> None:
-    """All that a client gets once it is registered, in the order that RFC 2812 5.1 gives.
+    """Send what a client gets once it is registered, in the order of RFC 2812 section 5.1.
 
-    Many clients and bots join their channels on 376, so that the MOTD is never left out.
+    Many clients and bots join their channels on 376, so the MOTD is never left out.
     """
     created = time.strftime("%a %b %d %Y at %H:%M:%S UTC", time.gmtime(network.created))
     client.reply(RPL_WELCOME, f"Welcome to the Relay Network, {client.source}")
     client.reply(RPL_YOURHOST, f"Your host is {network.name}, running version {VERSION}")
     client.reply(RPL_CREATED, f"This server was created {created}")
-    client.reply(RPL_MYINFO, network.name, VERSION, _USER_MODES, _CHANNEL_MODES, "bklov")
+    client.reply(RPL_MYINFO, network.name, VERSION, USER_MODES, *channel_modes())
     _send_isupport(network, client)
     _send_lusers(network, client)
     _send_motd(network, client)
 
 
 async def lusers(network: Network, client: Client, line: Line) -> None:
-    """LUSERS: how many are here."""
+    """LUSERS: the number of users, connections and channels."""
     _send_lusers(network, client)
 
 
 async def motd(network: Network, client: Client, line: Line) -> None:
-    """MOTD: the resident's message of the day, such as a list of commands."""
+    """MOTD: the message of the day, the hooks' if they have one."""
     _send_motd(network, client)
 
 
 async def version(network: Network, client: Client, line: Line) -> None:
-    """VERSION: of the server, and what it supports."""
+    """VERSION: the version of the server, and its ISUPPORT tokens."""
     client.reply(RPL_VERSION, VERSION, network.name, "Relay turns a base LLM into an IRC")
     _send_isupport(network, client)
 
 
 async def tell_time(network: Network, client: Client, line: Line) -> None:
-    """TIME: on the server's clock."""
+    """TIME: the local time of the server."""
     client.reply(RPL_TIME, network.name, time.strftime("%a %b %d %Y %H:%M:%S %z"))
 
 
 async def info(network: Network, client: Client, line: Line) -> None:
-    """INFO: what this is."""
+    """INFO: what the server is, and where it comes from."""
     for text in (
         f"{VERSION}: Relay turns a base LLM into an IRC.",
         "https://github.com/danlou/relay",
@@ -91,7 +90,7 @@ async def info(network: Network, client: Client, line: Line) -> None:
 
 
 async def admin(network: Network, client: Client, line: Line) -> None:
-    """ADMIN: whoever started the server, which it does not know."""
+    """ADMIN: an error, as the server has no administrative contact."""
     client.error(ERR_NOADMININFO, network.name)
 
 
@@ -104,7 +103,7 @@ def _send_isupport(network: Network, client: Client) -> None:
 def _send_lusers(network: Network, client: Client) -> None:
     people = network.registered
     users = [*people, *network.personas]
-    hidden = sum("i" in user.modes for user in users)
+    hidden = sum(INVISIBLE in user.modes for user in users)
     unknown = len(network.clients) - len(people)
     most = network.most_clients
     client.reply(
@@ -123,7 +122,7 @@ def _send_lusers(network: Network, client: Client) -> None:
 
 def _send_motd(network: Network, client: Client) -> None:
     client.reply(RPL_MOTDSTART, f"- {network.name} Message of the day -")
-    for text in attempt(network.resident.motd) or _DEFAULT_MOTD:
+    for text in attempt(network.hooks.motd) or _DEFAULT_MOTD:
         for piece in pieces(clean(text), _MOTD_BYTES):
             client.reply(RPL_MOTD, f"- {piece}")
     client.reply(RPL_ENDOFMOTD, "End of MOTD command")

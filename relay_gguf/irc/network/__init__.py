@@ -1,14 +1,14 @@
-"""Who is there, and what reaches whom; without a socket.
+"""Users and channels, and which message reaches whom; without a socket of its own.
 
-network    clients, channels, residents by name
-channel    its members, modes, topic
-user       nick, name, host
-client     a connection's state, and its outgoing lines
+network    the users and channels of a server, by name
+channel    a channel: its members, modes, topic
+user       nick, name, host; personas, which are users without a connection
+client     a user with a connection: its state, and its outgoing lines
 message    a message of one or several lines
-delivery   a message → the clients that see it
-limits     how many and how long
-rate_limit how often
-hooks      what a resident may do on the server, and is told
-jobs       work that a client waits for
-speaker    a resident's own lines
+delivery   a client's message → the clients that see it, and the hooks
+limits     sizes, counts and times
+rate_limit how many lines a client may send
+hooks      what the server calls, and what hooks may do on the server
+jobs       queues of work that clients do not wait for
+speaker    what hooks may do, done: messages, topics, typing, jobs
 """

@@ -1,4 +1,4 @@
-"""A channel: who is in it, what it is about, who may do what."""
+"""A channel: its members, its topic, and who may do what."""
 
 from __future__ import annotations
 
@@ -6,37 +6,52 @@ import time
 from dataclasses import dataclass
 
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import (
+    KEY,
+    LIMIT,
+    MODERATED,
+    NO_OUTSIDE,
+    OPERATOR,
+    PREFIXES,
+    TOPIC_LOCK,
+)
 from relay_gguf.irc.protocol.names import fold, matches
 
 from .client import Client
 from .user import User
 
-_PREFIXES = {"o": "@", "v": "+"}
-
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """What a channel is about; `by` says who set it, `when` in Unix time."""
+    """What a channel is about; `by` is who set it, `when` the Unix time."""
 
     text: str
     by: str
     when: float
 
 
+@dataclass(frozen=True, slots=True)
+class Ban:
+    """Who set a ban mask, as `nick!user@host`, and the Unix time."""
+
+    by: str
+    when: float
+
+
 class Channel:
-    """A channel, from the first who joins to the last who leaves."""
+    """A channel, from the first client that joins to the last that leaves."""
 
     def __init__(self, name: str, topic: Topic | None = None) -> None:
         self.name = name
         self.topic = topic
         self.created = time.time()
         self.members: dict[User, set[str]] = {}
-        """Each with their modes here: o for operators, v for a voice."""
-        self.flags = {"n", "t"}
+        """Member → its modes here, o (operator) and v (voice), in the order of joining."""
+        self.flags = {NO_OUTSIDE, TOPIC_LOCK}
         self.key = ""
         self.limit = 0
-        self.bans: dict[str, Topic] = {}
-        """Mask → who set it, and when."""
+        self.bans: dict[str, Ban] = {}
+        """By mask."""
         self.invited: set[str] = set()
         """Folded nicks that +i lets in once."""
 
@@ -46,44 +61,49 @@ class Channel:
         return [member for member in self.members if isinstance(member, Client)]
 
     def send(self, line: Line, *, but: User | None = None, cap: str = "") -> None:
-        """A line for all members but one, or for those with a capability."""
+        """Send a line to all members except `but`; with `cap`, to those that negotiated it."""
         for client in self.clients:
             if client is not but and (not cap or client.can(cap)):
                 client.send(line)
 
+    def set_topic(self, text: str, by: str, told: Line) -> None:
+        """Set the topic, or remove it with '', and send all members the line `told` about it."""
+        self.topic = Topic(text, by, time.time()) if text else None
+        self.send(told)
+
     def is_op(self, user: User) -> bool:
-        """Whether someone is an operator here."""
-        return "o" in self.members.get(user, ())
+        """Whether a user is an operator here."""
+        return OPERATOR in self.members.get(user, ())
 
     def prefix(self, user: User, viewer: Client) -> str:
-        """The signs before a nick: the highest, or all with multi-prefix."""
-        signs = "".join(sign for mode, sign in _PREFIXES.items() if mode in self.members[user])
+        """The signs before a member's nick: the highest, or all with multi-prefix."""
+        signs = "".join(sign for mode, sign in PREFIXES.items() if mode in self.members[user])
         return signs if viewer.can("multi-prefix") else signs[:1]
 
     def is_banned(self, user: User) -> bool:
-        """Whether a ban means someone."""
+        """Whether a ban mask matches a user."""
         return any(matches(mask, user.source) for mask in self.bans)
 
     def may_speak(self, user: User) -> bool:
-        """Whether someone's messages are let through: +n, +m and bans (RFC 2811 section 4)."""
+        """Whether a user's messages are let through: +n, +m and bans (RFC 2811 section 4)."""
         modes = self.members.get(user)
         if modes:
             return True
-        if modes is None and "n" in self.flags:
+        if modes is None and NO_OUTSIDE in self.flags:
             return False
-        return "m" not in self.flags and not self.is_banned(user)
+        return MODERATED not in self.flags and not self.is_banned(user)
 
     def is_invited(self, user: User) -> bool:
-        """Whether someone was asked to come."""
+        """Whether a user was invited, and has not joined since."""
         return fold(user.nick) in self.invited
 
     def modes(self, viewer: User) -> list[str]:
-        """The modes with their parameters, as in numeric 324; the key only for members."""
+        """The modes and their values as parameters of numeric 324; members alone see the key."""
         letters, values = "".join(sorted(self.flags)), []
         if self.key:
-            letters += "k"
+            letters += KEY
             values.append(self.key if viewer in self.members else "*")
         if self.limit:
-            letters += "l"
+            letters += LIMIT
             values.append(str(self.limit))
         return [f"+{letters}", *values]

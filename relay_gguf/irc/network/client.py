@@ -4,30 +4,25 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING
 
 from relay_gguf.irc.protocol.line import Line, encode
 from relay_gguf.irc.protocol.numerics import ERROR_TEXTS
 
 from .limits import Limits
+from .message import Batch
 from .rate_limit import Bucket
 from .user import User
 
-if TYPE_CHECKING:
-    from relay_gguf.irc.commands.multiline import Batch
-
-    from .channel import Channel
-
-_NEEDS = {"time": "server-time", "batch": "batch", "draft/multiline-concat": "draft/multiline"}
-"""Tag → the capability that brings it; all others come with message-tags."""
+_TAG_CAPS = {"time": "server-time", "batch": "batch", "draft/multiline-concat": "draft/multiline"}
+"""Tag → the capability that brings it; all other tags come with message-tags."""
 
 
-class Goodbye(Exception):  # noqa: N818 - nothing went wrong
+class Disconnect(Exception):  # noqa: N818 - nothing went wrong
     """Raised where a client's command ends its connection; its text says why."""
 
 
 class Client(User):
-    """A connection, what its client can do, and who is there."""
+    """A user with a connection: what its client can do, and how far registration is."""
 
     def __init__(
         self,
@@ -37,33 +32,37 @@ class Client(User):
         limits: Limits,
         overflow: Callable[[Client], None],
     ) -> None:
-        """Begin with a nick of `*`, as the numerics call who has none.
+        """Begin with the nick `*`, as the numerics call a client before its NICK.
 
         Args:
             writer: of the connection.
             host: for `nick!user@host`.
             server: the name of the server, for its replies.
             limits: of the server.
-            overflow: is told, once, that the client does not read what it is sent.
+            overflow: called once, when more than `limits.sendq` bytes wait to be read.
         """
         super().__init__("*", "", host)
         self.bucket = Bucket(limits.burst, limits.rate)
         self.caps: set[str] = set()
+        """The capabilities that were negotiated (IRCv3 CAP)."""
         self.cap_version = 301
         self.negotiates = False
+        """Whether CAP END has still to come, before which nobody is registered."""
         self.registered = False
         self.password = ""
-        self.channels: dict[str, Channel] = {}
-        """By folded name, in the order of joining."""
+        """Of PASS, until registration."""
+        self.channels: dict[str, None] = {}
+        """The folded names of its channels, in the order of joining."""
         self.target = ""
         """Where this client last spoke, or the channel that it joined after that."""
         self.batches: dict[str, Batch | None] = {}
-        """Multiline messages that are being sent; None for one that was refused."""
+        """Multiline messages that are being sent, by reference; None for a refused one."""
         self.heard = self.spoke
         """When the last line came, in monotonic seconds."""
         self.asked = False
-        """Whether a PING is on its way that was not answered yet."""
+        """Whether a PING was sent and no line has come since."""
         self.gone = False
+        """Whether the connection ends: nothing more is sent or read."""
         self._writer = writer
         self._server = server
         self._sendq = limits.sendq
@@ -85,19 +84,19 @@ class Client(User):
             self._overflow(self)
 
     def reply(self, numeric: str, *params: str) -> None:
-        """Answer with a number, from the server."""
+        """Send a numeric reply of the server."""
         self.send(Line(numeric, (self.nick, *params), self._server))
 
     def error(self, numeric: str, *params: str, text: str = "") -> None:
-        """Refuse with a number, from the server; the text is the usual one unless given."""
+        """Send an error numeric, with `text` or else the usual text of this number."""
         self.reply(numeric, *params, text or ERROR_TEXTS[numeric])
 
     def fail(self, verb: str, code: str, *params: str) -> None:
-        """Refuse with an IRCv3 standard reply; the last parameter is a text."""
+        """Send a FAIL (IRCv3 standard replies); the last parameter is the text."""
         self.send(Line("FAIL", (verb, code, *params), self._server))
 
-    def farewell(self, reason: str) -> None:
-        """Send the last line that this client gets, unless it got that already."""
+    def send_closing(self, reason: str) -> None:
+        """Send ERROR, the last line that this client gets, unless it got that already."""
         self.send(Line("ERROR", (f"Closing link: {self.nick}[{self.host}] ({reason})",)))
         self.gone = True
 
@@ -105,5 +104,5 @@ class Client(User):
         return {
             name: value
             for name, value in tags.items()
-            if _NEEDS.get(name, "message-tags") in self.caps
+            if _TAG_CAPS.get(name, "message-tags") in self.caps
         }

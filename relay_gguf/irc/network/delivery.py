@@ -1,4 +1,4 @@
-"""A message on its way from a client: to whom, whether it may, and what the resident hears."""
+"""A client's message: whether it may be sent, which clients get it, and the hooks."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from functools import partial
 
 from relay_gguf.irc.protocol import ctcp
 from relay_gguf.irc.protocol.line import Line
-from relay_gguf.irc.protocol.names import fold, is_channel
+from relay_gguf.irc.protocol.names import is_channel
 from relay_gguf.irc.protocol.numerics import (
     ERR_CANNOTSENDTOCHAN,
     ERR_INPUTTOOLONG,
@@ -19,10 +19,9 @@ from relay_gguf.irc.protocol.numerics import (
 from relay_gguf.irc.protocol.splitting import room
 
 from .client import Client
-from .hooks import Kind
-from .message import ACTION, CTCP, Part, Speech, lines
+from .message import ACTION, CTCP, Fragment, MessageKind, SentMessage, lines
 from .network import Network
-from .user import Local, User
+from .user import PersonaUser, User
 
 
 def deliver(
@@ -30,60 +29,59 @@ def deliver(
     client: Client,
     verb: str,
     target: str,
-    parts: tuple[Part, ...],
+    *,
+    fragments: tuple[Fragment, ...],
     own_tags: Mapping[str, str],
 ) -> None:
     """Send a client's message to a channel or nick, with the tags that the client gave it.
 
     A NOTICE that cannot be delivered is dropped without an answer (RFC 2812 section 3.3.2).
     """
-    user, hearers, problem = _resolve(network, client, target)
+    user, receivers, problem = _resolve(network, client, target)
     if problem:
         if verb != "NOTICE":
             client.error(problem, target)
         return
     name = user.nick if user else _channel_name(network, target)
     tags = {**network.line(client, verb).tags, "msgid": network.new_id(), **own_tags}
-    speech = Speech(client.source, verb, name, parts, tags)
-    if not speech.fits:
+    message = SentMessage(client.source, verb, name, fragments, tags)
+    if not message.fits:
         fits = room(client.source, verb, name)
         client.error(ERR_INPUTTOOLONG, text=f"Input line was too long: {fits} bytes of text fit")
         return
-    for hearer in hearers:
-        hand(network, hearer, speech)
+    for receiver in receivers:
+        send_message(network, receiver, message)
     if client.can("echo-message"):
-        hand(network, client, speech)
+        send_message(network, client, message)
     if user and user.away and verb == "PRIVMSG":
         client.reply(RPL_AWAY, user.nick, user.away)
     if verb != "TAGMSG":
         client.spoke = time.monotonic()
         client.target = name
-        _tell(network, client, user, speech)
-    elif (state := own_tags.get("+typing")) and (user is None or isinstance(user, Local)):
-        network.errands.add(
-            ("typing", client), partial(network.resident.typing, client, name, state)
-        )
+        _call_hooks(network, client, user, message)
+    elif (state := own_tags.get("+typing")) and (user is None or isinstance(user, PersonaUser)):
+        network.jobs.add(("typing", client), partial(network.hooks.typing, client, name, state))
 
 
-def hand(network: Network, client: Client, speech: Speech) -> None:
-    """Give a message to one client, in the form that it understands."""
-    ref = network.new_id() if len(speech.parts) > 1 else ""
-    for line in lines(speech, client.caps, ref):
+def send_message(network: Network, client: Client, message: SentMessage) -> None:
+    """Send a message to one client, in the lines that its capabilities allow."""
+    ref = network.new_id() if len(message.fragments) > 1 else ""
+    for line in lines(message, client.caps, ref):
         client.send(line)
 
 
 def _resolve(
     network: Network, client: Client, target: str
 ) -> tuple[User | None, list[Client], str]:
-    """The user meant, the clients that get the message, and the numeric that forbids it."""
+    """The user that is the target, the clients that get the message, an error numeric or ''."""
     if not is_channel(target):
         user = network.user(target)
         return user, [user] if isinstance(user, Client) else [], "" if user else ERR_NOSUCHNICK
     channel = network.channel(target)
     if channel is None:
         return None, [], ERR_NOSUCHCHANNEL
-    hearers = [other for other in channel.clients if other is not client]
-    return None, hearers, "" if channel.may_speak(client) else ERR_CANNOTSENDTOCHAN
+    receivers = [other for other in channel.clients if other is not client]
+    return None, receivers, "" if channel.may_speak(client) else ERR_CANNOTSENDTOCHAN
 
 
 def _channel_name(network: Network, target: str) -> str:
@@ -91,12 +89,12 @@ def _channel_name(network: Network, target: str) -> str:
     return channel.name if channel else target
 
 
-def _tell(network: Network, client: Client, user: User | None, speech: Speech) -> None:
-    """Let the resident hear what was said in a channel or to a persona."""
-    if user is not None and not isinstance(user, Local):
+def _call_hooks(network: Network, client: Client, user: User | None, message: SentMessage) -> None:
+    """Call the hooks for a message in a channel or to a persona."""
+    if user is not None and not isinstance(user, PersonaUser):
         return
-    text = speech.text
-    kind: Kind = "notice" if speech.verb == "NOTICE" else "privmsg"
+    text = message.text
+    kind: MessageKind = "notice" if message.verb == "NOTICE" else "privmsg"
     if text.startswith(CTCP):
         if not text.startswith(ACTION):
             if user is not None and kind == "privmsg":
@@ -104,9 +102,9 @@ def _tell(network: Network, client: Client, user: User | None, speech: Speech) -
                     client.send(network.line(user, "NOTICE", client.nick, answer))
             return
         text, kind = text.removeprefix(ACTION).rstrip(CTCP), "action"
-    if kind == "privmsg" and network.resident.overheard(client, speech.target, text):
+    if kind == "privmsg" and network.hooks.overheard(client, message.target, text):
         return
-    job = partial(network.resident.messaged, client, speech.target, text, kind, text.split("\n"))
-    if not network.errands.add(client if user else fold(speech.target), job):
+    job = partial(network.hooks.messaged, client, message.target, text, kind, text.split("\n"))
+    if not network.enqueue(client if user else message.target, job):
         note = "Too many messages wait for an answer; your last one was passed over."
         client.send(Line("NOTICE", (client.nick, note), network.name))

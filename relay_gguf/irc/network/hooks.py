@@ -1,43 +1,59 @@
-"""Who lives on a server: what the model, or anyone, has to be able to do to answer there.
+"""What the server calls while clients come, talk and go, and what may be done on it in return.
 
-The server does its own part of a command first, then tells the resident. A hook may take its time:
+The server does its own part of a command first, then calls the hook. A hook may take its time:
 those about one channel are called one after another, and no client waits for them. Hooks run in
 the server's event loop, so long work belongs into a thread; from there, `loop.call_soon_threadsafe`
-leads back to the server's methods (`Server.say` and its neighbours), which are for the loop alone.
-What a hook raises is logged, and the server goes on.
+leads back to `ServerActions`, whose methods are for the loop alone. What a hook raises is logged,
+and the server goes on.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal, Protocol
 
 from .channel import Topic
 from .client import Client
+from .jobs import Job
+from .message import MessageKind
 from .user import Persona
 
-if TYPE_CHECKING:
-    from relay_gguf.irc.server import Server
+Target = str | Client
+"""A channel, a nick, or a client whatever its nick is by now."""
 
-Kind = Literal["privmsg", "action", "notice"]
-"""A message, a `/me`, or what must not be answered."""
+
+class ServerActions(Protocol):
+    """What hooks may do on a server. `Speaker` says what each method does and returns."""
+
+    def say(self, target: Target, text: str, sender: str = "") -> str: ...
+    def act(self, target: Target, text: str, sender: str = "") -> str: ...
+    def notice(self, target: Target, text: str, sender: str = "") -> str: ...
+    def inform(self, target: Target, text: str) -> None: ...
+    def typing(
+        self, target: Target, state: Literal["active", "paused", "done"], sender: str = ""
+    ) -> None: ...
+    def set_topic(self, channel: str, text: str, by: str = "") -> None: ...
+    def clients(self, channel: str) -> list[Client]: ...
+    def channel_names(self, client: Client) -> list[str]: ...
+    def enqueue(self, target: Target, job: Job) -> bool: ...
+    def drop(self, target: Target) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
-class Past:
-    """A message that was said before; `time` in Unix time, `text` may have several lines."""
+class StoredMessage:
+    """A message of a channel's history; `time` in Unix time, `text` may have several lines."""
 
     time: float
     nick: str
     text: str
-    kind: Kind = "privmsg"
+    kind: MessageKind = "privmsg"
     msgid: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """A channel that can be joined though nobody is in it; `count` is shown as its size."""
+class StoredChannel:
+    """A saved channel, which can be joined though nobody is in it; LIST shows `count` as size."""
 
     name: str
     topic: str = ""
@@ -46,49 +62,49 @@ class Saved:
 
 @dataclass(frozen=True, slots=True)
 class Whois:
-    """What a whois adds about someone: lines for 320; what is None is left as it is."""
+    """Additions to a WHOIS: lines for 320; real name and idle seconds unless None."""
 
     lines: Sequence[str] = ()
     realname: str | None = None
     idle: int | None = None
 
 
-class Resident:
-    """Who lives on a server; this one is nobody. A subclass does as much as it likes."""
+class Hooks:
+    """Hooks that do nothing; a subclass overrides as many as it needs."""
 
     personas: Sequence[Persona] = ()
-    """Under which names; the first is the one who speaks if nothing else is said."""
+    """The nicks to speak under; messages are of the first unless another is named."""
 
-    def attach(self, server: Server) -> None:
-        """The server has started; keep it, to speak."""
+    def attach(self, server: ServerActions) -> None:
+        """The server has started; keep it, to act on it."""
 
     def motd(self) -> Sequence[str]:
-        """The lines that greet a client, such as a list of commands; none for the server's own."""
+        """The lines of the message of the day; an empty one stands for the server's own."""
         return ()
 
     def leaving(self, client: Client, channel: str) -> None:
         """A client is no longer in a channel. Called at once, while other hooks about the channel
-        may be waiting or at work; `parted` follows in its turn."""
+        may be waiting or running; `parted` follows in its turn."""
 
     def overheard(self, client: Client, target: str, text: str) -> bool:
-        """A client says something. Called at once, also while a hook is at work; True takes it,
-        and `messaged` is not called."""
+        """A client says something. Called at once, also while another hook runs; after True,
+        `messaged` is not called."""
         return False
 
-    # Told after the server did its part
+    # Events, after the server did its part
 
     async def joined(self, client: Client, channel: str) -> None:
-        """A client has joined a channel and was shown who is there."""
+        """A client has joined a channel and was sent its topic, members and history."""
 
     async def parted(self, client: Client, channel: str) -> None:
         """A client is no longer in a channel: it left, was kicked, quit or lost its connection."""
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
         """A client said something in a channel, or to a persona.
 
-        `text` is all of it; `lines` are its lines, more than one in a multiline message.
+        `text` is the whole message; `lines` are its lines, several in a multiline message.
         """
 
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
@@ -97,30 +113,31 @@ class Resident:
     async def typing(self, client: Client, target: str, state: str) -> None:
         """A client is `active`, `paused` or `done` with typing (IRCv3 typing)."""
 
-    # Asked
+    # Questions
 
     async def unknown_command(
         self, client: Client, verb: str, params: Sequence[str], raw: str
     ) -> bool:
         """A client sent a command that the server does not know; False refuses it (421).
 
-        Also `KICK` of a persona, which the server does not do. `raw` is the whole line. Commands
-        of one client are given one after another, beside all messages, so that one can cancel.
+        Also `KICK` of a persona, which the server does not do. `raw` is the line without its tags.
+        Commands of one client come one after another, but beside all messages, so that a command
+        can cancel a reply.
         """
         return False
 
     async def topic(self, channel: str) -> Topic | None:
-        """The topic of a channel that nobody was in until now."""
+        """The topic of a channel that is about to be opened; None if it has none."""
         return None
 
-    async def history(self, channel: str, limit: int) -> Sequence[Past]:
+    async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
         """The last messages of a channel, `limit` at most, oldest first."""
         return ()
 
-    async def list_channels(self) -> Sequence[Saved]:
-        """Channels that were saved, for LIST."""
+    async def list_channels(self) -> Sequence[StoredChannel]:
+        """The saved channels, for LIST."""
         return ()
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
-        """More about a persona, for a client who asks."""
+        """Additions to the WHOIS of a persona, for the client that asks; None if there are none."""
         return None

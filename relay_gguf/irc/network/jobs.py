@@ -1,4 +1,4 @@
-"""Jobs for the resident: those of one channel one after another, channels side by side."""
+"""Jobs of the hooks: in each queue one after another, the queues side by side."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ Job = Callable[[], Awaitable[None]]
 _log = logging.getLogger(__name__)
 
 
-class Errands:
-    """Queues of jobs by key. There is a task for each key that has jobs, and none for the rest."""
+class Jobs:
+    """Queues of jobs by key. A key that has jobs has one task, any other key has none."""
 
     def __init__(self, most: int) -> None:
-        """`most` jobs of a key may wait."""
+        """In each queue, `most` jobs may wait."""
         self._most = most
         self._queues: dict[Hashable, deque[Job]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
     def add(self, key: Hashable, job: Job) -> bool:
-        """Do a job after those of the same key; False where too many wait already."""
+        """Do a job after the others of its key; False if too many wait already."""
         queue = self._queues.get(key)
         if queue is None:
             queue = self._queues[key] = deque()
@@ -42,7 +42,7 @@ class Errands:
             self._queues[key].clear()
 
     async def close(self) -> None:
-        """Drop what waits, and stop what is being done."""
+        """Forget the jobs that wait, and cancel those that were begun."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -54,27 +54,27 @@ class Errands:
                 try:
                     await job()
                 except Exception:
-                    _log.exception("the resident failed at %r", key)
+                    _log.exception("a job of %r failed", key)
         finally:
             del self._queues[key]
 
 
-async def answer(question: Awaitable[T], default: T, seconds: float) -> T:
-    """What the resident says to a question, or `default` if it fails or takes too long."""
+async def answer_of(question: Awaitable[T], default: T, seconds: float) -> T:
+    """What a hook returns; `default` if it raises or takes longer than `seconds`."""
     try:
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError:
-        _log.warning("the resident had no answer within %g seconds", seconds)
+        _log.warning("a hook gave no answer within %g seconds", seconds)
         return default
     except Exception:
-        _log.exception("the resident has no answer")
+        _log.exception("a hook failed")
         return default
 
 
 def attempt(hook: Callable[[], T]) -> T | None:
-    """What the resident says at once; None if it fails."""
+    """What a hook returns that is called at once; None if it raises."""
     try:
         return hook()
     except Exception:
-        _log.exception("the resident failed")
+        _log.exception("a hook failed")
         return None

@@ -1,13 +1,15 @@
-"""What one client, and all of them, may take; and what of it clients are told (005)."""
+"""Sizes, counts and times that hold for clients, and those that clients are told (numeric 005)."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
+from relay_gguf.irc.protocol.modes import BAN, BOT, isupport_modes
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """Sizes in bytes of UTF-8, times in seconds, the rest are counts.
+    """Sizes in bytes of UTF-8, times in seconds; all else is a count.
 
     Nick, user and channel are short enough for a topic and a good line of text to fit behind them.
     """
@@ -18,64 +20,73 @@ class Limits:
     topic: int = 300
     realname: int = 150
     reason: int = 200
+    """Of PART, QUIT, KICK and AWAY."""
     key: int = 32
 
     clients: int = 300
     channels: int = 50
+    """That a client may be in."""
     targets: int = 4
+    """Of one PRIVMSG or NOTICE."""
     bans: int = 50
+    """Of a channel."""
 
     burst: int = 60
+    """Lines that a client may send at once."""
     rate: float = 10.0
-    """Lines at once, then lines a second: a paste of 200 lines takes 14 seconds."""
+    """Lines a second after that: a paste of 200 lines takes 14 seconds."""
     sendq: int = 1 << 20
-    """Of what a client has not read yet."""
+    """Bytes sent that a client has not read yet."""
 
     register: float = 60.0
+    """Until a connection must have registered."""
     silence: float = 120.0
-    """After which a client is asked whether it is alive."""
+    """Without a line, after which a client gets a PING."""
     pong: float = 60.0
-    """That it has to say so."""
+    """Within which it must answer."""
     check: float = 15.0
-    """Between two looks at all clients."""
+    """Between two checks of all timeouts."""
     linger: float = 2.0
-    """For the last words to a client whose connection ends."""
+    """For the last lines to a client whose connection ends."""
 
     answer: float = 10.0
-    """For the resident to answer a question: a whois, a list, a history."""
+    """Within which a hook must answer a question: a whois, a list, a history."""
     patience: float = 0.1
-    """That a client's next line waits for the resident to take or leave an unknown command."""
+    """That a client's next line waits until the hooks take or refuse an unknown command."""
     waiting: int = 500
-    """Jobs of one channel that the resident has not begun."""
+    """Jobs of one channel that were not begun."""
 
     batch_bytes: int = 4096
+    """Of a multiline message."""
     batch_lines: int = 24
     history: int = 100
+    """Messages that one CHATHISTORY shows."""
     replay: int = 50
-    """Messages shown to who joins."""
+    """Messages that a client is shown when it joins."""
 
 
 def isupport(limits: Limits) -> list[str]:
     """The tokens of numeric 005 (modern.ircdocs, RPL_ISUPPORT Parameters)."""
     targets = limits.targets
+    chanmodes, prefix = isupport_modes()
     return [
         f"AWAYLEN={limits.reason}",
-        "BOT=B",
+        f"BOT={BOT}",
         "CASEMAPPING=ascii",
         f"CHANLIMIT=#:{limits.channels}",
-        "CHANMODES=b,k,l,imnt",
+        f"CHANMODES={chanmodes}",
         f"CHANNELLEN={limits.channel}",
         "CHANTYPES=#",
         f"CHATHISTORY={limits.history}",
         "ELIST=MNU",
         f"KICKLEN={limits.reason}",
-        f"MAXLIST=b:{limits.bans}",
+        f"MAXLIST={BAN}:{limits.bans}",
         "MODES",
         "MSGREFTYPES=msgid,timestamp",
         f"NAMELEN={limits.realname}",
         "NETWORK=Relay",
         f"NICKLEN={limits.nick}",
-        "PREFIX=(ov)@+",
+        f"PREFIX={prefix}",
         f"TARGMAX=JOIN:,KICK:,NAMES:,NOTICE:{targets},PART:,PRIVMSG:{targets},WHOIS:1",
         f"TOPICLEN={limits.topic}",
         f"USERLEN={limits.user}",

@@ -1,4 +1,4 @@
-"""Who is here, in which channels: the state of a server, and the changes to it that all see."""
+"""The users and channels of a server, and the changes to them that others are told."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from secrets import token_hex
 from typing import TypeVar
 
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import OPERATOR
 from relay_gguf.irc.protocol.names import fold
 
 from .channel import Channel, Topic
 from .client import Client
-from .hooks import Resident
-from .jobs import Errands, Job, answer, attempt
+from .hooks import Hooks, Target
+from .jobs import Job, Jobs, answer_of, attempt
 from .limits import Limits
-from .user import Local, User
+from .user import PersonaUser, User
 
 T = TypeVar("T")
 
@@ -25,12 +26,15 @@ T = TypeVar("T")
 class Network:
     """The users and channels of one server."""
 
-    def __init__(self, resident: Resident, limits: Limits, name: str, password: str) -> None:
-        self.resident = resident
+    def __init__(self, hooks: Hooks, limits: Limits, name: str, password: str) -> None:
+        self.hooks = hooks
         self.limits = limits
         self.name = name
+        """Of the server, as its replies begin."""
         self.password = password
+        """That PASS must give; '' lets everyone in."""
         self.created = time.time()
+        """Unix time."""
         self.users: dict[str, User] = {}
         """By folded nick: clients from their NICK on, and the personas."""
         self.channels: dict[str, Channel] = {}
@@ -38,9 +42,10 @@ class Network:
         self.clients: set[Client] = set()
         """All connections, registered or not."""
         self.most_clients = 0
-        self.errands = Errands(limits.waiting)
-        self.personas = [Local(persona, name) for persona in resident.personas]
-        self.users |= {fold(local.nick): local for local in self.personas}
+        """Most clients registered at a time."""
+        self.jobs = Jobs(limits.waiting)
+        self.personas = [PersonaUser(persona, name) for persona in hooks.personas]
+        self.users |= {fold(persona.nick): persona for persona in self.personas}
         self._session, self._numbers = token_hex(4), count(1)
 
     # Finding
@@ -51,72 +56,82 @@ class Network:
         return None if isinstance(user, Client) and not user.registered else user
 
     def channel(self, name: str) -> Channel | None:
-        """The channel of this name, if somebody is in it."""
+        """The open channel of this name; None if no client is in it."""
         return self.channels.get(fold(name))
+
+    def channels_of(self, client: Client) -> list[Channel]:
+        """The channels that a client is in, in the order of joining."""
+        return [self.channels[name] for name in client.channels]
 
     @property
     def registered(self) -> list[Client]:
-        """The clients that have come in."""
+        """The clients whose registration is complete."""
         return [client for client in self.clients if client.registered]
 
     def neighbours(self, client: Client) -> set[Client]:
-        """The clients that share a channel with this one."""
-        near = {other for channel in client.channels.values() for other in channel.clients}
+        """The other clients that share a channel with this one."""
+        near = {other for channel in self.channels_of(client) for other in channel.clients}
         return near - {client}
 
     # Lines
 
     def line(self, user: User, verb: str, *params: str) -> Line:
-        """A line that comes from a user, dated, and marked if it is a bot's."""
-        tags = {"time": clock(time.time())}
+        """A line that comes from a user, with the time, and marked if it is a bot's."""
+        tags = {"time": server_time(time.time())}
         if user.bot:
             tags["bot"] = ""
         return Line(verb, params, user.source, tags)
 
     def new_id(self) -> str:
-        """An id for a message or a batch, which nothing else gets."""
+        """An id that no other message or batch of this server gets."""
         return f"{self._session}-{next(self._numbers)}"
 
-    # The resident
+    # Calling hooks
 
-    def tell(self, channel: str, job: Job) -> bool:
-        """Let the resident know of something in a channel; False if it has too much to do."""
-        return self.errands.add(fold(channel), job)
+    def enqueue(self, target: Target, job: Job) -> bool:
+        """Do a job after the others of a channel or of a client; False if too many wait."""
+        return self.jobs.add(_queue(target), job)
+
+    def drop(self, target: Target) -> None:
+        """Forget the jobs of a channel or of a client that were not begun."""
+        self.jobs.drop(_queue(target))
 
     async def ask(self, question: Awaitable[T], default: T) -> T:
-        """What the resident answers, in time."""
-        return await answer(question, default, self.limits.answer)
+        """What a hook returns; `default` if it fails or takes longer than `limits.answer`."""
+        return await answer_of(question, default, self.limits.answer)
 
-    # Changes that others see
+    # Changes that others are told
 
     def open(self, name: str, topic: Topic | None) -> Channel:
-        """The channel of this name, made if need be, with the personas in it."""
+        """The channel of this name; a new one has this topic, and the personas as members."""
         channel = self.channel(name)
         if channel is None:
             channel = self.channels[fold(name)] = Channel(name, topic)
-            channel.members |= {local: set() for local in self.personas if local.persona.present}
+            present = (user for user in self.personas if user.persona.present)
+            channel.members |= {user: set() for user in present}
         return channel
 
     def leave(self, client: Client, channel: Channel) -> None:
-        """Take a client out of a channel; with the last one, the channel is gone."""
+        """Take a client out of a channel; after the last client the channel is closed."""
         was_op = channel.is_op(client)
         del channel.members[client]
         del client.channels[fold(channel.name)]
         if client.target == channel.name:
-            client.target = next(reversed(client.channels.values())).name if client.channels else ""
+            rest = self.channels_of(client)
+            client.target = rest[-1].name if rest else ""
         remaining = channel.clients
         if not remaining:
             del self.channels[fold(channel.name)]
         elif was_op and self.personas and not any(map(channel.is_op, remaining)):
-            # Where the model lives, a channel is a scene of one person, whose old connection may
-            # be the operator: somebody has to be able to change the topic.
-            channel.members[remaining[0]].add("o")
-            channel.send(Line("MODE", (channel.name, "+o", remaining[0].nick), self.name))
-        attempt(partial(self.resident.leaving, client, channel.name))
-        self.tell(channel.name, partial(self.resident.parted, client, channel.name))
+            # With a bot, a channel is a scene of one person, whose old connection may be the
+            # operator: somebody has to be able to change the topic.
+            channel.members[remaining[0]].add(OPERATOR)
+            channel.send(Line("MODE", (channel.name, f"+{OPERATOR}", remaining[0].nick), self.name))
+        attempt(partial(self.hooks.leaving, client, channel.name))
+        self.enqueue(channel.name, partial(self.hooks.parted, client, channel.name))
 
     def rename(self, client: Client, nick: str) -> None:
-        """Give a client another nick, which is free and valid."""
+        """Give a client another nick, which must be free and valid."""
         if self.users.get(fold(client.nick)) is client:
             del self.users[fold(client.nick)]
         self.users[fold(nick)] = client
@@ -127,18 +142,23 @@ class Network:
         client.nick = nick
 
     def remove(self, client: Client, reason: str) -> None:
-        """Forget a client; who shares a channel with it is told why it went."""
+        """Remove a client and send QUIT with the reason to all that share a channel with it."""
         line = self.line(client, "QUIT", reason)
         for other in self.neighbours(client):
             other.send(line)
-        for channel in list(client.channels.values()):
+        for channel in self.channels_of(client):
             self.leave(client, channel)
         if self.users.get(fold(client.nick)) is client:
             del self.users[fold(client.nick)]
         self.clients.discard(client)
 
 
-def clock(when: float) -> str:
+def server_time(when: float) -> str:
     """A Unix time as in the tag `time` (IRCv3 server-time), in milliseconds."""
     whole, milliseconds = divmod(int(when * 1000), 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
+
+
+def _queue(target: Target) -> Target:
+    """The key of the jobs about a channel, or of a client's private talk."""
+    return target if isinstance(target, Client) else fold(target)

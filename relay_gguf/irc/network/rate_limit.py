@@ -1,4 +1,4 @@
-"""Who talks too fast has to wait: a bucket of tokens, one a line."""
+"""How many lines a client may send: a bucket of tokens, of which a line takes one."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class Bucket:
-    """Lets `burst` lines through at once, then `rate` a second; nothing is ever dropped."""
+    """Lets `burst` lines through at once, then `rate` a second; no line is ever dropped."""
 
     def __init__(self, burst: int, rate: float, now: Callable[[], float] = time.monotonic) -> None:
         """Begin with a full bucket; `now` is a clock in seconds."""
@@ -15,7 +15,7 @@ class Bucket:
         self._tokens, self._filled = float(burst), now()
 
     def take(self) -> float:
-        """Take one token; the seconds to wait for it before the line may be obeyed."""
+        """Take one token; the seconds to wait until the line may be dispatched."""
         now = self._now()
         gained = (now - self._filled) * self._rate
         self._tokens = min(self._tokens + gained, float(self._burst)) - 1

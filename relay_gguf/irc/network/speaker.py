@@ -1,4 +1,4 @@
-"""What the resident may do on a server: speak, set topics, say that somebody types.
+"""What hooks may do on a server: send messages, set topics, show typing, queue jobs.
 
 All of it is for the server's own event loop, and returns at once.
 """
@@ -8,89 +8,104 @@ from __future__ import annotations
 import time
 from typing import Literal
 
-from relay_gguf.irc.commands import topics
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean, clean_user, fold, is_channel
 
 from .client import Client
-from .delivery import hand
-from .hooks import Kind
-from .message import Speech, compose
+from .delivery import send_message
+from .hooks import Target
+from .jobs import Job
+from .message import MessageKind, SentMessage, compose
 from .network import Network
 from .user import User
 
-Target = str | Client
-"""A channel, a nick, or a client whatever its nick is by now."""
 
-
-class Voice:
-    """Speaks on a network, as one of its personas or as anybody."""
+class Speaker:
+    """`ServerActions` on a network, under the nick of a persona or any other."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
 
     def say(self, target: Target, text: str, sender: str = "") -> str:
-        """Say something, of any length and with any number of lines.
+        """Send a message, of any length and with any number of lines.
 
         Args:
-            target: where; what nobody hears is lost.
-            text: what; control characters other than formatting are left out.
-            sender: as whom; the first persona unless given. It may be a client's nick: then that
-                client sees the line too, as if it had been typed.
+            target: where; a message that no client receives is lost.
+            text: control characters other than formatting are left out.
+            sender: the nick it comes from; the first persona's unless given. It may be a client's:
+                then that client gets the message too, as if it had been typed.
 
         Returns:
-            The id of the first message it became; '' if nobody heard it.
+            The id of the first message it became; '' if no client received it.
         """
         return self._speak(target, text, sender, "privmsg")
 
     def act(self, target: Target, text: str, sender: str = "") -> str:
-        """Say what somebody does: `/me text`."""
+        """Send an action, `/me text`; arguments and result are those of `say`."""
         return self._speak(target, text, sender, "action")
 
     def notice(self, target: Target, text: str, sender: str = "") -> str:
-        """Say something that nothing may answer by itself."""
+        """Send a notice, which no program answers; arguments and result are those of `say`."""
         return self._speak(target, text, sender, "notice")
 
     def inform(self, target: Target, text: str) -> None:
-        """Say something as the server itself."""
+        """Send a notice of the server itself."""
         self._speak(target, text, self.network.name, "notice")
 
     def typing(
         self, target: Target, state: Literal["active", "paused", "done"], sender: str = ""
     ) -> None:
-        """Show that somebody types; repeat it every three seconds, it lasts for six (typing)."""
-        name, hearers = self._find(target)
+        """Show that `sender` types; repeat it every three seconds, it lasts for six (typing)."""
+        name, receivers = self._resolve(target)
         tags = {**self._tags(sender), "+typing": state}
-        for client in hearers:
-            hand(self.network, client, Speech(self._source(sender), "TAGMSG", name, (), tags))
+        message = SentMessage(self._source(sender), "TAGMSG", name, (), tags)
+        for client in receivers:
+            send_message(self.network, client, message)
 
     def set_topic(self, channel: str, text: str, by: str = "") -> None:
-        """Set a channel's topic, or remove it with ''; where nobody is, nothing happens."""
+        """Set the topic of an open channel, or remove it with ''."""
         found = self.network.channel(channel)
         if found is not None:
             text = clean(text.replace("\n", " "), self.network.limits.topic)
             told = Line("TOPIC", (found.name, text), self._source(by), self._tags(by))
-            topics.change(found, text, self._source(by), told)
+            found.set_topic(text, self._source(by), told)
 
     def clients(self, channel: str) -> list[Client]:
-        """The clients in a channel, those who joined first at the front."""
+        """The clients in a channel, in the order of joining."""
         found = self.network.channel(channel)
         return found.clients if found else []
 
-    def _speak(self, target: Target, text: str, sender: str, kind: Kind) -> str:
-        name, hearers = self._find(target)
+    def channel_names(self, client: Client) -> list[str]:
+        """The names of a client's channels, in the order of joining."""
+        return [channel.name for channel in self.network.channels_of(client)]
+
+    def enqueue(self, target: Target, job: Job) -> bool:
+        """Do a job after all that waits in a channel, or in a client's private talk.
+
+        Returns:
+            False if too many jobs wait there already; then it is not done.
+        """
+        return self.network.enqueue(target, job)
+
+    def drop(self, target: Target) -> None:
+        """Forget the jobs of a channel, or of a client's private talk, that were not begun."""
+        self.network.drop(target)
+
+    def _speak(self, target: Target, text: str, sender: str, kind: MessageKind) -> str:
+        name, receivers = self._resolve(target)
         source, first = self._source(sender), ""
         if (user := self._user(sender)) is not None:
             user.spoke = time.monotonic()
-        for verb, parts in compose(source, name, text, kind, self.network.limits):
+        for verb, fragments in compose(source, name, text, kind, self.network.limits):
             tags = {**self._tags(sender), "msgid": self.network.new_id()}
-            for client in hearers:
-                hand(self.network, client, Speech(source, verb, name, parts, tags))
+            message = SentMessage(source, verb, name, fragments, tags)
+            for client in receivers:
+                send_message(self.network, client, message)
             first = first or tags["msgid"]
-        return first if hearers else ""
+        return first if receivers else ""
 
-    def _find(self, target: Target) -> tuple[str, list[Client]]:
-        """The name of a target, and who hears what is said there."""
+    def _resolve(self, target: Target) -> tuple[str, list[Client]]:
+        """The name of a target, and the clients that get what is said there."""
         if isinstance(target, Client):
             return target.nick, [] if target.gone else [target]
         if is_channel(target):

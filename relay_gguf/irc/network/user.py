@@ -1,4 +1,4 @@
-"""Somebody with a nick: a client's human, or who lives on the server itself."""
+"""A user: a client's human, or a persona, which the server has without a connection."""
 
 from __future__ import annotations
 
@@ -6,13 +6,14 @@ import time
 from dataclasses import dataclass
 
 from relay_gguf.irc.protocol.line import Line
+from relay_gguf.irc.protocol.modes import BOT
 
 
 @dataclass(frozen=True, slots=True)
 class Persona:
-    """One who lives on the server: the model, or a service such as `*relay`.
+    """A nick that hooks speak under: the model's, or a service's such as `*relay`.
 
-    `present` ones are in every channel that somebody is in; the others can be written to.
+    One that is `present` is a member of every open channel; to the others one can write.
     """
 
     nick: str
@@ -22,7 +23,7 @@ class Persona:
 
 
 class User:
-    """Somebody with a nick, and what everybody may know of them."""
+    """A nick, and what every client may know about its user."""
 
     def __init__(self, nick: str, username: str, host: str, realname: str = "") -> None:
         self.nick = nick
@@ -30,19 +31,22 @@ class User:
         self.host = host
         self.realname = realname
         self.away = ""
+        """The away message; '' for a user that is here."""
         self.modes: set[str] = set()
         self.signon = time.time()
+        """Unix time."""
         self.spoke = time.monotonic()
+        """When the last message was sent, in monotonic seconds."""
 
     @property
     def source(self) -> str:
-        """What stands before the lines that come from this user."""
+        """`nick!user@host`, which stands before the lines that come from this user."""
         return f"{self.nick}!{self.username}@{self.host}"
 
     @property
     def bot(self) -> bool:
         """Whether this user is marked as a bot (IRCv3 bot-mode)."""
-        return "B" in self.modes
+        return BOT in self.modes
 
     @property
     def idle(self) -> int:
@@ -50,15 +54,15 @@ class User:
         return int(time.monotonic() - self.spoke)
 
     def send(self, line: Line) -> None:
-        """A line for this user; who lives on the server hears through its hooks instead."""
+        """Send a line to this user; a persona gets none, its hooks are called instead."""
 
 
-class Local(User):
-    """A persona as a user."""
+class PersonaUser(User):
+    """A persona as a user of the network."""
 
     def __init__(self, persona: Persona, host: str) -> None:
         username = "".join(c for c in persona.nick if c.isalnum()) or "relay"
         super().__init__(persona.nick, username, host, persona.realname or persona.nick)
         self.persona = persona
         if persona.bot:
-            self.modes.add("B")
+            self.modes.add(BOT)

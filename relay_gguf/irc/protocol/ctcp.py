@@ -1,6 +1,6 @@
-"""What a persona answers to a client that asks it for its version, its time, a ping.
+"""Replies of a persona to CTCP requests: VERSION, PING, TIME, CLIENTINFO.
 
-CTCP: modern.ircdocs, Client-to-Client Protocol. An ACTION is a message, and not answered here.
+modern.ircdocs, Client-to-Client Protocol. An ACTION is a message, and not answered here.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ _PING_BYTES = 64
 
 
 def answers(text: str) -> Iterator[str]:
-    """The answers to a CTCP request, one or none."""
+    """The texts of the NOTICEs that answer a CTCP request: one, or none if it is not known."""
     verb, _, rest = text.strip("\x01").partition(" ")
     match verb.upper():
         case "VERSION":

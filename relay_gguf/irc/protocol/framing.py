@@ -1,4 +1,4 @@
-"""Bytes from a socket, as lines."""
+"""Bytes of a socket → lines of bounded length → their parts."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ _HTTP: Final = re.compile(
 
 
 class TooLongError(ValueError):
-    """A line, or its tags, over the limit: numeric 417."""
+    """A line, or its tags, over the limit; answered with numeric 417."""
 
 
 class EmptyLineError(ValueError):
-    """A line that says nothing; RFC 1459 section 2.3.1 lets it pass."""
+    """A line without a verb, which is ignored (RFC 1459 section 2.3.1)."""
 
 
 class NotTextError(ValueError):
-    """A line that is not UTF-8; `verb` is that of the line, for the reply."""
+    """A line that is not UTF-8; `verb` is the command in it, for the reply."""
 
     def __init__(self, verb: str) -> None:
         super().__init__(verb)
         self.verb = verb
 
 
-class Inbox:
-    """What a client has sent and what is not yet a whole line of it; holds 4.5 KiB at most."""
+class Framer:
+    """Cuts a stream of bytes into lines; keeps 4.5 KiB at most of a line that has not ended."""
 
     def __init__(self) -> None:
         self._rest = b""
@@ -57,20 +57,20 @@ class Inbox:
 
     @property
     def beginning(self) -> bytes:
-        """The line that has not ended yet."""
+        """The bytes of the line that has not ended yet."""
         return self._rest
 
 
 def read(raw: bytes) -> Line:
-    """A line of a client, taken apart.
+    """A line of a client, parsed.
 
     Raises:
         TooLongError: the tags or the rest are over their limits.
-        NotTextError: it is not UTF-8.
-        EmptyLineError: it has no verb.
+        NotTextError: the line is not UTF-8.
+        EmptyLineError: the line has no verb.
     """
-    head, space, body = raw.partition(b" ") if raw.startswith(b"@") else (b"", b"", raw)
-    if len(head) + len(space) > TAG_BYTES or len(body) > LINE_BYTES - 2:
+    tags, space, body = raw.partition(b" ") if raw.startswith(b"@") else (b"", b"", raw)
+    if len(tags) + len(space) > TAG_BYTES or len(body) > LINE_BYTES - 2:
         raise TooLongError
     try:
         text = raw.replace(b"\0", b"").decode("utf-8")
@@ -83,13 +83,13 @@ def read(raw: bytes) -> Line:
 
 
 def without_tags(raw: bytes) -> str:
-    """A line that could be read, as it was sent but for its tags."""
+    """The text of a line that `read` accepts, as it was sent but without its tags."""
     text = raw.replace(b"\0", b"").decode("utf-8")
     return (text.partition(" ")[2] if text.startswith("@") else text).strip(" ")
 
 
 def is_foreign(raw: bytes) -> bool:
-    """Whether a first line comes from a browser or from TLS, and not from an IRC client.
+    """Whether a first line comes from a browser or from TLS instead of an IRC client.
 
     A web page can make a browser send what it likes to a port of this machine, in the body of a
     POST. Its first line gives it away.

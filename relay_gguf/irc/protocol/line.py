@@ -1,7 +1,7 @@
 """One line of IRC: tags, source, verb and parameters, read and written.
 
 The grammar is RFC 1459 section 2.3.1 with the tags of IRCv3's message-tags. Lines are text here;
-`inbox` makes text of bytes, `encode` bytes of lines.
+`framing.read` makes text of bytes, `encode` bytes of lines.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from dataclasses import dataclass, field
 from typing import Final
 
 LINE_BYTES: Final = 512
-"""Of a line without its tags, with CR LF (RFC 1459 section 2.3)."""
+"""Most bytes of a line without its tags, CR LF included (RFC 1459 section 2.3)."""
 TAG_BYTES: Final = 4096
-"""Of the tags that a client may send, with `@` and the space behind (message-tags)."""
+"""Most bytes of the tags that a client may send, `@` and the space behind included
+(message-tags, Size limit)."""
 
 _ESCAPES: Final = {";": "\\:", " ": "\\s", "\\": "\\\\", "\r": "\\r", "\n": "\\n"}
 _ESCAPED: Final = str.maketrans({**_ESCAPES, "\0": None})
 _MEANT: Final = {":": ";", "s": " ", "r": "\r", "n": "\n"}
 _ONE_LINE: Final = str.maketrans({"\0": None, "\r": " ", "\n": " "})
 
-# All else ends in a text, which gets a colon even where it is one word: ii and many a bot find a
-# message by its colon.
+# The last parameter of all other lines is a text, which gets a colon even if it is a single word:
+# ii and many bots find a message by its colon.
 _WORDS_ONLY: Final = frozenset(
     ("004", "221", "324", "329", "333", "341", "367", "BATCH", "INVITE", "MODE")
 )
@@ -31,7 +32,7 @@ _ONE_TEXT: Final = frozenset(("AWAY", "ERROR", "PING", "QUIT", "SETNAME"))
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line, taken apart; `tags` have their values unescaped, a tag without one has ''."""
+    """A line in its parts; values of `tags` are unescaped, '' for a tag without a value."""
 
     verb: str
     params: tuple[str, ...] = ()
@@ -40,15 +41,15 @@ class Line:
 
 
 def parse(text: str) -> Line:
-    """Take a line apart; more than one space between the parts counts as one.
+    """Parse a line; several spaces between its parts count as one.
 
     Raises:
-        ValueError: there is no verb in it.
+        ValueError: the line has no verb.
     """
     tags: dict[str, str] = {}
     if text.startswith("@"):
-        head, _, text = text[1:].partition(" ")
-        tags = _parse_tags(head)
+        escaped, _, text = text[1:].partition(" ")
+        tags = _parse_tags(escaped)
     text, source = text.lstrip(" "), ""
     if text.startswith(":"):
         source, _, text = text[1:].partition(" ")
@@ -62,10 +63,10 @@ def parse(text: str) -> Line:
 
 
 def format_line(line: Line) -> str:
-    """The line as text, without CR LF and never more than one line, whatever is in it.
+    """The line as text without CR LF; never more than one line, whatever is in it.
 
-    A parameter that cannot stand where it is (empty, with a space, with a colon in front) is made
-    to fit, except for the last one, which can be anything.
+    The last parameter can be any text. Another one is changed if it cannot stand in the middle
+    (empty, with a space, with a colon in front).
     """
     parts = [line.verb]
     if line.source:
@@ -80,20 +81,20 @@ def format_line(line: Line) -> str:
 
 
 def encode(line: Line) -> bytes:
-    """The line as it goes out: UTF-8, at most 512 bytes behind its tags, with CR LF.
+    """The line as it is sent: UTF-8, at most 512 bytes behind its tags, CR LF included.
 
-    What is too long is cut between two characters; messages were split before they come here.
+    A longer line is cut between two characters; messages were split before they come here.
     """
     body = Line(line.verb, line.params, line.source)
     data = cut_bytes(format_line(body), LINE_BYTES - 2)
     if line.tags:
-        head = "@" + ";".join(_format_tag(*tag) for tag in line.tags.items())
-        data = head.encode("utf-8", "replace") + b" " + data
+        tags = "@" + ";".join(_format_tag(*tag) for tag in line.tags.items())
+        data = tags.encode("utf-8", "replace") + b" " + data
     return data + b"\r\n"
 
 
 def cut_bytes(text: str, size: int) -> bytes:
-    """The beginning of a text, as UTF-8 of at most `size` bytes, no character cut in two."""
+    """The beginning of a text as UTF-8, at most `size` bytes, no character cut in two."""
     data = text.encode("utf-8", "replace")
     if len(data) <= size:
         return data
@@ -112,7 +113,7 @@ def _needs_colon(verb: str, last: str, before: int) -> bool:
 
 
 def _parse_tags(text: str) -> dict[str, str]:
-    """Of two tags with one name the last counts (message-tags, Format)."""
+    """Tags by name; the last of two with the same name counts (message-tags, Format)."""
     tags = {}
     for tag in text.split(";"):
         name, _, value = tag.partition("=")

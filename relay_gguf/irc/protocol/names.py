@@ -1,4 +1,4 @@
-"""Names of people and channels: which are equal, which are valid, which a mask means."""
+"""Nicks, user names, channels and masks: which are equal, valid, matched."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from .line import cut
 
 _LOWER: Final = str.maketrans(string.ascii_uppercase, string.ascii_lowercase)
 _FORMATS: Final = "\x02\x03\x04\x0f\x11\x16\x1d\x1e\x1f"
-"""Bold, colour and their like, which belong into a topic (modern.ircdocs, Formatting)."""
+"""Codes for bold, colour and the like, which a topic may have (modern.ircdocs, Formatting)."""
 
 
 def fold(name: str) -> str:
-    """The same for names that are equal: CASEMAPPING=ascii."""
+    """The name in lower case, by which names are compared (CASEMAPPING=ascii)."""
     return name.translate(_LOWER)
 
 
 def is_channel(name: str) -> bool:
-    """Whether a target is meant as a channel: CHANTYPES=#."""
+    """Whether a target is a channel and not a nick (CHANTYPES=#)."""
     return name.startswith("#")
 
 
 def valid_nick(nick: str, size: int) -> bool:
-    """Whether a nick can be had: letters of any script, up to `size` bytes.
+    """Whether a nick is allowed: letters of any script, up to `size` bytes.
 
-    Left out is what has a meaning in a mask, a prefix, a list or a channel's name (modern.ircdocs,
-    Clients), and what cannot be seen.
+    Not allowed are characters with a meaning in a mask, a prefix, a list or a channel's name
+    (modern.ircdocs, Clients), and invisible ones.
     """
     return (
         0 < len(nick.encode()) <= size
@@ -37,7 +37,8 @@ def valid_nick(nick: str, size: int) -> bool:
 
 
 def valid_channel(name: str, size: int) -> bool:
-    """Whether a channel can be called so: `#`, then anything visible but space and comma."""
+    """Whether a channel name is allowed: `#`, then visible characters but space and comma,
+    up to `size` bytes in all."""
     return (
         name.startswith("#")
         and 1 < len(name.encode()) <= size
@@ -47,9 +48,9 @@ def valid_channel(name: str, size: int) -> bool:
 
 
 def clean(text: str, size: int | None = None) -> str:
-    """A topic, reason or the like: one line, at most `size` bytes, no control characters.
+    """A text in one line of at most `size` bytes, without control characters.
 
-    mIRC's formatting codes stay: clients draw them. A tab becomes a space.
+    mIRC's formatting codes stay, as clients draw them. A tab becomes a space.
     """
     text = text.replace("\t", " ")
     text = "".join(c for c in text if c in _FORMATS or not _is_control(c))
@@ -57,15 +58,15 @@ def clean(text: str, size: int | None = None) -> str:
 
 
 def clean_user(user: str, size: int) -> str:
-    """The user part of `nick!user@host`, of what a client said in USER."""
+    """The user part of `nick!user@host`, from the text that a client sent in USER."""
     kept = (c for c in user if c.isprintable() and c not in " !@:*")
     return cut("".join(kept), size) or "user"
 
 
 def matches(mask: str, text: str) -> bool:
-    """Whether a mask means a text: `*` is anything, `?` one character.
+    """Whether a mask matches a text: `*` is any text, `?` one character.
 
-    Steps through both and back to the last `*` only, so that no mask takes long.
+    Steps through both and back to the last `*` only, so that no mask takes exponential time.
     """
     mask, text = fold(mask), fold(text)
     m = t = 0
@@ -85,7 +86,7 @@ def matches(mask: str, text: str) -> bool:
 
 
 def full_mask(mask: str) -> str:
-    """A ban mask with all its parts: `nick` is `nick!*@*`."""
+    """A ban mask with all its parts: `nick` becomes `nick!*@*`."""
     nick, bang, rest = mask.partition("!")
     if not bang and "@" in mask:
         nick, rest = "*", mask

@@ -1,6 +1,6 @@
-"""The numbered replies: RFC 1459 section 6 and modern.ircdocs, Numerics.
+"""The numeric replies: RFC 1459 section 6 and modern.ircdocs, Numerics.
 
-Only those of errors have a text of their own here; what the others say depends on what was asked.
+Errors have their usual text here; the text of the other replies depends on the command.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Long texts in short pieces: cut between words, never within a character."""
+"""Long texts in pieces that fit into a line: cut between words, never within a character."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 from .line import LINE_BYTES, cut
 
 LEAST_ROOM: Final = 16
-"""Bytes of text in a line at least; names have limits, so it never comes to that."""
+"""Fewest bytes of text in a line; the limits on names leave more than this in every case."""
 
 
 def room(source: str, verb: str, target: str) -> int:
@@ -18,10 +18,10 @@ def room(source: str, verb: str, target: str) -> int:
 
 
 def pieces(text: str, size: int) -> Iterator[str]:
-    """A text in pieces of at most `size` bytes, which joined are the text again.
+    """A text in pieces of at most `size` bytes; joined, they are the text again.
 
-    A piece ends behind a space where it can, as draft/multiline recommends: shown alone, it begins
-    with a word. Within a word it is cut only where the word is longer than a piece.
+    A piece ends behind a space, as draft/multiline recommends, so that the next one begins with a
+    word. Only a word that is longer than a piece is cut.
     """
     while True:
         piece = cut(text, size)
@@ -36,7 +36,7 @@ def pieces(text: str, size: int) -> Iterator[str]:
 
 
 def chunks(words: list[str], size: int) -> Iterator[str]:
-    """Words joined by spaces, as many in each as fit into `size` bytes."""
+    """Texts of words joined by spaces, as many in each as fit into `size` bytes."""
     line = ""
     for word in words:
         longer = f"{line} {word}" if line else word

@@ -14,35 +14,38 @@ from wire import Connect, Serve, Wire, wait_for
 
 from relay_gguf import SamplingParams
 from relay_gguf.conversation.store import session_path
-from relay_gguf.irc.bot.bot import House, Model
-from relay_gguf.irc.bot.channel_log import Chronicle
+from relay_gguf.irc.bot.bot import Bot
+from relay_gguf.irc.bot.bot_config import BotConfig
+from relay_gguf.irc.bot.channel_log import ChannelLog
 from relay_gguf.irc.bot.orders import Order, act, aliases, parse_order, parse_prefixed, parse_raw
 from relay_gguf.irc.bot.scene import session_name
 
-MakeModel = Callable[..., Model]
-pytestmark = pytest.mark.usefixtures("make_model")  # first, so that servers stop before it
+MakeBot = Callable[..., Bot]
+pytestmark = pytest.mark.usefixtures("make_bot")  # first, so that servers stop before it
 
 
 @pytest.fixture
-def make_model(tmp_path: Path) -> Iterator[MakeModel]:
-    """Models by what they will say; they move out in the end."""
-    made: list[Model] = []
+def make_bot(tmp_path: Path) -> Iterator[MakeBot]:
+    """Bots by what their model will say, one reply after another; they are closed in the end."""
+    made: list[Bot] = []
 
-    def make(*replies: str, **options: Any) -> Model:
+    def make(*replies: str, **options: Any) -> Bot:
         engine = options.pop("engine", None) or FakeEngine(replies)
-        chronicle = options.pop("chronicle", None)
-        house = House(engine, SamplingParams(seed=1), tmp_path / "irc", exports=tmp_path, **options)
-        made.append(Model(house, chronicle))
+        log, clock = options.pop("log", None), options.pop("clock", time.monotonic)
+        config = BotConfig(
+            engine, SamplingParams(seed=1), tmp_path / "irc", exports=tmp_path, **options
+        )
+        made.append(Bot(config, log, clock=clock))
         return made[-1]
 
     yield make
-    for model in made:
-        model.close()
+    for bot in made:
+        bot.close()
 
 
-def prompt(model: Model) -> str:
+def prompt(bot: Bot) -> str:
     """What the model was shown last, without its control tokens."""
-    engine: Any = model.house.engine
+    engine: Any = bot.config.engine
     text = bytes(b if b < 256 else 0x7C for b in engine.prompts[-1]).decode()
     return text.removeprefix("|").replace("|\n", "|")
 
@@ -52,15 +55,15 @@ def said(wire: Wire, pattern: str = "PRIVMSG") -> str:
     return wire.until(pattern)[-1]
 
 
-def test_a_conversation(serve: Serve, connect: Connect, make_model: MakeModel) -> None:
-    model = make_model("hi! lisbon, you?", "arr")
-    running = serve(model)
+def test_a_conversation(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    bot = make_bot("hi! lisbon, you?", "arr")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     joined = anon.ask("JOIN #lisbon")
     assert ":relay.localhost 353 anon = #lisbon :user @anon" in joined
     anon.send("PRIVMSG #lisbon :where are you from?")
     assert said(anon) == ":user!user@relay.localhost PRIVMSG #lisbon :hi! lisbon, you?"
-    assert prompt(model) == (
+    assert prompt(bot) == (
         "|anon\n/join #lisbon|"
         "|system\n* Now talking in #lisbon|"
         "|system\n* user has joined #lisbon|"
@@ -72,7 +75,7 @@ def test_a_conversation(serve: Serve, connect: Connect, make_model: MakeModel) -
     assert said(anon, "bio").endswith("NOTICE #lisbon :user's bio: I'm a pirate")
     anon.send("PRIVMSG #lisbon :user: who are you?")
     assert said(anon).endswith(":arr")
-    assert prompt(model).endswith(
+    assert prompt(bot).endswith(
         "|user\nhi! lisbon, you?|"
         "|anon\n/topic boats||system\n* Topic for #lisbon is: boats|"
         "|anon\n/whois user||system\n* user's bio: I'm a pirate|"
@@ -85,9 +88,9 @@ def test_a_conversation(serve: Serve, connect: Connect, make_model: MakeModel) -
 
 @pytest.mark.parametrize("way", ["RETRY", "PRIVMSG *relay :retry", "PRIVMSG #sea :!retry"])
 def test_an_order_comes_in_three_ways(
-    way: str, serve: Serve, connect: Connect, make_model: MakeModel
+    way: str, serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    running = serve(make_model("first", "second"))
+    running = serve(make_bot("first", "second"))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hello")
@@ -102,9 +105,9 @@ def test_an_order_comes_in_three_ways(
 
 
 def test_every_order_that_does_not_generate(
-    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
 ) -> None:
-    running = serve(make_model("hello"))
+    running = serve(make_bot("hello"))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hi")
@@ -126,11 +129,9 @@ def test_every_order_that_does_not_generate(
     assert "one reply at most" in said(anon, "NOTICE")
 
 
-def test_actions_and_made_up_commands(
-    serve: Serve, connect: Connect, make_model: MakeModel
-) -> None:
-    model = make_model("ouch", "nice moves", "waves back", "ow")
-    running = serve(model)
+def test_actions_and_made_up_commands(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    bot = make_bot("ouch", "nice moves", "waves back", "ow")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("SLAP")
@@ -138,21 +139,21 @@ def test_actions_and_made_up_commands(
         "PRIVMSG #sea :\x01ACTION slaps user around a bit with a large trout\x01"
     )
     assert said(anon).endswith(":ouch")
-    assert "* anon slaps user around a bit with a large trout" in prompt(model)
+    assert "* anon slaps user around a bit with a large trout" in prompt(bot)
     anon.send("dance wildly")
     assert said(anon, "used").endswith("NOTICE #sea :anon used /dance wildly")
     assert said(anon).endswith(":nice moves")
     anon.send("PRIVMSG #sea :\x01ACTION waves\x01")
     assert said(anon).endswith(":waves back")
-    assert "|anon\n/me waves||system\n* anon used /me waves|" in prompt(model)
+    assert "|anon\n/me waves||system\n* anon used /me waves|" in prompt(bot)
     anon.send("PRIVMSG #sea :\x01ACTION slaps user around a bit with a large trout\x01")
     assert said(anon).endswith(":ow")
-    assert prompt(model).count("a large trout") == 2
+    assert prompt(bot).count("a large trout") == 2
     assert any(" 421 " in line for line in anon.ask("WALLOPS :x")), "IRC's own are not for it"
 
 
-def test_lazy_speaks_for_its_human(serve: Serve, connect: Connect, make_model: MakeModel) -> None:
-    running = serve(make_model("any fish today?", "plenty"))
+def test_lazy_speaks_for_its_human(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    running = serve(make_bot("any fish today?", "plenty"))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("LAZY")
@@ -160,8 +161,8 @@ def test_lazy_speaks_for_its_human(serve: Serve, connect: Connect, make_model: M
     assert said(anon).endswith(":plenty")
 
 
-def test_a_scene_is_there_again(serve: Serve, connect: Connect, make_model: MakeModel) -> None:
-    first = make_model("hi")
+def test_a_scene_is_there_again(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    first = make_bot("hi")
     running = serve(first)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea", "TOPIC #sea :boats")
@@ -170,7 +171,7 @@ def test_a_scene_is_there_again(serve: Serve, connect: Connect, make_model: Make
     running.stop()
     first.close()
 
-    second = make_model("still here")
+    second = make_bot("still here")
     again = serve(second)
     bob = connect(again, "bob", caps="server-time batch message-tags")["bob"]
     lines = bob.ask("JOIN #sea")
@@ -185,9 +186,9 @@ def test_a_scene_is_there_again(serve: Serve, connect: Connect, make_model: Make
     assert any(" 322 bob #sea " in line for line in bob.ask("LIST"))
 
 
-def test_a_cycle_begins_anew(serve: Serve, connect: Connect, make_model: MakeModel) -> None:
-    model = make_model("one", "two")
-    running = serve(model)
+def test_a_cycle_begins_anew(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    bot = make_bot("one", "two")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :first")
@@ -195,11 +196,11 @@ def test_a_cycle_begins_anew(serve: Serve, connect: Connect, make_model: MakeMod
     anon.ask("PART #sea", "JOIN #sea")
     anon.send("PRIVMSG #sea :second")
     said(anon)
-    assert "first" not in prompt(model)
+    assert "first" not in prompt(bot)
 
 
 def test_a_cycle_in_the_middle_of_a_reply_begins_anew(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
     engine = FakeEngine(["x" * 100, "two"])
     speaks, go_on = threading.Event(), threading.Event()
@@ -210,8 +211,8 @@ def test_a_cycle_in_the_middle_of_a_reply_begins_anew(
             assert go_on.wait(10)
 
     engine.on_token = wait
-    model = make_model(engine=engine)
-    running = serve(model)
+    bot = make_bot(engine=engine)
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :first")
@@ -221,14 +222,14 @@ def test_a_cycle_in_the_middle_of_a_reply_begins_anew(
     said(anon, "begins anew")
     anon.send("PRIVMSG #sea :second")
     assert said(anon).endswith(":two")
-    assert "first" not in prompt(model)
+    assert "first" not in prompt(bot)
 
 
-def test_a_cycle_counts_no_time_that_others_talk(
-    serve: Serve, connect: Connect, make_model: MakeModel, monkeypatch: pytest.MonkeyPatch
+def test_a_cycle_does_not_count_the_time_of_another_channels_reply(
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    """One engine: what waits for another channel's reply is not slow to come back."""
-    monkeypatch.setattr("relay_gguf.irc.bot.bot.CYCLE", 0.5)
+    """One engine: who waits for another channel's reply is not slow to come back."""
+    now = 0.0
     engine = FakeEngine(["one", "x" * 100])
     speaks, go_on = threading.Event(), threading.Event()
 
@@ -238,7 +239,7 @@ def test_a_cycle_counts_no_time_that_others_talk(
             assert go_on.wait(10)
 
     engine.on_token = wait
-    wires = connect(serve(make_model(engine=engine)), "anon", "bob")
+    wires = connect(serve(make_bot(engine=engine, clock=lambda: now)), "anon", "bob")
     anon, bob = wires["anon"], wires["bob"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :first")
@@ -248,17 +249,17 @@ def test_a_cycle_counts_no_time_that_others_talk(
     assert speaks.wait(10)
     anon.send("TOPIC #sea :fish")
     anon.ask("PART #sea", "JOIN #sea")
-    time.sleep(0.7)
+    now = 100.0
     go_on.set()
     said(anon, "begins anew")
 
 
 @pytest.mark.parametrize("order", ["UNDO #sea", "PRIVMSG *relay :undo #SEA", "UNDO :#sea"])
 def test_an_order_is_meant_for_the_channel_that_it_names(
-    order: str, serve: Serve, connect: Connect, make_model: MakeModel
+    order: str, serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
     """As an alias does that is typed in the window of another channel than the last."""
-    anon = connect(serve(make_model("one", "two")), "anon")["anon"]
+    anon = connect(serve(make_bot("one", "two")), "anon")["anon"]
     anon.ask("JOIN #sea,#land")
     for channel in ("#sea", "#land"):
         anon.send(f"PRIVMSG {channel} :hello {channel[1:]}")
@@ -270,23 +271,23 @@ def test_an_order_is_meant_for_the_channel_that_it_names(
 
 
 def test_a_private_talk_is_a_scene_of_its_own(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    model = make_model("in public", "psst")
-    running = serve(model)
+    bot = make_bot("in public", "psst")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hello all")
     said(anon)
     anon.send("PRIVMSG user :a secret")
     assert said(anon) == ":user!user@relay.localhost PRIVMSG anon :psst"
-    assert "hello all" not in prompt(model)
+    assert "hello all" not in prompt(bot)
 
 
 def test_a_bio_is_that_of_the_scene_where_one_is(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    wires = connect(serve(make_model()), "anon", "bob", "eve")
+    wires = connect(serve(make_bot()), "anon", "bob", "eve")
     wires["anon"].ask("JOIN #sea", "CAST I am a sailor")
     said(wires["anon"], "bio")
     wires["bob"].ask("JOIN #land", "CAST I am a shepherd")
@@ -299,9 +300,9 @@ def test_a_bio_is_that_of_the_scene_where_one_is(
 
 
 def test_a_private_talk_is_nobody_elses(
-    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
 ) -> None:
-    running = serve(make_model("i keep it", "hi"))
+    running = serve(make_bot("i keep it", "hi"))
     wires = connect(running, "bob", "eve")
     wires["bob"].send("PRIVMSG user :my secret is 42")
     said(wires["bob"])
@@ -312,7 +313,7 @@ def test_a_private_talk_is_nobody_elses(
 
 
 def test_a_scene_has_its_name_from_its_first_line_on(
-    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
 ) -> None:
     engine = FakeEngine(["x" * 50])
     begun, go_on = threading.Event(), threading.Event()
@@ -322,7 +323,7 @@ def test_a_scene_has_its_name_from_its_first_line_on(
         assert go_on.wait(10)
 
     engine.on_token = wait
-    running = serve(make_model(engine=engine))
+    running = serve(make_bot(engine=engine))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :ahoy")
@@ -333,11 +334,9 @@ def test_a_scene_has_its_name_from_its_first_line_on(
     said(anon)
 
 
-def test_a_removed_topic_stays_removed(
-    serve: Serve, connect: Connect, make_model: MakeModel
-) -> None:
-    model = make_model("one")
-    running = serve(model)
+def test_a_removed_topic_stays_removed(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    bot = make_bot("one")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     bob = connect(running, "bob")["bob"]
     anon.ask("JOIN #sea", "TOPIC #sea :fish", "TOPIC #sea :")
@@ -348,10 +347,10 @@ def test_a_removed_topic_stays_removed(
 
 
 def test_who_loses_the_connection_finds_the_scene_again(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    model = make_model("one", "two")
-    running = serve(model)
+    bot = make_bot("one", "two")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :first")
@@ -362,17 +361,17 @@ def test_who_loses_the_connection_finds_the_scene_again(
     again.ask("JOIN #sea")
     again.send("PRIVMSG #sea :second")
     said(again)
-    assert "first" in prompt(model)
+    assert "first" in prompt(bot)
 
 
 # Who speaks when
 
 
 def test_in_company_it_answers_when_named(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    model = make_model("yes?", reply="mention")
-    running = serve(model)
+    bot = make_bot("yes?", reply="mention")
+    running = serve(bot)
     wires = connect(running, "anon", "bob")
     anon, bob = wires["anon"], wires["bob"]
     anon.ask("JOIN #sea")
@@ -381,40 +380,38 @@ def test_in_company_it_answers_when_named(
     bob.send("PRIVMSG #sea :user: are you there?")
     assert said(bob, "PRIVMSG.*yes").endswith(":yes?")
     assert said(anon, "PRIVMSG.*yes").endswith(":yes?")
-    assert prompt(model).endswith("|anon\nanon: hello bob||anon\nbob: are you there?||user\n")
+    assert prompt(bot).endswith("|anon\nanon: hello bob||anon\nbob: are you there?||user\n")
 
 
 def test_in_company_it_answers_after_a_pause(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    model = make_model("well", pause=0.2)
-    running = serve(model)
+    bot = make_bot("well", pause=0.2)
+    running = serve(bot)
     wires = connect(running, "anon", "bob")
     for wire in wires.values():
         wire.ask("JOIN #sea")
     wires["anon"].send("PRIVMSG #sea :nice weather", "PRIVMSG #sea :is it not")
     assert said(wires["bob"], "PRIVMSG.*well").endswith(":well")
-    assert prompt(model).endswith("anon: nice weather||anon\nanon: is it not||user\n")
-    engine: Any = model.house.engine
+    assert prompt(bot).endswith("anon: nice weather||anon\nanon: is it not||user\n")
+    engine: Any = bot.config.engine
     assert len(engine.prompts) == 1
 
 
 def test_what_is_said_meanwhile_is_answered_in_order(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    model = make_model("one", "two", "three")
-    running = serve(model)
+    bot = make_bot("one", "two", "three")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send(*(f"PRIVMSG #sea :{word}" for word in ("a", "b", "c")))
     assert [said(anon)[-3:] for _ in range(3)] == ["one", "two", "ree"]
-    assert prompt(model).endswith("|anon\nb||user\ntwo||anon\nc||user\n")
+    assert prompt(bot).endswith("|anon\nb||user\ntwo||anon\nc||user\n")
 
 
 @pytest.mark.parametrize("end", ["CANCEL", "PART #sea", "QUIT"])
-def test_what_stops_a_reply(
-    end: str, serve: Serve, connect: Connect, make_model: MakeModel
-) -> None:
+def test_what_stops_a_reply(end: str, serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
     engine = FakeEngine(["x" * 100])
     speaks, stopped = threading.Event(), threading.Event()
 
@@ -424,7 +421,7 @@ def test_what_stops_a_reply(
             assert stopped.wait(10)
 
     engine.on_token = wait
-    running = serve(make_model(engine=engine))
+    running = serve(make_bot(engine=engine))
     anon = connect(running, "anon", caps="message-tags")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hello")
@@ -441,7 +438,7 @@ def test_what_stops_a_reply(
 
 @pytest.mark.parametrize("order", ["PRIVMSG #sea :!cancel", "CANCEL", "PRIVMSG *relay :stop"])
 def test_cancel_stops_what_waits_too_and_only_here(
-    order: str, serve: Serve, connect: Connect, make_model: MakeModel
+    order: str, serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
     engine = FakeEngine(["x" * 100, "for bob"])
     speaks, go_on = threading.Event(), threading.Event()
@@ -452,7 +449,7 @@ def test_cancel_stops_what_waits_too_and_only_here(
             assert go_on.wait(10)
 
     engine.on_token = wait
-    running = serve(make_model(engine=engine))
+    running = serve(make_bot(engine=engine))
     wires = connect(running, "anon", "bob")
     anon, bob = wires["anon"], wires["bob"]
     anon.ask("JOIN #sea")
@@ -471,23 +468,23 @@ def test_cancel_stops_what_waits_too_and_only_here(
 
 
 def test_a_message_of_several_lines_and_a_long_one(
-    serve: Serve, connect: Connect, make_model: MakeModel
+    serve: Serve, connect: Connect, make_bot: MakeBot
 ) -> None:
-    running = serve(make_model("one\ntwo", "word " * 24))
+    running = serve(make_bot("one\ntwo", "word " * 24))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hello")
     assert [said(anon)[-4:] for _ in range(2)] == [":one", ":two"]
 
 
-def test_a_nick_of_its_own(serve: Serve, connect: Connect, make_model: MakeModel) -> None:
-    model = make_model("yes, it is me", nick="mia")
-    running = serve(model)
+def test_a_nick_of_its_own(serve: Serve, connect: Connect, make_bot: MakeBot) -> None:
+    bot = make_bot("yes, it is me", nick="mia")
+    running = serve(bot)
     anon = connect(running, "anon")["anon"]
     assert any("mia @anon" in line for line in anon.ask("JOIN #sea"))
     anon.send("PRIVMSG #sea :mia: is it you?")
     assert said(anon).startswith(":mia!mia@")
-    assert prompt(model).endswith("|anon\nis it you?||user\n"), "the context keeps Relay's roles"
+    assert prompt(bot).endswith("|anon\nis it you?||user\n"), "the context keeps Relay's roles"
 
 
 # Orders, names, logs
@@ -552,10 +549,10 @@ def test_under_which_name_a_scene_is_saved(channel: str, name: str) -> None:
 
 
 def test_a_channel_is_logged(
-    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
 ) -> None:
-    chronicle = Chronicle(tmp_path / "logs", "weechat")
-    running = serve(make_model("hello!", "ow", chronicle=chronicle))
+    log = ChannelLog(tmp_path / "logs", "weechat")
+    running = serve(make_bot("hello!", "ow", log=log))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea", "TOPIC #sea :boats")
     anon.send("PRIVMSG #sea :ahoy")
@@ -607,18 +604,18 @@ def test_logs(
 ) -> None:
     monkeypatch.setenv("TZ", "UTC")
     time.tzset()
-    chronicle = Chronicle(tmp_path, style, now=lambda: 1795348800.0)
-    chronicle.joined("#sea", "anon", "anon@localhost")
-    chronicle.said("#sea", "anon", "ahoy")
-    chronicle.said("#sea", "user", "one\ntwo")
-    chronicle.said("#sea", "anon", "waves", action=True)
-    chronicle.topic("#sea", "anon", "boats")
-    chronicle.left("#sea", "anon", "anon@localhost")
+    log = ChannelLog(tmp_path, style, now=lambda: 1795348800.0)
+    log.joined("#sea", "anon", "anon@localhost")
+    log.said("#sea", "anon", "ahoy")
+    log.said("#sea", "user", "one\ntwo")
+    log.said("#sea", "anon", "waves", action=True)
+    log.topic("#sea", "anon", "boats")
+    log.left("#sea", "anon", "anon@localhost")
     assert (tmp_path / "#sea" / file).read_text().splitlines() == lines
 
 
 def test_a_server_that_stops_keeps_what_was_said(
-    serve: Serve, connect: Connect, make_model: MakeModel, tmp_path: Path
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
 ) -> None:
     engine = FakeEngine(["half a reply"])
     speaks, go_on = threading.Event(), threading.Event()
@@ -629,7 +626,7 @@ def test_a_server_that_stops_keeps_what_was_said(
             assert go_on.wait(10)
 
     engine.on_token = wait
-    running = serve(make_model(engine=engine))
+    running = serve(make_bot(engine=engine))
     anon = connect(running, "anon")["anon"]
     anon.ask("JOIN #sea")
     anon.send("PRIVMSG #sea :hello")

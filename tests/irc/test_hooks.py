@@ -11,15 +11,16 @@ from wire import Connect, Running, Serve, numerics, play, wait_for
 
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.hooks import Kind, Past, Resident, Saved, Whois
-from relay_gguf.irc.network.jobs import Errands
+from relay_gguf.irc.network.hooks import Hooks, ServerActions, StoredChannel, StoredMessage, Whois
+from relay_gguf.irc.network.jobs import Jobs
 from relay_gguf.irc.network.limits import Limits
-from relay_gguf.irc.network.network import clock
+from relay_gguf.irc.network.message import MessageKind
+from relay_gguf.irc.network.network import server_time
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.server import Server
 
 
-class Host(Resident):
+class Host(Hooks):
     """Answers everything, and remembers in what order."""
 
     personas = (
@@ -33,7 +34,7 @@ class Host(Resident):
         self.gate.set()
         self.server: Server | None = None
 
-    def attach(self, server: Server) -> None:
+    def attach(self, server: ServerActions) -> None:
         self.server = server
 
     def motd(self) -> Sequence[str]:
@@ -46,7 +47,7 @@ class Host(Resident):
         self.told.append(("parted", client.nick, channel))
 
     async def messaged(
-        self, client: Client, target: str, text: str, kind: Kind, lines: Sequence[str]
+        self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
         await self.gate.wait()
         self.told.append((kind, client.nick, target, text))
@@ -71,16 +72,16 @@ class Host(Resident):
     async def topic(self, channel: str) -> Topic | None:
         return Topic("Sardines", "user", 1e9) if channel == "#saved" else None
 
-    async def history(self, channel: str, limit: int) -> Sequence[Past]:
+    async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
         past = [
-            Past(1e9 + n, "anon" if n % 2 else "user", f"line {n}", msgid=f"id{n}")
+            StoredMessage(1e9 + n, "anon" if n % 2 else "user", f"line {n}", msgid=f"id{n}")
             for n in range(5)
         ]
-        past.append(Past(1e9 + 9, "system", "waves\nand smiles", "action"))
+        past.append(StoredMessage(1e9 + 9, "system", "waves\nand smiles", "action"))
         return past[-limit:] if channel == "#saved" else ()
 
-    async def list_channels(self) -> Sequence[Saved]:
-        return [Saved("#saved", "Sardines", 7), Saved("#open", "not now", 3)]
+    async def list_channels(self) -> Sequence[StoredChannel]:
+        return [StoredChannel("#saved", "Sardines", 7), StoredChannel("#open", "not now", 3)]
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
         return Whois(["I sell sardines", "y" * 600], "A pirate", 5) if nick == "user" else None
@@ -272,7 +273,7 @@ def test_a_saved_channel_comes_back(home: Running, connect: Connect) -> None:
     caps = "batch server-time message-tags"
     wires = connect(home, "anon", caps=caps)
     past = [
-        f"@batch={{id}};time={clock(1e9 + n)};msgid=id{n} :{{who}} PRIVMSG #saved :line {n}"
+        f"@batch={{id}};time={server_time(1e9 + n)};msgid=id{n} :{{who}} PRIVMSG #saved :line {n}"
         for n in range(5)
     ]
     script = """
@@ -286,7 +287,9 @@ def test_a_saved_channel_comes_back(home: Running, connect: Connect) -> None:
         """
     script += "\n".join(f"anon< {line}" for line in past)
     for text in ("waves", "and smiles"):
-        script += f"\nanon< @batch={{id}};time={clock(1e9 + 9)} :system!system@relay.localhost "
+        script += (
+            f"\nanon< @batch={{id}};time={server_time(1e9 + 9)} :system!system@relay.localhost "
+        )
         script += f"PRIVMSG #saved :\x01ACTION {text}\x01"
     play(wires, script + "\nanon< :relay.localhost BATCH -{id}")
 
@@ -301,7 +304,7 @@ def test_who_is_shown_the_past(home: Running, connect: Connect, caps: str, shown
     assert "BATCH" not in numerics(got)
 
 
-STAMPS = [f"timestamp={clock(1e9 + n)}" for n in range(10)]
+STAMPS = [f"timestamp={server_time(1e9 + n)}" for n in range(10)]
 
 
 @pytest.mark.parametrize(
@@ -391,13 +394,13 @@ def test_the_greeting_is_its_own(home: Running, connect: Connect) -> None:
     assert [len(line) for line in motd[1:]] == [409, 149]
 
 
-def test_a_silent_resident_is_not_waited_for(serve: Serve, connect: Connect) -> None:
+def test_hooks_that_do_not_answer_are_not_waited_for(serve: Serve, connect: Connect) -> None:
     class Mute(Host):
-        async def history(self, channel: str, limit: int) -> Sequence[Past]:
+        async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
             await asyncio.sleep(60)
             return ()
 
-        async def list_channels(self) -> Sequence[Saved]:
+        async def list_channels(self) -> Sequence[StoredChannel]:
             raise OSError("as expected")
 
     wire = connect(serve(Mute(), limits=Limits(answer=0.2)), "anon")["anon"]
@@ -427,7 +430,7 @@ def test_leaving_while_it_thinks(serve: Serve, connect: Connect) -> None:
     entered = threading.Event()
 
     class Slow(Host):
-        async def history(self, channel: str, limit: int) -> Sequence[Past]:
+        async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
             entered.set()
             await asyncio.sleep(0.2)
             return ()
@@ -437,13 +440,13 @@ def test_leaving_while_it_thinks(serve: Serve, connect: Connect) -> None:
     wires["anon"].send("JOIN #c")
     assert entered.wait(5)
     client = running.call(running.server.network.user, "anon")
-    running.call(running.server.drop, client, "Gone")
+    running.call(running.server.disconnect, client, "Gone")
     assert wires["anon"].rest()[-1] == "ERROR :Closing link: anon[localhost] (Gone)"
     assert numerics(wires["bob"].ask("NAMES #c")) == ["366"]
     assert running.server.network.channels == {}
 
 
-def test_errands_go_on_after_a_failure_and_end() -> None:
+def test_jobs_go_on_after_a_failure_and_end() -> None:
     done: list[int] = []
 
     async def job(number: int) -> None:
@@ -452,13 +455,13 @@ def test_errands_go_on_after_a_failure_and_end() -> None:
         done.append(number)
 
     async def run() -> None:
-        errands = Errands(10)
+        jobs = Jobs(10)
         for n in range(3):
-            errands.add("a", lambda n=n: job(n))  # type: ignore[misc]
+            jobs.add("a", lambda n=n: job(n))  # type: ignore[misc]
         await asyncio.sleep(0.01)
-        errands.add("a", lambda: asyncio.sleep(60))
+        jobs.add("a", lambda: asyncio.sleep(60))
         await asyncio.sleep(0.01)
-        await errands.close()
+        await jobs.close()
 
     asyncio.run(run())
     assert done == [0, 2]

@@ -1,0 +1,56 @@
+"""Which channel or private talk an order is about."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from weakref import WeakKeyDictionary
+
+from relay_gguf.irc.network.client import Client
+from relay_gguf.irc.protocol.names import fold
+
+from .orders import Order
+
+
+class OrderTargets:
+    """Where each client last spoke to the bot.
+
+    A place is the name of a channel, or for a private talk the nick of the client.
+    """
+
+    def __init__(self, nick: str) -> None:
+        """`nick` is the bot's."""
+        self._nick = nick
+        self._last: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
+
+    def note(self, client: Client, target: str) -> None:
+        """A client has spoken in a channel or to the bot, or has joined a channel."""
+        self._last[client] = target
+
+    def last(self, client: Client, channels: list[str]) -> str:
+        """The place where a client last spoke, or else the channel it joined last; '' for none.
+
+        Args:
+            client: the client.
+            channels: the names of its channels, in the order of joining.
+        """
+        target = self._last.get(client, "")
+        if fold(target) == fold(self._nick):
+            return client.nick
+        if fold(target) in client.channels:
+            return target
+        return channels[-1] if channels else ""
+
+    def resolve(self, client: Client, order: Order, channels: list[str]) -> tuple[str, Order]:
+        """The place of an order, and the order without the word that named it.
+
+        That is the channel or nick at the beginning of the argument, or else the place where the
+        client last spoke. Arguments are as for `last`.
+        """
+        first, _, rest = order.argument.partition(" ")
+        shorter = replace(order, argument=rest.strip())
+        named = next((name for name in channels if fold(name) == fold(first)), "")
+        if order.known and named:
+            return named, shorter
+        place = self.last(client, channels)
+        private = place == client.nick and fold(first) == fold(self._nick)
+        return place, shorter if order.known and private else order
