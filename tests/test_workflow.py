@@ -39,6 +39,14 @@ def test_what_runs_is_what_ci_run_does(job: dict[str, Any]) -> None:
     assert all(f".venv/Scripts/{check}" in windows for check in (*checks, "pytest"))
 
 
+def test_the_pages_are_built_strictly_with_the_packages_of_the_docs_extra() -> None:
+    steps = yaml.safe_load(FILE.read_text("utf-8"))["jobs"]["docs"]["steps"]
+    lines = [step["run"] for step in steps if "run" in step]
+    assert '["optional-dependencies"]["docs"]' in lines[0]
+    assert lines[1] == "mkdocs build --strict"
+    assert (ROOT / "mkdocs.yml").exists()
+
+
 def test_it_needs_no_secret_and_may_change_nothing() -> None:
     text = FILE.read_text("utf-8")
     assert "secrets" not in text

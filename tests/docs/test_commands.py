@@ -1,0 +1,156 @@
+"""Every command of the documentation exists; it is run, or a comment says why not."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from fences import PAGES, ROOT, Fence, fences, programs, prose
+
+from relay_gguf.cli.app import app, bare_resume
+from relay_gguf.models.demo import find_demo
+from relay_gguf.settings import config_path
+
+PROGRAM = re.compile(r"(?:.*[/\\])?relay-gguf")
+FENCES = [fence for page in PAGES for fence in fences(page)]
+SHELL = [fence for fence in FENCES if fence.language == "bash"]
+RUN = {line: fence for fence in SHELL if not fence.not_run for line in fence.commands}
+TRANSCRIPTS = [f for f in FENCES if f.language == "text" and "| relay-gguf chat" in f.text]
+OURS = [
+    (fence, words)
+    for fence in FENCES
+    for line in fence.commands
+    for words in programs(line)
+    if words and PROGRAM.fullmatch(words[0])
+]
+
+
+def command_of(words: list[str]) -> tuple[Any, list[str]]:
+    """The command that the words after `relay-gguf` name, and the words that are left for it."""
+    command: Any = typer.main.get_command(app)
+    while words and hasattr(command, "commands"):
+        name, *words = words
+        assert name in command.commands, f"no command {name}"
+        command = command.commands[name]
+    return command, words
+
+
+def options(command: Any) -> set[str]:
+    """The spellings of a command's options."""
+    return {name for each in command.params for name in (*each.opts, *each.secondary_opts)}
+
+
+@pytest.mark.parametrize(
+    ("fence", "words"), OURS, ids=[f"{fence}-{' '.join(words[1:3])}" for fence, words in OURS]
+)
+def test_a_command_in_a_block_is_parsed_by_the_program(fence: Fence, words: list[str]) -> None:
+    command, rest = command_of(words[1:])
+    assert not hasattr(command, "commands"), f"which, of {', '.join(command.commands)}?"
+    command.make_context(command.name, bare_resume(rest))  # raises a usage error; runs nothing
+
+
+def test_commands_in_the_prose_exist_and_have_the_options_that_are_named() -> None:
+    wrong = []
+    for page in PAGES:
+        for code in re.findall(r"`(relay-gguf [^`\n]+)`", prose(page)):
+            words = code.replace("\\|", "|").split()[1:]
+            if words[0].startswith("-") or words[0] in ("COMMAND", "..."):
+                continue
+            command, rest = command_of(words)
+            named = {word.partition("=")[0] for word in rest if word.startswith("--")}
+            wrong += [
+                f"{page.name}: {code}: {name}" for name in named - options(command) - {"--help"}
+            ]
+    assert wrong == []
+
+
+def test_options_in_the_prose_are_options_of_some_command_or_of_a_program_that_is_named() -> None:
+    known = {"--help", "--version"}
+    todo: list[Any] = [typer.main.get_command(app)]
+    while todo:
+        command = todo.pop()
+        known |= options(command)
+        todo += getattr(command, "commands", {}).values()
+    known |= {"--no-cache-dir", "--force-reinstall", "--no-deps", "--no-binary"}  # pip's
+    known |= {"--strict"}  # mkdocs', too
+    unknown = {
+        f"{page.name}: {option}"
+        for page in PAGES
+        for code in re.findall(r"`(--[^`\n]+)`", prose(page))
+        for option in re.findall(r"(?<![\w-])--[a-z][\w-]*", code)
+        if option not in known
+    }
+    assert unknown == set()
+
+
+@pytest.fixture
+def shell(smollm2: Path, tmp_path: Path) -> dict[str, str]:
+    """An environment: `relay-gguf` on its path, short replies, plain SmolLM2 as the demo."""
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    shim = programs / "relay-gguf"
+    shim.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m relay_gguf "$@"\n', "utf-8")
+    shim.chmod(0o755)
+    demo = find_demo()
+    demo.folder.mkdir(parents=True)
+    demo.path.symlink_to(smollm2)
+    report = {"files": [{"bytes": smollm2.stat().st_size}]}
+    demo.path.with_suffix(".report.json").write_text(json.dumps(report), "utf-8")
+    config_path().parent.mkdir(parents=True)
+    config_path().write_text("max_tokens = 4\n", "utf-8")
+    return {**os.environ, "PATH": f"{programs}{os.pathsep}{os.environ['PATH']}"}
+
+
+def run(command: str, folder: Path, environment: dict[str, str]) -> str:
+    """What a shell prints that runs a command to its end."""
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", command],
+        cwd=folder,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        encoding="utf-8",
+        timeout=120,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a Unix shell")
+@pytest.mark.parametrize("command", RUN, ids=[str(fence) for fence in RUN.values()])
+def test_a_command_runs(command: str, tmp_path: Path, shell: dict[str, str]) -> None:
+    if ".venv/bin/" in command:
+        pytest.skip("README's two commands: .ci/run makes an environment with them")
+    assert run(command, tmp_path, shell)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a Unix shell")
+@pytest.mark.parametrize("fence", TRANSCRIPTS, ids=str)
+def test_a_transcript_is_what_the_chat_prints_but_for_the_replies(
+    fence: Fence, tmp_path: Path, shell: dict[str, str]
+) -> None:
+    (command,) = fence.commands
+    shown = fence.text.splitlines()[1:]
+    printed = run(command, tmp_path, shell).splitlines()
+    ours = [line for line in shown if not line.startswith("<user>")]
+    notices = [line for line in printed if line.startswith(("*", "<anon>"))]
+    assert [line for line in notices if not line.startswith("* cut")] == ours
+    assert sum(line.startswith("<user>") for line in printed) == len(shown) - len(ours)
+
+
+def test_the_scripts_that_pages_name_are_there() -> None:
+    named = {
+        name
+        for page in PAGES
+        for name in re.findall(r"\bpython3? ((?:docs|tests)/[\w/]+\.py)", page.read_text("utf-8"))
+    }
+    assert "docs/generate.py" in named
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
