@@ -2,8 +2,8 @@
 
 - `reference.md`: every command with its arguments and options, from the command line itself;
 - between marks in `chat.md`: the table of commands of a chat, from the registry;
-- between marks in `how-it-is-built.md`: every folder and file, with the first sentence of its
-  docstring.
+- between marks in `how-it-is-built.md`: which folder stands above which, from the imports; every
+  folder and file, with the first sentence of its docstring.
 
 `tests/docs/test_generated.py` compares the pages with what this writes.
 """
@@ -11,6 +11,7 @@
 from __future__ import annotations
 
 import ast
+import importlib.util
 import inspect
 import re
 from collections.abc import Iterator
@@ -27,6 +28,7 @@ ROOT = DOCS.parent
 FOLDERS = ("relay_gguf", "convert", "quant_presets")
 BESIDE = {"convert": "relay_gguf.convert", "quant_presets": "relay_gguf.quant_presets"}
 """Folders of the source tree that are imported under another name."""
+DRAWN = ("relay_gguf", "relay_gguf.irc", "relay_gguf.convert")
 
 
 def main() -> None:
@@ -42,7 +44,9 @@ def pages() -> dict[Path, str]:
     return {
         DOCS / "reference.md": reference(),
         chat: _between(chat.read_text("utf-8"), "commands", chat_commands()),
-        built: _between(built.read_text("utf-8"), "folders", folders()),
+        built: _between(
+            _between(built.read_text("utf-8"), "pictures", pictures()), "folders", folders()
+        ),
     }
 
 
@@ -151,6 +155,44 @@ def _markdown(text: str) -> str:
 
 
 # The folders
+
+
+def pictures() -> str:
+    """The folders with the most inside, each as floors: what imports is above what it imports."""
+    return "\n\n".join(f"```text\n{_floors(name)}\n```" for name in DRAWN)
+
+
+def _floors(name: str) -> str:
+    """The files and folders of a package, a line a floor, the highest first."""
+    imports = _script(ROOT / "tests" / "imports.py")
+    files = imports.sources()
+    nodes: dict[str, set[str]] = imports.levels(imports.graph(files))[name]
+    folders = {path.parent.name for path in files.values() if path.name == "__init__.py"}
+    floor: dict[str, int] = {}
+
+    def height(node: str) -> int:
+        if node not in floor:
+            floor[node] = 1 + max(map(height, nodes[node]), default=0)
+        return floor[node]
+
+    top = max(map(height, nodes))
+    path = next((path for path, package in BESIDE.items() if package == name), None)
+    lines = [f"{path or name.replace('.', '/')}/"]
+    for number in range(top, 0, -1):
+        here = sorted(node for node in nodes if floor[node] == number)
+        shown = [f"{node}/" if node in folders else node for node in here]
+        lines.append(f"{number:4}  {'  '.join(shown)}")
+    return "\n".join(lines)
+
+
+def _script(path: Path) -> Any:
+    """A script as a module."""
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{path} cannot be loaded.")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def folders() -> str:
