@@ -90,7 +90,7 @@ def irc(
     max_tokens: MaxTokens = None,
     config: Annotated[
         Path | None,
-        typer.Option(help="A TOML file with defaults for these options and for sampling."),
+        typer.Option(help="A TOML file with defaults for the model's options, sampling included."),
     ] = None,
     debug: Debug = False,
 ) -> None:

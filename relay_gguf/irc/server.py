@@ -200,18 +200,24 @@ class Server(Speaker):
         finally:
             writer.transport.abort()
 
+    def check_timeouts(self, now: float) -> None:
+        """Send PING to silent clients; disconnect those without an answer or a registration.
+
+        Args:
+            now: in monotonic seconds.
+        """
+        for client in list(self.network.clients):
+            silent = now - client.heard
+            if not client.registered:
+                if now - client.spoke > self.limits.register:
+                    self.disconnect(client, "Registration timeout")
+            elif client.asked and silent > self.limits.silence + self.limits.pong:
+                self.disconnect(client, f"Ping timeout: {int(silent)} seconds")
+            elif not client.asked and silent > self.limits.silence:
+                client.asked = True
+                client.send(Line("PING", (self.network.name,)))
+
     async def _watch_timeouts(self) -> None:
-        """Send PING to silent clients; disconnect those without an answer or a registration."""
         while True:
             await asyncio.sleep(self.limits.check)
-            now = time.monotonic()
-            for client in list(self.network.clients):
-                silent = now - client.heard
-                if not client.registered:
-                    if now - client.spoke > self.limits.register:
-                        self.disconnect(client, "Registration timeout")
-                elif client.asked and silent > self.limits.silence + self.limits.pong:
-                    self.disconnect(client, f"Ping timeout: {int(silent)} seconds")
-                elif not client.asked and silent > self.limits.silence:
-                    client.asked = True
-                    client.send(Line("PING", (self.network.name,)))
+            self.check_timeouts(time.monotonic())

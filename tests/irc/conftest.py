@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
+from bots import MakeBot
+from fake import FakeEngine
 from wire import Connect, Dial, Running, Serve, Wire
 
+from relay_gguf import SamplingParams
+from relay_gguf.irc.bot.bot import Bot
+from relay_gguf.irc.bot.bot_config import BotConfig
 from relay_gguf.irc.network.limits import Limits
 from relay_gguf.irc.server import Server
 
@@ -60,3 +67,22 @@ def connect(dial: Dial) -> Connect:
         return {nick: dial(running).register(nick, caps) for nick in nicks}
 
     return let_in
+
+
+@pytest.fixture
+def make_bot(tmp_path: Path) -> Iterator[MakeBot]:
+    """Bots by what their model will say, one reply after another; they are closed in the end."""
+    made: list[Bot] = []
+
+    def make(*replies: str, **options: Any) -> Bot:
+        engine = options.pop("engine", None) or FakeEngine(replies)
+        log, clock = options.pop("log", None), options.pop("clock", time.monotonic)
+        config = BotConfig(
+            engine, SamplingParams(seed=1), tmp_path / "irc", exports=tmp_path, **options
+        )
+        made.append(Bot(config, log, clock=clock))
+        return made[-1]
+
+    yield make
+    for bot in made:
+        bot.close()

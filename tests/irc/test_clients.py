@@ -20,7 +20,7 @@ from relay_gguf.irc.server import Server
 pytestmark = pytest.mark.clients
 
 
-class Model(Hooks):
+class Capitals(Hooks):
     """Answers in capitals, types first, has a past, and knows RETRY."""
 
     personas = (Persona("user", "The model"),)
@@ -50,13 +50,13 @@ class Model(Hooks):
 
 
 @pytest.fixture
-def model() -> Model:
-    return Model()
+def hooks() -> Capitals:
+    return Capitals()
 
 
 @pytest.fixture
-def home(serve: Serve, model: Model) -> Running:
-    return serve(model)
+def running(serve: Serve, hooks: Capitals) -> Running:
+    return serve(hooks)
 
 
 @pytest.fixture
@@ -72,13 +72,15 @@ def screen(tmp_path: Path) -> Iterator[Callable[..., Screen]]:
         each.close()
 
 
-def test_irssi(home: Running, model: Model, tmp_path: Path, screen: Callable[..., Screen]) -> None:
+def test_irssi_talks_to_the_server(
+    running: Running, hooks: Capitals, tmp_path: Path, screen: Callable[..., Screen]
+) -> None:
     needs("irssi", "tmux")
-    host, port = home.address
+    host, port = running.address
     # Otherwise it waits for more than two seconds before each command.
     config = 'settings = { "irc/core" = { cmd_queue_speed = "10msec"; }; };'
     (tmp_path / "config").write_text(config)
-    irssi = screen("irssi", f"--home={tmp_path}", "-n", "anon", "-c", host, "-p", str(port))
+    irssi = screen("irssi", f"--running={tmp_path}", "-n", "anon", "-c", host, "-p", str(port))
     wait_for(irssi.shows("End of MOTD"))
     irssi.type("/join #lisbon")
     wait_for(irssi.shows("Join to #lisbon was synced"))  # it got 324, 315 and 368
@@ -94,16 +96,16 @@ def test_irssi(home: Running, model: Model, tmp_path: Path, screen: Callable[...
     irssi.type("/window goto 1")
     wait_for(irssi.shows("End of WHOIS"))
     irssi.type("/quote RETRY now")
-    wait_for(lambda: model.commands == ["RETRY now"])
+    wait_for(lambda: hooks.commands == ["RETRY now"])
     irssi.type("/quit bye")
-    wait_for(lambda: not home.server.network.clients)
+    wait_for(lambda: not running.server.network.clients)
 
 
-def test_weechat(
-    home: Running, model: Model, tmp_path: Path, screen: Callable[..., Screen]
+def test_weechat_talks_to_the_server(
+    running: Running, hooks: Capitals, tmp_path: Path, screen: Callable[..., Screen]
 ) -> None:
     needs("weechat-headless", "tmux")
-    host, port = home.address
+    host, port = running.address
     log = tmp_path / "logs" / "irc.relay.#lisbon.weechatlog"
     commands = [
         f"/server add relay {host}/{port} -nicks=anon -notls -nossl -autojoin=#lisbon",
@@ -120,13 +122,13 @@ def test_weechat(
     text = log.read_text("utf-8")
     assert "two hours ago" in text
     assert "@localhost) has joined #lisbon" in text
-    wait_for(lambda: model.commands == ["RETRY now"])
-    wait_for(lambda: not home.server.network.clients)
+    wait_for(lambda: hooks.commands == ["RETRY now"])
+    wait_for(lambda: not running.server.network.clients)
 
 
-def test_ii(home: Running, model: Model, tmp_path: Path) -> None:
+def test_ii_talks_to_the_server(running: Running, hooks: Capitals, tmp_path: Path) -> None:
     needs("ii")
-    host, port = home.address
+    host, port = running.address
     command = ["ii", "-s", host, "-p", str(port), "-n", "anon", "-i", str(tmp_path)]
     folder = tmp_path / host
     with subprocess.Popen(command) as ii:
@@ -142,4 +144,4 @@ def test_ii(home: Running, model: Model, tmp_path: Path) -> None:
             (folder / "in").write_text("/RETRY now\n")
         finally:
             ii.terminate()
-    wait_for(lambda: not home.server.network.clients)
+    wait_for(lambda: not running.server.network.clients)

@@ -332,7 +332,7 @@ CONVERSATIONS = {
 
 
 @pytest.mark.parametrize("script", CONVERSATIONS.values(), ids=CONVERSATIONS.keys())
-def test_conversation(running: Running, connect: Connect, script: str) -> None:
+def test_a_conversation_goes_as_written(running: Running, connect: Connect, script: str) -> None:
     play(connect(running, "anon", "bob", "carl"), script)
 
 
@@ -390,12 +390,14 @@ WITH_CAPABILITIES = {
 
 
 @pytest.mark.parametrize("script", WITH_CAPABILITIES.values(), ids=WITH_CAPABILITIES.keys())
-def test_conversation_with_capabilities(running: Running, connect: Connect, script: str) -> None:
+def test_a_conversation_with_capabilities_goes_as_written(
+    running: Running, connect: Connect, script: str
+) -> None:
     wires = {**connect(running, "anon", caps=ALL), **connect(running, "plain")}
     play(wires, script)
 
 
-def test_hosts_in_names(running: Running, connect: Connect) -> None:
+def test_names_have_hosts_with_userhost_in_names(running: Running, connect: Connect) -> None:
     play(
         connect(running, "anon", caps="userhost-in-names"),
         """

@@ -62,7 +62,7 @@ REFUSALS = [
 ]
 
 
-def test_refusals(running: Running, connect: Connect) -> None:
+def test_each_error_has_its_numeric_and_text(running: Running, connect: Connect) -> None:
     wires = connect(running, "anon", "bob")
     wires["anon"].ask("JOIN #mine")
     wires["bob"].ask("JOIN #bobs")
@@ -98,13 +98,13 @@ def test_text_that_is_not_utf8_is_not_sent(running: Running, connect: Connect) -
     assert wires["bob"].sync() == [":anon!anon@localhost PRIVMSG bob :grüße"]
 
 
-def test_limits_on_channels(serve: Serve, connect: Connect) -> None:
+def test_a_client_may_be_in_so_many_channels(serve: Serve, connect: Connect) -> None:
     wires = connect(serve(limits=Limits(channels=2)), "anon")
     got = wires["anon"].ask("JOIN #a,#b,#c")
     assert got[-1] == ":relay.localhost 405 anon #c :You have joined too many channels"
 
 
-def test_limits_on_bans(serve: Serve, connect: Connect) -> None:
+def test_a_channel_may_have_so_many_bans(serve: Serve, connect: Connect) -> None:
     wires = connect(serve(limits=Limits(bans=2)), "anon")
     got = wires["anon"].ask("JOIN #a", "MODE #a +bbbb a b c a")
     assert got[-2:] == [

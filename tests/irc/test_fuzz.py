@@ -125,7 +125,7 @@ def target() -> Iterator[Running]:
 
 @settings(max_examples=EXAMPLES)
 @given(st.integers(0, 1 << 32))
-def test_nonsense(target: Running, seed: int) -> None:
+def test_nonsense_harms_nobody_and_leaves_nothing(target: Running, seed: int) -> None:
     random = Random(seed)
     witness = Wire(target.address).register("witness")
     witness.ask("JOIN #c")

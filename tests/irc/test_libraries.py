@@ -35,14 +35,14 @@ class Echo(Hooks):
 
 
 @pytest.fixture
-def home(serve: Serve) -> Running:
+def running(serve: Serve) -> Running:
     return serve(Echo())
 
 
-def test_jaraco_irc(home: Running) -> None:
+def test_jaracos_irc_talks_to_the_server(running: Running) -> None:
     seen: list[tuple[str, list[str]]] = []
     reactor = irc_client.Reactor()
-    connection = reactor.server().connect(*home.address, "anon")
+    connection = reactor.server().connect(*running.address, "anon")
 
     def on(event_type: str) -> Any:
         def handle(connection: Any, event: Any) -> None:
@@ -72,7 +72,7 @@ def test_jaraco_irc(home: Running) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
-def test_pydle(home: Running) -> None:
+def test_pydle_talks_to_the_server(running: Running) -> None:
     pydle = pytest.importorskip("pydle")
     said: list[tuple[str, str, str]] = []
     whois: dict[str, Any] = {}
@@ -98,7 +98,7 @@ def test_pydle(home: Running) -> None:
     def talk() -> None:
         async def run() -> None:
             bot = Bot("anon", realname="Anon")
-            host, port = home.address
+            host, port = running.address
             await asyncio.wait_for(bot.connect(host, port, tls=False), 10)
             for _ in range(200):
                 await asyncio.sleep(0.05)

@@ -57,17 +57,17 @@ def of_atoms(atoms: dict[str, Any]) -> Line:
 
 
 @pytest.mark.parametrize("case", cases("msg-split.yaml"), ids=lambda case: case["input"])
-def test_reading_as_the_parser_tests_say(case: dict[str, Any]) -> None:
+def test_lines_are_read_as_the_parser_tests_say(case: dict[str, Any]) -> None:
     assert parse(case["input"]) == of_atoms(case["atoms"])
 
 
 @pytest.mark.parametrize("case", cases("msg-join.yaml"), ids=lambda case: case["matches"][0])
-def test_writing_as_the_parser_tests_say(case: dict[str, Any]) -> None:
+def test_lines_are_written_as_the_parser_tests_say(case: dict[str, Any]) -> None:
     assert format_line(of_atoms(case["atoms"])) in case["matches"]
 
 
 @pytest.mark.parametrize("case", cases("mask-match.yaml"), ids=lambda case: case["mask"])
-def test_masks_as_the_parser_tests_say(case: dict[str, Any]) -> None:
+def test_masks_match_as_the_parser_tests_say(case: dict[str, Any]) -> None:
     assert [text for text in case["matches"] if not matches(case["mask"], text)] == []
     assert [text for text in case["fails"] if matches(case["mask"], text)] == []
 
@@ -104,12 +104,12 @@ def test_no_parameter_makes_a_second_line(line: Line) -> None:
         (Line("QUIT", ("bye",)), "QUIT :bye"),
     ],
 )
-def test_parameters_that_do_not_fit_are_made_to(line: Line, text: str) -> None:
+def test_parameters_are_changed_to_fit_their_place(line: Line, text: str) -> None:
     assert format_line(line) == text
 
 
 @pytest.mark.parametrize("text", ["", " ", ":", ":source", "@tag", "@tag ", ":source "])
-def test_a_line_without_a_verb_is_none(text: str) -> None:
+def test_a_line_without_a_verb_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="verb"):
         parse(text)
 
@@ -130,7 +130,7 @@ WORDS = st.lists(st.text("abé漢👩", min_size=1, max_size=12)).map(" ".join)
 
 
 @given(TEXT | WORDS, st.integers(4, 40))
-def test_pieces_are_the_text(text: str, size: int) -> None:
+def test_pieces_joined_are_the_text(text: str, size: int) -> None:
     parts = list(pieces(text, size))
     assert "".join(parts) == text
     assert all(len(part.encode()) <= size for part in parts)
@@ -154,7 +154,7 @@ def test_no_piece_makes_a_line_too_long(nick: str, target: str, text: str) -> No
 
 
 @given(st.lists(WORD), st.integers(1, 40))
-def test_chunks_are_the_words(words: list[str], size: int) -> None:
+def test_chunks_joined_are_the_words(words: list[str], size: int) -> None:
     lines = list(chunks(words, size))
     assert " ".join(lines) == " ".join(words)
     assert all(len(line.encode()) <= size or line in words for line in lines)
@@ -191,18 +191,18 @@ def test_a_line_without_end_is_not_kept() -> None:
         (b"  ", EmptyLineError),
     ],
 )
-def test_lines_that_cannot_be_read(raw: bytes, error: type[ValueError]) -> None:
+def test_lines_that_cannot_be_read_are_errors(raw: bytes, error: type[ValueError]) -> None:
     with pytest.raises(error):
         read(raw)
 
 
-def test_lines_at_their_limits_can() -> None:
+def test_lines_at_their_limits_can_be_read() -> None:
     assert len(read(b"X " + b"y" * 508).params[0]) == 508
     assert read(b"@" + b"t" * 4094 + b" PING " + b"y" * 505).verb == "PING"
     assert read(b"PRIV\0MSG #c :a\0b").params == ("#c", "ab")
 
 
-def test_a_line_as_it_was_sent() -> None:
+def test_a_raw_line_is_as_it_was_sent_but_for_its_tags() -> None:
     assert without_tags(b"@a=b DANCE  wildly :in moonlight") == ("DANCE  wildly :in moonlight")
 
 
@@ -216,7 +216,7 @@ def test_browsers_and_tls_are_foreign(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "raw", [b"NICK get", b"PASS POST", b"CAP LS 302", b"", b"GE", b"PRIVMSG x"]
 )
-def test_irc_is_not(raw: bytes) -> None:
+def test_irc_is_not_foreign(raw: bytes) -> None:
     assert not is_foreign(raw)
 
 
@@ -226,7 +226,7 @@ def test_irc_is_not(raw: bytes) -> None:
 @pytest.mark.parametrize(
     "nick", ["anon", "a", "user2", "[x]", "{}|`_^\\", "jürgen", "漢字", "a-b", "x" * 30]
 )
-def test_nicks_that_can_be_had(nick: str) -> None:
+def test_nicks_that_are_allowed(nick: str) -> None:
     assert valid_nick(nick, 30)
 
 
@@ -237,17 +237,17 @@ def test_nicks_that_can_be_had(nick: str) -> None:
         *("~a", "+a", "a\x02b", "a\u202eb", "a\u200b", "x" * 31, "漢" * 11),
     ],
 )
-def test_nicks_that_cannot(nick: str) -> None:
+def test_nicks_that_are_not_allowed(nick: str) -> None:
     assert not valid_nick(nick, 30)
 
 
 @pytest.mark.parametrize("name", ["#a", "##a", "#a.b:c!", "#漢字", "#" + "x" * 63])
-def test_channels_that_can_be(name: str) -> None:
+def test_channels_that_are_allowed(name: str) -> None:
     assert valid_channel(name, 64)
 
 
 @pytest.mark.parametrize("name", ["", "a", "#", "&a", "#a b", "#a,b", "#a\x07", "#" + "x" * 64])
-def test_channels_that_cannot(name: str) -> None:
+def test_channels_that_are_not_allowed(name: str) -> None:
     assert not valid_channel(name, 64)
 
 
@@ -264,7 +264,7 @@ def test_folding_is_for_ascii_alone() -> None:
         ("a\x01b\x00c\x1b[31m\x7f\x85\u2028", "abc[31m"),
     ],
 )
-def test_what_is_left_of_a_topic(text: str, cleaned: str) -> None:
+def test_control_characters_are_left_out_and_formatting_stays(text: str, cleaned: str) -> None:
     assert clean(text) == cleaned
 
 
@@ -272,7 +272,7 @@ def test_a_topic_is_cut_between_characters() -> None:
     assert clean("漢字漢字", 11) == "漢字漢"
 
 
-def test_what_is_left_of_a_user_name() -> None:
+def test_a_user_name_keeps_what_a_mask_allows() -> None:
     assert clean_user("a b!c@d\x02", 20) == "abcd"
     assert clean_user("!@", 20) == "user"
     assert clean_user("x" * 50, 20) == "x" * 20
@@ -298,6 +298,6 @@ def test_no_mask_takes_long() -> None:
 
 
 @given(st.text("ab*?", max_size=8), st.text("ab", max_size=8))
-def test_masks_mean_what_patterns_mean(mask: str, text: str) -> None:
+def test_masks_match_what_patterns_match(mask: str, text: str) -> None:
     regex = "".join({"*": ".*", "?": "."}.get(c, c) for c in mask)
     assert matches(mask, text) == bool(re.fullmatch(regex, text))

@@ -122,7 +122,7 @@ def test_what_cannot_be_one_message_is_refused_once(serve: Serve, connect: Conne
     assert [heard[2] for heard in listener.heard] == ["fine"]
 
 
-def test_open_batches_are_few(serve: Serve, connect: Connect) -> None:
+def test_a_client_may_have_four_open_batches(serve: Serve, connect: Connect) -> None:
     wire = connect(serve(), "anon", caps=CAPS)["anon"]
     got = wire.ask(*(f"BATCH +{n} draft/multiline #c" for n in range(6)))
     assert got == [":relay.localhost FAIL BATCH MULTILINE_INVALID :Too many open batches"] * 2

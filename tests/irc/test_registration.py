@@ -54,7 +54,9 @@ GREETING = [
         ),
     ],
 )
-def test_handshakes(running: Running, handshake: list[str], dial: Dial) -> None:
+def test_handshakes_of_known_clients_are_understood(
+    running: Running, handshake: list[str], dial: Dial
+) -> None:
     wire = dial(running)
     wire.send(*handshake)
     verbs = numerics(wire.until(" 376 "))
@@ -101,7 +103,7 @@ def test_a_greeting_word_for_word(running: Running, dial: Dial) -> None:
     )
 
 
-def test_what_is_supported(running: Running, dial: Dial) -> None:
+def test_isupport_tells_what_is_supported(running: Running, dial: Dial) -> None:
     wire = dial(running)
     wire.send("NICK anon", "USER anon 0 * :Anon")
     tokens = " ".join(line for line in wire.until(" 376 ") if " 005 " in line)
@@ -142,13 +144,13 @@ LS_302 = LS.replace("multiline", "multiline=max-bytes=4096,max-lines=24")
         ("CAP", ":relay.localhost 461 * CAP :Not enough parameters"),
     ],
 )
-def test_capabilities_before_registration(
+def test_cap_is_answered_before_registration(
     running: Running, sent: str, got: str, dial: Dial
 ) -> None:
     assert dial(running).ask(sent) == [got]
 
 
-def test_all_or_nothing(running: Running, dial: Dial) -> None:
+def test_a_cap_request_is_taken_whole_or_not_at_all(running: Running, dial: Dial) -> None:
     wire = dial(running)
     assert wire.ask("CAP REQ :batch foo", "CAP REQ :setname", "CAP LIST") == [
         ":relay.localhost CAP * NAK :batch foo",
@@ -189,7 +191,7 @@ def test_negotiation_holds_registration_up(running: Running, dial: Dial) -> None
     ]
 
 
-def test_passwords(serve: Serve, dial: Dial) -> None:
+def test_a_wrong_password_ends_the_connection(serve: Serve, dial: Dial) -> None:
     running = serve(password="geheim ü")
     right = dial(running)
     assert numerics(right.ask("PASS :geheim ü", "NICK anon", "USER a 0 * :A")) == GREETING
@@ -206,7 +208,9 @@ def test_nobody_needs_a_password_that_is_not_set(running: Running, dial: Dial) -
     assert numerics(dial(running).ask("PASS x", "NICK a", "USER a 0 * :A")) == GREETING
 
 
-def test_nicks_are_one_for_each(running: Running, connect: Connect, dial: Dial) -> None:
+def test_a_nick_that_is_taken_or_not_allowed_is_refused(
+    running: Running, connect: Connect, dial: Dial
+) -> None:
     wires = connect(running, "anon")
     wires["bob"] = dial(running)
     play(
@@ -233,7 +237,7 @@ def test_nicks_are_one_for_each(running: Running, connect: Connect, dial: Dial) 
     )
 
 
-def test_before_registration_little_is_done(running: Running, dial: Dial) -> None:
+def test_most_commands_are_refused_before_registration(running: Running, dial: Dial) -> None:
     wire = dial(running)
     for line in ("JOIN #c", "WHOIS anon", "PRIVMSG x :y", "LIST", "FOO", "MODE x +i", "USERS"):
         assert wire.ask(line) == [":relay.localhost 451 * :You have not registered"]

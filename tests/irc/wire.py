@@ -141,9 +141,12 @@ class Running:
     def do(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self.loop).result(PATIENCE)
 
+    def begin_to_stop(self) -> None:
+        self.loop.call_soon_threadsafe(self._end.set)
+
     def stop(self) -> None:
         if self._thread.is_alive():
-            self.loop.call_soon_threadsafe(self._end.set)
+            self.begin_to_stop()
             self._thread.join(PATIENCE)
         assert not self._thread.is_alive()
 

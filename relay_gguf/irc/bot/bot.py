@@ -130,7 +130,8 @@ class Bot(Hooks):
         order = parse_order(text) if service else parse_prefixed(text)
         if order is None or order.name != "cancel":
             return False
-        self._cancel(client, self._resolve(client, order)[0] if service else target)
+        place = target if is_channel(target) else client.nick
+        self._cancel(client, self._resolve(client, order)[0] if service else place)
         return True
 
     async def messaged(

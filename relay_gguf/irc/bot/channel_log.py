@@ -19,8 +19,13 @@ _log = logging.getLogger(__name__)
 class ChannelLog:
     """Writes lines into `folder`/channel/2026-11-22.log, each as soon as it comes."""
 
-    def __init__(self, folder: Path, style: Style, now: Callable[[], float] = time.time) -> None:
-        """No file or folder is made before the first line; `now` is a clock in Unix time."""
+    def __init__(
+        self,
+        folder: Path,
+        style: Style,
+        now: Callable[[], time.struct_time] = time.localtime,
+    ) -> None:
+        """No file or folder is made before the first line; `now` gives the time of a line."""
         self._folder = folder
         self._style = style
         self._now = now
@@ -56,7 +61,7 @@ class ChannelLog:
         self._write(channel, f"-!- {text}" if self._style == "irssi" else f"{sign}\t{text}")
 
     def _write(self, channel: str, line: str) -> None:
-        stamp = time.localtime(self._now())
+        stamp = self._now()
         name = re.sub(r"[^\w#.-]+", "-", channel).strip(".") or "-"
         day = time.strftime("%Y-%m-%d", stamp) + ENDINGS[self._style]
         path = self._folder / name / day

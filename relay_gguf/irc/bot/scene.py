@@ -1,4 +1,4 @@
-"""A channel, or a private talk, as a scene: a session of its own, under the channel's name."""
+"""A scene: the conversation of a channel or a private talk, in a session of its own."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
 class Scene:
-    """A scene on an engine that others share."""
+    """The scene of one channel or private talk, on an engine that all scenes share."""
 
     def __init__(
         self,
@@ -37,18 +37,18 @@ class Scene:
         path: str = "",
         exports: Path | None = None,
     ) -> None:
-        """Take up the scene where it was left, if it was saved.
+        """Go on with the scene if it was saved.
 
         Args:
             engine: the model.
-            sampling: how it speaks.
-            channel: with its #; of a private talk the nick.
+            sampling: the sampling parameters of its replies.
+            channel: with its #; for a private talk the nick.
             folder: where scenes are saved; None saves nothing.
             path: of the model's file.
             exports: where EXPORT writes.
 
         Raises:
-            StoreError: its file is damaged, or another program has it.
+            StoreError: its file is damaged, or another process has it open.
         """
         self.channel = channel
         self.name = session_name(channel)
@@ -68,12 +68,12 @@ class Scene:
             self.is_new = False
 
     def begin(self) -> Iterator[Event]:
-        """The first scene here, or a fresh one: the human joins."""
+        """Begin the scene, or begin it anew: the human joins the channel."""
         yield from self.session.enter(self.place)
         self.is_new = False
 
     def set_topic(self, text: str) -> Iterator[Event]:
-        """What the channel is about; nothing, once it is removed."""
+        """Set the topic, or remove it with ''."""
         if text:
             yield from self.session.submit(f"/topic {text}")
             return
@@ -90,26 +90,26 @@ class Scene:
 
     @property
     def bio(self) -> str:
-        """Who the model is here; empty if nobody said."""
+        """The model's bio in this scene; '' if it has none."""
         return self.session.transcript.bio
 
     @property
     def topic(self) -> str:
-        """What the channel is about; empty if nobody said."""
+        """The topic of the scene; '' if it has none."""
         return self.session.transcript.topic
 
     def past(self, limit: int) -> list[tuple[float, Message]]:
-        """The last messages of the scene with their Unix times, the oldest first."""
+        """The last messages said, `limit` at most, oldest first, with their Unix times."""
         dated = self.session.transcript.dated
         said = [(when, message) for when, message in dated if _is_talk(message)]
         return said[-limit:] if limit else []
 
 
 def session_name(channel: str) -> str:
-    """Under which name a channel is saved: its own, as far as that can be a file's.
+    """The name of a channel's session: the channel's own, if a file can have it.
 
-    The others, and private talks, have a space in theirs, which no channel can have: nobody joins
-    one of them by its file's name.
+    Sessions of other channels and of private talks have a space in their name, which no channel
+    can have: nobody can join a private talk as a channel.
     """
     name = channel.removeprefix("#")
     if channel.startswith("#") and _PLAIN.fullmatch(name) and not is_stamp(name):
@@ -121,11 +121,14 @@ def session_name(channel: str) -> str:
 
 
 def saved_channels(folder: Path, limit: int) -> list[StoredChannel]:
-    """The channels used last, of those that were saved under their own name; and their turns."""
+    """The channels among the `limit` newest sessions, with topic and number of turns.
+
+    Only channels whose session has their own name: the file does not tell the name of the others.
+    """
     found = []
     for path in islice(sessions(folder), limit):
         if session_name(f"#{path.stem}") != path.stem:
-            continue  # a private talk, or a channel whose name is not told
+            continue  # a private talk, or a channel whose name is not known
         with suppress(OSError, StoreError):
             transcript = decode(path.read_bytes(), path).transcript
             topic, size = transcript.topic, len(transcript.scene)
@@ -134,6 +137,6 @@ def saved_channels(folder: Path, limit: int) -> list[StoredChannel]:
 
 
 def _is_talk(message: Message) -> bool:
-    """What people said: no line of IRC's own, none of the commands that brought one about."""
-    commands = ("/join #", "/topic ", "/whois ", "/slap ")  # of which IRC shows the outcome
+    """Whether a message was said, and is not a line of IRC or a command that leads to one."""
+    commands = ("/join #", "/topic ", "/whois ", "/slap ")  # IRC shows their outcome
     return not is_notice(message) and not message.content.startswith(commands)
