@@ -18,7 +18,7 @@ from relay_gguf.cli.app import app, bare_resume
 from relay_gguf.models.demo import find_demo
 from relay_gguf.settings import config_path
 
-PROGRAM = re.compile(r"(?:.*[/\\])?relay-gguf")
+NAME = re.compile(r"(?:.*[/\\])?relay-gguf")
 FENCES = [fence for page in PAGES for fence in fences(page)]
 SHELL = [fence for fence in FENCES if fence.language == "bash"]
 RUN = {line: fence for fence in SHELL if not fence.not_run for line in fence.commands}
@@ -28,13 +28,16 @@ OURS = [
     for fence in FENCES
     for line in fence.commands
     for words in programs(line)
-    if words and PROGRAM.fullmatch(words[0])
+    if words and NAME.fullmatch(words[0])
 ]
+
+
+ROOT_COMMAND: Any = typer.main.get_command(app)
 
 
 def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that the words after `relay-gguf` name, and the words that are left for it."""
-    command: Any = typer.main.get_command(app)
+    command = ROOT_COMMAND
     while words and hasattr(command, "commands"):
         name, *words = words
         assert name in command.commands, f"no command {name}"
@@ -73,7 +76,7 @@ def test_commands_in_the_prose_exist_and_have_the_options_that_are_named() -> No
 
 def test_options_in_the_prose_are_options_of_some_command_or_of_a_program_that_is_named() -> None:
     known = {"--help", "--version"}
-    todo: list[Any] = [typer.main.get_command(app)]
+    todo = [ROOT_COMMAND]
     while todo:
         command = todo.pop()
         known |= options(command)
