@@ -14,8 +14,13 @@ always: at once. pause: when named, or else after a pause. mention: only when na
 
 
 def answers_at_once(reply: Reply, *, several: bool, named: bool) -> bool:
-    """Whether a message is answered at once, by whether several people are in the channel and
-    whether it has the bot's nick in it."""
+    """Whether a message is answered at once.
+
+    Args:
+        reply: when the model answers.
+        several: whether several people are in the channel.
+        named: whether the message has the bot's nick in it.
+    """
     return named or reply == "always" or (reply == "auto" and not several)
 
 

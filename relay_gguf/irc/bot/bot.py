@@ -58,7 +58,7 @@ class Bot(Hooks):
 
         Args:
             config: its engine, which stays the caller's, and its options.
-            log: written with what happens in channels.
+            log: where channel events are written; None writes none.
             clock: in seconds.
         """
         self.config = config
@@ -76,11 +76,11 @@ class Bot(Hooks):
         """Folded channel → the client that left it empty, and when."""
 
     def attach(self, server: ServerActions) -> None:
-        """The server that the bot speaks on."""
+        """Keep the server, to speak on it."""
         self._server = server
 
     def motd(self) -> Sequence[str]:
-        """The list of orders, and how to send them."""
+        """The list of orders, and how a client sends them."""
         return cheat_sheet(self.config.nick)
 
     def close(self) -> None:
@@ -92,7 +92,7 @@ class Bot(Hooks):
     # Joining and leaving
 
     async def joined(self, client: Client, channel: str) -> None:
-        """Begin the scene of a channel, or begin it anew for the client that left it just now."""
+        """Begin the scene of a channel; begin it anew for a client that left just now (/cycle)."""
         if self._log is not None:
             self._log.joined(channel, client.nick, f"{client.username}@{client.host}")
         scene = self._scene(channel)
@@ -107,13 +107,13 @@ class Bot(Hooks):
             await self._begin_anew(scene, channel, client)
 
     def leaving(self, client: Client, channel: str) -> None:
-        """In a channel that is empty now, stop the reply in flight and drop what waits."""
+        """If the channel is empty now, stop the reply in flight and drop the messages that wait."""
         if not self._server.clients(channel):
             self._last_left[fold(channel)] = (client, self._clock())
             self._cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
-        """In a channel that is empty now, wait for no pause."""
+        """If the channel is empty now, stop waiting for a pause in it."""
         if self._log is not None:
             self._log.left(channel, client.nick, f"{client.username}@{client.host}")
         key = fold(channel)
@@ -125,7 +125,7 @@ class Bot(Hooks):
     # Messages
 
     def overheard(self, client: Client, target: str, text: str) -> bool:
-        """Cancel at once: an order in its turn would wait behind what it has to cancel."""
+        """Do a cancel order at once: in its turn it would come after the reply that it cancels."""
         service = fold(target) == SERVICE
         order = parse_order(text) if service else parse_prefixed(text)
         if order is None or order.name != "cancel":
@@ -137,7 +137,7 @@ class Bot(Hooks):
     async def messaged(
         self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]
     ) -> None:
-        """Do the order that a message is, or answer it, or let the model hear it."""
+        """Do the order that a message is, or answer it, or add it to the scene."""
         if kind == "notice":
             return
         if fold(target) == SERVICE:
@@ -225,7 +225,7 @@ class Bot(Hooks):
     async def _do(
         self, scene: Scene, where: Target, client: Client, order: Order, *, quiet: bool = False
     ) -> None:
-        """Do an order; `quiet` if all have seen it already, as an action."""
+        """Do an order; `quiet` if the channel has seen it already, as an action."""
         if order.name == "help":
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
         elif order.name == "cycle":
@@ -242,7 +242,7 @@ class Bot(Hooks):
         self._server.inform(where, "The scene begins anew.")
 
     def _cancel(self, client: Client, place: str) -> None:
-        """Stop the reply in flight in a place, and drop what waits there."""
+        """Stop the reply in flight in a place, and drop the messages and orders that wait there."""
         self._server.drop(_where(client, place))
         scene = self._scenes.find(place)
         if scene is not None:
@@ -262,12 +262,12 @@ class Bot(Hooks):
         return None if scene is None else topic_of(scene)
 
     async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
-        """The last messages of a scene."""
+        """The last messages of a scene, oldest first."""
         scene = self._scene(channel)
         return () if scene is None else history_of(scene, limit, self.config.nick)
 
     async def list_channels(self) -> Sequence[StoredChannel]:
-        """The scenes on disk, the last used ones."""
+        """The channels whose scenes are saved, the last used ones."""
         if self.config.folder is None:
             return ()
         loop = asyncio.get_running_loop()

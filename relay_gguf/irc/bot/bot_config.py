@@ -15,8 +15,8 @@ from .addressing import Reply
 PAUSE: Final = 8.0
 """Seconds without a message after which the model answers several people who did not name it."""
 REJOIN: Final = 15.0
-"""Seconds within which a PART and a JOIN begin the scene anew, as clients' /cycle sends them;
-clients with a queue need some of them."""
+"""Seconds from a PART to a JOIN within which a scene is begun anew, as the /cycle of clients asks;
+a client that queues its commands takes some of that time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,10 +28,13 @@ class BotConfig:
     folder: Path | None = None
     """Where scenes are saved; None saves nothing."""
     path: str = ""
-    """Of the model's file, which saved scenes name."""
+    """Path of the model's file, which is noted in saved sessions."""
     exports: Path | None = None
     """Where EXPORT writes; None is the current folder."""
     nick: str = NICKS["model"]
+    """The model's on the network; in prompts it has its usual nick."""
     reply: Reply = "auto"
     pause: float = PAUSE
+    """Seconds."""
     rejoin: float = REJOIN
+    """Seconds."""
