@@ -292,7 +292,7 @@ def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
         MemoryShortError: none fits.
     """
     from .fit.choose import MIN_SPEED
-    from .models.lines import slow_line
+    from .models.listing import slow_line
     from .models.suggest import suggest
 
     found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)

@@ -26,7 +26,6 @@ from hypothesis import settings  # noqa: E402
 from pico import write_pico  # noqa: E402
 
 from relay_gguf import LlamaEngine  # noqa: E402
-from relay_gguf.convert.demo import make  # noqa: E402
 from relay_gguf.doctor import verdict as kept  # noqa: E402
 from relay_gguf.doctor.fingerprint import fingerprint  # noqa: E402
 from relay_gguf.llama.native import lib as llama_cpp  # noqa: E402
@@ -84,6 +83,8 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def made_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo model, converted once for all tests."""
+    from relay_gguf.convert.demo import make
+
     demo = replace(find_demo(), folder=tmp_path_factory.mktemp("demo") / "made")
     for _ in make(demo):
         pass

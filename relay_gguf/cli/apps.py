@@ -63,8 +63,10 @@ def install(
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
 
+    from .choice import confirming
+
     places = studio.find_places(home, models)
-    with watching() as screen:
+    with watching(confirming(yes=False)) as screen:
         chosen = studio.open_models([locate(file, screen) for file in files])
 
     def on_copy(path: Path, n_bytes: int) -> None:
@@ -168,7 +170,9 @@ def modelfile(
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
 
-    with watching() as screen:
+    from .choice import confirming
+
+    with watching(confirming(yes=False)) as screen:
         path = locate(file, screen)
     try:
         keys = read_header(path).keys

@@ -1,6 +1,6 @@
-"""The user's choice of a file, where none of Relay's is as fast as it should be.
+"""Questions to the user, on stderr: which of Relay's files to take, whether to download.
 
-A table on stderr, and a question. What nobody can be asked is decided by `fit.suggest`.
+Where there is nobody to ask, `models.suggest` decides.
 """
 
 from __future__ import annotations
@@ -8,20 +8,47 @@ from __future__ import annotations
 import math
 import sys
 from collections.abc import Iterator, Sequence
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import typer
 
 from relay_gguf.display import size
-from relay_gguf.fit.choose import Candidate
-from relay_gguf.hub.progress import licence_text
+from relay_gguf.hub.progress import Confirm, is_terminal, licence_text
 from relay_gguf.hub.rate import download_rate
 from relay_gguf.hub.watcher import DeclinedError
-from relay_gguf.models.lines import BUSY, WORDS, rate, reply_seconds, seconds
-from relay_gguf.models.suggest import Suggestion
+from relay_gguf.models.listing import BUSY, WORDS, rate, reply_seconds, seconds
+
+if TYPE_CHECKING:
+    from relay_gguf.fit.choose import Candidate
+    from relay_gguf.models.opening import Choose
+    from relay_gguf.models.suggest import Suggestion
 
 LEAVE: Final = ("q", "quit", "exit")
 TITLES: Final = ("type", "size", "speed", f"{WORDS} words", "download")
+
+
+def can_ask() -> bool:
+    """Whether somebody at a terminal reads stderr and can type an answer."""
+    return is_terminal() and sys.stdin.isatty()
+
+
+def choosing(*, yes: bool) -> Choose | None:
+    """`ask`, if there is somebody to ask who did not say --yes; else None."""
+    return ask if can_ask() and not yes else None
+
+
+def confirming(*, yes: bool) -> Confirm | None:
+    """`confirm`, if there is somebody to ask who did not say --yes; else None."""
+    return confirm if can_ask() and not yes else None
+
+
+def confirm(question: str) -> bool:
+    """Ask a question that Enter answers with yes.
+
+    Raises:
+        typer.Abort: Ctrl-C or Ctrl-D instead of an answer.
+    """
+    return typer.confirm(question, default=True, show_default=False, prompt_suffix=" ", err=True)
 
 
 def ask(found: Suggestion, usual: Candidate) -> Candidate:

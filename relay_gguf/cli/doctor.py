@@ -15,7 +15,7 @@ import typer
 from .options import AsJson, Debug, Workers, given_settings
 
 if TYPE_CHECKING:
-    from relay_gguf.doctor.finding import Verdict
+    from relay_gguf.doctor.result import Verdict
 
 
 def doctor(
@@ -31,9 +31,9 @@ def doctor(
 
     Exits with 1 where no model can be run.
     """
-    from relay_gguf.doctor.lines import amx_advice, verdict_lines
+    from relay_gguf.doctor.advice import amx_advice, verdict_lines
     from relay_gguf.doctor.verdict import renewed
-    from relay_gguf.machine.devices import has_amx
+    from relay_gguf.machine.cpu import has_amx
     from relay_gguf.machine.wheels import rebuild
     from relay_gguf.workers.address import parse_addresses
     from relay_gguf.workers.protocol import ask_all
@@ -46,7 +46,7 @@ def doctor(
     if as_json:
         typer.echo(json.dumps(found.as_json()))
     else:
-        build = _build(found) if found.findings else ""
+        build = _build(found) if found.results else ""
         compiling = rebuild()
         lines = list(verdict_lines(found, compiling))
         if build and (advice := amx_advice(build, has_amx(), compiling)):
@@ -66,7 +66,7 @@ def _build(found: Verdict) -> str:
     from relay_gguf.doctor.self_test import SELFTEST
 
     os.environ |= {**found.hidden, SELFTEST: "0"}
-    from relay_gguf.llama.devices import build
+    from relay_gguf.llama.backends import build
 
     return build()
 

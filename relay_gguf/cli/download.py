@@ -36,17 +36,19 @@ def download(
     Goes on where it was interrupted. What is on the disk is not downloaded again.
     """
     from relay_gguf.display import size
-    from relay_gguf.gguf_file.name import shard_paths
+    from relay_gguf.gguf_file.name import parts
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import find, locate
 
+    from .choice import confirming
+
     named = chosen(model, min_speed, yes=yes)
-    with watching(yes=yes) as screen:
+    with watching(confirming(yes=yes)) as screen:
         found = find(named)
         path = locate(named, screen) if found is None else found
         if not path.is_file():
             raise ModelError(f"There is no file {path}. Name OWNER/NAME[:TYPE] on the hub.")
-        files = [file for file in shard_paths(path) if file.is_file()]
+        files = [file for file in parts(path) if file.is_file()]
         checked = found is None or _verified(files, screen)
     n_bytes = sum(file.stat().st_size for file in files)
     if as_json:
@@ -81,17 +83,16 @@ def chosen(model: str | None, min_speed: float | None = None, *, yes: bool = Fal
     """
     if model is not None:
         return model
-    from relay_gguf.hub.progress import can_ask
-    from relay_gguf.models.lines import slow_line, suits_line
+    from relay_gguf.models.listing import slow_line, suits_line
     from relay_gguf.models.suggest import suggest
     from relay_gguf.settings import usual_settings
 
-    from .choice import ask
+    from .choice import choosing
 
     found = suggest(min_speed=usual_settings({"min_speed": min_speed}).min_speed)
     best, is_slow = found.best, found.best.speed < found.min_speed
-    if is_slow and can_ask() and not yes:
-        return ask(found, best).file.name
+    if is_slow and (choose := choosing(yes=yes)) is not None:
+        return choose(found, best).file.name
     line = slow_line if is_slow else suits_line
     typer.echo(line(best, found.min_speed), err=True)
     return best.file.name

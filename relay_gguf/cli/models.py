@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from relay_gguf.fit.choose import Candidate
     from relay_gguf.fit.placement import Plan
     from relay_gguf.fit.plan import LoadOptions
-    from relay_gguf.gguf_file.gguf_model import GgufModel
+    from relay_gguf.gguf_file.facts import Facts
     from relay_gguf.hub.repo import RepoFile
     from relay_gguf.machine.devices import Machine
 
@@ -44,14 +44,14 @@ def devices(
     debug: Debug = False,
 ) -> None:
     """What there is to run a model on."""
-    from relay_gguf.doctor.lines import amx_advice, notices
+    from relay_gguf.doctor.advice import amx_advice, notices
     from relay_gguf.doctor.verdict import verdict
-    from relay_gguf.llama.devices import build, cpu
+    from relay_gguf.llama.backends import build, cpu
     from relay_gguf.llama.inventory import this_machine
-    from relay_gguf.machine.devices import has_amx, physical_cores
+    from relay_gguf.machine.cpu import has_amx, physical_cores
     from relay_gguf.machine.measurement import measured
     from relay_gguf.machine.wheels import rebuild
-    from relay_gguf.models.lines import device_lines, devices_json
+    from relay_gguf.models.listing import device_lines, devices_json
 
     if measure:
         measured(anew=True)
@@ -88,7 +88,7 @@ def plan(
 
     Of a model on the hub only the head is downloaded. Nothing is loaded.
     """
-    from relay_gguf.models.lines import plan_json, plan_lines
+    from relay_gguf.models.listing import plan_json, plan_lines
 
     settings = given_settings(context)
     named = model or settings.model or None
@@ -123,7 +123,7 @@ def models(
     from relay_gguf.fit.choose import candidates, choose
     from relay_gguf.fit.plan import LoadOptions
     from relay_gguf.llama.inventory import this_machine
-    from relay_gguf.models.lines import BUSY, model_lines, models_json
+    from relay_gguf.models.listing import BUSY, model_lines, models_json
     from relay_gguf.models.suggest import files_here
 
     settings = given_settings(context)
@@ -153,7 +153,7 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     """The plan for a model argument, and the next better file."""
     from relay_gguf.fit.choose import better
     from relay_gguf.fit.plan import fit
-    from relay_gguf.gguf_file.gguf_model import read_gguf
+    from relay_gguf.gguf_file.facts import read_facts
     from relay_gguf.hub.repo import parse_repo
     from relay_gguf.llama.inventory import this_machine
     from relay_gguf.llama.load import check_file, plan_file
@@ -167,23 +167,25 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     else:
         path = path or Path(model)
         check_file(path)
-        facts, machine = read_gguf(path), this_machine(workers=options.workers)
+        facts, machine = read_facts(path), this_machine(workers=options.workers)
         facts.check()
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)
     return made, machine, better(sizes, facts.bits, machine, options)
 
 
-def _remote_facts(wanted: RepoFile) -> GgufModel:
+def _remote_facts(wanted: RepoFile) -> Facts:
     """What a file on the hub is, by its head."""
-    from relay_gguf.gguf_file.gguf_model import GgufModel, Shard
+    from relay_gguf.gguf_file.facts import Facts, Part
     from relay_gguf.hub.download import asked
-    from relay_gguf.hub.file import head
+    from relay_gguf.hub.file import remote_header
 
     found, names = asked(wanted)
-    return GgufModel(
+    return Facts(
         tuple(
-            Shard(Path(name), head(wanted.repo, name, found.commit), found.files[name].size)
+            Part(
+                Path(name), remote_header(wanted.repo, name, found.commit), found.files[name].size
+            )
             for name in names
         )
     )

@@ -6,14 +6,15 @@ import os
 import platform
 import sys
 from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 from typing import Final
 
-from relay_gguf.machine.devices import physical_cores, ram, usable_cpus
+from relay_gguf.machine.cpu import physical_cores, usable_cpus
+from relay_gguf.machine.devices import ram
+from relay_gguf.version import installed_version
 
-from .finding import Verdict
 from .fingerprint import libraries_folder, settings
+from .result import Verdict
 from .self_test import SELFTEST
 
 PACKAGES: Final = (
@@ -43,7 +44,7 @@ def report_lines(found: Verdict, findings: list[str], system_info: str) -> Itera
 
 
 def _lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[str]:
-    yield "  ".join(f"{name} {_version(name)}" for name in PACKAGES)
+    yield "  ".join(f"{name} {installed_version(name) or 'not installed'}" for name in PACKAGES)
     yield f"Python {sys.version.split()[0]} ({platform.python_implementation()})"
     yield f"{platform.system()} {platform.release()} {platform.machine()}"
     memory = ram()
@@ -65,13 +66,6 @@ def _lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[st
     yield from findings
     if found.hidden:
         yield f"hidden: {', '.join(found.hidden)}"
-
-
-def _version(name: str) -> str:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return "not installed"
 
 
 def without_home(text: str) -> str:

@@ -12,6 +12,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
+from relay_gguf.machine.cpu import cpuinfo
+
 VERSION: Final = 1
 """Of the self-test; a new one asks again."""
 DRIVERS: Final = (
@@ -67,12 +69,8 @@ def _parts() -> Iterator[str]:
 
 def _processor() -> Iterator[str]:
     yield f"{platform.machine()} {os.environ.get('PROCESSOR_IDENTIFIER', '')}"
-    with suppress(OSError), Path("/proc/cpuinfo").open("rb") as file:  # one block of many
-        for line in file.read(8192).decode("utf-8", "replace").splitlines():
-            if line.startswith(("model name", "flags", "Features", "CPU part")):
-                yield line
-            elif not line:
-                return
+    names = ("model name", "flags", "Features", "CPU part")
+    yield from (line for line in cpuinfo() if line.startswith(names))
 
 
 def _files(folder: Path, pattern: str = "*") -> Iterator[str]:

@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from relay_gguf import child
-from relay_gguf.machine.devices import has_amx
+from relay_gguf.machine.cpu import has_amx
 
-from .finding import (
+from .result import (
     CPU,
     FAR_OFF,
     KILLED,
@@ -25,7 +25,7 @@ from .finding import (
     PLAIN_CPU,
     PROCESSOR,
     TOLERANCE,
-    Finding,
+    DeviceResult,
     Outcome,
     Verdict,
 )
@@ -80,7 +80,7 @@ def ask(
         on_device: called with the name of a device before it is tried.
         module: what the child runs.
     """
-    found: dict[str, Finding] = {}
+    found: dict[str, DeviceResult] = {}
     hidden: dict[str, str] = {}
     for _ in range(MOST_RUNS):
         ways = _untried(found, thorough)
@@ -94,7 +94,9 @@ def ask(
         if run.ended and workers and (run.stage in LOOKING or run.device.startswith("RPC")):
             workers = ()  # one that has failed is not there next time, and says nothing of us
             if run.stage in LOOKING:
-                found["RPC"] = Finding("RPC", "died", f"{run.how} while {run.doing}", backend="RPC")
+                found["RPC"] = DeviceResult(
+                    "RPC", "died", f"{run.how} while {run.doing}", backend="RPC"
+                )
                 continue
         if run.ended and run.stage != "device":
             if run.how == KILLED or run.ended == "silent":
@@ -107,7 +109,7 @@ def ask(
             detail = f"{run.how} at {run.doing}".strip()
             silent = run.ended == "silent" or run.how == KILLED
             outcome: Outcome = "silent" if silent else "died"
-            known = found.get(run.device) or Finding(run.device, outcome)
+            known = found.get(run.device) or DeviceResult(run.device, outcome)
             found[run.device] = replace(known, outcome=outcome, detail=detail)
         elif not _untried(found, thorough):
             break
@@ -123,7 +125,7 @@ def _code(process: subprocess.Popen[bytes]) -> int:
         return 0
 
 
-def _untried(found: Mapping[str, Finding], thorough: bool) -> list[str]:
+def _untried(found: Mapping[str, DeviceResult], thorough: bool) -> list[str]:
     """The ways of using the processor to try next: slower ones where the faster ones fail."""
     plain = [PLAIN_CPU] if thorough and PLAIN_CPU not in found else []
     if CPU not in found:
@@ -141,7 +143,7 @@ def _ended(run: Run) -> str:
 def _run(
     options: Mapping[str, Any],
     hidden: Mapping[str, str],
-    found: dict[str, Finding],
+    found: dict[str, DeviceResult],
     on_device: Callable[[str], None] | None,
     module: str,
 ) -> Run:
@@ -214,7 +216,7 @@ def _tell(run: Run) -> bool:
 
 
 def _take(
-    line: Line, run: Run, found: dict[str, Finding], on_device: Callable[[str], None] | None
+    line: Line, run: Run, found: dict[str, DeviceResult], on_device: Callable[[str], None] | None
 ) -> None:
     run.stage, run.doing = line.get("stage", run.stage), line.get("doing", run.doing)
     run.trouble = line.get("trouble", run.trouble)
@@ -223,13 +225,13 @@ def _take(
         if on_device is not None:
             on_device(run.device)
     if "known" in line:  # what it is, before anything is tried
-        found[run.device] = Finding(run.device, "died", **line["known"])
+        found[run.device] = DeviceResult(run.device, "died", **line["known"])
     if "result" in line:
         found[run.device] = _judged(found[run.device], line["result"])
 
 
-def _judged(known: Finding, result: Mapping[str, Any]) -> Finding:
-    """A finding from what the child measured of all types."""
+def _judged(known: DeviceResult, result: Mapping[str, Any]) -> DeviceResult:
+    """A result from what the child measured of all types."""
     made = replace(known, **{**result, "buffers": tuple(result["buffers"])})
     if made.outcome != "works":
         return made

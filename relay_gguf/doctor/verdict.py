@@ -14,8 +14,8 @@ from typing import Any, Final
 from relay_gguf.disk import make_folders, write_whole
 from relay_gguf.folders import cache_file
 
-from .finding import Verdict
 from .fingerprint import fingerprint
+from .result import Verdict
 from .self_test import SELFTEST, ask
 
 N_KEPT: Final = 8
@@ -44,8 +44,8 @@ def renewed(
         on_device: called with each device before it is tried.
     """
     found = ask(thorough=thorough, workers=workers, on_device=on_device)
-    own = tuple(finding for finding in found.findings if finding.backend != "RPC")
-    keep(kept_path(), fingerprint(), replace(found, findings=own))
+    own = tuple(result for result in found.results if result.backend != "RPC")
+    keep(kept_path(), fingerprint(), replace(found, results=own))
     return found
 
 

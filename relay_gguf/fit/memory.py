@@ -82,7 +82,7 @@ class ModelSizes:
         """The KV cache of some blocks for a context of `n_ctx` tokens."""
         return int(n_blocks * self.kv_width * KV_TYPES[kv_type] * padded(n_ctx))
 
-    def work(self, n_ctx: int, n_ubatch: int) -> int:
+    def compute_buffer(self, n_ctx: int, n_ubatch: int) -> int:
         """llama.cpp's compute buffer, about: what a graph of `n_ubatch` tokens needs at its widest.
 
         The widest places are the feed-forward and the attention's projections; beside them lie a

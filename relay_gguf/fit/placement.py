@@ -15,7 +15,7 @@ from typing import Final
 
 from relay_gguf.machine.devices import Gpu, Machine
 
-from .memory import MIB, ModelSizes, layers_by_device
+from .memory import DEFAULT_N_CTX, MIB, ModelSizes, layers_by_device
 
 CPU_UBATCH: Final = 128
 """Tokens that a CPU evaluates at once. As fast as 512, with a quarter of the work space, and a step
@@ -51,12 +51,12 @@ class Share:
     output: bool = False
     weights: int = 0
     kv: int = 0
-    work: int = 0
+    compute: int = 0
 
     @property
     def used(self) -> int:
         """All that it holds."""
-        return self.weights + self.kv + self.work
+        return self.weights + self.kv + self.compute
 
     @property
     def left(self) -> int:
@@ -97,9 +97,27 @@ class Plan:
         """Bytes that the fullest device has over its margin."""
         return min(share.slack for share in self.shares)
 
+    @property
+    def where(self) -> str:
+        """The devices of the layers: `all in RAM`, `24 of 41 layers on CUDA0`."""
+        on_gpu, count = self.settings.n_gpu_layers, self.model.n_layers
+        gpus = [share.device for share in self.shares[:-1] if share.blocks or share.output]
+        if not gpus:
+            return "all in RAM"
+        layers = f"all {count} layers" if self.whole else f"{on_gpu} of {count} layers"
+        return f"{layers} on {' and '.join(gpus)}"
+
+    @property
+    def summary(self) -> str:
+        """`where`, and what was saved on the context, for the first line of a chat."""
+        at = self.settings
+        kv = f", KV cache in {at.kv_type}" if at.kv_type != "f16" else ""
+        short = f", context of {at.n_ctx} tokens" if at.n_ctx < DEFAULT_N_CTX else ""
+        return f"{self.where}{short}{kv}"
+
 
 @dataclass(frozen=True, slots=True)
-class Work:
+class ComputeBuffers:
     """Compute buffers by device, as a dry load measured them for `n_ubatch`; in bytes."""
 
     n_ubatch: int
@@ -107,9 +125,12 @@ class Work:
 
 
 def place(
-    model: ModelSizes, machine: Machine, settings: LoadSettings, work: Work | None = None
+    model: ModelSizes,
+    machine: Machine,
+    settings: LoadSettings,
+    buffers: ComputeBuffers | None = None,
 ) -> Plan:
-    """What each device holds with given settings, whether it fits or not.
+    """The plan that given settings make, whether it fits or not.
 
     Several GPUs get layers in the proportion of what they have free, unless told otherwise; the
     counts are then told to llama.cpp as its `tensor_split`.
@@ -120,7 +141,7 @@ def place(
         gpus = [gpus[settings.gpu]]
     layers = [*model.blocks, model.output]
     first = len(layers) - on_gpu
-    works = {gpu.name: _gpu_work(model, settings, gpu, work) for gpu in gpus}
+    computes = {gpu.name: _gpu_compute(model, settings, gpu, buffers) for gpu in gpus}
     if len(gpus) > 1:
         split = settings.tensor_split
         counts = (
@@ -128,7 +149,7 @@ def place(
             if split
             else _shared(
                 layers[first:],
-                [_usable(gpu.free) - works[gpu.name] for gpu in gpus],
+                [_usable(gpu.free) - computes[gpu.name] for gpu in gpus],
                 model.kv(1, settings.n_ctx, settings.kv_type) + 1,
             )
         )
@@ -145,11 +166,11 @@ def place(
         share = Share(
             gpu.name, gpu.free, _margin(gpu.free), blocks, output, sum(layers[start:stop]), kv
         )
-        shares.append(replace(share, work=works[gpu.name] if count else 0))
+        shares.append(replace(share, compute=computes[gpu.name] if count else 0))
         start = stop
     unified = sum(share.used for share, gpu in zip(shares, gpus, strict=True) if gpu.unified)
     blocks = min(first, len(model.blocks))
-    shares.append(_ram(model, machine, settings, blocks, work, unified))
+    shares.append(_ram(model, machine, settings, blocks, buffers, unified))
     return Plan(model, settings, tuple(shares))
 
 
@@ -158,7 +179,7 @@ def _ram(
     machine: Machine,
     settings: LoadSettings,
     blocks: int,
-    work: Work | None,
+    buffers: ComputeBuffers | None,
     unified: int,
 ) -> Share:
     """What stays in RAM: the embedding, the first blocks, the program; GPUs may live in it too."""
@@ -166,23 +187,29 @@ def _ram(
     weights = model.embedding + sum(model.blocks[:blocks])
     weights += model.apart if output else 0
     need = model.process + (
-        work.by_device.get(RAM, 0)
-        if work and work.n_ubatch == settings.n_ubatch
-        else model.work(settings.n_ctx, settings.n_ubatch if blocks else CPU_UBATCH)
+        buffers.by_device.get(RAM, 0)
+        if buffers and buffers.n_ubatch == settings.n_ubatch
+        else model.compute_buffer(settings.n_ctx, settings.n_ubatch if blocks else CPU_UBATCH)
     )
     free = max(0, machine.available - unified)
     kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
     return Share(RAM, free, _margin(machine.available), blocks, output, weights, kv, need)
 
 
-def _gpu_work(model: ModelSizes, settings: LoadSettings, gpu: Gpu, work: Work | None) -> int:
-    if work is not None and work.n_ubatch == settings.n_ubatch and gpu.name in work.by_device:
-        return work.by_device[gpu.name] + GPU_EXTRA
+def _gpu_compute(
+    model: ModelSizes, settings: LoadSettings, gpu: Gpu, buffers: ComputeBuffers | None
+) -> int:
+    if (
+        buffers is not None
+        and buffers.n_ubatch == settings.n_ubatch
+        and gpu.name in buffers.by_device
+    ):
+        return buffers.by_device[gpu.name] + GPU_EXTRA
     # A long prompt takes the matrices of the blocks in RAM over to the GPU one by one, but not to
     # another machine's.
     lacking = settings.n_gpu_layers < model.n_layers and gpu.backend != "RPC"
     borrowed = max(model.blocks) // 3 if lacking else 0
-    return model.work(settings.n_ctx, settings.n_ubatch) + borrowed + GPU_EXTRA
+    return model.compute_buffer(settings.n_ctx, settings.n_ubatch) + borrowed + GPU_EXTRA
 
 
 def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:

@@ -15,7 +15,7 @@ from relay_gguf.errors import MemoryShortError, SettingsError
 from relay_gguf.machine.devices import Gpu, Machine
 
 from .memory import DEFAULT_N_CTX, KV_TYPES, N_CTX_STEP, ModelSizes, binary, padded
-from .placement import LoadSettings, Plan, Work, place
+from .placement import ComputeBuffers, LoadSettings, Plan, place
 
 LEAST_N_CTX: Final = 2048
 """A context is not made smaller than this by itself."""
@@ -53,7 +53,7 @@ class LoadOptions:
 
 
 def fit(
-    model: ModelSizes, machine: Machine, options: LoadOptions, work: Work | None = None
+    model: ModelSizes, machine: Machine, options: LoadOptions, buffers: ComputeBuffers | None = None
 ) -> Plan:
     """The best plan that fits.
 
@@ -61,7 +61,7 @@ def fit(
         model: its parts.
         machine: with what is free now.
         options: what must not be changed.
-        work: measured compute buffers; estimated without.
+        buffers: measured compute buffers; estimated without.
 
     Raises:
         MemoryShortError: nothing fits; says what would.
@@ -69,14 +69,14 @@ def fit(
     """
     best = None
     for settings in ladder(model, machine, options):
-        plan = place(model, machine, settings, work)
+        plan = place(model, machine, settings, buffers)
         if plan.fits:
             return plan
         if best is None or plan.slack > best.slack:
             best = plan
     if best is None:
         raise MemoryShortError(f"{model.name} has no layers.")
-    raise MemoryShortError(_refusal(best, machine, options, work))
+    raise MemoryShortError(_refusal(best, machine, options, buffers))
 
 
 def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterator[LoadSettings]:
@@ -153,7 +153,9 @@ def _check(model: ModelSizes, machine: Machine, options: LoadOptions) -> None:
         )
 
 
-def _refusal(best: Plan, machine: Machine, options: LoadOptions, work: Work | None) -> str:
+def _refusal(
+    best: Plan, machine: Machine, options: LoadOptions, buffers: ComputeBuffers | None
+) -> str:
     """Why nothing fits, by the plan that came nearest; and what would."""
     short = min(best.shares, key=lambda share: share.slack)
     at = best.settings
@@ -161,12 +163,13 @@ def _refusal(best: Plan, machine: Machine, options: LoadOptions, work: Work | No
     said = (
         f"{best.model.name} does not fit: with {layers if machine.gpus else ''}{at.n_ctx} tokens "
         f"of context in {at.kv_type} it needs {binary(short.used)} of {short.device} "
-        f"({binary(short.weights)} weights, {binary(short.kv)} context, {binary(short.work)} work "
-        f"space), which has {binary(short.free)} free; {binary(short.margin)} of them stay so."
+        f"({binary(short.weights)} weights, {binary(short.kv)} context, "
+        f"{binary(short.compute)} compute buffer), but {binary(short.free)} are free, and "
+        f"{binary(short.margin)} of these are kept for other programs."
     )
     with suppress(MemoryShortError):
         if options != LoadOptions():
-            free = fit(best.model, machine, LoadOptions(), work)
+            free = fit(best.model, machine, LoadOptions(), buffers)
             return f"{said} This would do: {flags(free)}."
     return f"{said} Take a smaller quantization of the model."
 

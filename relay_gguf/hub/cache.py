@@ -23,7 +23,7 @@ from .repo import RepoFile, pick_files
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RepoCache:
     """Where the files of a repository lie; `root` is that of all repositories."""
 
     root: Path
@@ -106,16 +106,16 @@ class Place:
         return shutil.disk_usage(there).free
 
 
-def place(repo: str) -> Place:
+def repo_cache(repo: str) -> RepoCache:
     """Where the files of a repository lie: HF_HUB_CACHE, HF_HOME or the usual folder."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
-    return Place(Path(HF_HUB_CACHE), repo)
+    return RepoCache(Path(HF_HUB_CACHE), repo)
 
 
 def cached(wanted: RepoFile) -> Path | None:
     """The file in the cache, of the newest snapshot that has it and all its parts."""
-    folder = place(wanted.repo).folder / "snapshots"
+    folder = repo_cache(wanted.repo).folder / "snapshots"
     snapshots = [path for path in folder.glob("*") if path.is_dir()]
     for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
         paths = [path for path in snapshot.rglob("*.gguf") if path.is_file()]

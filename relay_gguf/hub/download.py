@@ -22,7 +22,7 @@ from relay_gguf.display import size
 from relay_gguf.errors import ModelError
 
 from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
-from .cache import Place, place
+from .cache import RepoCache, repo_cache
 from .checksum import Checksum
 from .file import look_up, stream
 from .repo import RepoFile, pick_files
@@ -48,7 +48,7 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
     found, names = asked(wanted)
     files = [look_up(wanted.repo, found.commit, found.files[name]) for name in names]
     _refuse_outside(wanted.repo, names, found.commit)
-    cache = place(wanted.repo)
+    cache = repo_cache(wanted.repo)
     with _writing(cache):
         missing = [file for file in files if not _there(cache, found, file)]
         if missing:
@@ -78,7 +78,7 @@ def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
     return found, pick_files(wanted, found.files)
 
 
-def _there(cache: Place, found: Remote, file: RemoteFile) -> bool:
+def _there(cache: RepoCache, found: Remote, file: RemoteFile) -> bool:
     return cache.has(found.commit, file.name, file.blob, file.size)
 
 
@@ -89,7 +89,7 @@ def _refuse_outside(repo: str, names: Sequence[str], commit: str) -> None:
             raise ModelError(f"{repo} has the name {name!r}, which is none for a file here.")
 
 
-def _remove_outdated(cache: Place, found: Remote, files: Sequence[RemoteFile]) -> None:
+def _remove_outdated(cache: RepoCache, found: Remote, files: Sequence[RemoteFile]) -> None:
     """Remove what was begun of files that the repository has changed since."""
     known = {file.blob for file in (*found.files.values(), *files)}
     for digest in cache.outdated(known):
@@ -99,7 +99,7 @@ def _remove_outdated(cache: Place, found: Remote, files: Sequence[RemoteFile]) -
 
 
 def _download(
-    cache: Place, found: Remote, files: Sequence[RemoteFile], missing: Sequence[RemoteFile]
+    cache: RepoCache, found: Remote, files: Sequence[RemoteFile], missing: Sequence[RemoteFile]
 ) -> Download:
     """What is to be done.
 
@@ -115,7 +115,7 @@ def _download(
     return Download(cache.repo, names, total, n_bytes, free, found.licence, found.gated)
 
 
-def _no_room(cache: Place, name: str, n_bytes: int) -> ModelError:
+def _no_room(cache: RepoCache, name: str, n_bytes: int) -> ModelError:
     return ModelError(
         f"{name} needs {size(n_bytes)} more, and {size(cache.free())} are free in {cache.root}. "
         "Make room, or set HF_HOME to a folder on another disk. What is there of it stays."
@@ -182,7 +182,7 @@ class _Growing:
         self._file.close()
 
 
-def _fetch_file(cache: Place, found: Remote, file: RemoteFile, steps: _Steps) -> None:
+def _fetch_file(cache: RepoCache, found: Remote, file: RemoteFile, steps: _Steps) -> None:
     """Bring one file into the cache."""
     partial, blob = cache.partial(file.blob), cache.blob(file.blob)
     with _alone(cache.lock(file.blob), steps.watcher):
@@ -211,7 +211,9 @@ def _fetch_file(cache: Place, found: Remote, file: RemoteFile, steps: _Steps) ->
         disk.sync_folder(blob.parent)
 
 
-def _fill(cache: Place, commit: str, growing: _Growing, file: RemoteFile, steps: _Steps) -> None:
+def _fill(
+    cache: RepoCache, commit: str, growing: _Growing, file: RemoteFile, steps: _Steps
+) -> None:
     """Add what is missing, over as many connections as it takes.
 
     Raises:
@@ -275,7 +277,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 
 @contextmanager
-def _writing(cache: Place) -> Iterator[None]:
+def _writing(cache: RepoCache) -> Iterator[None]:
     """Errors of the cache's disk as ours."""
     try:
         yield

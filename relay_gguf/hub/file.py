@@ -16,7 +16,7 @@ from .checksum import is_sha256
 
 AT_ONCE: Final = 40 * 10**9
 """Bytes that are asked for in one request; the hub answers none for a file of more than 50 GB."""
-HEAD_SIZES: Final = tuple(1 << bits for bits in (18, 21, 23, 25, 27))
+HEADER_SIZES: Final = tuple(1 << bits for bits in (18, 21, 23, 25, 27))
 """Bytes of a file to read until its head is among them: 256 KiB to 128 MiB. One with a vocabulary
 of 130,000 tokens takes 6 to 10 MB."""
 _ETAG = re.compile(r"[\w-]+", re.ASCII)
@@ -70,7 +70,7 @@ def stream(
             at += len(data)
 
 
-def head(repo: str, file: str, commit: str = "") -> Head:
+def remote_header(repo: str, file: str, commit: str = "") -> Head:
     """The head of a GGUF file on the hub, read without the rest of it.
 
     Raises:
@@ -78,7 +78,7 @@ def head(repo: str, file: str, commit: str = "") -> Head:
             cannot be reached.
     """
     what, data = f"{repo}/{file}", b""
-    for wanted in HEAD_SIZES:
+    for wanted in HEADER_SIZES:
         for at, piece in stream(repo, commit, file, len(data), wanted):
             data += piece[max(0, len(data) - at) :]  # a server that began at 0 says it all again
             if len(data) >= wanted:

@@ -6,11 +6,9 @@ import os
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final
-
-import typer
 
 from relay_gguf.display import one_line, size, wrap
 
@@ -27,46 +25,51 @@ NARROW: Final = 60
 """Columns of a terminal below which the bar itself is left out."""
 WAITING: Final = "Another process is downloading this file: waiting for it. Ctrl-C stops waiting."
 
+Confirm = Callable[[str], bool]
+"""Asks the user a question; True for yes."""
+
 
 @contextmanager
-def watching(*, yes: bool = False) -> Iterator[Watcher]:
-    """Somebody who watches downloads, as stderr allows; with `yes` nobody is asked."""
-    screen = BarScreen(yes=yes or not can_ask()) if _is_terminal() else LineScreen()
+def watching(confirm: Confirm | None = None) -> Iterator[Watcher]:
+    """A watcher that shows downloads on stderr: a bar on a terminal, else a line now and then.
+
+    Args:
+        confirm: asks whether to download a large file; None downloads without a question.
+    """
+    screen = BarScreen(confirm) if is_terminal() else LineScreen()
     try:
         yield screen
     finally:
         screen.close()
 
 
-def can_ask() -> bool:
-    """Whether there is somebody at a terminal who reads stderr and types an answer."""
-    return _is_terminal() and sys.stdin.isatty()
-
-
-def _is_terminal() -> bool:
+def is_terminal() -> bool:
+    """Whether stderr is a terminal that can draw."""
     return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
 
 class LineScreen:
-    """Says what is downloaded, and now and then how far it is."""
+    """Says what is downloaded, and every `EVERY` seconds how far it is."""
 
-    def __init__(self) -> None:
-        self._last = time.monotonic()
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        """Begin; `now` tells the time in seconds."""
+        self._now = now
+        self._last = now()
         self._begun: tuple[float, int] | None = None
         self._waiting = False
 
     def asks(self, download: Download) -> bool:
-        """Yes."""
+        """Always: there is nobody to ask."""
         return _say(f"Downloading {described(download)} ...")
 
     def checking(self, done: int, total: int) -> None:
-        """A line now and then."""
+        """Write a line if the last one is `EVERY` seconds old."""
         if self._is_time():
             _say(f"checked {_share(done, total)}")
 
     def progress(self, done: int, total: int) -> None:
-        """A line now and then."""
-        now = time.monotonic()
+        """Write a line with the speed if the last one is `EVERY` seconds old."""
+        now = self._now()
         self._begun = self._begun or (now, done)
         if self._is_time():
             seconds, n_bytes = now - self._begun[0], done - self._begun[1]
@@ -74,55 +77,49 @@ class LineScreen:
             _say(f"{_share(done, total)}{speed}")
 
     def waits(self) -> None:
-        """A line, once."""
+        """Write a line, the first time."""
         self._waiting = self._waiting or _say(WAITING)
 
     def close(self) -> None:
-        """Nothing."""
+        """Do nothing: each line is written at once."""
 
     def _is_time(self) -> bool:
-        due = time.monotonic() - self._last >= EVERY
+        due = self._now() - self._last >= EVERY
         if due:
-            self._last = time.monotonic()
+            self._last = self._now()
         return due
 
 
 class BarScreen:
     """Asks before a large download, then shows a bar."""
 
-    def __init__(self, *, yes: bool) -> None:
-        self._yes = yes
+    def __init__(self, confirm: Confirm | None) -> None:
+        """Begin without a bar; `confirm` None asks nobody."""
+        self._confirm = confirm
         self._bar: Progress | None = None
         self._stage = ""
         self._waiting = False
 
     def asks(self, download: Download) -> bool:
-        """Whether to download, if it is large and nobody said yes before.
-
-        Raises:
-            click.Abort: Ctrl-C or Ctrl-D instead of an answer.
-        """
-        if self._yes or download.missing <= ASK_FROM:
+        """Whether to download; the user is asked about more than `ASK_FROM` bytes."""
+        if self._confirm is None or download.missing <= ASK_FROM:
             return _say(_wrapped(f"Downloading {described(download)} ..."))
-        question = _wrapped(f"Download {described(download)}? [Y/n]")
-        return typer.confirm(
-            question, default=True, show_default=False, prompt_suffix=" ", err=True
-        )
+        return self._confirm(_wrapped(f"Download {described(download)}? [Y/n]"))
 
     def checking(self, done: int, total: int) -> None:
-        """The bar."""
+        """Move the bar of checking."""
         self._show("checking", done, total)
 
     def progress(self, done: int, total: int) -> None:
-        """The bar."""
+        """Move the bar of downloading."""
         self._show("downloading", done, total)
 
     def waits(self) -> None:
-        """A line, once."""
+        """Write a line, the first time."""
         self._waiting = self._waiting or _say(_wrapped(WAITING))
 
     def close(self) -> None:
-        """The bar is gone."""
+        """Remove the bar."""
         if self._bar is not None:
             self._bar.stop()
             self._bar = None
@@ -141,15 +138,15 @@ def described(download: Download) -> str:
     """`relay-Q4_K_M.gguf (7.48 GB, CC-BY-NC 4.0: not for commercial use) from danlou/relay`."""
     name = download.files[0].rpartition("/")[2]
     n_files = len(download.files)
-    parts = f" in {n_files} files" if n_files > 1 else ""
+    shards = f" in {n_files} files" if n_files > 1 else ""
     there = download.total - download.missing
     sizes = f"{size(download.total)}{f', {size(there)} of it are here' if there else ''}"
-    facts = ", ".join(filter(None, (sizes, licence_text(download.licence))))
-    return one_line(f"{name}{parts} ({facts}) from {download.repo}")
+    notes = ", ".join(filter(None, (sizes, licence_text(download.licence))))
+    return one_line(f"{name}{shards} ({notes}) from {download.repo}")
 
 
 def licence_text(licence: str) -> str:
-    """A licence by its own name, and what most people should know of it."""
+    """A licence's name, from the hub's identifier, and whether commercial use is excluded."""
     match = re.fullmatch(r"(cc-by[a-z-]*)-(\d\.\d)", licence)
     name = f"{match[1].upper()} {match[2]}" if match else licence
     commercial = ": not for commercial use" if re.search(r"(^|-)nc(-|$)", licence) else ""
@@ -161,7 +158,9 @@ def _share(done: int, total: int) -> str:
 
 
 def _say(text: str) -> bool:
-    typer.echo(text, err=True)
+    """Write a line to stderr; True, always."""
+    sys.stderr.write(f"{text}\n")
+    sys.stderr.flush()
     return True
 
 

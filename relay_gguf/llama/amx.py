@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from .devices import extra_buffers
+from .backends import extra_buffers
 
 TOO_SMALL: Final = 4096
 """Bytes: as few as Linux allows are 2048; AMX alone wants 8192."""

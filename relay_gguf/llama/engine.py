@@ -15,7 +15,6 @@ import os
 import queue
 import random
 import sys
-import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache
@@ -24,27 +23,19 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from relay_gguf.engine import (
-    ControlTokens,
-    Finished,
-    FinishReason,
-    Prefilled,
-    Prefilling,
-    Step,
-    Token,
-)
+from relay_gguf.engine import Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
-from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import N_BATCH, LoadOptions
-from relay_gguf.machine.devices import physical_cores
+from relay_gguf.machine.cpu import physical_cores
 from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
 
+from .gguf_engine import GgufEngine
 from .kv_cache import KvCache
 from .load import Loaded, check_file, free, load
 from .native import lib
-from .pace import Pace
-from .thread import Worker, next_of, wait
-from .tokenizer import fingerprint, piece, tokenize
+from .prefill_chunk import PrefillChunk
+from .thread import JobThread, next_of, wait
+from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
@@ -54,7 +45,7 @@ FIRST_PIECE: Final = 64
 """Tokens of the first piece of a prompt that a worker gets, which may be slow."""
 
 
-class LlamaEngine:
+class LlamaEngine(GgufEngine):
     """A GGUF file in memory, with a context of `n_ctx` tokens."""
 
     def __init__(
@@ -82,19 +73,17 @@ class LlamaEngine:
             MemoryShortError: it does not fit into memory.
             SettingsError: the options do not go with this machine or this model.
         """
-        self._path = Path(path)
+        super().__init__(Path(path))
         check_file(self._path)
         self.n_threads = n_threads or physical_cores()
         self._loaded: Loaded | None = None
         self._closing = False
-        self._fingerprint: str | None = None
         self._kv: KvCache | None = None
-        self._freeing = threading.Lock()  # the vocabulary is read from any thread
         self._pid = os.getpid()
         self._flag = ctypes.create_string_buffer(2)
-        self._worker = Worker("relay-llama")
+        self._thread = JobThread("relay-llama")
         atexit.register(self.close)
-        loading = self._worker.submit(
+        loading = self._thread.submit(
             load,
             self._path,
             options or LoadOptions(),
@@ -105,9 +94,10 @@ class LlamaEngine:
         )
         try:
             self._loaded = wait(loading)
+            self._tokenizer = Tokenizer(self._loaded.vocab)
             self._kv = KvCache(self._loaded, self._flag, scene_room)
             remote = any(s.device.startswith("RPC") for s in self._loaded.plan.shares)
-            self._pace = Pace(FIRST_PIECE if remote else N_BATCH)
+            self._chunk = PrefillChunk(FIRST_PIECE if remote else N_BATCH)
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when it was all but done
@@ -132,63 +122,10 @@ class LlamaEngine:
             raise EngineError("The model is closed.")
         return self._kv
 
-    # What a model is
-
-    @property
-    def path(self) -> Path:
-        """The model's file."""
-        return self._path
-
-    @property
-    def name(self) -> str:
-        """The file's name without its ending."""
-        return self._path.stem
-
-    @property
-    def n_ctx(self) -> int:
-        """Tokens that a prompt and its reply may have together."""
-        return self._model.n_ctx
-
-    @property
-    def plan(self) -> Plan:
-        """What of the model is where."""
-        return self._model.plan
-
-    @property
-    def n_tries(self) -> int:
-        """Loads that it took: after one that failed for memory, less was asked for."""
-        return self._model.n_tries
-
-    @property
-    def control(self) -> ControlTokens:
-        """The tokens that frame a turn."""
-        return self._model.control
-
-    @property
-    def vocabulary(self) -> str:
-        """SHA-256 over all tokens' texts, hexadecimal."""
-        if self._fingerprint is None:
-            self._fingerprint = fingerprint(self._model.vocab)
-        return self._fingerprint
-
-    def tokenize(self, text: str) -> list[int]:
-        """The ids of `text`, in which control tokens are plain text; no BOS."""
-        with self._freeing:
-            return tokenize(self._model.vocab, text, parse_special=False)
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token, whatever their number; nothing for a control token.
-
-        Raises:
-            EngineError: there is no such token; llama.cpp would end the process.
-        """
-        with self._freeing:
-            return piece(self._model.vocab, token)
-
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated."""
         model = self._model
-        return wait(self._worker.submit(lambda: _logits(model).copy()))
+        return wait(self._thread.submit(lambda: _logits(model).copy()))
 
     # Generating
 
@@ -206,7 +143,7 @@ class LlamaEngine:
             raise EngineError(f"A prompt of {len(prompt)} tokens: n_ctx is {n_ctx}.")
         steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
         work = (self._model, self._cache, list(prompt), params, steps)
-        running = self._worker.submit(self._run, *work)
+        running = self._thread.submit(self._run, *work)
         try:
             while (step := next_of(steps)) is not None:
                 yield step
@@ -227,7 +164,7 @@ class LlamaEngine:
         The moved keys are rotated to their new positions; their values still carry what the
         removed text said, so that logits differ a little from a fresh evaluation.
         """
-        return self._worker.submit(self._cache.remove, list(prompt[:stop]), start).result()
+        return self._thread.submit(self._cache.remove, list(prompt[:stop]), start).result()
 
     def close(self) -> None:
         """Free the model. Metal aborts a process that ends with a model loaded."""
@@ -236,17 +173,12 @@ class LlamaEngine:
         self._closing = True
         self.cancel()
         atexit.unregister(self.close)
-        with self._freeing:
-            loaded, self._loaded, self._kv = self._loaded, None, None
+        if self._tokenizer is not None:
+            self._tokenizer.close()
+        loaded, self._loaded, self._kv = self._loaded, None, None
         if loaded is not None:
-            self._worker.submit(free, loaded).result()
-        self._worker.stop()
-
-    def __enter__(self) -> LlamaEngine:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+            self._thread.submit(free, loaded).result()
+        self._thread.stop()
 
     # From here on: the worker's side
 
@@ -267,7 +199,7 @@ class LlamaEngine:
             # prompt was in the cache, and a greedy retry repeats the reply word for word.
             start, last = reused, len(prompt) - 1
             while not aborted and start < last:
-                stop = min(start + self._pace.size, last)
+                stop = min(start + self._chunk.size, last)
                 aborted = not self._evaluate(model, cache, prompt[start:stop])
                 if not aborted:
                     steps.put(Prefilling(stop - reused, fresh))
@@ -287,7 +219,7 @@ class LlamaEngine:
         done = cache.evaluate(tokens)
         if done and model.plan.settings.n_gpu_layers:
             lib.llama_synchronize(model.ctx)
-            self._pace.took(len(tokens), time.perf_counter() - began)
+            self._chunk.took(len(tokens), time.perf_counter() - began)
         return done
 
     def _sample(

@@ -13,7 +13,7 @@ from relay_gguf.machine.measurement import measured
 from relay_gguf.machine.wheels import advice
 from relay_gguf.workers.gpus import worker_gpus
 
-from .devices import gpus
+from .backends import gpus
 
 UNKNOWN: Final = 1 << 40
 """Bytes of RAM where it cannot be told: nothing is refused for that."""

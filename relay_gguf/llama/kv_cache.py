@@ -11,7 +11,7 @@ from relay_gguf.fit.plan import N_BATCH
 
 from .load import Loaded
 from .native import lib
-from .snapshots import Scene, Scenes, common_prefix
+from .snapshots import Snapshot, Snapshots, common_prefix
 
 WORTH_KEEPING: Final = 128
 """Tokens of a scene below which evaluating them again is as quick as a copy."""
@@ -29,7 +29,7 @@ class KvCache:
             room: bytes of RAM for scenes that another one has pushed out.
         """
         self.past: list[int] = []
-        self.scenes = Scenes(room)
+        self.snapshots = Snapshots(room)
         self._model = model
         self._flag = flag
         self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
@@ -43,7 +43,7 @@ class KvCache:
         """
         shared = common_prefix(self.past, prompt[:-1])
         if 2 * shared < len(self.past) or not self.past:  # another scene
-            scene = self.scenes.take(prompt[:-1], shared)  # before the other one pushes it out
+            scene = self.snapshots.take(prompt[:-1], shared)  # before the other one pushes it out
             self._keep()
             if scene is not None:
                 self._fill(scene)
@@ -100,13 +100,13 @@ class KvCache:
         if len(self.past) < WORTH_KEEPING or self._shifting:  # its positions are not yet right
             return
         n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
-        if n_bytes > self.scenes.room:
+        if n_bytes > self.snapshots.room:
             return
         state = (ctypes.c_uint8 * n_bytes)()
         if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) == n_bytes:
-            self.scenes.keep(Scene(tuple(self.past), state, n_bytes))
+            self.snapshots.keep(Snapshot(tuple(self.past), state, n_bytes))
 
-    def _fill(self, scene: Scene) -> None:
+    def _fill(self, scene: Snapshot) -> None:
         """Copy a scene back, in place of what is in the cache; the cache is empty if that fails."""
         ctx, memory = self._model.ctx, self._model.memory
         lib.llama_memory_clear(memory, True)

@@ -9,19 +9,19 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.doctor.finding import NO_AMX, PLAIN_CPU
+from relay_gguf.doctor.result import NO_AMX, PLAIN_CPU
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
-from relay_gguf.fit.placement import RAM, LoadSettings, Plan, Work, with_margin
+from relay_gguf.fit.placement import RAM, ComputeBuffers, LoadSettings, Plan, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
 from relay_gguf.gguf_file.facts import read_facts
 from relay_gguf.gguf_file.header import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 
 from .amx import refuse_amx
-from .devices import device_array, usable
+from .backends import device_array, usable
 from .inventory import this_machine
 from .log import LogLines, explain
 from .native import lib
@@ -155,15 +155,17 @@ def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOpti
     if any(gpu.backend == "RPC" for gpu in machine.gpus):
         return plan  # llama.cpp may not know the workers yet, and would measure another plan
     measured = measure(path, plan.settings)
-    return plan if measured is None else fit(model, machine, options, _work(measured, plan))
+    return (
+        plan if measured is None else fit(model, machine, options, _compute_buffers(measured, plan))
+    )
 
 
-def _work(measured: Measured, plan: Plan) -> Work:
+def _compute_buffers(measured: Measured, plan: Plan) -> ComputeBuffers:
     """Compute buffers by device; what is on no GPU of the plan is in RAM."""
     by_device = dict.fromkeys((share.device for share in plan.shares), 0)
     for buffer, n_bytes in measured.compute.items():
         by_device[buffer if buffer in by_device else RAM] += n_bytes
-    return Work(plan.settings.n_ubatch, by_device)
+    return ComputeBuffers(plan.settings.n_ubatch, by_device)
 
 
 def _less(machine: Machine, plan: Plan, n_steps: int) -> Machine:

@@ -20,7 +20,7 @@ from relay_gguf.errors import WorkerError
 from relay_gguf.machine.devices import ram
 from relay_gguf.machine.wheels import rebuild
 
-from .devices import CPU, Device, _devices, _function, usable
+from .backends import CPU, Device, _devices, _function, usable
 from .native import lib
 
 POINTER: Final = ctypes.sizeof(ctypes.c_void_p)

@@ -30,7 +30,7 @@ def main() -> None:
         out.flush()
 
     try:
-        from relay_gguf.machine.devices import physical_cores
+        from relay_gguf.machine.cpu import physical_cores
 
         from .rpc import lend, serve
 

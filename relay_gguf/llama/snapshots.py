@@ -1,5 +1,7 @@
-"""Scenes that are not in the KV cache now, kept in RAM: a copy back takes milliseconds, evaluating
-their text again takes seconds or minutes."""
+"""Snapshots of the KV cache in RAM: conversations that had to make room for another one.
+
+Copying a snapshot back takes milliseconds, evaluating its text again takes seconds or minutes.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +11,7 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class Snapshot:
     """A prefix of token ids, and llama.cpp's state of a sequence that has them; in bytes."""
 
     ids: tuple[int, ...]
@@ -17,13 +19,13 @@ class Scene:
     n_bytes: int
 
 
-class Scenes:
+class Snapshots:
     """The scenes used last, within `room` bytes."""
 
     def __init__(self, room: int) -> None:
         """Begin with none; `room` 0 keeps none."""
         self.room = room
-        self._kept: list[Scene] = []  # the one used last at the end
+        self._kept: list[Snapshot] = []  # the one used last at the end
 
     @property
     def n_bytes(self) -> int:
@@ -33,7 +35,7 @@ class Scenes:
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, scene: Scene) -> None:
+    def keep(self, scene: Snapshot) -> None:
         """Keep a scene; the ones used longest ago go, and those that are a part of it."""
         if scene.n_bytes > self.room:
             return
@@ -42,7 +44,7 @@ class Scenes:
         while self.n_bytes > self.room:
             self._kept.pop(0)
 
-    def take(self, prompt: Sequence[int], over: int) -> Scene | None:
+    def take(self, prompt: Sequence[int], over: int) -> Snapshot | None:
         """The scene that shares most with a prompt, if more than `over` tokens; it is kept no more.
 
         It would be changed in the cache, and is kept again when another one takes its place.

@@ -18,7 +18,7 @@ P = ParamSpec("P")
 _PATIENCE = 0.1 if sys.platform == "win32" else None
 
 
-class Worker:
+class JobThread:
     """A thread with a queue of jobs.
 
     Not an executor: Python waits for those before it calls what `atexit` registered, so that a

@@ -1,10 +1,11 @@
-"""The vocabulary of a loaded model: text to ids, and the tokens that frame a turn."""
+"""Text to ids and back by a model's vocabulary, and the tokens that frame a turn."""
 
 from __future__ import annotations
 
 import ctypes
 import hashlib
 import re
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,52 @@ USUAL_PIECE = 512
 """Bytes that nearly every token's text fits in."""
 
 _LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
+
+
+class Tokenizer:
+    """Text to ids and back by a vocabulary of llama.cpp's, from any thread, until it is closed."""
+
+    def __init__(self, vocab: Any) -> None:
+        """Take llama.cpp's handle of a vocabulary."""
+        self._vocab = vocab
+        self._fingerprint = ""
+        self._using = threading.Lock()  # nobody may free the vocabulary while it is read
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 over all tokens' texts, hexadecimal."""
+        with self._using:
+            self._fingerprint = self._fingerprint or fingerprint(self._open())
+            return self._fingerprint
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+        with self._using:
+            return tokenize(self._open(), text, parse_special=False)
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; empty for a control token.
+
+        Raises:
+            EngineError: there is no such token.
+        """
+        with self._using:
+            return piece(self._open(), token)
+
+    def close(self) -> None:
+        """Let go of the vocabulary, which may then be freed."""
+        with self._using:
+            self._vocab = None
+
+    def _open(self) -> Any:
+        """The vocabulary: llama.cpp would crash the process when given a freed one.
+
+        Raises:
+            EngineError: it was closed.
+        """
+        if self._vocab is None:
+            raise EngineError("The model is closed.")
+        return self._vocab
 
 
 def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
@@ -55,7 +102,7 @@ def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
 
 
 def piece(vocab: Any, token: int) -> bytes:
-    """The bytes of a token, whatever their number; nothing for a control token.
+    """The bytes of a token; empty for a control token.
 
     Raises:
         EngineError: there is no such token; llama.cpp would end the process.

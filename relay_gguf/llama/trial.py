@@ -19,9 +19,9 @@ import numpy as np
 
 from relay_gguf.child import end_with_parent, replies
 from relay_gguf.doctor import tiny_model
-from relay_gguf.doctor.finding import FAR_OFF, NO_AMX, PLAIN_CPU, PROCESSOR
+from relay_gguf.doctor.result import FAR_OFF, NO_AMX, PLAIN_CPU, PROCESSOR
 from relay_gguf.errors import RelayError
-from relay_gguf.machine.devices import physical_cores
+from relay_gguf.machine.cpu import physical_cores
 
 Say = Callable[..., None]
 N_TOKENS: Final = 40
@@ -47,7 +47,7 @@ def main() -> None:
 
 def _try_all(options: dict[str, Any], say: Say) -> None:
     say(stage="import", doing="loading its library")
-    from . import devices, rpc
+    from . import backends, rpc
     from .amx import refuse_amx
 
     end_with_parent()  # on Windows, no library can be loaded while a thread reads stdin
@@ -55,11 +55,11 @@ def _try_all(options: dict[str, Any], say: Say) -> None:
         say(stage="workers", doing=f"connecting with {address}")
         rpc.add_server(address)
     say(stage="devices", doing="looking for devices")
-    found = {device.name: device for device in devices.used(devices.devices())}
+    found = {device.name: device for device in backends.used(backends.devices())}
     for name in [*options["processor"], *found]:
         if name not in options["skip"]:
             gpu = found.get(name)
-            what = gpu.description if gpu else devices.cpu()
+            what = gpu.description if gpu else backends.cpu()
             known = {"description": what, "backend": gpu.backend if gpu else "CPU"}
             say(stage="device", device=name, doing="beginning", known=known)
             if name == NO_AMX:  # the first one in this process, or it would be without effect
@@ -101,7 +101,7 @@ def _evaluated(name: str, path: Path, tokens: list[int]) -> Iterator[tuple[str, 
 
     Yields what it is about to do, and at last what came out.
     """
-    from .devices import device_array
+    from .backends import device_array
     from .log import LogLines
     from .native import lib
 

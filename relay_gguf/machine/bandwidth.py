@@ -22,7 +22,8 @@ import psutil
 from numpy.typing import NDArray
 
 from .cgroup import cpu_quota
-from .devices import available_memory, cores
+from .cpu import cores
+from .devices import available_memory
 
 MEBIBYTE: Final = 1 << 20
 BUFFER: Final = 256 * MEBIBYTE

@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from .cgroup import text_of
-from .devices import ram, sysctl
+from .cpu import sysctl
+from .devices import ram
 
 DRM = Path("/sys/class/drm")
 CUDA_DRIVERS = {
@@ -45,7 +46,7 @@ _CLOCK, _BUS_WIDTH, _CAPABILITY = 36, 37, (75, 76)
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
+class GraphicsCard:
     """A GPU of this computer. Bytes, and bytes a second; what cannot be told is empty."""
 
     name: str  # NVIDIA GeForce RTX 3060
@@ -58,7 +59,7 @@ class Card:
 
 
 @cache
-def cards() -> tuple[Card, ...]:
+def cards() -> tuple[GraphicsCard, ...]:
     """All cards of this computer that are worth running a model on; asked once a process."""
     if sys.platform == "darwin":
         memory = ram()
@@ -77,7 +78,7 @@ def cuda_driver(system: str, load: Callable[[str], Any] = ctypes.CDLL) -> Any | 
     return None
 
 
-def nvidia(cuda: Any | None) -> tuple[Card, ...]:
+def nvidia(cuda: Any | None) -> tuple[GraphicsCard, ...]:
     """The cards that NVIDIA's driver shows, in its order; CUDA_VISIBLE_DEVICES hides some.
 
     No context is made, which would take memory of each card.
@@ -88,7 +89,7 @@ def nvidia(cuda: Any | None) -> tuple[Card, ...]:
         return ()
 
 
-def _nvidia(cuda: Any) -> Iterator[Card]:
+def _nvidia(cuda: Any) -> Iterator[GraphicsCard]:
     version, count = ctypes.c_int(), ctypes.c_int()
     if cuda.cuInit(0) or cuda.cuDeviceGetCount(ctypes.byref(count)):
         return
@@ -104,7 +105,7 @@ def _nvidia(cuda: Any) -> Iterator[Card]:
         # Memory of two transfers a clock: the driver names such a clock for GDDR6X and HBM too.
         kilohertz, bits = (_attribute(cuda, which, device) for which in (_CLOCK, _BUS_WIDTH))
         major, minor = (_attribute(cuda, which, device) for which in _CAPABILITY)
-        yield Card(
+        yield GraphicsCard(
             name.value.decode("utf-8", "replace"),
             "NVIDIA",
             total.value,
@@ -121,7 +122,7 @@ def _attribute(cuda: Any, which: int, device: ctypes.c_int) -> int:
     return 0 if failed else value.value
 
 
-def apple(chip: str, memory: int) -> tuple[Card, ...]:
+def apple(chip: str, memory: int) -> tuple[GraphicsCard, ...]:
     """The GPU within an Apple chip.
 
     Args:
@@ -130,7 +131,7 @@ def apple(chip: str, memory: int) -> tuple[Card, ...]:
     """
     if not chip.startswith("Apple"):
         return ()
-    return (Card(chip, "Apple", memory, bandwidth=apple_bandwidth(chip)),)
+    return (GraphicsCard(chip, "Apple", memory, bandwidth=apple_bandwidth(chip)),)
 
 
 def apple_bandwidth(chip: str) -> float | None:
@@ -139,7 +140,7 @@ def apple_bandwidth(chip: str) -> float | None:
     return None if found is None else found * 1e9
 
 
-def amd(drm: Path) -> tuple[Card, ...]:
+def amd(drm: Path) -> tuple[GraphicsCard, ...]:
     """AMD's cards on Linux, of at least `AMD_LEAST` memory.
 
     Linux does not say how wide their memory is, so the bandwidth cannot be told; few have a name.
@@ -151,5 +152,5 @@ def amd(drm: Path) -> tuple[Card, ...]:
             continue
         if total.isdigit() and int(total) >= AMD_LEAST:
             name = text_of(device / "product_name") or f"AMD card of {int(total) / 2**30:.0f} GiB"
-            found.append(Card(name, "AMD", int(total), device.resolve().name.lower()))
+            found.append(GraphicsCard(name, "AMD", int(total), device.resolve().name.lower()))
     return tuple(found)

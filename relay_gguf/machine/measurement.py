@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import platform
-import sys
 import time
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -21,8 +20,8 @@ from relay_gguf import disk
 from relay_gguf.folders import cache_file
 
 from .bandwidth import Bandwidth, ram_bandwidth
-from .cgroup import PROC, text_of
-from .devices import physical_cores, ram, sysctl, usable_cpus
+from .cpu import cpu_model, physical_cores, usable_cpus
+from .devices import ram
 
 FILE: Final = "bandwidth.json"
 FORMAT: Final = 1
@@ -84,17 +83,6 @@ def this_hardware() -> Hardware:
         physical_cores(),
         round(total / RAM_STEP) * RAM_STEP,
     )
-
-
-def cpu_model(proc: Path = PROC) -> str:
-    """The processor's name; that of its kind where the system has none."""
-    if sys.platform == "darwin":
-        return sysctl("machdep.cpu.brand_string") or platform.machine()
-    for line in text_of(proc / "cpuinfo").splitlines():
-        name, _, value = line.partition(":")
-        if name.strip() == "model name":
-            return value.strip()
-    return platform.processor() or platform.machine()
 
 
 def measured(*, anew: bool = False) -> Bandwidth:

@@ -18,12 +18,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import metadata, util
+from importlib import util
 from pathlib import Path, PurePath
+
+from relay_gguf.version import installed_version
 
 from .cgroup import text_of
 from .devices import Gpu
-from .drivers import Card
+from .drivers import GraphicsCard
 
 INDEX = "https://abetlen.github.io/llama-cpp-python/whl/"
 ROCM_VERSION = Path("/opt/rocm/.info/version")
@@ -44,7 +46,7 @@ RECIPE = Path(__file__).parents[1] / "llama" / "build.cmake"
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PythonEnvironment:
     """Where the wheel would go."""
 
     system: str  # sys.platform
@@ -58,7 +60,9 @@ class Place:
     recipe: PurePath = RECIPE
 
 
-def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = None) -> str:
+def advice(
+    cards: Sequence[GraphicsCard], gpus: Sequence[Gpu], target: PythonEnvironment | None = None
+) -> str:
     """How to get a llama.cpp that uses the best card which this one does not; empty if none.
 
     One line, with the card's name and the command; a second one where CUDA's libraries are missing.
@@ -67,7 +71,7 @@ def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = Non
     Args:
         cards: of this computer.
         gpus: that this build of llama.cpp uses.
-        place: where to install; None is here.
+        target: where to install; None is here.
     """
     unused = [card for card in cards if not _uses(gpus, card)]
     if not unused:
@@ -75,17 +79,17 @@ def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = Non
     card = max(unused, key=lambda card: card.total)
     if any(not gpu.unified and gpu.total >= card.total for gpu in gpus):
         return ""
-    place = place or this_place()
-    name = index(card, place)
+    target = target or this_environment()
+    name = index(card, target)
     if name is None:
         return (
             f"This build of llama.cpp does not use {card.name}, and there is no other for "
-            f"{place.machine}. Compile one: {rebuild('-DGGML_CUDA=ON', place=place)}"
+            f"{target.machine}. Compile one: {rebuild('-DGGML_CUDA=ON', target=target)}"
         )
     line = f"This build of llama.cpp does not use {card.name}. One that does: "
-    line += _installing(place, name)
+    line += _installing(target, name)
     major = int(name[2:4]) if name.startswith("cu") else 0
-    if major and major not in place.runtimes:
+    if major and major not in target.runtimes:
         end = f"-cu{major}" if major < 13 else ""
         line += (
             f"\nIt needs NVIDIA's libraries of CUDA {major}, which are not found here: install "
@@ -94,7 +98,7 @@ def advice(cards: Sequence[Card], gpus: Sequence[Gpu], place: Place | None = Non
     return line
 
 
-def _uses(gpus: Sequence[Gpu], card: Card) -> bool:
+def _uses(gpus: Sequence[Gpu], card: GraphicsCard) -> bool:
     """Whether llama.cpp has the card in its list, with any of its backends."""
     own = {"NVIDIA": "CUDA", "Apple": "Metal", "AMD": "ROCm"}[card.vendor]
     return any(
@@ -106,57 +110,59 @@ def _uses(gpus: Sequence[Gpu], card: Card) -> bool:
     )
 
 
-def index(card: Card, place: Place) -> str | None:
+def index(card: GraphicsCard, target: PythonEnvironment) -> str | None:
     """The index whose wheels can use a card; None where its wheels are for other processors."""
     if card.vendor == "Apple":
         return "metal"
-    if place.machine.lower() not in ("x86_64", "amd64") or place.system not in RUNTIME:
+    if target.machine.lower() not in ("x86_64", "amd64") or target.system not in RUNTIME:
         return None
     if card.vendor == "AMD":
-        return "rocm72" if place.rocm.startswith("7.2") else "vulkan"
+        return "rocm72" if target.rocm.startswith("7.2") else "vulkan"
     usable = [
         release
         for release in CUDA
         if release <= card.cuda
         and CAPABILITY[release[0]][0] <= card.capability <= CAPABILITY[release[0]][1]
-        and not (place.system == "win32" and release in NOT_ON_WINDOWS)
+        and not (target.system == "win32" and release in NOT_ON_WINDOWS)
     ]
     if not usable:  # an old driver or card: its Vulkan is as old, and enough
         return "vulkan"
-    best = next((release for release in usable if release[0] in place.runtimes), usable[0])
+    best = next((release for release in usable if release[0] in target.runtimes), usable[0])
     return f"cu{best[0]}{best[1]}"
 
 
-def _installing(place: Place, name: str) -> str:
+def _installing(target: PythonEnvironment, name: str) -> str:
     """With the one index alone: beside PyPI, pip may take what PyPI has."""
-    wheel = ["--no-deps", "--only-binary", ":all:", _pinned(place), "--index-url", INDEX + name]
-    if place.pip:
-        return _quoted(place, [place.python, "-m", "pip", "install", "--force-reinstall", *wheel])
-    return _quoted(place, ["uv", "pip", "install", "--python", place.python, "--reinstall", *wheel])
+    wheel = ["--no-deps", "--only-binary", ":all:", _pinned(target), "--index-url", INDEX + name]
+    if target.pip:
+        return _quoted(target, [target.python, "-m", "pip", "install", "--force-reinstall", *wheel])
+    return _quoted(
+        target, ["uv", "pip", "install", "--python", target.python, "--reinstall", *wheel]
+    )
 
 
-def rebuild(*flags: str, place: Place | None = None) -> str:
+def rebuild(*flags: str, target: PythonEnvironment | None = None) -> str:
     """The command that compiles a llama.cpp which works here: with AMX, if the CPU has it, and RPC.
 
     It takes a C++ compiler. pip's cache and the indexes of wheels know no flags, so both are out.
 
     Args:
         flags: more for CMake: `-DGGML_CUDA=ON`.
-        place: where to install; None is here.
+        target: where to install; None is here.
     """
-    place = place or this_place()
-    source = ["--no-deps", "--no-binary", "llama-cpp-python", _pinned(place)]
-    if place.pip:
-        command = [place.python, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir"]
+    target = target or this_environment()
+    source = ["--no-deps", "--no-binary", "llama-cpp-python", _pinned(target)]
+    if target.pip:
+        command = [target.python, "-m", "pip", "install", "--force-reinstall", "--no-cache-dir"]
     else:
-        command = ["uv", "pip", "install", "--python", place.python, "--reinstall", "--no-cache"]
-    line = _quoted(place, [*command, *source])
+        command = ["uv", "pip", "install", "--python", target.python, "--reinstall", "--no-cache"]
+    line = _quoted(target, [*command, *source])
     # With slashes on Windows too: it is split as a shell of Unix would, and read by CMake.
-    recipe = f"-DCMAKE_PROJECT_llama_cpp_INCLUDE={place.recipe.as_posix()}"
-    if place.system == "win32" and place.cmd:
+    recipe = f"-DCMAKE_PROJECT_llama_cpp_INCLUDE={target.recipe.as_posix()}"
+    if target.system == "win32" and target.cmd:
         return f'set "CMAKE_ARGS={shlex.join([recipe, *flags])}" && {line}'
     value = _doubly_quoted(recipe, *flags)
-    if place.system == "win32":
+    if target.system == "win32":
         value = value.replace("'", "''")
         return f"$env:CMAKE_ARGS='{value}'; {line}"
     return f"CMAKE_ARGS={shlex.quote(value)} {line}"
@@ -171,15 +177,15 @@ def _doubly_quoted(*words: str) -> str:
     )
 
 
-def _pinned(place: Place) -> str:
-    return f"llama-cpp-python=={place.version}" if place.version else "llama-cpp-python"
+def _pinned(target: PythonEnvironment) -> str:
+    return f"llama-cpp-python=={target.version}" if target.version else "llama-cpp-python"
 
 
-def _quoted(place: Place, words: Sequence[str]) -> str:
+def _quoted(target: PythonEnvironment, words: Sequence[str]) -> str:
     """A command as the platform's shell takes it."""
-    if place.system != "win32":
+    if target.system != "win32":
         return shlex.join(words)
-    if place.cmd:
+    if target.cmd:
         return subprocess.list2cmdline(words)
     quoted = [
         word if re.fullmatch(r"[\w.:/\\=-]+", word) else "'" + word.replace("'", "''") + "'"
@@ -189,17 +195,13 @@ def _quoted(place: Place, words: Sequence[str]) -> str:
     return ("& " if quoted[0].startswith("'") else "") + " ".join(quoted)
 
 
-def this_place() -> Place:
+def this_environment() -> PythonEnvironment:
     """Here."""
-    try:
-        version = metadata.version("llama-cpp-python")
-    except metadata.PackageNotFoundError:
-        version = ""
-    return Place(
+    return PythonEnvironment(
         sys.platform,
         platform.machine(),
         sys.executable,
-        version,
+        installed_version("llama-cpp-python"),
         util.find_spec("pip") is not None,
         "PROMPT" in os.environ,  # which cmd sets and PowerShell does not
         text_of(ROCM_VERSION),

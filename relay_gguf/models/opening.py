@@ -10,54 +10,58 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay_gguf.cli.choice import ask
 from relay_gguf.display import one_line
-from relay_gguf.doctor.lines import notices
+from relay_gguf.doctor.advice import notices
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.errors import MemoryShortError
+from relay_gguf.fit.choose import Candidate
 from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.hub.api import UnreachableError
-from relay_gguf.hub.progress import can_ask, watching
+from relay_gguf.hub.progress import watching
 from relay_gguf.hub.watcher import Watcher
 from relay_gguf.settings import ChatSettings
 
-from .lines import summary, taken_lines
+from .listing import taken_lines
 from .locate import locate
-from .suggest import suggest
+from .suggest import Suggestion, suggest
 
 if TYPE_CHECKING:
     from relay_gguf.llama.engine import LlamaEngine
     from relay_gguf.llama.isolated.engine import IsolatedEngine
 
 
+Choose = Callable[[Suggestion, Candidate], Candidate]
+"""Lets the user choose one of the files; the second argument is the one that Enter takes."""
+
+
 def find_model(
-    named: str | None, settings: ChatSettings, screen: Watcher, *, yes: bool = False
+    named: str | None, settings: ChatSettings, screen: Watcher, *, choose: Choose | None = None
 ) -> Path:
-    """The file of the model that was named, or is the usual one, or suits this machine best.
+    """The file of a model: the one named, else that of the settings, else this machine's best.
 
     Args:
-        named: what the user named.
-        settings: what else the user has decided.
+        named: the model argument of the command line.
+        settings: the user's settings.
         screen: is asked before a download, and told how far it is.
-        yes: where no file is fast enough, take the fastest without asking.
+        choose: asks which file to take if none is fast enough; None takes the fastest.
 
     Raises:
         DeclinedError: the user takes no file, or does not want the download.
-        ModelError: it is not there, and cannot be fetched.
+        ModelError: the file is not on this disk, and cannot be downloaded.
         MemoryShortError: no published file fits into this machine.
     """
     model = named or settings.model
-    return _best(settings, screen, yes) if model is None else locate(model, screen)
+    return _best(settings, screen, choose) if model is None else locate(model, screen)
 
 
-def _best(settings: ChatSettings, screen: Watcher, yes: bool) -> Path:
+def _best(settings: ChatSettings, screen: Watcher, choose: Choose | None) -> Path:
     """The published file that suits this machine, downloaded if need be."""
     found = suggest(settings.load, settings.min_speed)
-    if found.is_slow and can_ask() and not yes:
-        file = ask(found, found.taken).file
-        with watching(yes=True) as agreed:  # the user has seen how much it is
+    if found.is_slow and choose is not None:
+        file = choose(found, found.taken).file
+        with watching() as agreed:  # the user has seen how much it is
             return found.here.get(file.ftype) or locate(file.name, agreed)
     for line in taken_lines(found):
         sys.stderr.write(f"{line}\n")
@@ -136,10 +140,10 @@ def _placement_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[s
     short = at.n_ctx < min(DEFAULT_N_CTX, plan.model.n_ctx_train) and options.n_ctx is None
     saving = at.kv_type != "f16" and options.kv_type is None
     if n_tries > 1:
-        return [f"Loading failed for lack of memory; now it is {summary(plan)}."]
+        return [f"Loading failed for lack of memory; now it is {plan.summary}."]
     if short or saving:
-        return [f"Memory is short: {summary(plan)}."]
-    return [f"The model is loaded: {summary(plan)}."] if at.n_gpu_layers else []
+        return [f"Memory is short: {plan.summary}."]
+    return [f"The model is loaded: {plan.summary}."] if at.n_gpu_layers else []
 
 
 def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:

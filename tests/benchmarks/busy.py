@@ -34,7 +34,7 @@ from alone import random_ids
 from engine import Job, machine, spread
 from measures import interleaved
 
-from relay_gguf.machine.devices import physical_cores, usable_cpus
+from relay_gguf.machine.cpu import physical_cores, usable_cpus
 from relay_gguf.models.demo import demo_model
 
 if TYPE_CHECKING:

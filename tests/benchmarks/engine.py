@@ -41,7 +41,7 @@ from measures import (
 
 from relay_gguf.fit.placement import LoadSettings
 from relay_gguf.llama.load import measure
-from relay_gguf.machine.devices import physical_cores
+from relay_gguf.machine.cpu import physical_cores
 from relay_gguf.models.demo import demo_model
 
 MEBIBYTE = 1 << 20

@@ -21,7 +21,6 @@ from relay_gguf.cli import choice
 from relay_gguf.cli import download as command
 from relay_gguf.cli.choice import minutes
 from relay_gguf.fit.catalogue import catalogue
-from relay_gguf.hub import progress as screen
 from relay_gguf.hub import rate
 from relay_gguf.hub.api import UnreachableError
 from relay_gguf.hub.progress import LineScreen
@@ -52,8 +51,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
         files = {ftype: Path(f"/models/relay-{ftype}.gguf") for ftype in here}
         monkeypatch.setattr(suggest, "files_here", lambda: files)
         monkeypatch.setattr(choice, "download_rate", lambda *_: speed)
-        for module in (opening, screen):
-            monkeypatch.setattr(module, "can_ask", lambda: terminal)
+        monkeypatch.setattr(choice, "can_ask", lambda: terminal)
         monkeypatch.setattr(opening, "locate", lambda name, _: Path("/hub", name.partition(":")[2]))
 
     return install
@@ -67,8 +65,8 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 def model(**options: Any) -> str:
     """The name of the file that the chat takes."""
-    yes = options.pop("yes", False)
-    return opening.find_model(None, ChatSettings(**options), LineScreen(), yes=yes).name
+    choose = choice.choosing(yes=options.pop("yes", False))
+    return opening.find_model(None, ChatSettings(**options), LineScreen(), choose=choose).name
 
 
 TABLE = """\

@@ -43,8 +43,8 @@ def run(*arguments: str) -> str:
 
 
 def test_devices(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("relay_gguf.llama.devices.cpu", lambda: "AMD Ryzen 5 5600")
-    monkeypatch.setattr("relay_gguf.machine.devices.physical_cores", lambda: 6)
+    monkeypatch.setattr("relay_gguf.llama.backends.cpu", lambda: "AMD Ryzen 5 5600")
+    monkeypatch.setattr("relay_gguf.machine.cpu.physical_cores", lambda: 6)
     on(MACHINES["RTX 2060 + 3090 + 64"])
     assert run("devices") == DEVICES
     found = json.loads(run("devices", "--json"))

@@ -21,20 +21,20 @@ from relay_gguf.doctor import bug_report as report
 from relay_gguf.doctor import self_test as asking
 from relay_gguf.doctor import tiny_model
 from relay_gguf.doctor import verdict as kept
-from relay_gguf.doctor.finding import CPU, NO_AMX, PLAIN_CPU, TOLERANCE, Finding, Verdict
+from relay_gguf.doctor.advice import amx_advice, notices, verdict_lines
 from relay_gguf.doctor.fingerprint import fingerprint
-from relay_gguf.doctor.lines import amx_advice, notices, verdict_lines
+from relay_gguf.doctor.result import CPU, NO_AMX, PLAIN_CPU, TOLERANCE, DeviceResult, Verdict
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import load as loading
 from relay_gguf.llama import native
 from relay_gguf.llama.log import LogLines
-from relay_gguf.machine.devices import has_amx
+from relay_gguf.machine.cpu import has_amx
 from relay_gguf.sampling import SamplingParams
 
-WORKS = Finding(CPU, "works", "", "Some CPU", "CPU", ("CPU",), 0.02, 0.002, 0.0007)
+WORKS = DeviceResult(CPU, "works", "", "Some CPU", "CPU", ("CPU",), 0.02, 0.002, 0.0007)
 AMX_DIES = replace(WORKS, outcome="died", detail="SIGSEGV at several tokens of Q8_0")
 PLAIN_WORKS = replace(WORKS, device=PLAIN_CPU)
-GPU_DIES = Finding("CUDA0", "died", "SIGABRT at loading of Q8_0", "Tesla K80", "CUDA")
+GPU_DIES = DeviceResult("CUDA0", "died", "SIGABRT at loading of Q8_0", "Tesla K80", "CUDA")
 
 
 # The real library, on this machine
@@ -45,13 +45,13 @@ def test_this_machine_computes_what_numpy_computes() -> None:
     found = asking.ask(thorough=True, on_device=devices.append)
     assert devices[:2] == [CPU, PLAIN_CPU]
     for name in (CPU, PLAIN_CPU):
-        finding = found.of(name)
-        assert finding is not None
-        assert finding.works
-        assert 0 < finding.error <= TOLERANCE
-        assert finding.token > 0
-        assert finding.batch > 0
-        assert "CPU" in finding.buffers or "AMX" in finding.buffers
+        result = found.of(name)
+        assert result is not None
+        assert result.works
+        assert 0 < result.error <= TOLERANCE
+        assert result.token > 0
+        assert result.batch > 0
+        assert "CPU" in result.buffers or "AMX" in result.buffers
     assert found.processor == CPU
     assert not found.trouble
     assert found.of(CPU).description  # type: ignore[union-attr]
@@ -233,7 +233,7 @@ def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[[str],
         if tried("CUDA3"): say(result={**fine, "outcome": "failed", "detail": "Q8_0: no kernel"})
     """
     found = playing(script)
-    assert [(f.device, f.outcome, f.detail) for f in found.findings] == [
+    assert [(f.device, f.outcome, f.detail) for f in found.results] == [
         ("CPU", "works", ""),
         ("CUDA0", "died", "SIGABRT at one token of Q6_K"),
         ("CUDA1", "works", ""),
@@ -272,7 +272,7 @@ def test_the_fastest_way_that_works(
             say(result=fine)
     """
     found = playing(script)
-    assert [f.device for f in found.findings if f.device != "CUDA0"] == tried
+    assert [f.device for f in found.results if f.device != "CUDA0"] == tried
     assert found.of("CUDA0") is not None
     assert found.processor == (tried[-1] if works else None)
 
@@ -297,7 +297,7 @@ print("AMX" in names, before.base == after.base, before.size == after.size)
 def test_a_worker_that_fails_is_not_this_machines_fault(
     stage: str, playing: Callable[[str], Verdict]
 ) -> None:
-    """Nor does it hide this machine's GPUs, or take the findings along."""
+    """Nor does it hide this machine's GPUs, or take the results along."""
     found = playing(f"""
         def fail(stage):
             if stage == {stage!r} and options["workers"]: os.kill(os.getpid(), signal.SIGABRT)
@@ -313,7 +313,7 @@ def test_a_worker_that_fails_is_not_this_machines_fault(
     assert found.processor == CPU
     (broken,) = found.broken
     assert broken == ("RPC0" if stage == "device" else "RPC")
-    assert {f.device for f in found.findings} == {"CPU", "CUDA0", broken}
+    assert {f.device for f in found.results} == {"CPU", "CUDA0", broken}
 
 
 def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], Verdict]) -> None:
@@ -340,7 +340,7 @@ def test_a_device_that_never_answers_is_given_up(
         if tried("Vulkan1"): say(result=fine)
     """
     found = playing(script)
-    outcomes = {f.device: f.outcome for f in found.findings}
+    outcomes = {f.device: f.outcome for f in found.results}
     assert outcomes == {"CPU": "works", "Vulkan0": "silent", "Vulkan1": "works"}
     assert found.broken == {"Vulkan0"}
     assert found.lasting  # five minutes are enough, and not to be waited for again
@@ -358,7 +358,7 @@ def test_a_processor_that_had_no_time_is_used(
         if tried("CPU"): {how}
         if tried("CUDA0"): say(result=fine)
     """)
-    assert {f.device: f.outcome for f in found.findings} == {"CPU": "silent", "CUDA0": "works"}
+    assert {f.device: f.outcome for f in found.results} == {"CPU": "silent", "CUDA0": "works"}
     assert found.processor == CPU
     assert not found.lasting
     assert notices(found) == []

@@ -75,8 +75,8 @@ def test_estimates_are_near_what_llama_cpp_says(kind: str, smollm2: Path, tmp_pa
         assert sizes.weights == measured.weights
         rounding = 0.006 * MIB  # the log has two digits
         assert abs(sizes.kv(len(sizes.blocks), n_ctx, kv_type) - measured.kv) <= rounding
-        work = sum(measured.compute.values())
-        assert 0.94 * work <= sizes.work(n_ctx, n_ubatch) <= 1.35 * work + MIB
+        compute = sum(measured.compute.values())
+        assert 0.94 * compute <= sizes.compute_buffer(n_ctx, n_ubatch) <= 1.35 * compute + MIB
 
 
 def test_a_type_of_cache_that_cannot_be_is_not_measured(pico: Path) -> None:
@@ -105,7 +105,10 @@ def test_what_cannot_be_loaded_is_not_measured(tmp_path: Path) -> None:
 
 
 def sizes_of(
-    tmp_path: Path, changed: dict[str, Any], infos: list[Info] | None = None, gone: str = "none"
+    tmp_path: Path,
+    changed: dict[str, Any],
+    infos: list[Info] | None = None,
+    gone: str = "none",
 ) -> ModelSizes:
     """Of a tiny model with some keys changed, and those that begin with `gone` left out."""
     keys = {name: item for name, item in good_keys().items() if not name.startswith(gone)}
@@ -244,11 +247,11 @@ def test_where_room_is_scarce_work_space_is_measured(nemo: Path) -> None:
     sizes, tight = read_facts(nemo).sizes(), replace(ROOMY, available=int(8.3 * GIB))
     measured = measure(nemo, LoadSettings(0, 4096))
     assert measured is not None
-    assert fit(sizes, ROOMY, LoadOptions()).shares[0].work != (
-        work := sizes.process + measured.compute["CPU"]
+    assert fit(sizes, ROOMY, LoadOptions()).shares[0].compute != (
+        compute := sizes.process + measured.compute["CPU"]
     )
-    assert plan_file(nemo, sizes, tight, LoadOptions()).shares[0].work == work
-    assert plan_file(nemo, sizes, ROOMY, LoadOptions()).shares[0].work != work
+    assert plan_file(nemo, sizes, tight, LoadOptions()).shares[0].compute == compute
+    assert plan_file(nemo, sizes, ROOMY, LoadOptions()).shares[0].compute != compute
 
 
 # Real loads

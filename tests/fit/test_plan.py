@@ -246,8 +246,9 @@ def test_what_a_refusal_says() -> None:
         fit(Q4_K_M, machine(4), LoadOptions())
     assert str(error.value) == (
         "relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf does not fit: with 2048 tokens of context in "
-        "q8_0 it needs 7.3 GiB of RAM (7.0 GiB weights, 170 MiB context, 146 MiB work space), "
-        "which has 4.0 GiB free; 512 MiB of them stay so. Take a smaller quantization of the model."
+        "q8_0 it needs 7.3 GiB of RAM (7.0 GiB weights, 170 MiB context, 146 MiB compute "
+        "buffer), but 4.0 GiB are free, and 512 MiB of these are kept for other programs. Take a "
+        "smaller quantization of the model."
     )
     with pytest.raises(MemoryShortError, match="with 41 of 41 layers on a GPU and 2048") as error:
         fit(Q4_K_M, machine(32, 6), LoadOptions(n_gpu_layers=-1))

@@ -222,7 +222,7 @@ def test_a_file_larger_than_one_answer(
 def test_what_is_there_already(
     server: type[Handler], folder: Path, there: bytes, asked: str
 ) -> None:
-    partial = hub_cache.place("o/r").partial(DIGEST)
+    partial = hub_cache.repo_cache("o/r").partial(DIGEST)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(there)
     assert locate("o/r").read_bytes() == CONTENT
@@ -230,11 +230,11 @@ def test_what_is_there_already(
 
 
 def test_what_was_begun_of_an_older_file(server: type[Handler], folder: Path) -> None:
-    place = hub_cache.place("o/r")
+    cache = hub_cache.repo_cache("o/r")
     other = sha256(PARTS["F16/r-F16-00001-of-00003.gguf"]).hexdigest()
     for digest in ("e" * 64, other):
-        place.partial(digest).parent.mkdir(parents=True, exist_ok=True)
-        place.partial(digest).write_bytes(b"GGUF")
+        cache.partial(digest).parent.mkdir(parents=True, exist_ok=True)
+        cache.partial(digest).write_bytes(b"GGUF")
     locate("o/r")
     assert leftovers(folder) == [f"{other}.relay-gguf-partial"], "that one goes on one day"
 
@@ -269,7 +269,7 @@ def test_the_disk_damages_it(server: type[Handler], folder: Path) -> None:
     server.mood.cuts = [HALF, 0, 0, 0]
     with pytest.raises(ModelError, match="broke"):
         locate("o/r")
-    with hub_cache.place("o/r").partial(DIGEST).open("r+b") as file:
+    with hub_cache.repo_cache("o/r").partial(DIGEST).open("r+b") as file:
         file.write(b"gguf")
     with pytest.raises(ModelError, match=r"came damaged.*run the same command again"):
         locate("o/r")
@@ -290,15 +290,15 @@ def test_a_name_that_leads_out(
 
 
 def test_no_room(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
-    partial = hub_cache.place("o/r").partial(DIGEST)
+    partial = hub_cache.repo_cache("o/r").partial(DIGEST)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(CONTENT[:100_000])
-    monkeypatch.setattr(hub_cache.Place, "free", lambda self: 299_000)
+    monkeypatch.setattr(hub_cache.RepoCache, "free", lambda self: 299_000)
     said = rf"{NAME} needs 300 KB more, and 299 KB are free in .*Make room, or set HF_HOME"
     with pytest.raises(ModelError, match=said):
         locate("o/r")
     assert server.asked == []
-    monkeypatch.setattr(hub_cache.Place, "free", lambda self: 300_000)
+    monkeypatch.setattr(hub_cache.RepoCache, "free", lambda self: 300_000)
     assert locate("o/r").read_bytes() == CONTENT
 
 
@@ -324,7 +324,7 @@ def test_the_disk_refuses_in_the_middle(
         patched.setattr(growing, "add", full)
         with pytest.raises(ModelError, match=message):
             locate("o/r")
-    there = hub_cache.place("o/r").partial_size(DIGEST)
+    there = hub_cache.repo_cache("o/r").partial_size(DIGEST)
     assert there > 50_000
     server.asked.clear()
     assert locate("o/r").read_bytes() == CONTENT
@@ -365,10 +365,9 @@ def test_only_the_missing_part_comes(server: type[Handler], folder: Path) -> Non
 
 PROGRAM = """
 import sys, typer
-from relay_gguf.hub import screen as fetch_screen
-from relay_gguf.hub import download as hub_download
 from relay_gguf.errors import RelayError
-from relay_gguf.hub.command import download
+from relay_gguf.cli.download import download
+from relay_gguf.hub import progress as fetch_screen
 
 if "--ask-always" in sys.argv:
     fetch_screen.ASK_FROM = 0
@@ -401,13 +400,13 @@ def until(true: Callable[[], bool]) -> None:
 def test_killed_and_resumed_by_another_process(
     server: type[Handler], folder: Path, number: int
 ) -> None:
-    place = hub_cache.place("o/r")
+    cache = hub_cache.repo_cache("o/r")
     server.mood.delay = 0.05
     with subprocess.Popen([*COMMAND, "o/r"], stderr=subprocess.DEVNULL) as process:
-        until(lambda: place.partial_size(DIGEST) > 50_000)
+        until(lambda: cache.partial_size(DIGEST) > 50_000)
         process.send_signal(number)
     assert process.returncode != 0
-    there = place.partial_size(DIGEST)
+    there = cache.partial_size(DIGEST)
     assert 50_000 < there < len(CONTENT)
     assert find("o/r") is None
     server.mood.delay = 0.0
@@ -427,7 +426,7 @@ def test_two_processes_at_once(server: type[Handler], folder: Path) -> None:
     server.mood.delay = 0.03
     notes, paths = Notes(), list[Path]()
     with subprocess.Popen([*COMMAND, "o/r"], stdout=subprocess.PIPE, text=True) as process:
-        until(lambda: hub_cache.place("o/r").partial_size(DIGEST) > 0)
+        until(lambda: hub_cache.repo_cache("o/r").partial_size(DIGEST) > 0)
         second = Thread(target=lambda: paths.append(locate("o/r", notes)))
         second.start()
         printed, _ = process.communicate()
@@ -443,7 +442,7 @@ def test_the_first_of_two_processes_dies(server: type[Handler], folder: Path) ->
     server.mood.delay = 0.03
     notes, paths = Notes(), list[Path]()
     with subprocess.Popen([*COMMAND, "o/r"], stderr=subprocess.DEVNULL) as process:
-        until(lambda: hub_cache.place("o/r").partial_size(DIGEST) > 0)
+        until(lambda: hub_cache.repo_cache("o/r").partial_size(DIGEST) > 0)
         second = Thread(target=lambda: paths.append(locate("o/r", notes)))
         second.start()
         until(lambda: notes.waited > 0)

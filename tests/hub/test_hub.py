@@ -10,7 +10,7 @@ import pytest
 from hub_server import COMMIT, TOKEN, Handler, serving
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file.header import Info, Kind, Value, write_head
+from relay_gguf.gguf_file.header import Info, Value, Kind, write_head
 from relay_gguf.hub import api as hub
 from relay_gguf.hub import file as hub_file
 from relay_gguf.hub.api import UnreachableError
@@ -130,13 +130,13 @@ def test_what_a_repository_holds(server: type[Handler]) -> None:
 @pytest.mark.parametrize("ranges", [True, False])
 def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> None:
     server.mood.ranges = ranges
-    head = hub_file.head("o/r", "r-Q4_K_M.gguf")
-    assert len(head.keys["tokenizer.ggml.tokens"].value) == 40_000
-    assert [info.name for info in head.tensors] == ["output.weight"]
+    header = hub_file.remote_header("o/r", "r-Q4_K_M.gguf")
+    assert len(header.keys["tokenizer.ggml.tokens"].value) == 40_000
+    assert [info.name for info in header.tensors] == ["output.weight"]
     assert len(server.asked) == 2, "256 KiB are too little, 2 MiB are enough"
     assert server.asked[1].endswith("-2097151")
     server.asked.clear()
-    assert hub_file.head("o/r", "r-Q8_0.gguf").keys["general.name"].value == "r"
+    assert hub_file.remote_header("o/r", "r-Q8_0.gguf").keys["general.name"].value == "r"
     assert server.asked == ["0-262143"]
 
 
@@ -150,7 +150,7 @@ def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> N
 )
 def test_no_head(server: type[Handler], file: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
-        hub_file.head("o/r", file)
+        hub_file.remote_header("o/r", file)
     assert server.asked in ([], ["0-262143"])
 
 

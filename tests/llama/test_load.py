@@ -132,7 +132,9 @@ def test_a_context_shrinks_until_it_fits(
 def test_a_cache_of_odd_heads_stays_in_f16(pico: Path, watched: Watched) -> None:
     """llama.cpp cannot quantize it, and would refuse a plan that does."""
     model = read_facts(pico).sizes()
-    needs = model.weights + model.process + model.work(2048, 128) + model.kv(2, 2048, "f16")
+    needs = (
+        model.weights + model.process + model.compute_buffer(2048, 128) + model.kv(2, 2048, "f16")
+    )
     watched.machine(needs * 8 // 7 + MIB)
     with LlamaEngine(pico) as engine:
         assert engine.plan.settings.kv_type == "f16"

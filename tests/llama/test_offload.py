@@ -32,7 +32,7 @@ from relay_gguf.fit.traffic import traffic
 from relay_gguf.llama.inventory import this_machine
 from relay_gguf.llama.isolated import engine as isolated
 from relay_gguf.llama.isolated.engine import IsolatedEngine
-from relay_gguf.llama.pace import LEAST, SECONDS, Pace
+from relay_gguf.llama.prefill_chunk import LEAST, SECONDS, PrefillChunk
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.tensor_cache import cache_folder
 
@@ -116,7 +116,7 @@ def test_a_worker_holds_what_was_planned(smollm2: Path) -> None:
     weights, kv, *work = sizes
     assert weights == pytest.approx(share.weights, rel=0.01)
     assert kv == pytest.approx(share.kv, rel=0.01)
-    assert sum(work) == pytest.approx(share.work - GPU_EXTRA, rel=0.4)
+    assert sum(work) == pytest.approx(share.compute - GPU_EXTRA, rel=0.4)
     assert sum(sizes) <= share.used
 
 
@@ -297,7 +297,7 @@ def test_a_cancel_does_not_wait_for_a_worker(two: tuple[Lent, Lent], pico: Path)
 def test_the_child_ends_with_its_parent(two: tuple[Lent, Lent], pico: Path) -> None:
     code = f"""
 from relay_gguf.fit.plan import LoadOptions
-from relay_gguf.llama.isolated import IsolatedEngine
+from relay_gguf.llama.isolated.engine import IsolatedEngine
 engine = IsolatedEngine({str(pico)!r}, LoadOptions(workers=({two[0].address!r},)))
 print(engine._child._process.pid, flush=True)
 input()
@@ -336,15 +336,15 @@ def test_ctrl_c_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) -> N
 
 
 def test_pieces_become_as_small_as_they_must() -> None:
-    pace = Pace(512)
-    pace.took(512, SECONDS * 4)
-    assert pace.size == 128
-    pace.took(128, SECONDS / 4)
-    assert pace.size == 256
-    pace.took(100, SECONDS / 100)  # the end of a prompt says nothing
-    assert pace.size == 256
-    pace.took(256, SECONDS * 1000)
-    assert pace.size == LEAST
+    chunk = PrefillChunk(512)
+    chunk.took(512, SECONDS * 4)
+    assert chunk.size == 128
+    chunk.took(128, SECONDS / 4)
+    assert chunk.size == 256
+    chunk.took(100, SECONDS / 100)  # the end of a prompt says nothing
+    assert chunk.size == 256
+    chunk.took(256, SECONDS * 1000)
+    assert chunk.size == LEAST
 
 
 # What is sent

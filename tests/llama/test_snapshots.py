@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relay_gguf import LlamaEngine, SamplingParams
 from relay_gguf.engine import Prefilled, Token
 from relay_gguf.llama import kv_cache
-from relay_gguf.llama.snapshots import Scene, Scenes, common_prefix
+from relay_gguf.llama.snapshots import Snapshot, Snapshots, common_prefix
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8, seed=1)
 
@@ -60,16 +60,16 @@ def test_without_room_everything_is_read_again(pico: Path) -> None:
         answer(engine, scene(1))
         answer(engine, scene(2))
         assert answer(engine, scene(1))[1] == 300
-        assert len(engine._cache.scenes) == 0
+        assert len(engine._cache.snapshots) == 0
 
 
 def test_the_oldest_scene_goes(engine: LlamaEngine) -> None:
     answer(engine, scene(0))
     answer(engine, scene(1))
-    engine._cache.scenes.room = 2 * engine._cache.scenes.n_bytes + 1000
+    engine._cache.snapshots.room = 2 * engine._cache.snapshots.n_bytes + 1000
     for number in (2, 3):
         answer(engine, scene(number))
-    assert len(engine._cache.scenes) == 2
+    assert len(engine._cache.snapshots) == 2
     assert answer(engine, scene(1))[1] == 1
     assert answer(engine, scene(0))[1] == 300
 
@@ -78,7 +78,7 @@ def test_a_retry_and_an_undo_are_no_other_scene(engine: LlamaEngine) -> None:
     answer(engine, scene(1))
     answer(engine, scene(1))
     answer(engine, scene(1)[:200])
-    assert len(engine._cache.scenes) == 0
+    assert len(engine._cache.snapshots) == 0
 
 
 def test_a_copy_that_llama_cpp_refuses(
@@ -93,33 +93,33 @@ def test_a_copy_that_llama_cpp_refuses(
 # The scenes that are kept, without an engine
 
 
-def kept(scenes: Scenes) -> list[tuple[int, ...]]:
-    return [scene.ids for scene in scenes._kept]
+def kept(snapshots: Snapshots) -> list[tuple[int, ...]]:
+    return [snapshot.ids for snapshot in snapshots._kept]
 
 
 def test_a_scene_takes_the_place_of_its_own_beginning() -> None:
-    scenes = Scenes(100)
-    scenes.keep(Scene((1, 2), None, 10))
-    scenes.keep(Scene((3, 4), None, 10))
-    scenes.keep(Scene((1, 2, 3), None, 20))
-    assert kept(scenes) == [(3, 4), (1, 2, 3)]
-    scenes.keep(Scene((9,), None, 101))
-    assert kept(scenes) == [(3, 4), (1, 2, 3)], "too large to be kept"
-    assert scenes.take([1, 2, 9], over=2) is None
-    found = scenes.take([1, 2, 9], over=1)
+    snapshots = Snapshots(100)
+    snapshots.keep(Snapshot((1, 2), None, 10))
+    snapshots.keep(Snapshot((3, 4), None, 10))
+    snapshots.keep(Snapshot((1, 2, 3), None, 20))
+    assert kept(snapshots) == [(3, 4), (1, 2, 3)]
+    snapshots.keep(Snapshot((9,), None, 101))
+    assert kept(snapshots) == [(3, 4), (1, 2, 3)], "too large to be kept"
+    assert snapshots.take([1, 2, 9], over=2) is None
+    found = snapshots.take([1, 2, 9], over=1)
     assert found is not None
     assert found.ids == (1, 2, 3)
-    assert kept(scenes) == [(3, 4)]
+    assert kept(snapshots) == [(3, 4)]
 
 
 @given(st.lists(st.tuples(st.lists(st.integers(0, 3), max_size=6), st.integers(0, 50))))
 def test_there_is_never_more_than_room_for(added: list[tuple[list[int], int]]) -> None:
-    scenes = Scenes(100)
+    snapshots = Snapshots(100)
     for ids, n_bytes in added:
-        scenes.keep(Scene(tuple(ids), None, n_bytes))
-        assert scenes.n_bytes <= 100
-        assert scenes.take([9], over=0) is None
-        assert kept(scenes)[-1] == tuple(ids)
+        snapshots.keep(Snapshot(tuple(ids), None, n_bytes))
+        assert snapshots.n_bytes <= 100
+        assert snapshots.take([9], over=0) is None
+        assert kept(snapshots)[-1] == tuple(ids)
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))

@@ -13,7 +13,7 @@ import pytest
 
 from relay_gguf.fit.placement import RAM
 from relay_gguf.fit.plan import LoadOptions
-from relay_gguf.llama.devices import devices, gpus
+from relay_gguf.llama.backends import devices, gpus
 from relay_gguf.llama.engine import LlamaEngine
 from relay_gguf.sampling import SamplingParams
 

@@ -16,9 +16,9 @@ from homeless import CacheFolder
 
 from relay_gguf import folders
 from relay_gguf.disk import PARTIAL
-from relay_gguf.machine import bandwidth, devices, measurement
+from relay_gguf.machine import bandwidth, measurement
 from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
-from relay_gguf.machine.devices import physical_cores, usable_cpus
+from relay_gguf.machine.cpu import cores, cpu_model, physical_cores, usable_cpus
 from relay_gguf.machine.measurement import Hardware, Kept, keep, kept_path, measured, read_kept
 
 HERE = Hardware("desk", "AMD Ryzen 5 5600", 12, 6, 32 << 30)
@@ -102,15 +102,13 @@ def test_busy_is_what_other_programs_use(
     assert (found > bandwidth.OTHERS * 2) == busy
 
 
-def test_cores(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_two_threads_of_a_core_count_once(tmp_path: Path) -> None:
     """Two cores of two threads each, of which this process may use three."""
     for cpu, siblings in enumerate(("0,2", "1,3", "0,2", "1,3")):
         folder = tmp_path / f"cpu{cpu}" / "topology"
         folder.mkdir(parents=True)
         (folder / "thread_siblings_list").write_text(siblings)
-    monkeypatch.setattr(devices, "CPU_TOPOLOGY", tmp_path)
-    monkeypatch.setattr(devices, "usable_cpus", lambda: {1, 2, 3})
-    assert devices.cores() == [1, 2]
+    assert cores({1, 2, 3}, tmp_path) == [1, 2]
 
 
 # Keeping
@@ -322,4 +320,4 @@ def test_the_hardware_of_this_machine(tmp_path: Path) -> None:
     assert found.ram % measurement.RAM_STEP == 0
     (tmp_path / "cpuinfo").write_text("processor\t: 0\nmodel name\t: AMD EPYC 7R13\n\nprocessor\t")
     if sys.platform == "linux":
-        assert measurement.cpu_model(tmp_path) == "AMD EPYC 7R13"
+        assert cpu_model(tmp_path) == "AMD EPYC 7R13"

@@ -15,13 +15,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gguf.llama import devices as llama_devices
+from relay_gguf.llama import backends
 from relay_gguf.llama import inventory as machine
-from relay_gguf.llama.devices import CPU, GPU, IGPU, Device, described, used
+from relay_gguf.llama.backends import CPU, GPU, IGPU, Device, described, used
 from relay_gguf.machine import devices, drivers, wheels
 from relay_gguf.machine.cgroup import NO_LIMIT, cpu_quota, groups, memory_limits
-from relay_gguf.machine.devices import Gpu, Ram, available_memory, physical_cores, ram, usable_cpus
-from relay_gguf.machine.drivers import Card
+from relay_gguf.machine.cpu import physical_cores, usable_cpus
+from relay_gguf.machine.devices import Gpu, Ram, available_memory, ram
+from relay_gguf.machine.drivers import GraphicsCard
 
 GIB = 1 << 30
 NO_LIMIT_V1 = "9223372036854771712"
@@ -288,8 +289,8 @@ def test_devices_described() -> None:
     unknown = Device("SYCL0", "Intel Arc", IGPU, "SYCL")
     amd_mac = Device("MTL0", "AMD Radeon Pro 5500M", GPU, "MTL", 4, 4)
     known = [
-        Card("NVIDIA GeForce RTX 3060", "NVIDIA", 12, "0000:01:00.0", 360e9),
-        Card("NVIDIA A40", "NVIDIA", 48, "0000:07:00.0", 696e9),
+        GraphicsCard("NVIDIA GeForce RTX 3060", "NVIDIA", 12, "0000:01:00.0", 360e9),
+        GraphicsCard("NVIDIA A40", "NVIDIA", 48, "0000:07:00.0", 696e9),
     ]
     moved = Device("CUDA0", "NVIDIA A40 MIG", GPU, "CUDA", 1, 2, "0000:07:00.0")
     found = described([CUDA0, VULKAN1, METAL, unknown, amd_mac, moved], Ram(16, 8), known)
@@ -305,17 +306,17 @@ def test_devices_described() -> None:
 
 
 def test_ggml_is_asked_in_silence() -> None:
-    code = "from relay_gguf.llama import devices as d; print(d.gpus() is not None, d.cpu())"
+    code = "from relay_gguf.llama import backends as d; print(d.gpus() is not None, d.cpu())"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert run.stderr == ""
     assert run.stdout.startswith("True ")
 
 
 def test_ggml_without_its_functions(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(llama_devices, "_libraries", lambda: iter([]))
-    assert llama_devices.devices() == ()
-    assert llama_devices.gpus() == ()
-    assert llama_devices.cpu() == ""
+    monkeypatch.setattr(backends, "_libraries", lambda: iter([]))
+    assert backends.devices() == ()
+    assert backends.gpus() == ()
+    assert backends.cpu() == ""
 
 
 # Cards that the system has
@@ -354,7 +355,7 @@ class Driver:
 
 def test_nvidia_cards() -> None:
     first, second = drivers.nvidia(Driver("NVIDIA GeForce RTX 3060", "NVIDIA RTX A2000"))
-    assert first == Card(
+    assert first == GraphicsCard(
         "NVIDIA GeForce RTX 3060",
         "NVIDIA",
         12 * GIB,
@@ -403,7 +404,7 @@ def test_apple_chips(chip: str, bandwidth: float | None) -> None:
     assert drivers.apple_bandwidth(chip) == bandwidth
     found = drivers.apple(chip, 16 * GIB)
     assert bool(found) == chip.startswith("Apple")
-    assert all(card == Card(chip, "Apple", 16 * GIB, "", bandwidth) for card in found)
+    assert all(card == GraphicsCard(chip, "Apple", 16 * GIB, "", bandwidth) for card in found)
 
 
 def test_amd_cards(tmp_path: Path) -> None:
@@ -423,8 +424,8 @@ def test_amd_cards(tmp_path: Path) -> None:
     card(3, "0x1002", 64, "AMD Instinct MI210")
     (tmp_path / "drm" / "card0-DP-1").mkdir()
     assert drivers.amd(tmp_path / "drm") == (
-        Card("AMD card of 24 GiB", "AMD", 24 * GIB, "0000:00:00.0"),
-        Card("AMD Instinct MI210", "AMD", 64 * GIB, "0000:03:00.0"),
+        GraphicsCard("AMD card of 24 GiB", "AMD", 24 * GIB, "0000:00:00.0"),
+        GraphicsCard("AMD Instinct MI210", "AMD", 64 * GIB, "0000:03:00.0"),
     )
     assert drivers.amd(tmp_path / "none") == ()
 
@@ -441,5 +442,5 @@ def test_this_machine() -> None:
     assert found.advice.count("\n") <= 1
     assert machine.this_machine().bandwidth == found.bandwidth  # measured once
     assert isinstance(drivers.cards(), tuple)
-    assert wheels.this_place().version
-    assert ctypes.sizeof(llama_devices._Props) > 5 * ctypes.sizeof(ctypes.c_void_p)
+    assert wheels.this_environment().version
+    assert ctypes.sizeof(backends._Props) > 5 * ctypes.sizeof(ctypes.c_void_p)

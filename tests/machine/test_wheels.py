@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -12,14 +13,14 @@ import pytest
 
 from relay_gguf.machine import wheels
 from relay_gguf.machine.devices import Gpu
-from relay_gguf.machine.drivers import Card
-from relay_gguf.machine.wheels import Place, advice, index, rebuild
+from relay_gguf.machine.drivers import GraphicsCard
+from relay_gguf.machine.wheels import PythonEnvironment, advice, index, rebuild
 
 GIB = 1 << 30
-RTX = Card("NVIDIA GeForce RTX 3060", "NVIDIA", 12 * GIB, cuda=(12, 4), capability=(8, 6))
-M3 = Card("Apple M3", "Apple", 16 * GIB)
-RADEON = Card("AMD card of 24 GiB", "AMD", 24 * GIB)
-LINUX = Place(
+RTX = GraphicsCard("NVIDIA GeForce RTX 3060", "NVIDIA", 12 * GIB, cuda=(12, 4), capability=(8, 6))
+M3 = GraphicsCard("Apple M3", "Apple", 16 * GIB)
+RADEON = GraphicsCard("AMD card of 24 GiB", "AMD", 24 * GIB)
+LINUX = PythonEnvironment(
     "linux",
     "x86_64",
     "/opt/v/bin/python",
@@ -27,8 +28,8 @@ LINUX = Place(
     runtimes=frozenset({11, 12, 13}),
     recipe=PurePosixPath("/opt/build.cmake"),
 )
-MAC = Place("darwin", "arm64", "/opt/v/bin/python", "0.3.36")
-WINDOWS = Place(
+MAC = PythonEnvironment("darwin", "arm64", "/opt/v/bin/python", "0.3.36")
+WINDOWS = PythonEnvironment(
     "win32",
     "AMD64",
     r"C:\v\python.exe",
@@ -38,12 +39,12 @@ WINDOWS = Place(
 )
 
 
-def nvidia(cuda: tuple[int, int], capability: tuple[int, int] = (8, 6)) -> Card:
-    return Card("NVIDIA X", "NVIDIA", 12 * GIB, cuda=cuda, capability=capability)
+def nvidia(cuda: tuple[int, int], capability: tuple[int, int] = (8, 6)) -> GraphicsCard:
+    return GraphicsCard("NVIDIA X", "NVIDIA", 12 * GIB, cuda=cuda, capability=capability)
 
 
-def place(base: Place, **changed: Any) -> Place:
-    return Place(**{**{name: getattr(base, name) for name in Place.__slots__}, **changed})
+def changed(base: PythonEnvironment, **changed: Any) -> PythonEnvironment:
+    return replace(base, **changed)
 
 
 @pytest.mark.parametrize(
@@ -61,16 +62,18 @@ def place(base: Place, **changed: Any) -> Place:
         (nvidia((13, 0), (5, 2)), LINUX, "vulkan"),
         (nvidia((11, 8), (9, 0)), LINUX, "vulkan"),  # Hopper: CUDA 11 has none
         (nvidia((11, 4)), LINUX, "vulkan"),
-        (nvidia((13, 2)), place(LINUX, runtimes=frozenset({12})), "cu125"),
-        (nvidia((13, 2)), place(LINUX, runtimes=frozenset()), "cu132"),
-        (nvidia((13, 0)), place(LINUX, machine="aarch64"), None),
+        (nvidia((13, 2)), changed(LINUX, runtimes=frozenset({12})), "cu125"),
+        (nvidia((13, 2)), changed(LINUX, runtimes=frozenset()), "cu132"),
+        (nvidia((13, 0)), changed(LINUX, machine="aarch64"), None),
         (M3, MAC, "metal"),
         (RADEON, LINUX, "vulkan"),
-        (RADEON, place(LINUX, rocm="7.2.1"), "rocm72"),
-        (RADEON, place(LINUX, rocm="6.4.0"), "vulkan"),
+        (RADEON, changed(LINUX, rocm="7.2.1"), "rocm72"),
+        (RADEON, changed(LINUX, rocm="6.4.0"), "vulkan"),
     ],
 )
-def test_the_index_of_wheels(card: Card, where: Place, expected: str | None) -> None:
+def test_the_index_of_wheels(
+    card: GraphicsCard, where: PythonEnvironment, expected: str | None
+) -> None:
     assert index(card, where) == expected
 
 
@@ -80,7 +83,7 @@ def test_advice_is_one_line_with_the_card_and_the_command() -> None:
         "/opt/v/bin/python -m pip install --force-reinstall --no-deps --only-binary :all: "
         "llama-cpp-python==0.3.36 --index-url https://abetlen.github.io/llama-cpp-python/whl/cu124"
     )
-    bare = advice([RTX], [], place(LINUX, runtimes=frozenset()))
+    bare = advice([RTX], [], changed(LINUX, runtimes=frozenset()))
     assert bare == (
         advice([RTX], [], LINUX)
         + "\nIt needs NVIDIA's libraries of CUDA 12, which are not found here: install "
@@ -92,23 +95,23 @@ def test_advice_is_one_line_with_the_card_and_the_command() -> None:
 @pytest.mark.parametrize(
     ("where", "begins"),
     [
-        (place(LINUX, python="/my v/python"), "'/my v/python' -m pip install "),
-        (place(WINDOWS, python=r"C:\my v\python.exe"), r"& 'C:\my v\python.exe' -m pip install "),
+        (changed(LINUX, python="/my v/python"), "'/my v/python' -m pip install "),
+        (changed(WINDOWS, python=r"C:\my v\python.exe"), r"& 'C:\my v\python.exe' -m pip install "),
         (
-            place(WINDOWS, python=r"C:\my v\python.exe", cmd=True),
+            changed(WINDOWS, python=r"C:\my v\python.exe", cmd=True),
             r'"C:\my v\python.exe" -m pip install ',
         ),
         (WINDOWS, r"C:\v\python.exe -m pip install --force-reinstall --no-deps "),
-        (place(LINUX, pip=False), "uv pip install --python /opt/v/bin/python --reinstall "),
+        (changed(LINUX, pip=False), "uv pip install --python /opt/v/bin/python --reinstall "),
         (
-            place(LINUX, machine="aarch64"),
+            changed(LINUX, machine="aarch64"),
             "CMAKE_ARGS='-DCMAKE_PROJECT_llama_cpp_INCLUDE=/opt/build.cmake -DGGML_CUDA=ON' "
             "/opt/v/bin/python -m pip install --force-reinstall --no-cache-dir --no-deps "
             "--no-binary llama-cpp-python llama-cpp-python==0.3.36",
         ),
     ],
 )
-def test_the_command_is_for_the_shell_at_hand(where: Place, begins: str) -> None:
+def test_the_command_is_for_the_shell_at_hand(where: PythonEnvironment, begins: str) -> None:
     line = advice([RTX], [], where)
     assert line.partition(": ")[2].removeprefix("Compile one: ").startswith(begins), line
     assert "\n" not in line
@@ -121,9 +124,9 @@ def test_the_command_that_compiles(recipe: str, tmp_path: Path) -> None:
     python = tmp_path / "my python"
     python.write_text('#!/bin/sh\nprintf %s "$CMAKE_ARGS"\n')
     python.chmod(0o755)
-    where = place(LINUX, recipe=PurePosixPath(recipe), python=str(python))
+    where = changed(LINUX, recipe=PurePosixPath(recipe), python=str(python))
     shown = subprocess.run(
-        rebuild("-DGGML_CUDA=ON", place=where), shell=True, check=True, capture_output=True
+        rebuild("-DGGML_CUDA=ON", target=where), shell=True, check=True, capture_output=True
     )
     assert shlex.split(shown.stdout.decode()) == [
         f"-DCMAKE_PROJECT_llama_cpp_INCLUDE={recipe}",
@@ -140,20 +143,20 @@ def test_the_command_that_compiles(recipe: str, tmp_path: Path) -> None:
             r"C:\v\python.exe -m pip install --force-reinstall --no-cache-dir ",
         ),
         (
-            place(WINDOWS, cmd=True, recipe=PureWindowsPath(r"C:\my v\build.cmake")),
+            changed(WINDOWS, cmd=True, recipe=PureWindowsPath(r"C:\my v\build.cmake")),
             """set "CMAKE_ARGS='-DCMAKE_PROJECT_llama_cpp_INCLUDE=C:/my v/build.cmake'" && """
             r"C:\v\python.exe -m pip install ",
         ),
         (
-            place(LINUX, pip=False),
+            changed(LINUX, pip=False),
             "CMAKE_ARGS=-DCMAKE_PROJECT_llama_cpp_INCLUDE=/opt/build.cmake uv pip install "
             "--python /opt/v/bin/python --reinstall --no-cache --no-deps --no-binary "
             "llama-cpp-python llama-cpp-python==0.3.36",
         ),
     ],
 )
-def test_the_command_that_compiles_elsewhere(where: Place, expected: str) -> None:
-    assert rebuild(place=where).startswith(expected)
+def test_the_command_that_compiles_elsewhere(where: PythonEnvironment, expected: str) -> None:
+    assert rebuild(target=where).startswith(expected)
 
 
 def test_what_compiles_llama_cpp_is_installed() -> None:
@@ -177,7 +180,9 @@ def test_what_compiles_llama_cpp_is_installed() -> None:
         ([RTX, RADEON], [Gpu("ROCm0", "AMD Radeon RX 7900 XTX", "ROCm", 1, 24 * GIB)]),
     ],
 )
-def test_no_advice_where_there_is_nothing_to_gain(cards: list[Card], gpus: list[Gpu]) -> None:
+def test_no_advice_where_there_is_nothing_to_gain(
+    cards: list[GraphicsCard], gpus: list[Gpu]
+) -> None:
     assert advice(cards, gpus, LINUX) == ""
 
 

@@ -30,7 +30,7 @@ from relay_gguf.fit.speed import tokens_per_second
 from relay_gguf.fit.traffic import MESSAGES, traffic
 from relay_gguf.llama import rpc
 from relay_gguf.machine.devices import Gpu
-from relay_gguf.models.lines import plan_json, plan_lines
+from relay_gguf.models.listing import plan_json, plan_lines
 from relay_gguf.settings import chat_settings, read_config
 from relay_gguf.workers import lending
 from relay_gguf.workers.address import Address, parse_address, parse_addresses, reach

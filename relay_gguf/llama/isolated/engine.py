@@ -15,20 +15,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from relay_gguf.engine import ControlTokens, Finished, Moved, Step
+from relay_gguf.engine import Finished, Moved, Step
 from relay_gguf.errors import EngineError, MemoryShortError, RelayError, WorkerError
-from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.gguf_engine import GgufEngine
 from relay_gguf.llama.load import check_file
 from relay_gguf.llama.thread import next_of
-from relay_gguf.llama.vocabulary import Vocabulary
-from relay_gguf.models.lines import summary
+from relay_gguf.llama.vocab_only import VocabOnly
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.address import Address, parse_addresses
 from relay_gguf.workers.protocol import ask_all, silent
 
 from .process import EndedError, Process, Replies
-from .serving import Cancel, Opened, Opening, Reply
+from .serving import Cancel, EngineReply, Opened, Opening
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
@@ -43,7 +42,7 @@ LOOK: Final = 0.1
 """Seconds between two looks whether a reply was cancelled."""
 
 
-class IsolatedEngine:
+class IsolatedEngine(GgufEngine):
     """A `LlamaEngine` in a child process; if a worker fails, a new child goes on without it."""
 
     def __init__(
@@ -66,7 +65,7 @@ class IsolatedEngine:
             WorkerError: a worker does not answer, or is none, or ended while the model was loaded.
             ModelError, SettingsError: as `LlamaEngine`.
         """
-        self._path = Path(path).absolute()
+        super().__init__(Path(path).absolute())
         check_file(self._path)
         self._options = options
         self._workers = parse_addresses(options.workers)
@@ -78,12 +77,12 @@ class IsolatedEngine:
         self._generating = 0
         self._cancelled = False
         self._news = ""
-        self._words: Vocabulary | None = None
         atexit.register(self.close)
         try:
             ask_all(self._workers)
             self._opened = self._open(self._workers, options, on_progress)
-            self._words = Vocabulary(self._path)
+            # In this process, where no worker can end it: messages must be read and saved.
+            self._tokenizer = VocabOnly(self._path)
         except EndedError as ended:
             self.close()
             time.sleep(RESTART)
@@ -94,22 +93,9 @@ class IsolatedEngine:
             self.close()
             raise
 
-    # What a model is
-
     @property
-    def path(self) -> Path:
-        """The model's file."""
-        return self._path
-
-    @property
-    def name(self) -> str:
-        """The file's name without its ending."""
-        return self._path.stem
-
-    @property
-    def n_ctx(self) -> int:
-        """Tokens that a prompt and its reply may have together."""
-        return self._opened.n_ctx
+    def _model(self) -> Opened:
+        return self._opened
 
     @property
     def n_threads(self) -> int:
@@ -117,48 +103,9 @@ class IsolatedEngine:
         return self._opened.n_threads
 
     @property
-    def plan(self) -> Plan:
-        """What of the model is where."""
-        return self._opened.plan
-
-    @property
-    def n_tries(self) -> int:
-        """Loads that it took: after one that failed for memory, less was asked for."""
-        return self._opened.n_tries
-
-    @property
     def lost(self) -> bool:
         """Whether a worker failed, so that the next reply begins with loading the model again."""
         return self._child is None or bool(self._news)
-
-    @property
-    def control(self) -> ControlTokens:
-        """The tokens that frame a turn."""
-        return self._opened.control
-
-    @property
-    def vocabulary(self) -> str:
-        """SHA-256 over all tokens' texts, hexadecimal."""
-        return self._vocabulary.fingerprint
-
-    def tokenize(self, text: str) -> list[int]:
-        """The ids of `text`, in which control tokens are plain text; no BOS."""
-        return self._vocabulary.tokenize(text)
-
-    def piece(self, token: int) -> bytes:
-        """The bytes of a token, whatever their number; nothing for a control token.
-
-        Raises:
-            EngineError: there is no such token.
-        """
-        return self._vocabulary.piece(token)
-
-    @property
-    def _vocabulary(self) -> Vocabulary:
-        """In this process, where no worker can end it: what was said must be read and saved."""
-        if self._words is None:
-            raise EngineError("The model is closed.")
-        return self._words
 
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated.
@@ -211,7 +158,7 @@ class IsolatedEngine:
                 running.forget(number)
             self._generating, self._cancelled = 0, False
 
-    def _next(self, running: Process, replies: Replies) -> Reply | None:
+    def _next(self, running: Process, replies: Replies) -> EngineReply | None:
         """The next reply; None if it was cancelled and does not come.
 
         Raises:
@@ -254,15 +201,8 @@ class IsolatedEngine:
         running, self._child = self._child, None
         if running is not None:
             running.kill()
-        words, self._words = self._words, None
-        if words is not None:
-            words.close()
-
-    def __enter__(self) -> IsolatedEngine:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
+        if self._tokenizer is not None:
+            self._tokenizer.close()
 
     # The child
 
@@ -349,7 +289,7 @@ class IsolatedEngine:
             why = " ".join(map(str, mute.values()))
             raise EngineError(f"{why} The rest does not suffice: {error}".lstrip()) from error
         without = f" without {' and '.join(map(str, mute))}" if mute else " again"
-        self._news = f"The model is loaded{without}: {summary(self._opened.plan)}."
+        self._news = f"The model is loaded{without}: {self._opened.plan.summary}."
         log.info("%s", self._news)
 
     def _first_that_fits(

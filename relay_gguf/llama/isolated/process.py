@@ -12,9 +12,9 @@ from typing import Any
 
 from relay_gguf import child
 
-from .serving import Call, Cancel, Reply, received
+from .serving import Cancel, EngineCall, EngineReply, received
 
-Replies = queue.SimpleQueue[Reply | None]
+Replies = queue.SimpleQueue[EngineReply | None]
 """To one call; None when the process has ended."""
 
 
@@ -42,10 +42,10 @@ class Process:
             if self._gone:
                 replies.put(None)
             self._waiting[number] = replies
-        self.send(Call(number, name, arguments))
+        self.send(EngineCall(number, name, arguments))
         return replies
 
-    def send(self, message: Call | Cancel) -> None:
+    def send(self, message: EngineCall | Cancel) -> None:
         """Give the child a message; one that is gone hears nothing."""
         data = pickle.dumps(message)
         with self._lock:

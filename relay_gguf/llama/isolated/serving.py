@@ -1,8 +1,8 @@
 """The process of an `IsolatedEngine`: a `LlamaEngine` behind pipes, with workers registered.
 
-Run as `python -m relay_gguf.llama.isolated.serving`. It reads `Call`s and `Cancel`s from stdin,
-pickled, and answers each with `Reply`s that carry its number, the last of which is `last`. It ends
-with its stdin, or when llama.cpp finds that a worker is gone.
+Run as `python -m relay_gguf.llama.isolated.serving`. It reads pickled `EngineCall`s and `Cancel`s
+from stdin and answers each call with pickled `EngineReply`s that carry its number; the final reply
+has `last` set. It ends with its stdin, or when llama.cpp finds that a worker is gone.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Loading:
 
 
 @dataclass(frozen=True, slots=True)
-class Call:
+class EngineCall:
     """A method of the engine to call; `number`s only grow."""
 
     number: int
@@ -71,7 +71,7 @@ class Cancel:
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class EngineReply:
     """A result or a step, or the error instead."""
 
     number: int
@@ -80,19 +80,19 @@ class Reply:
     last: bool = True
 
 
-class Server:
+class EngineServer:
     """Calls in, replies out, one after another; a cancel goes before them."""
 
     def __init__(self, calls: IO[bytes], out: IO[bytes]) -> None:
         """Serve the pipes of a parent."""
-        from relay_gguf.llama.thread import Worker
+        from relay_gguf.llama.thread import JobThread
 
         self._calls, self._out = calls, out
         self._writing = threading.Lock()
         self._running = 0  # the number of the generation in flight
         self._cancelled = 0  # the newest one that nobody waits for
         self._turning = threading.Lock()
-        self._jobs = Worker("relay-serving")
+        self._jobs = JobThread("relay-serving")
         self._engine: Any = None
 
     def run(self) -> None:
@@ -108,26 +108,28 @@ class Server:
                         self._cancelled = max(self._cancelled, number)
                         if number == self._running and self._engine is not None:
                             self._engine.cancel()
-                case Call():
+                case EngineCall():
                     self._jobs.submit(self._answer, message)
 
-    def _answer(self, call: Call) -> None:
+    def _answer(self, call: EngineCall) -> None:
         try:
             if call.name == "generate":
                 for step in self._steps(call):
-                    self._say(Reply(call.number, step, last=False))
+                    self._say(EngineReply(call.number, step, last=False))
                 value = None
             elif call.name == "open":
                 value = self._open(call.number, *call.arguments)
             else:
                 value = getattr(self._engine, call.name)(*call.arguments)
-            self._say(Reply(call.number, value))
+            self._say(EngineReply(call.number, value))
         except RelayError as error:
-            self._say(Reply(call.number, error=error))
+            self._say(EngineReply(call.number, error=error))
         except Exception as error:
-            self._say(Reply(call.number, error=EngineError(f"{type(error).__name__}: {error}")))
+            self._say(
+                EngineReply(call.number, error=EngineError(f"{type(error).__name__}: {error}"))
+            )
 
-    def _steps(self, call: Call) -> Iterator[Step]:
+    def _steps(self, call: EngineCall) -> Iterator[Step]:
         """Of a generation; one that was cancelled while it waited for its turn is not begun."""
         with self._turning:
             wanted = call.number > self._cancelled
@@ -158,7 +160,7 @@ class Server:
             add_server(worker)
 
         def progress(share: float) -> None:
-            self._say(Reply(number, Loading(share), last=False))
+            self._say(EngineReply(number, Loading(share), last=False))
 
         self._engine = engine = LlamaEngine(
             opening.path,
@@ -170,7 +172,7 @@ class Server:
         notice_silence()
         return Opened(engine.n_ctx, engine.n_threads, engine.n_tries, engine.control, engine.plan)
 
-    def _say(self, reply: Reply) -> None:
+    def _say(self, reply: EngineReply) -> None:
         with self._writing:
             try:
                 pickle.dump(reply, self._out)
@@ -179,7 +181,7 @@ class Server:
                 os._exit(1)
 
 
-def received(pipe: IO[bytes]) -> Iterator[Reply]:
+def received(pipe: IO[bytes]) -> Iterator[EngineReply]:
     """The parent's side: replies until the child is gone, which may be in the middle of one."""
     while True:
         try:
@@ -194,7 +196,7 @@ def main() -> None:
     with suppress(RelayError):  # which the call that opens a model tells
         # On Windows, no library can be loaded while a thread reads stdin.
         from relay_gguf.llama import engine, rpc  # noqa: F401
-    Server(sys.stdin.buffer, out).run()
+    EngineServer(sys.stdin.buffer, out).run()
     os._exit(0)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from relay_gguf.display import one_line, size
 from relay_gguf.fit.choose import Candidate
@@ -15,7 +15,8 @@ from relay_gguf.fit.speed import tokens_per_second
 from relay_gguf.fit.traffic import WORKER, traffic
 from relay_gguf.machine.devices import Machine
 
-from .suggest import Suggestion
+if TYPE_CHECKING:
+    from .suggest import Suggestion
 
 WORDS: Final = "ten"
 WORD_TOKENS: Final = 13
@@ -58,13 +59,13 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     speed = tokens_per_second(plan, machine)
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
     yield (
-        f"{_where(plan)}, {at.n_ctx} tokens of context in {at.kv_type}, "
+        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}, "
         f"about {rate(speed)} tokens a second"
     )
     yield ""
     yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'work':>9}  {'left':>9}  holds"
     for share in plan.shares:
-        sizes = (share.weights, share.kv, share.work, share.left)
+        sizes = (share.weights, share.kv, share.compute, share.left)
         columns = "  ".join(f"{binary(n_bytes):>9}" for n_bytes in sizes)
         yield f"{share.device:8}  {columns}  {holds(share, plan)}"
     margins = [f"{binary(share.margin)} of {share.device}" for share in plan.shares]
@@ -81,17 +82,15 @@ def plan_json(plan: Plan, machine: Machine) -> dict[str, Any]:
         **asdict(plan.settings),
         "n_layers": plan.model.n_layers,
         "tokens_per_second": round(tokens_per_second(plan, machine), 1),
-        "devices": [{**asdict(share), "left": share.left} for share in plan.shares],
+        "devices": [_share_json(share) for share in plan.shares],
         "workers": [asdict(other) for other in traffic(plan, machine)],
     }
 
 
-def summary(plan: Plan) -> str:
-    """Where a model is, in a few words, for the first line of a chat."""
-    at = plan.settings
-    kv = f", KV cache in {at.kv_type}" if at.kv_type != "f16" else ""
-    short = f", context of {at.n_ctx} tokens" if at.n_ctx < DEFAULT_N_CTX else ""
-    return f"{_where(plan)}{short}{kv}"
+def _share_json(share: Share) -> dict[str, Any]:
+    """A share's fields; programs know the compute buffer as `work`."""
+    fields = {"work" if name == "compute" else name: n for name, n in asdict(share).items()}
+    return {**fields, "left": share.left}
 
 
 def taken_lines(found: Suggestion) -> Iterator[str]:
@@ -129,7 +128,7 @@ def slow_line(candidate: Candidate, min_speed: float) -> str:
 
 
 def _how(candidate: Candidate) -> str:
-    where = "" if candidate.plan is None else f"{summary(candidate.plan)}, "
+    where = "" if candidate.plan is None else f"{candidate.plan.summary}, "
     return f"{where}about {rate(candidate.speed)} tokens a second"
 
 
@@ -159,7 +158,7 @@ def model_lines(
         mark = "*" if candidate is chosen and candidate.speed >= min_speed else " "
         plan, file = candidate.plan, candidate.file
         speed = "" if plan is None else f"{rate(candidate.speed)} t/s"
-        how = "does not fit" if plan is None else summary(plan)
+        how = "does not fit" if plan is None else plan.summary
         there = ", downloaded" if file.ftype in here else ""
         sizes = f"{size(file.size):>8}  {size(_need(candidate)):>8}"
         yield f"{mark} {file.ftype:7}  {sizes}  {speed:>9}  {how}{there}"
@@ -231,15 +230,6 @@ def _traffic_lines(plan: Plan, machine: Machine) -> Iterator[str]:
         yield "How fast workers compute they do not say: the speed is that of slow cards."
 
 
-def _where(plan: Plan) -> str:
-    on_gpu, count = plan.settings.n_gpu_layers, plan.model.n_layers
-    gpus = [share.device for share in plan.shares[:-1] if share.blocks or share.output]
-    if not gpus:
-        return "all in RAM"
-    layers = f"all {count} layers" if plan.whole else f"{on_gpu} of {count} layers"
-    return f"{layers} on {' and '.join(gpus)}"
-
-
 def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
     """What the next better file would take, and what it would be like."""
     model, plan = better.file.model, better.plan
@@ -255,14 +245,14 @@ def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
     if plan is None:
         yield "It does not fit into this machine."
     else:
-        yield f"Here it would be {summary(plan)}, about {rate(better.speed)} tokens a second."
+        yield f"Here it would be {plan.summary}, about {rate(better.speed)} tokens a second."
 
 
 def _need(candidate: Candidate) -> int:
     """Bytes on all devices together, with the usual context."""
     model = candidate.file.model
     kv = model.kv(len(model.blocks), DEFAULT_N_CTX, "f16")
-    return model.weights + kv + model.work(DEFAULT_N_CTX, 512) + model.process
+    return model.weights + kv + model.compute_buffer(DEFAULT_N_CTX, 512) + model.process
 
 
 def rate(speed: float) -> str:

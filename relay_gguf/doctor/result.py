@@ -26,7 +26,7 @@ FAR_OFF: Final = 100.0
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class DeviceResult:
     """A device that was tried.
 
     works: right numbers. wrong: other numbers than the reference's. died: it ended the process.
@@ -63,15 +63,15 @@ class Verdict:
     says how llama.cpp ended the process before any device was tried.
     """
 
-    findings: tuple[Finding, ...] = ()
+    results: tuple[DeviceResult, ...] = ()
     trouble: str = ""
     fatal: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that hide all GPUs: set, since asking for GPUs ended the process."""
 
-    def of(self, device: str) -> Finding | None:
+    def of(self, device: str) -> DeviceResult | None:
         """What was found of a device; None if it was not tried."""
-        return next((found for found in self.findings if found.device == device), None)
+        return next((found for found in self.results if found.device == device), None)
 
     @property
     def processor(self) -> str | None:
@@ -86,19 +86,20 @@ class Verdict:
     def lasting(self) -> bool:
         """Whether it holds next time too: not if llama.cpp could not be loaded or tested, or the
         processor had no time, or a process was killed from outside."""
-        silent = [found for found in self.findings if found.outcome == "silent"]
+        silent = [found for found in self.results if found.outcome == "silent"]
         passing = any(found.device in PROCESSOR or KILLED in found.detail for found in silent)
         return not self.trouble and not self.fatal and not passing
 
     @property
     def broken(self) -> frozenset[str]:
         """GPUs that must not be used."""
-        others = (found for found in self.findings if found.device not in PROCESSOR)
+        others = (found for found in self.results if found.device not in PROCESSOR)
         return frozenset(found.device for found in others if not found.works)
 
     def as_json(self) -> dict[str, Any]:
-        """For a file."""
-        return asdict(self)
+        """The verdict as `from_json` takes it; in files the results are called `findings`."""
+        fields = asdict(self)
+        return {"findings": fields.pop("results"), **fields}
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Verdict:
@@ -107,6 +108,6 @@ class Verdict:
         Raises:
             KeyError, TypeError, ValueError: it is no verdict.
         """
-        found = [Finding(**{**f, "buffers": tuple(f["buffers"])}) for f in table["findings"]]
+        found = [DeviceResult(**{**f, "buffers": tuple(f["buffers"])}) for f in table["findings"]]
         hidden = {str(name): str(value) for name, value in table["hidden"].items()}
         return cls(tuple(found), str(table["trouble"]), str(table["fatal"]), hidden)

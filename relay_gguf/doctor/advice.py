@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from relay_gguf.display import one_line
 
-from .finding import CPU, NO_AMX, TOLERANCE, Finding, Verdict
+from .result import CPU, NO_AMX, TOLERANCE, DeviceResult, Verdict
 
 MORE = "`relay-gguf doctor` says more, and what mends it."
 
@@ -23,44 +23,44 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
         if found.fatal:
             yield f"Compile it for this machine: {rebuild}"
         return
-    width = max(len(name) for name in ["device", *(each.device for each in found.findings)])
-    if any(finding.works for finding in found.findings):
+    width = max(len(name) for name in ["device", *(each.device for each in found.results)])
+    if any(result.works for result in found.results):
         yield f"{'device':{width}}  self-test   off  40 tokens  a token  weights in"
-    for finding in found.findings:
-        yield f"{finding.device:{width}}  {_told(finding)}"
+    for result in found.results:
+        yield f"{result.device:{width}}  {_told(result)}"
     yield from _consequences(found)
     cpu = found.of(CPU)
     if cpu is not None and not cpu.usable:
         yield f"This build of llama.cpp is not right for this processor. Compile it: {rebuild}"
-    if found.hidden or any(f.device in found.broken and f.backend != "RPC" for f in found.findings):
+    if found.hidden or any(f.device in found.broken and f.backend != "RPC" for f in found.results):
         yield (
             "What mends a GPU is most often its driver, or a build of llama.cpp for the driver "
             "that is there: `relay-gguf devices` names one."
         )
 
 
-def _told(finding: Finding) -> str:
-    if not finding.works:
-        what = f" ({one_line(finding.description)})" if finding.description else ""
-        return f"{_outcome(finding)}{what}"
-    batch, token = _milliseconds(finding.batch), _milliseconds(finding.token)
-    buffers = ", ".join(finding.buffers)
-    return f"{'works':9}  {finding.error:4.1%}  {batch:>9}  {token:>7}  {buffers}"
+def _told(result: DeviceResult) -> str:
+    if not result.works:
+        what = f" ({one_line(result.description)})" if result.description else ""
+        return f"{_outcome(result)}{what}"
+    batch, token = _milliseconds(result.batch), _milliseconds(result.token)
+    buffers = ", ".join(result.buffers)
+    return f"{'works':9}  {result.error:4.1%}  {batch:>9}  {token:>7}  {buffers}"
 
 
 def _milliseconds(seconds: float) -> str:
     return f"{seconds * 1e3:.1f} ms" if seconds < 0.1 else f"{seconds * 1e3:.0f} ms"
 
 
-def _outcome(finding: Finding) -> str:
-    detail = finding.detail
+def _outcome(result: DeviceResult) -> str:
+    detail = result.detail
     return {
         "wrong": f"computes wrong numbers: {detail}",
         "died": f"died of {detail}",
         "silent": f"gave no answer ({detail})",
         "failed": f"failed: {detail}",
         "works": "works",
-    }[finding.outcome]
+    }[result.outcome]
 
 
 def _consequences(found: Verdict) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _consequences(found: Verdict) -> Iterator[str]:
         yield "So no model can be run with this build of llama.cpp."
         return
     yield from _notices(found)
-    if all(finding.works for finding in found.findings):
+    if all(result.works for result in found.results):
         yield (
             f"All of it works: logits within {TOLERANCE:.0%} of a reference computed in NumPy, for "
             "Q8_0, Q4_K, Q6_K and F16."
@@ -104,9 +104,9 @@ def _notices(found: Verdict) -> Iterator[str]:
             f"llama.cpp's fastest code for this processor {_outcome(cpu)}: it runs without "
             f"{without}, slower."
         )
-    for finding in found.findings:
-        if finding.device in found.broken:
-            name = one_line(finding.description)
-            yield f"{finding.device} ({name}) is not used: it {_outcome(finding)}."
+    for result in found.results:
+        if result.device in found.broken:
+            name = one_line(result.description)
+            yield f"{result.device} ({name}) is not used: it {_outcome(result)}."
     if found.hidden:
         yield "llama.cpp dies when it looks for GPUs here, so none is used."

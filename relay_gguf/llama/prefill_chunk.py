@@ -16,7 +16,7 @@ LEAST: Final = 16
 """Tokens, whatever they take."""
 
 
-class Pace:
+class PrefillChunk:
     """The size of the next piece, by the time that the last ones took."""
 
     def __init__(self, size: int = N_BATCH) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.machine.devices import Gpu, Ram, ram
-from relay_gguf.machine.drivers import Card, apple_bandwidth, cards
+from relay_gguf.machine.drivers import GraphicsCard, apple_bandwidth, cards
 
 from .log import log  # before the first call: backends speak while they start
 from .native import lib
@@ -116,7 +116,7 @@ def used(devices: Sequence[Device]) -> tuple[Device, ...]:
 
 
 def described(
-    devices: Sequence[Device], host: Ram | None, cards: Sequence[Card]
+    devices: Sequence[Device], host: Ram | None, cards: Sequence[GraphicsCard]
 ) -> tuple[Gpu, ...]:
     """Devices as the rest of the program knows them, in the same order.
 
@@ -148,7 +148,7 @@ def described(
     return tuple(found)
 
 
-def _bandwidth(device: Device, cards: Sequence[Card]) -> float | None:
+def _bandwidth(device: Device, cards: Sequence[GraphicsCard]) -> float | None:
     """From the card of the same place on the bus, or of the same name; or Apple's own figure."""
     if device.backend == "RPC":  # its description is an address
         return None

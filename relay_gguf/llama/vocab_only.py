@@ -1,0 +1,40 @@
+"""A model's vocabulary without its weights: text to ids and back."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+from pathlib import Path
+from typing import Any
+
+from .backends import device_array
+from .log import LogLines, explain
+from .native import lib
+from .tokenizer import Tokenizer
+
+
+class VocabOnly(Tokenizer):
+    """The vocabulary of a GGUF file that is not loaded in this process."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the vocabulary, which takes no device.
+
+        Raises:
+            ModelError: llama.cpp cannot read the file.
+        """
+        params = lib.llama_model_default_params()
+        none = device_array([])
+        params.devices = ctypes.cast(none, ctypes.c_void_p)
+        params.vocab_only, params.n_gpu_layers = True, 0
+        with LogLines() as lines:
+            self._model: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
+        if not self._model:
+            raise explain(path, lines.lines)
+        super().__init__(lib.llama_model_get_vocab(self._model))
+
+    def close(self) -> None:
+        """Free the vocabulary; a second call does nothing."""
+        super().close()
+        model, self._model = self._model, None
+        if model:
+            lib.llama_model_free(model)
