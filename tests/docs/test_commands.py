@@ -132,7 +132,11 @@ def run(command: str, folder: Path, environment: dict[str, str]) -> str:
 def test_a_command_runs(command: str, tmp_path: Path, shell: dict[str, str]) -> None:
     if ".venv/bin/" in command:
         pytest.skip("README's two commands: .ci/run makes an environment with them")
-    assert run(command, tmp_path, shell)
+    printed = run(command, tmp_path, shell)
+    assert printed
+    for shown in (f.text.splitlines() for f in FENCES if f.commands == [command]):
+        if headings := [line for line in shown if re.match(r"(?:  type|device) ", line)]:
+            assert headings[0].split() in [line.split() for line in printed.splitlines()]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="the commands are for a Unix shell")

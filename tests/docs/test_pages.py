@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import html
 import re
 import sys
 from pathlib import Path
@@ -9,6 +11,7 @@ from pathlib import Path
 import pytest
 import yaml
 from fences import PAGES, ROOT, prose
+from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
 
 DOCS = ROOT / "docs"
@@ -60,6 +63,20 @@ def test_the_picture_is_small_and_refers_to_nothing_outside_itself() -> None:
     assert addresses == {"http://www.w3.org/2000/svg"}
 
 
+def test_the_picture_shows_the_chat_that_its_script_types() -> None:
+    """pexpect, with which the script plays the chat, is not imported: Windows has half of it."""
+    tree = ast.parse((DOCS / "record.py").read_text("utf-8"))
+    (typed,) = [
+        ast.literal_eval(node.value)
+        for node in tree.body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "LINES"
+    ]
+    picture = (DOCS / "images" / "chat.svg").read_text("utf-8")
+    shown = html.unescape(re.sub(r"<[^>]+>", "", picture)).replace("\N{NO-BREAK SPACE}", " ")
+    assert typed
+    assert [line for line in typed if f"<anon> {line}\n" not in shown] == []
+
+
 @pytest.mark.skipif(sys.platform == "win32", reason="the folders are those of Linux")
 def test_readme_says_where_things_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("CONFIG", "DATA", "STATE", "CACHE"):
@@ -73,10 +90,13 @@ def test_readme_says_where_things_are_kept(monkeypatch: pytest.MonkeyPatch) -> N
         dirs.user_cache_path,
         home / ".cache" / "huggingface" / "hub",
     ]
-    table = (
-        README.read_text("utf-8").partition("## Where things are kept")[2].partition("\n\nOn")[0]
-    )
+    section = README.read_text("utf-8").partition("## Where things are kept")[2]
+    table, _, others = section.partition("\n\nOn")
     assert re.findall(r"`(.+?)`", table) == [f"~/{f.relative_to(home)}" for f in folders]
+    mac = MacOS("relay-gguf", appauthor=False)
+    assert mac.user_config_path == mac.user_data_path == mac.user_state_path
+    for folder in (mac.user_data_path, mac.user_cache_path):
+        assert f"`~/{folder.relative_to(home)}`" in others
 
 
 def test_readme_is_a_door() -> None:
