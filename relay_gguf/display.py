@@ -34,7 +34,7 @@ def one_line(text: str) -> str:
 
 
 def size(n_bytes: int) -> str:
-    """`7.48 GB`, in powers of 1000, as disks and the hub count."""
+    """A number of bytes for people, `7.48 GB`: powers of 1000, as disks and the hub count."""
     if n_bytes >= 10**9:
         return f"{n_bytes / 10**9:.2f} GB"
     if n_bytes >= 10**6:
@@ -43,7 +43,7 @@ def size(n_bytes: int) -> str:
 
 
 def cut(text: str, columns: int) -> str:
-    """The beginning of a text that takes at most `columns` columns, marked if cut."""
+    """The beginning of a text that fits into `columns` columns; an ellipsis if it is cut."""
     if get_cwidth(text) <= columns:
         return text
     while text and get_cwidth(text) > columns - 1:
@@ -52,7 +52,7 @@ def cut(text: str, columns: int) -> str:
 
 
 def nick_colour(nick: str) -> str:
-    """The colour of a nick: the same everywhere, by its letters."""
+    """The escape sequence of a nick's colour, which follows from its letters."""
     return NICK_COLOURS[sum(nick.encode("utf-8", "replace")) % len(NICK_COLOURS)]
 
 
@@ -71,11 +71,11 @@ class Wrap:
         self._word = ""
 
     def feed(self, text: str) -> str:
-        """What can be printed now."""
+        """Take a piece of text, and return what can be printed now."""
         return "".join(self._step(char) for char in visible(text))
 
     def flush(self) -> str:
-        """The word held back."""
+        """The word that was held back."""
         return self._put_word()
 
     def _step(self, char: str) -> str:
@@ -118,13 +118,19 @@ class Wrap:
 
 
 def wrap(text: str, columns: int, column: int = 0, indent: int = 0) -> str:
-    """A whole text, wrapped; its first line begins at `column`."""
+    """A whole text, wrapped into `columns` columns.
+
+    Its first line begins at `column`, the others are indented by `indent`.
+    """
     wrapping = Wrap(lambda: columns, column, indent)
     return wrapping.feed(text) + wrapping.flush()
 
 
 def status_line(parts: Iterable[tuple[int, str]], columns: int) -> str:
-    """The parts that fit into one line, in their order; those with the lowest numbers first."""
+    """A line of those parts that fit into it, in their order.
+
+    Each part is a number and a text; where there is no room for all, low numbers are kept.
+    """
     chosen: dict[int, str] = {}
     room = columns - 1
     for index, (_, text) in sorted(enumerate(parts), key=lambda part: part[1][0]):

@@ -1,4 +1,4 @@
-"""What a session asks of an engine: token ids in, token ids out.
+"""The protocol of an engine: token ids in, token ids out.
 
 `relay_gguf.LlamaEngine` is the real one. Anything with these methods will do in its place:
 the tests bring an engine of bytes, and `RelayLM(engine=...)` takes yours.
@@ -17,7 +17,7 @@ FinishReason = Literal["stop", "length", "context", "cancelled"]
 
 @dataclass(frozen=True, slots=True)
 class ControlTokens:
-    """The ids that frame a turn. `bos` is None where the model's file asks for none."""
+    """The ids that frame a message. `bos` is None if the model's file asks for no BOS token."""
 
     im_start: int
     im_end: int
@@ -63,8 +63,7 @@ class Finished:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """Before the first step: the model had to be loaded again, and is elsewhere now; `text` says
-    where."""
+    """The model had to be loaded again, as `text` tells; comes before the first other step."""
 
     text: str
 
@@ -89,25 +88,26 @@ class Engine(Protocol):
 
     @property
     def control(self) -> ControlTokens:
-        """The tokens that frame a turn."""
+        """The tokens that frame a message."""
 
     def tokenize(self, text: str) -> list[int]:
         """The ids of `text`, in which control tokens are plain text; no BOS."""
 
     def piece(self, token: int) -> bytes:
-        """The bytes of a token; nothing for a control token."""
+        """The bytes of a token; empty for a control token."""
 
     def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
-        """Evaluate what is new in `prompt`, then yield tokens, and `Finished` at last.
+        """Evaluate the new tokens of `prompt`, then yield generated ones, and `Finished` at last.
 
-        The token that ends a turn is not yielded. Closing the iterator cancels.
+        The token that ends a message is not yielded. Closing the iterator cancels.
         """
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Remove `prompt[start:stop]` from the cache and move what follows up.
 
-        False where the cache does not hold `prompt[:stop]` or cannot move: the next `generate`
-        then evaluates more, and is right all the same.
+        Returns:
+            Whether that was done. The cache may not hold `prompt[:stop]`, or not be able to move:
+            the next `generate` then evaluates more, with the same result.
         """
 
     def cancel(self) -> None:

@@ -1,4 +1,4 @@
-"""`RelayLM`: a context, a model, and the words of the original's declarative API."""
+"""`RelayLM`: a model and its context under the words of the original's declarative API."""
 
 from __future__ import annotations
 
@@ -52,22 +52,22 @@ class RelayLM:
             engine: used instead of a file; the caller closes it.
             exact_trim: when the context is full, evaluate what stays anew instead of moving it
                 within the cache: slower, and as if the dropped turns had never been read.
-            n_threads: None is one for each physical core.
+            n_threads: threads on the CPU; None is one for each physical core.
             n_ctx: tokens of context; None is 4096, or less where memory is short.
             n_gpu_layers: layers on a GPU, -1 for all; None is as many as fit.
             kv_type: `f16`, `q8_0` or `q4_0`: how keys and values are kept.
             main_gpu: the only GPU to use, as `relay-gguf devices` counts them.
-            tensor_split: the share of each GPU; None is by what they have free.
-            no_gpu: use none.
+            tensor_split: the share of each GPU; None is by the memory that they have free.
+            no_gpu: keep the model off every GPU.
             workers: HOST[:PORT] of machines that run `relay-gguf worker`; their devices count as
-                GPUs, before the own ones.
+                GPUs, before those of this machine.
             sampling: further fields of `SamplingParams`: top_k, top_p, min_p, repeat_penalty,
                 max_tokens, seed.
 
         Raises:
             ModelError: the file cannot be used, or does not fit into memory.
             SettingsError: a value is outside its range, or wants a GPU that is not there.
-            WorkerError: a worker does not answer, or is none.
+            WorkerError: a worker does not answer, or something else answers there.
         """
         params = SamplingParams(temperature=temperature, **sampling)
         if engine is None:
@@ -127,11 +127,11 @@ class RelayLM:
         self.context = []
 
     def get_last(self) -> dict[str, str]:
-        """The last entry of the context; an empty dict if there is none."""
+        """The last entry of the context; an empty dict if the context is empty."""
         return self.context[-1] if self.context else {}
 
     def message(self, role: Role, content: str) -> None:
-        """Add a message."""
+        """Let `role` say something: add it to the context."""
         self._add(Message(self.nicks[role], content))
 
     def join(self, role: Role, channel: str) -> None:
@@ -150,25 +150,33 @@ class RelayLM:
         self._add(*rules.topic(self.nicks, role, self.channel, text))
 
     def cast(self, role: Role, desc: str) -> None:
-        """Give a bio to the other one: `role` asks who that is, IRC answers."""
+        """Give a bio to the other speaker: `role` asks who that is, IRC answers."""
         self._add(*rules.cast(self.nicks, role, desc))
 
     def slap(self, role: Role) -> None:
-        """Slap the other one with a large trout."""
+        """Slap the other speaker with a large trout."""
         self._add(*rules.slap(self.nicks, role))
 
     def wildcard(self, role: Role, cmd: str, arg: str = "") -> None:
-        """Use a command that nobody knows, `cmd` with its slash: the model sees what it means."""
+        """Use any other command, `cmd` with its slash: the model decides what it means."""
         self._add(*rules.wildcard(self.nicks, role, cmd, arg))
 
     def reset(self, role: Role = "model") -> None:
-        """Back to the first scene: `role` joins #random."""
+        """Begin again in the first channel: `role` joins #random."""
         self.join(role, DEFAULT_CHANNEL)
 
     def export(self, path: str | Path | None = None) -> Path:
-        """Write the context as JSON lines of role, content and model; the path written.
+        """Write the context as JSON lines of role, content and model.
 
-        A file that exists is never overwritten: the name gets a number.
+        Args:
+            path: a file, or a folder for a file that is named after the time; None is the current
+                folder. A file that exists is never overwritten: the name gets a number.
+
+        Returns:
+            The path of the file.
+
+        Raises:
+            OSError: the file cannot be written.
         """
         name = f"export-relay-gguf-{int(time.time())}.jsonl"
         target = Path(path or name)
@@ -281,15 +289,14 @@ class RelayLM:
 def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
     """Keyword arguments for `RelayLM`: the best of Relay's published files for this machine.
 
-    `RelayLM` downloads it unless it is here, and puts as much of it on a GPU as fits.
-
-    Where none is fast enough it is the fastest, with a `RuntimeWarning` that says how slow.
+    `RelayLM` downloads the file unless it is here, and puts as much of it on a GPU as fits. If
+    no file is fast enough, the fastest is taken, with a `RuntimeWarning` that says how slow it is.
 
     Args:
-        min_speed: tokens a second that it must reach, as estimated; None is 5.
+        min_speed: tokens a second that the file must reach, as estimated; None is 5.
 
     Raises:
-        MemoryShortError: none fits.
+        MemoryShortError: none of the files fits.
     """
     from .fit.choose import MIN_SPEED
     from .models.listing import slow_line

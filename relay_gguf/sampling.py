@@ -1,4 +1,4 @@
-"""Sampling as relaylm.py has it: how logits become the next token.
+"""Sampling as relaylm.py does it: logits in, the next token out.
 
 The order is that of Hugging Face transformers (`generation/utils.py`): repetition penalty over
 the whole context, temperature, top-k, top-p, min-p, multinomial. llama.cpp's own sampler chain
@@ -24,14 +24,15 @@ if TYPE_CHECKING:
     Probs = NDArray[np.float64]
 
 SEED_BITS = 32
+"""Bits of a seed."""
 
 
 @dataclass(frozen=True, slots=True)
 class SamplingParams:
-    """How the next token is chosen; the defaults are the original's.
+    """How the next token is chosen, and how many at most; the defaults are the original's.
 
     A temperature of 0 takes the likeliest token. A top_k of 0, a top_p of 1, a min_p of 0 and a
-    repeat_penalty of 1 switch that step off. `seed` None draws one.
+    repeat_penalty of 1 switch that step off. A seed of None draws one.
 
     Raises:
         SettingsError: a value is outside its range.
@@ -75,13 +76,13 @@ def draw_seed() -> int:
 
 
 class Seen:
-    """The ids that a context holds, each once, in an array that a reply adds to.
+    """The ids of a context, each once, in an array to which a reply adds its own.
 
     A set would have to be made into an array for every token.
     """
 
     def __init__(self, ids: Iterable[int], room: int) -> None:
-        """Begin with `ids`; together with those added they may be `room` different ones."""
+        """Begin with `ids`; there is room for `room` different ids in all."""
         import numpy as np
 
         self._known = set(ids)
@@ -90,18 +91,18 @@ class Seen:
 
     @property
     def ids(self) -> Ids:
-        """The ids (n_seen,), in no order."""
+        """The ids, (n_seen,), in no particular order."""
         return self._array[: len(self._known)]
 
     def add(self, token: int) -> None:
-        """The context now holds `token` too."""
+        """Add a token of the reply."""
         if token not in self._known:
             self._array[len(self._known)] = token
             self._known.add(token)
 
 
 def penalized(scores: Logits, repeat_penalty: float) -> Logits:
-    """The logits (n_seen,) of tokens that were seen, each made less likely.
+    """The logits, (n_seen,), of tokens that were seen, each made less likely.
 
     Positive logits are divided by the penalty, negative ones multiplied (Keskar et al. 2019,
     arXiv:1909.05858 §4.1, with the sign rule of transformers).
@@ -139,12 +140,15 @@ def largest(scores: Logits, k: int, top: float) -> Ids:
 
 
 def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids, Probs]:
-    """Token ids and their probabilities, likeliest first, after all steps but the draw.
+    """Token ids and their probabilities, (n_kept,) each, after all steps but the draw.
 
     Args:
         logits: (n_vocab,) as the model gave them; changed meanwhile, and put back.
-        seen: every token id of the context (n_seen,), prompt and control tokens included.
-        params: a temperature of 0 leaves one id.
+        seen: every token id of the context, (n_seen,), prompt and control tokens included.
+        params: a temperature of 0 leaves the likeliest id alone.
+
+    Returns:
+        The ids, the likeliest first, and their probabilities, which sum up to 1.
 
     Raises:
         EngineError: the logits hold a NaN, or no finite value at all.
@@ -185,6 +189,6 @@ def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids
 
 
 def pick(ids: Ids, probs: Probs, rng: random.Random) -> int:
-    """Draw one id. Python's generator gives the same numbers for a seed on every platform."""
+    """Draw an id. Python's generator gives the same numbers for a seed on every platform."""
     index = int(probs.cumsum().searchsorted(rng.random(), side="right"))
     return int(ids[min(index, ids.size - 1)])

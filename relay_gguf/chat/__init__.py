@@ -1,6 +1,7 @@
 """A conversation in a terminal or a pipe.
 
-terminal           the one file that draws; inputline: its keys
-plain              lines or JSON
+terminal           a chat on a screen
+inputline          its input line: keys, completion, history
+plain              a chat in a pipe: lines or JSON
 interrupt          Ctrl-C while the model writes
 """

@@ -20,7 +20,10 @@ from relay_gguf.conversation.session import Session
 
 
 def keys(on_clear: Callable[[], None]) -> KeyBindings:
-    """Enter sends, Alt-Enter breaks the line, Ctrl-C clears the line or asks to leave."""
+    """Key bindings: Enter sends, Alt-Enter breaks the line, Ctrl-C clears it or asks to leave.
+
+    `on_clear` is called after Ctrl-C has cleared a line.
+    """
     bindings = KeyBindings()
 
     @bindings.add("enter", filter=~is_searching)
@@ -77,7 +80,10 @@ class _SafeHistory(FileHistory):
 
 
 def history_at(path: Path | None) -> History:
-    """Typed lines of earlier chats, in a file that only the user can read."""
+    """Typed lines of earlier chats, in a file that only the user can read.
+
+    They are kept in memory alone without a path, or if the file cannot be written.
+    """
     if path is None:
         return InMemoryHistory()
     try:

@@ -18,7 +18,7 @@ class Interrupts:
 
     @property
     def leaves(self) -> bool:
-        """Whether the user wants to leave."""
+        """Whether the user wants to leave: Ctrl-C was pressed twice or more."""
         return self.count > 1
 
 

@@ -32,9 +32,18 @@ from .interrupt import stoppable
 def run_plain(
     session: Session, opening: Iterable[Event], lines: TextIO, out: TextIO, *, as_json: bool
 ) -> None:
-    """Read lines until they end or the user leaves; write what happens.
+    """Read lines until they end or the user leaves; write the events that follow.
 
-    Ctrl-C stops a reply, and leaves (KeyboardInterrupt) where there is none.
+    Args:
+        session: the conversation.
+        opening: events that are written before the first line is read.
+        lines: the input.
+        out: the output.
+        as_json: whether events are written as JSON objects.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C was pressed while no reply was being written, or twice; the
+            first one stops a reply.
     """
     show = _Json(out) if as_json else _Lines(out)
     show.events("", opening)
@@ -53,14 +62,14 @@ def _lines(lines: TextIO) -> Iterator[str]:
 
 
 class _Lines:
-    """`<nick> text` and `* text`, a reply as it comes."""
+    """Writes events as lines, `<nick> text` and `* text`; a reply appears piece by piece."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
         self._streaming = False
 
     def events(self, line: str, events: Iterable[Event]) -> bool:
-        """Write what a typed line brought about; whether the user leaves."""
+        """Write the events of a typed line; returns whether the user leaves."""
         echo = True
         for event in events:
             match event:
@@ -122,13 +131,13 @@ class _Lines:
 
 
 class _Json:
-    """One object a line."""
+    """Writes events as JSON objects, one a line."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
 
     def events(self, line: str, events: Iterable[Event]) -> bool:
-        """Write what a typed line brought about; whether the user leaves."""
+        """Write the events of a typed line; returns whether the user leaves."""
         for event in events:
             if isinstance(event, Left):
                 return True
@@ -139,13 +148,13 @@ class _Json:
 
 
 def harmless_json(fields: dict[str, Any]) -> str:
-    """An object in a line that a terminal prints and does not obey, should it be one."""
+    """An object as a line of JSON that would not control a terminal if it got there."""
     text = json.dumps(fields, ensure_ascii=False)
     return UNSAFE.sub(lambda match: f"\\u{ord(match[0]):04x}", text)
 
 
 def event_json(event: Event) -> dict[str, Any] | None:
-    """An event as the object of --json; None for those that only a screen needs."""
+    """The fields of an event for --json; None for an event that only a screen needs."""
     match event:
         case Prompted(nick, text, evaluated, reused):
             return {

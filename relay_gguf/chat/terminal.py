@@ -1,4 +1,4 @@
-"""The chat in a terminal: the one file that draws.
+"""The chat in a terminal; no other file draws.
 
 Half-duplex: the input line is live only while the model is silent. A finished line is never
 repainted, so wrapped text cannot be erased wrongly, and the terminal's own scrollback, selection
@@ -112,7 +112,7 @@ class Terminal:
         )
 
     def run(self, opening: Iterable[Event]) -> None:
-        """Show what opens the scene, then chat until the user leaves."""
+        """Show the events of the opening, then chat until the user leaves."""
         left = self._turn("", opening)
         self._started = True
         while not left:
@@ -161,7 +161,7 @@ class Terminal:
         return self._out.get_size().columns
 
     def _turn(self, line: str, events: Iterable[Event]) -> bool:
-        """Show what a line brings about; whether the user leaves."""
+        """Show the events of a typed line; returns whether the user leaves."""
         with stoppable(self._session.cancel) as interrupts, silent_keys():
             left = False
             typed = line.strip() or (SILENCE if self._started else "")
@@ -257,7 +257,7 @@ class Terminal:
             self._stream = None
 
     def _line(self, text: str, colour: str, when: float | None = None) -> None:
-        """A line of the program's or of IRC's own; several if the text has line breaks."""
+        """Print a text of the program's or of IRC's own, which may have line breaks."""
         self._end_typing()
         self._end_stream()
         clock = self._clock(when)

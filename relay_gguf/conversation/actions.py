@@ -1,7 +1,7 @@
 """What each command does: one function a command, on a dialogue.
 
-Each takes the dialogue, the command's argument and the whole typed line, and yields events; what
-cannot be done is raised as a `CommandError`, and shown as a notice.
+Each takes the dialogue, the command's argument and the whole typed line, and yields events. A
+command that cannot be done raises `CommandError`, which `session` turns into a notice.
 """
 
 from __future__ import annotations
@@ -27,40 +27,40 @@ PREVIEW = 56
 
 
 def join(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """A new scene."""
+    """`/join`: the human opens a scene in a channel."""
     return dialogue.open_scene(line, "input", argument.lstrip("#"))
 
 
 def reset(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The first scene again."""
+    """`/reset`: the model opens a scene in the first channel."""
     yield Notice(f"* {NICKS['input']} has reset the session.")
     yield from dialogue.open_scene(line, "model", dialogue.first_channel)
 
 
 def topic(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The channel's topic."""
+    """`/topic`: the human sets the channel's topic."""
     lines = rules.topic(NICKS, "input", dialogue.transcript.channel, argument)
     yield from dialogue.turn(line, lines)
 
 
 def cast(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The model's bio."""
+    """`/cast`: the model gets a bio, as the answer to a whois."""
     yield from dialogue.turn(line, rules.cast(NICKS, "input", argument))
 
 
 def slap(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """A trout."""
+    """`/slap`: the human slaps the model with a trout, and the model answers."""
     yield from dialogue.turn(line, rules.slap(NICKS, "input"), awaits=True)
     yield from dialogue.answer()
 
 
 def message(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """A message, whatever it begins with."""
+    """`/message`: the human says the argument, even one that begins with a slash."""
     return dialogue.say(argument or SILENCE, line)
 
 
 def lazy(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The model writes for the human, then answers."""
+    """`/lazy`: the model writes the human's message, then answers it."""
     if argument.endswith("?"):
         yield from draft(dialogue, argument.removesuffix("?").rstrip(), line)
         return
@@ -80,14 +80,14 @@ def lazy(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def draft(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The model writes into the input line."""
+    """`/lazy?`: the model writes the human's message into the input line."""
     said = yield from _unheard(dialogue.speak(dialogue.transcript.context, "input", argument))
     if said is not None:
         yield Draft(spell(said.message.content))
 
 
 def _unheard(speaking: Speaking) -> Speaking:
-    """The events of a message that is not said, without its pieces."""
+    """The events of a draft: its `Typing` is marked, its pieces are not shown."""
     while True:
         try:
             event = next(speaking)
@@ -107,7 +107,7 @@ def _unheard(speaking: Speaking) -> Speaking:
 
 
 def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """Another reply."""
+    """`/retry`: the model answers the last turn again."""
     last = dialogue.transcript.last
     if last is None or not (last.answers or last.said.awaits):
         raise CommandError("Nothing to retry: the model did not speak last.")
@@ -119,12 +119,12 @@ def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def previous_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The reply before."""
+    """`/prev`: the reply before the chosen one stands."""
     return _choose(dialogue, -1)
 
 
 def next_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The reply after."""
+    """`/next`: the reply after the chosen one stands."""
     return _choose(dialogue, +1)
 
 
@@ -143,7 +143,7 @@ def _choose(dialogue: Dialogue, step: int) -> Iterator[Event]:
 
 
 def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The rest of a reply that was cut."""
+    """`/continue`: the model goes on with a reply that was cut."""
     last = dialogue.transcript.last
     answer = last.answer if last else None
     if answer is None or not answer.cut:
@@ -156,7 +156,7 @@ def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The last turn taken back, its text returned."""
+    """`/undo`: the last turn is taken back, and its line returned as a draft."""
     last = dialogue.transcript.last
     if last is None:
         raise CommandError("Nothing to undo.")
@@ -166,7 +166,7 @@ def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def edit(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """Another message in the last turn's place."""
+    """`/edit`: another line takes the last turn's place; without one, its line is a draft."""
     last = dialogue.transcript.last
     if last is None:
         raise CommandError("Nothing to edit.")
@@ -183,7 +183,7 @@ def edit(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def _typed(said: Turned) -> str:
-    """The line that would do the same again: what /lazy wrote counts as typed."""
+    """The line that would do the same again; a message that /lazy wrote counts as typed."""
     return spell(said.messages[0].content) if said.ids else said.line
 
 
@@ -191,7 +191,7 @@ def _typed(said: Turned) -> str:
 
 
 def context(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """What the model sees, in tokens."""
+    """`/context`: each message that the model reads, with its size in tokens."""
     lines = dialogue.transcript.context
     rows = []
     for said, size in zip(lines, dialogue.generator.sizes(lines), strict=True):
@@ -211,7 +211,7 @@ def context(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """A name for the session."""
+    """`/save`: the session gets a name; without one, the user is told the name it has."""
     name = dialogue.save(argument)
     if name is None:
         yield Notice("* Nothing was said yet; the session is saved with its first line.")
@@ -220,7 +220,7 @@ def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """Another session."""
+    """`/load`: a saved session goes on; without a name, the saved sessions are listed."""
     if not argument:
         names = "\n".join(f"  {name}" for name in dialogue.names[:40])
         yield Notice(f"Saved sessions, newest first:\n{names}" if names else "* None saved.")
@@ -231,7 +231,7 @@ def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def export(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The scene as a file."""
+    """`/export`: the scene is written to a file in the current folder."""
     style = argument or "jsonl"
     if style not in FORMATS:
         raise CommandError(f"No format {style!r}. There are: {', '.join(FORMATS)}.")
@@ -243,12 +243,12 @@ def export(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 
 def show_help(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The table of commands."""
+    """`/help`: the table of commands, or one entry of it."""
     yield Notice(help_text(argument))
 
 
 def leave(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """The end."""
+    """`/exit` and `/quit`: the user leaves."""
     yield Left()
 
 

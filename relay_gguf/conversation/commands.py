@@ -1,7 +1,8 @@
-"""What a typed line means. One table of commands makes parsing, /help, completion and README.
+"""The table of commands, and the meaning of a typed line.
 
-The table is short on purpose: a name that it takes never reaches the model, and inventing commands
-is half the fun of Relay. Names are matched whole and case-sensitively.
+Parsing, /help, completion and the documentation follow this one table. It is short on purpose: a
+name that it takes never reaches the model, and inventing commands is half the fun of Relay. Names
+are matched whole and case-sensitively.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from .messages import SILENCE
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """One entry of the table; `name` is without its slash, `argument` as shown in /help."""
+    """An entry of the table: `name` has no slash, `argument` and `help` are as /help shows them."""
 
     name: str
     argument: str
@@ -23,7 +24,7 @@ class Command:
 
     @property
     def usage(self) -> str:
-        """How it is typed."""
+        """The command as it is typed: `/join #channel`."""
         return f"/{self.name} {self.argument}".rstrip()
 
 
@@ -34,23 +35,23 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("topic", "text", "Set the channel's topic."),
         Command("cast", "bio", "Say who the model is: I'm a pirate."),
         Command("slap", "", "Slap the model around a bit with a large trout."),
-        Command("lazy", "[beginning]", "Let the model write your message, from its beginning on."),
-        Command("lazy?", "[beginning]", "The same as a draft; /lazy ...? is one too."),
-        Command("retry", "", "Another reply; the ones before stay, see /prev."),
-        Command("prev", "", "Back to the reply before."),
-        Command("next", "", "On to the reply after."),
+        Command("lazy", "[beginning]", "Let the model write your message, or the rest of it."),
+        Command("lazy?", "[beginning]", "Like /lazy, as a draft to edit; so is /lazy ...?"),
+        Command("retry", "", "Get another reply; /prev brings back the others."),
+        Command("prev", "", "Go back to the reply before this one."),
+        Command("next", "", "Go on to the reply after this one."),
         Command("continue", "", "Let a reply that was cut go on."),
         Command(
             "undo", "", "Take back your last line and its reply; the text returns for editing."
         ),
         Command("edit", "[line]", "Say something else instead of your last line."),
-        Command("context", "", "What the model sees, and how many tokens it takes."),
+        Command("context", "", "Show what the model reads, and its size in tokens."),
         Command("save", "[name]", "Name this session; everything is saved anyway."),
         Command("load", "[name]", "Go to a saved session; without a name, list them."),
         Command("export", "[format]", "Write the scene to a file: jsonl, txt, md, irssi, weechat."),
-        Command("reset", "", "Back to the first scene."),
+        Command("reset", "", "Begin again in the first channel."),
         Command("message", "text", "Say something, whatever it begins with; //text says /text."),
-        Command("help", "[command]", "This list."),
+        Command("help", "[command]", "Show this list, or one command of it."),
         Command("exit", "", "Leave; so do /quit and Ctrl-D."),
         Command("quit", "", "Leave."),
     )
@@ -74,14 +75,14 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Wildcard:
-    """Any other command, for the model to make sense of; `name` is with its slash."""
+    """A command that is not in the table, for the model to make sense of; `name` has its slash."""
 
     name: str
     argument: str
 
 
 def parse(line: str) -> Say | Call | Wildcard:
-    """What a typed line means.
+    """The meaning of a typed line.
 
     An empty line is silence, `//text` says `/text`. The words of a command are split at spaces
     alone, as the original does.
@@ -100,12 +101,12 @@ def parse(line: str) -> Say | Call | Wildcard:
 
 
 def spell(content: str) -> str:
-    """The line that says `content`: what `parse` turns into `Say(content)`."""
+    """The line that `parse` turns into `Say(content)`."""
     return f"/{content}" if content.startswith("/") else content
 
 
 def help_text(name: str = "") -> str:
-    """The table, or one entry of it (its name with or without the slash)."""
+    """The table as lines of text, or one entry of it; `name` may have its slash."""
     name = name.removeprefix("/")
     if not name:
         return "\n".join(

@@ -19,7 +19,7 @@ from .events import Event, Notice, Replayed, Said, Trimmed
 from .export import write
 from .generator import Generator
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role, savable
-from .records import Header
+from .records import SessionHeader
 from .store import Store, sessions
 from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
 
@@ -71,7 +71,7 @@ class Dialogue:
         self._now = now
         self._unsaved = False
         engine = generator.engine
-        self._header = Header(engine.name, path, engine.vocabulary if folder else "")
+        self._header = SessionHeader(engine.name, path, engine.vocabulary if folder else "")
         self._store = Store(folder, self._header, new_name=name) if folder else None
 
     # What is said

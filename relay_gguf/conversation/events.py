@@ -1,4 +1,4 @@
-"""What happens in a channel, as values: a session yields them, a front end shows them."""
+"""Events of a channel as values: a session yields them, a front end shows them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Prompted:
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A part of the message being written; a character is never cut in two."""
+    """A part of the text being written, in whole characters."""
 
     text: str
 
@@ -50,8 +50,8 @@ class Piece:
 class Said:
     """A message stands in the channel: typed, written by the program, or generated.
 
-    `tokens` is what it takes in the context if it was typed, what the model wrote if it was
-    generated. `seconds` is the time that those took, `reason` why they ended.
+    Of a generated message, `tokens` counts those that the model wrote in `seconds`, and `reason`
+    says why it ended. Of any other, `tokens` is its size in the context and `reason` is None.
     """
 
     message: Message
@@ -62,7 +62,7 @@ class Said:
 
 @dataclass(frozen=True, slots=True)
 class Trimmed:
-    """The context was full: messages with these indices left it, for `tokens` tokens."""
+    """The context was full: the messages at `indices` left it, `tokens` tokens in all."""
 
     indices: tuple[int, ...]
     tokens: int
@@ -70,28 +70,28 @@ class Trimmed:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """The end of a conversation that goes on, with the Unix times of its messages."""
+    """The last messages of a session that goes on, each with its Unix time."""
 
     messages: tuple[tuple[float, Message], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """Something that the user should read; it is not part of the channel."""
+    """A text of the program for the user; it is not part of the channel."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Failed:
-    """Something went wrong; nothing was lost and the chat goes on."""
+    """An error, as a text for the user; nothing was lost and the chat goes on."""
 
     text: str
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Text to put into the input line, for the user to change and send."""
+    """A text to put into the input line, for the user to change and send."""
 
     text: str
 

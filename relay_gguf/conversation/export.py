@@ -13,13 +13,14 @@ from typing import Final, TextIO
 from .messages import Message, is_notice
 
 Dated = tuple[float, Message]
+"""A message with the Unix time at which it was said."""
 
 
 def new_file(path: Path) -> TextIO:
-    """Open a file that did not exist, for text; a taken name gets a number before its ending.
+    """Create and open a text file; a name that is taken gets a number before its ending.
 
     Raises:
-        OSError: the folder cannot be written.
+        OSError: the file cannot be created.
     """
     for number in count(1):
         name = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
@@ -31,14 +32,14 @@ def new_file(path: Path) -> TextIO:
 
 
 def to_jsonl(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """The original's format: role, content and model."""
+    """JSON lines in the original's format: an object of role, content and model a message."""
     for _, message in lines:
         entry = {"role": message.nick, "content": message.content, "model": model}
         yield json.dumps(entry, ensure_ascii=False)
 
 
 def to_txt(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """As on the screen: `<nick> text`, and IRC's own lines with their star."""
+    """Plain text as on the screen: `<nick> text`, and IRC's own lines with their star."""
     for _, message in lines:
         yield message.content if is_notice(message) else f"<{message.nick}> {message.content}"
 
@@ -91,17 +92,28 @@ FORMATS: Final[dict[str, tuple[str, Writer]]] = {
     "irssi": (".log", to_irssi),
     "weechat": (".weechatlog", to_weechat),
 }
-"""Format → ending of the file, writer."""
+"""Name of a format → the ending of its files, and the function that yields their lines."""
 
 
 def write(
     lines: Iterable[Dated], style: str, folder: Path, *, channel: str, model: str, now: float
 ) -> Path:
-    """Write a scene into a new file of `folder`; its path.
+    """Write a scene into a new file of `folder`, named after the channel and the time.
+
+    Args:
+        lines: the messages with their Unix times.
+        style: a name in `FORMATS`.
+        folder: must exist.
+        channel: where the scene plays, without its #.
+        model: the name of the model that wrote the replies.
+        now: Unix time for the file's name.
+
+    Returns:
+        The path of the file.
 
     Raises:
-        KeyError: no such format.
-        OSError: the file cannot be written; what was begun of it is removed.
+        KeyError: there is no such format.
+        OSError: the file cannot be written; an unfinished one is removed.
     """
     ending, writer = FORMATS[style]
     safe = re.sub(r"[^\w-]+", "-", channel)[:40].strip("-") or "channel"

@@ -1,4 +1,4 @@
-"""The lines of a channel: who said what, and what each IRC command writes into the context.
+"""The lines of a channel, and those that each IRC command writes into the context.
 
 Pure values and rules. The strings are the ones that Relay was trained on (relaylm.py v0.1.1): a
 changed letter here is a different model.
@@ -17,7 +17,7 @@ NICKS: Final[Mapping[Role, str]] = {"system": "system", "model": "user", "input"
 
 DEFAULT_CHANNEL: Final = "random"
 SILENCE: Final = "..."
-"""What an empty line says."""
+"""The content of an empty line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,11 @@ def other(role: Role) -> Role:
 
 
 def join(nicks: Mapping[Role, str], role: Role, channel: str) -> tuple[Message, ...]:
-    """What `/join` writes: it opens a scene, so these lines replace the context."""
+    """The lines of `/join`; it opens a scene, so they replace the context.
+
+    Raises:
+        CommandError: the channel has no name.
+    """
     if not channel:
         raise CommandError("Invalid: Missing channel name.")
     system = nicks["system"]
@@ -62,7 +66,11 @@ def join(nicks: Mapping[Role, str], role: Role, channel: str) -> tuple[Message, 
 
 
 def topic(nicks: Mapping[Role, str], role: Role, channel: str, text: str) -> tuple[Message, ...]:
-    """What `/topic` writes."""
+    """The lines of `/topic`.
+
+    Raises:
+        CommandError: there is no text.
+    """
     if not text:
         raise CommandError("Invalid: Missing topic text.")
     return (
@@ -72,7 +80,11 @@ def topic(nicks: Mapping[Role, str], role: Role, channel: str, text: str) -> tup
 
 
 def cast(nicks: Mapping[Role, str], role: Role, desc: str) -> tuple[Message, ...]:
-    """What `/cast` writes: to the model, a bio is the answer to a whois."""
+    """The lines of `/cast`: to the model, a bio is the answer to a whois.
+
+    Raises:
+        CommandError: there is no description.
+    """
     if not desc:
         raise CommandError("Invalid: Missing description.")
     whom = nicks[other(role)]
@@ -83,7 +95,7 @@ def cast(nicks: Mapping[Role, str], role: Role, desc: str) -> tuple[Message, ...
 
 
 def slap(nicks: Mapping[Role, str], role: Role) -> tuple[Message, ...]:
-    """What `/slap` writes."""
+    """The lines of `/slap`."""
     whom = nicks[other(role)]
     return (
         Message(nicks[role], f"/slap {whom}"),
@@ -92,7 +104,7 @@ def slap(nicks: Mapping[Role, str], role: Role) -> tuple[Message, ...]:
 
 
 def wildcard(nicks: Mapping[Role, str], role: Role, cmd: str, arg: str) -> tuple[Message, ...]:
-    """What any other command writes; without an argument both lines end in a space."""
+    """The lines of any other command; without an argument both end in a space."""
     return (
         Message(nicks[role], f"{cmd} {arg}"),
         Message(nicks["system"], f"* {nicks[role]} used {cmd} {arg}"),

@@ -1,4 +1,4 @@
-"""Messages → token ids, and which turns stay when the context is full.
+"""Messages as token ids, and the choice of turns that stay when the context is full.
 
 The prompt is ids, not text. `<|im_start|>` and `<|im_end|>` are ids; `nick\\ncontent` is tokenized
 as one string in which control tokens are plain text, so a typed `<|im_end|>` forges no turn. The
@@ -28,15 +28,16 @@ def render(messages: Iterable[Message], nick: str, opening: str = "", bos_text: 
 
 
 class Encoder:
-    """Turns messages into ids for one engine, and remembers what it turned."""
+    """Encodes messages for one engine, and remembers the ids of each."""
 
     def __init__(self, engine: Engine) -> None:
+        """Remember nothing yet."""
         self._engine = engine
         self._newline = tuple(engine.tokenize("\n"))
         self._bodies: dict[tuple[str, str], tuple[int, ...]] = {}
 
     def body(self, nick: str, content: str) -> tuple[int, ...]:
-        """What stands between the control tokens: the ids of `nick\\ncontent`."""
+        """The ids of `nick\\ncontent`, which stand between the control tokens."""
         key = (nick, content)
         ids = self._bodies.get(key)
         if ids is None:
@@ -54,7 +55,7 @@ class Encoder:
         self._bodies.setdefault((nick, content), tuple(body))
 
     def recall(self, nick: str, content: str, body: Sequence[int]) -> None:
-        """Remember ids that were read from a file, if they do spell the message."""
+        """Remember ids that were read from a file, if they spell the message."""
         try:
             text = b"".join(map(self._engine.piece, body)).decode("utf-8", "replace")
         except EngineError:
@@ -106,7 +107,7 @@ def turns(messages: Sequence[Message], nicks: Mapping[Role, str]) -> list[range]
 
 
 def _pins(turn: Sequence[Message], system: str) -> str | None:
-    """What a turn says about the scene: a later turn with the same answer replaces it."""
+    """Which fact about the scene a turn sets, if any; the newest turn that sets it is pinned."""
     if len(turn) < 2 or turn[1].nick != system:
         return None
     said, answer = turn[0].content, turn[1].content
@@ -155,8 +156,8 @@ def fit(sizes: Sequence[int], pinned: frozenset[int], limit: int, target: int) -
             total -= sizes[index]
     if total > limit:
         raise ContextError(
-            f"This needs {total} tokens with the scene's head, the context has room for {limit}. "
-            "Say it in fewer words, or start with a larger --n-ctx."
+            f"This needs {total} tokens together with the channel's join, topic and bios; the "
+            f"context has room for {limit}. Say it in fewer words, or start with a larger --n-ctx."
         )
     return dropped
 

@@ -1,4 +1,4 @@
-"""Records as JSON lines, and back.
+"""Records as JSON lines, and JSON lines as records: the format of a session file.
 
 {"event": "session", "version": 1, "model": …, "path": …, "vocabulary": …, "time": …}
 {"event": "turn", "line": "/slap", "messages": [{"nick": …, "content": …}, …], "time": …}
@@ -23,12 +23,15 @@ from .transcript import Answered, Chose, Forgot, Record, Transcript, Turned, Und
 
 VERSION = 1
 LAST_TIME = 250_000_000_000.0
-"""Unix seconds at the end of the year 9892."""
+"""Unix seconds at the end of the year 9892, the last that a record may have."""
 
 
 @dataclass(frozen=True, slots=True)
-class Header:
-    """Which model wrote the records that follow; `vocabulary` tells if their ids mean the same."""
+class SessionHeader:
+    """The model that wrote the records which follow: its name and its file's path.
+
+    `vocabulary` is that of `engine.Engine`: ids of a session are used again where it is the same.
+    """
 
     model: str
     path: str
@@ -36,10 +39,15 @@ class Header:
 
 
 @dataclass(frozen=True, slots=True)
-class Saved:
-    """What a session file holds. `good` is the length in bytes of what could be read."""
+class SavedSession:
+    """The content of a session file.
 
-    header: Header
+    `header` is the newest one. `entries` are the records, each with the vocabulary of its ids.
+    `good` is the length in bytes of the lines that could be read, and `torn` whether there is an
+    unfinished line after them.
+    """
+
+    header: SessionHeader
     entries: tuple[tuple[Record, str], ...]
     good: int
     torn: bool
@@ -53,13 +61,14 @@ class Saved:
         return transcript
 
 
-def decode(data: bytes, path: Path) -> Saved:
-    """The records of a session file; `path` is for messages.
+def decode(data: bytes, path: Path) -> SavedSession:
+    """Read the bytes of a session file; errors name `path`.
 
     Raises:
-        StoreError: a line other than the last is no record.
+        StoreError: a whole line is not a record, or does not fit to those before; the file does
+            not begin with its header; a newer version wrote it.
     """
-    header: Header | None = None
+    header: SessionHeader | None = None
     entries: list[tuple[Record, str]] = []
     good = 0
     transcript = Transcript()
@@ -69,8 +78,10 @@ def decode(data: bytes, path: Path) -> Saved:
             fields = json.loads(line)
             if fields["event"] == "session":
                 if fields["version"] > VERSION:
-                    raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade.")
-                header = Header(*(_text(fields[key]) for key in ("model", "path", "vocabulary")))
+                    raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade it first.")
+                header = SessionHeader(
+                    *(_text(fields[key]) for key in ("model", "path", "vocabulary"))
+                )
             else:
                 record = from_json(fields)
                 transcript = transcript.apply(record)
@@ -82,12 +93,14 @@ def decode(data: bytes, path: Path) -> Saved:
             ) from error
         good += len(line) + 1
     if header is None:
-        raise StoreError(f"{path} is no session of relay-gguf: it does not begin with its header.")
-    return Saved(header, tuple(entries), good, torn=bool(rest))
+        raise StoreError(
+            f"{path} is not a session of relay-gguf: it does not begin with its header."
+        )
+    return SavedSession(header, tuple(entries), good, torn=bool(rest))
 
 
 def to_json(record: Record) -> dict[str, Any]:
-    """A record as the fields of its line; what has its usual value is left out."""
+    """The fields of a record's line; those that have their default are left out."""
     match record:
         case Turned():
             optional = {
@@ -171,14 +184,14 @@ def _messages(values: Any) -> tuple[Message, ...]:
 
 def _text(value: Any) -> str:
     if not isinstance(value, str):
-        raise TypeError(f"{value!r} is no text")
+        raise TypeError(f"{value!r} is not a text")
     return value
 
 
 def _time(value: Any) -> float:
     """Unix seconds that a calendar can show."""
     if not 0 <= float(value) < LAST_TIME:
-        raise ValueError(f"{value!r} is no time")
+        raise ValueError(f"{value!r} is not a time")
     return float(value)
 
 
@@ -189,7 +202,8 @@ def _ids(values: Any) -> tuple[int, ...]:
     return ids
 
 
-def header_json(header: Header) -> dict[str, Any]:
+def header_json(header: SessionHeader) -> dict[str, Any]:
+    """The fields of a header's line, with the time now."""
     return {
         "event": "session",
         "version": VERSION,
@@ -201,4 +215,5 @@ def header_json(header: Header) -> dict[str, Any]:
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
+    """A line of a session file, in UTF-8."""
     return json.dumps(fields, ensure_ascii=False).encode("utf-8", "replace") + b"\n"

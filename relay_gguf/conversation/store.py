@@ -1,4 +1,4 @@
-"""Sessions on disk: a file each, a JSON line a record (see `records`), flushed at once.
+"""Session files: a JSON line a record (see `records`), written at once.
 
 A file is only ever appended to, by one process at a time. A last line without its newline was
 being written when the program was killed: it is dropped.
@@ -17,7 +17,7 @@ from typing import BinaryIO
 from relay_gguf.disk import lock
 from relay_gguf.errors import StoreError
 
-from .records import Header, Saved, decode, encode, header_json, to_json
+from .records import SavedSession, SessionHeader, decode, encode, header_json, to_json
 from .transcript import Record, Turned
 
 ENDING = ".jsonl"
@@ -25,15 +25,26 @@ MAX_NAME_BYTES = 200  # file systems take 255, the ending included
 
 
 class Store:
-    """The session file being written, locked against other processes.
+    """A session file that is being written, locked against other processes.
 
     The file is made with its first record, so that a chat in which nothing is said leaves none.
     """
 
     def __init__(
-        self, folder: Path, header: Header, name: str | None = None, *, new_name: str | None = None
+        self,
+        folder: Path,
+        header: SessionHeader,
+        name: str | None = None,
+        *,
+        new_name: str | None = None,
     ) -> None:
-        """A new session, named `new_name` or after the time; or the saved one called `name`.
+        """Open the saved session `name`, or begin a new one.
+
+        Args:
+            folder: of the session files; made with the first file.
+            header: the model that will write.
+            name: of a saved session; None begins a new one.
+            new_name: of a new session; None is the time at which its file is made.
 
         Raises:
             StoreError: there is no such session, or another process has it.
@@ -48,8 +59,8 @@ class Store:
         if name is not None:
             self._file = _open_locked(session_path(folder, name), "r+b")
 
-    def resume(self) -> Saved:
-        """What the session holds; from here on it is appended to.
+    def resume(self) -> SavedSession:
+        """Read the session; from here on it is appended to, an unfinished last line removed.
 
         Raises:
             StoreError: it is damaged before its last line, or cannot be read.
@@ -75,7 +86,7 @@ class Store:
             StoreError: it cannot be written now; it is kept for the next call.
         """
         self._unsaved += encode(to_json(record))
-        # A scene that opened by itself is no reason to make a file.
+        # A scene that the program opened by itself is not worth a file.
         self._wanted = self._wanted or not isinstance(record, Turned) or bool(record.line)
         try:
             self._flush()
@@ -86,11 +97,13 @@ class Store:
             ) from error
 
     def rename(self, name: str) -> None:
-        """Give the session a name; one that has a name goes on under the new one as a copy.
+        """Go on under another name, in a copy of the file so far.
+
+        The file so far is removed if it was named after the time alone.
 
         Raises:
-            StoreError: the name is taken or no file name, or the disk is full. The session then
-                stays as it was.
+            StoreError: the name is taken or cannot be a session's, or the disk is full. The
+                session then stays as it was.
         """
         session_path(self.folder, name)
         if name == self.name:
@@ -149,7 +162,7 @@ class Store:
             return
 
     def _create(self, name: str, content: bytes) -> BinaryIO:
-        """A new session file that holds `content`, or none at all.
+        """Make a session file that holds `content`, whole or not at all.
 
         Raises:
             FileExistsError: there is one of this name.
@@ -168,7 +181,7 @@ class Store:
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data` to the disk, or leave the file as it was.
+    """Write all of `data` at the end, on the disk, or leave the file as it was.
 
     Raises:
         OSError: the disk is full or gone.
@@ -187,7 +200,7 @@ def _write(file: BinaryIO, data: bytes) -> None:
 
 
 def sessions(folder: Path) -> list[Path]:
-    """The saved sessions, newest first."""
+    """The session files of a folder, the newest first; none if it cannot be read."""
     found = []
     with suppress(OSError):  # no folder yet, or one that cannot be read
         for path in folder.iterdir():
@@ -198,24 +211,25 @@ def sessions(folder: Path) -> list[Path]:
 
 
 def session_path(folder: Path, name: str) -> Path:
-    """The file of a session.
+    """The path of a session's file, whether there is one or not.
 
     Raises:
-        StoreError: the name is no file name.
+        StoreError: a session cannot have this name.
     """
     named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
     if not named or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
         raise StoreError(
-            f"{name!r} is no session name: letters, digits, spaces and . + # - _ are, up to 80."
+            f"{name!r} is not a session name. Use up to 80 letters, digits, spaces and . + # - _ "
+            "and begin with a letter or digit."
         )
     return folder / f"{name}{ENDING}"
 
 
-def peek(path: Path) -> Header:
+def peek(path: Path) -> SessionHeader:
     """The newest header of a session file.
 
     Raises:
-        StoreError: it cannot be read.
+        StoreError: the file cannot be read, or is damaged.
     """
     try:
         return decode(path.read_bytes(), path).header
@@ -224,12 +238,17 @@ def peek(path: Path) -> Header:
 
 
 def is_stamp(name: str) -> bool:
-    """Whether this is what a session is called that nobody named: the time it was begun."""
+    """Whether a session's name is the time at which it was begun: nobody named it."""
     return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", name) is not None
 
 
 def _open_locked(path: Path, mode: str) -> BinaryIO:
-    """Open a session file for this process alone."""
+    """Open a session file for this process alone, `r+b` an old one, `x+b` a new one.
+
+    Raises:
+        StoreError: there is no such session, it cannot be opened, or another process has it.
+        OSError: a new file cannot be made.
+    """
     try:
         # Buffered writing would keep half a record back when the disk is full.
         file = os.fdopen(os.open(path, _FLAGS[mode], 0o600), "r+b", buffering=0)

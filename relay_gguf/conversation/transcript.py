@@ -1,4 +1,4 @@
-"""A conversation as a value: records in, state out.
+"""A conversation as a value, which records change.
 
 Everything that changes a conversation is a record; `Transcript.apply` is the only thing that
 changes a transcript. The live chat and a session read from disk go through it alike, so that a
@@ -16,11 +16,11 @@ from .messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 
 @dataclass(frozen=True, slots=True)
 class Turned:
-    """Someone did something: a typed line, and what it wrote into the context.
+    """A typed line, and the messages that it wrote into the context at a Unix time.
 
     `fresh` begins a scene in `channel`. `awaits` asks for a reply. `edits` takes the place of the
-    turn before. `ids` are those of the first message if a model wrote it. An empty `line` was
-    written by the program.
+    turn before. `ids` are the token ids of the first message if a model wrote it. An empty `line`
+    means that the program did this by itself.
     """
 
     line: str
@@ -35,9 +35,9 @@ class Turned:
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """The model answered the last turn; `ids` stand between the control tokens.
+    """The model answered the last turn; `ids` are the tokens between the control tokens.
 
-    reply: the first one. alternative: another one. continue: the chosen one, and more.
+    reply: the first reply. alternative: one more. continue: the chosen reply, made longer.
     """
 
     how: Literal["reply", "alternative", "continue"]
@@ -48,7 +48,7 @@ class Answered:
 
 @dataclass(frozen=True, slots=True)
 class Chose:
-    """Another of the last turn's replies stands."""
+    """The user chose another of the last turn's replies: the one at `index`."""
 
     index: int
 
@@ -60,7 +60,7 @@ class Undone:
 
 @dataclass(frozen=True, slots=True)
 class Forgot:
-    """The context was full: these of its messages left it."""
+    """The context was full: its messages at `indices` left it."""
 
     indices: tuple[int, ...]
 
@@ -70,7 +70,10 @@ Record = Turned | Answered | Chose | Undone | Forgot
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """A turn with its replies, and the number of the turn that pushed it out of the context."""
+    """A turn with its replies: `chosen` is the index of the one that stands.
+
+    `forgotten_at` is the number of the turn that pushed this one out of the context.
+    """
 
     said: Turned
     answers: tuple[Answered, ...] = ()
@@ -79,18 +82,18 @@ class Turn:
 
     @property
     def answer(self) -> Message | None:
-        """The reply that stands."""
+        """The reply that stands; None before there is one."""
         return self.answers[self.chosen].message if self.answers else None
 
     @property
     def messages(self) -> tuple[Message, ...]:
-        """The lines of the turn, its reply last."""
+        """The messages of the turn, its reply last."""
         answer = self.answer
         return self.said.messages if answer is None else (*self.said.messages, answer)
 
     @property
     def dated(self) -> Iterator[tuple[float, Message]]:
-        """The lines with the Unix time at which they were said."""
+        """The messages of the turn with their Unix times."""
         for message in self.said.messages:
             yield self.said.time, message
         if self.answers:
@@ -119,7 +122,7 @@ class Transcript:
 
     @property
     def context(self) -> tuple[Message, ...]:
-        """What the model sees: the scene without what was forgotten."""
+        """The messages that the model reads: the scene without those that left it."""
         return tuple(m for turn in self.scene if turn.forgotten_at is None for m in turn.messages)
 
     @property
@@ -130,16 +133,16 @@ class Transcript:
 
     @property
     def topic(self) -> str:
-        """What the channel is about; empty if nobody said."""
+        """The channel's topic as the model reads it; empty if there is none."""
         return self._announced(f"* Topic for #{self.channel} is: ")
 
     @property
     def bio(self) -> str:
-        """Who the model is; empty if nobody said."""
+        """The model's bio as the model reads it; empty if there is none."""
         return self._announced(f"* {NICKS['model']}'s bio: ")
 
     def _announced(self, begin: str) -> str:
-        """The rest of IRC's own last line that begins so, of those that the model sees."""
+        """The rest of the newest line of IRC's own in the context that begins with `begin`."""
         for message in reversed(self.context):
             if is_notice(message) and message.content.startswith(begin):
                 return message.content.removeprefix(begin)
@@ -147,14 +150,14 @@ class Transcript:
 
     @property
     def last(self) -> Turn | None:
-        """The last turn that a person typed, if no scene began by itself after it."""
+        """The last turn, if a person typed it; None after one that the program did by itself."""
         return self.turns[-1] if self.turns and self.turns[-1].said.line else None
 
     def apply(self, record: Record) -> Transcript:
-        """The transcript after a record.
+        """The transcript as a record changes it.
 
         Raises:
-            ValueError: it does not fit, such as a reply to nothing: the record is damaged.
+            ValueError: the record does not fit, such as a reply without a turn.
         """
         match record:
             case Turned(edits=edits):

@@ -193,8 +193,8 @@ def test_a_full_context_is_said_and_a_long_line_comes_back() -> None:
         "* The context is full: the 4 oldest messages (136 tokens) left it. "
         "The session keeps them.\n"
         "<user> hello\n"
-        "* error: This needs 398 tokens with the scene's head, the context has room for 273. "
-        "Say it in fewer words, or start with a larger --n-ctx.\n"
+        "* error: This needs 398 tokens together with the channel's join, topic and bios; "
+        "the context has room for 273. Say it in fewer words, or start with a larger --n-ctx.\n"
         f"* draft: {'x' * 300}\n"
     )
 

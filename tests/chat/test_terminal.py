@@ -640,25 +640,25 @@ def test_help_on_80_columns() -> None:
     with chatting(fake_session(), WIDE) as chat:
         chat.type("/help\r")
         chat.shows("""
-                  /lazy [beginning]    Let the model write your message, from its beginning
-                    on.
-                  /lazy? [beginning]   The same as a draft; /lazy ...? is one too.
-                  /retry               Another reply; the ones before stay, see /prev.
-                  /prev                Back to the reply before.
-                  /next                On to the reply after.
+                  /slap                Slap the model around a bit with a large trout.
+                  /lazy [beginning]    Let the model write your message, or the rest of it.
+                  /lazy? [beginning]   Like /lazy, as a draft to edit; so is /lazy ...?
+                  /retry               Get another reply; /prev brings back the others.
+                  /prev                Go back to the reply before this one.
+                  /next                Go on to the reply after this one.
                   /continue            Let a reply that was cut go on.
                   /undo                Take back your last line and its reply; the text
                     returns for editing.
                   /edit [line]         Say something else instead of your last line.
-                  /context             What the model sees, and how many tokens it takes.
+                  /context             Show what the model reads, and its size in tokens.
                   /save [name]         Name this session; everything is saved anyway.
                   /load [name]         Go to a saved session; without a name, list them.
                   /export [format]     Write the scene to a file: jsonl, txt, md, irssi,
                     weechat.
-                  /reset               Back to the first scene.
+                  /reset               Begin again in the first channel.
                   /message text        Say something, whatever it begins with; //text says
                     /text.
-                  /help [command]      This list.
+                  /help [command]      Show this list, or one command of it.
                   /exit                Leave; so do /quit and Ctrl-D.
                   /quit                Leave.
                   Any other /command goes to the model: try /dance wildly.

@@ -219,7 +219,7 @@ def test_no_model_and_no_network() -> None:
     [
         (["--resume", "nosuch"], "There is no session 'nosuch'"),
         (["--resume"], "No session is saved yet"),
-        (["--resume", "../etc/passwd"], "'../etc/passwd' is no session name"),
+        (["--resume", "../etc/passwd"], "'../etc/passwd' is not a session name"),
     ],
 )
 def test_a_session_that_is_not_there(arguments: list[str], says: str) -> None:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from relay_gguf.conversation.events import Event, Notice, Replayed
 from relay_gguf.conversation.messages import Message
-from relay_gguf.conversation.records import Header, decode, from_json, to_json
+from relay_gguf.conversation.records import SessionHeader, decode, from_json, to_json
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.store import Store, sessions
 from relay_gguf.conversation.transcript import (
@@ -32,7 +32,7 @@ from relay_gguf.conversation.transcript import (
 )
 from relay_gguf.errors import StoreError
 
-HEADER = Header("fake", "fake.gguf", "bytes")
+HEADER = SessionHeader("fake", "fake.gguf", "bytes")
 
 
 @contextmanager
@@ -232,7 +232,7 @@ def test_saving_names_the_session_and_forks_a_named_one(tmp_path: Path) -> None:
     "name", ["../x", "a/b", ".hidden", "x" * 81, "a\nb", "a ", "con:", "\x1b[2J"]
 )
 def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
-    with chat(tmp_path) as session, pytest.raises(StoreError, match="no session name"):
+    with chat(tmp_path) as session, pytest.raises(StoreError, match="not a session name"):
         session.dialogue.save(name)
 
 
@@ -353,9 +353,9 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         run(session, "hi", "/save x")
         code = (
             "import sys; from pathlib import Path\n"
-            "from relay_gguf.conversation.store import Store, Header\n"
+            "from relay_gguf.conversation.store import Store, SessionHeader\n"
             "from relay_gguf.errors import StoreError\n"
-            "try: Store(Path(sys.argv[1]), Header('', '', ''), 'x')\n"
+            "try: Store(Path(sys.argv[1]), SessionHeader('', '', ''), 'x')\n"
             "except StoreError as error: print(error)"
         )
         command = [sys.executable, "-c", code, str(tmp_path)]
