@@ -1,4 +1,4 @@
-"""A client of the simplest kind, a server in a thread, and conversations played from a text."""
+"""A client that sends and reads lines, a server in a thread, conversations played from a text."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PATIENCE = 10.0
 
 
 class SilenceError(AssertionError):
-    """What should have come did not come in time."""
+    """No line has come in time."""
 
 
 class Wire:
@@ -204,10 +204,10 @@ def numerics(lines: Iterable[str]) -> list[str]:
 
 
 def wait_for(condition: Callable[[], object], seconds: float = PATIENCE) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true."""
     end = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < end, "it never came to that"
+        assert time.monotonic() < end, "the condition has not become true in time"
         time.sleep(0.01)
 
 

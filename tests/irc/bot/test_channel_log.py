@@ -1,4 +1,4 @@
-"""Channel logs."""
+"""Channel logs: when a line is written, and what it looks like."""
 
 from __future__ import annotations
 

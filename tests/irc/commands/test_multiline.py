@@ -1,4 +1,4 @@
-"""Messages of several lines: from clients, from the hooks, for clients that know them or not."""
+"""Messages of several lines: from clients and from hooks, for clients with and without batches."""
 
 from __future__ import annotations
 

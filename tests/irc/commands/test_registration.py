@@ -1,4 +1,4 @@
-"""Coming in: the handshakes of real clients word for word, capabilities, passwords, nicks."""
+"""Registration: handshakes of known clients word for word, capabilities, passwords, nicks."""
 
 from __future__ import annotations
 

@@ -13,7 +13,6 @@ from wire import Connect, Running, Serve, numerics, play, wait_for
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import StoredChannel, StoredMessage
-from relay_gguf.irc.network.jobs import Jobs
 from relay_gguf.irc.network.limits import Limits
 
 
@@ -306,24 +305,3 @@ def test_a_client_may_leave_while_a_hook_takes_its_time(serve: Serve, connect: C
     assert wires["anon"].rest()[-1] == "ERROR :Closing link: anon[localhost] (Gone)"
     assert numerics(wires["bob"].ask("NAMES #c")) == ["366"]
     assert running.server.network.channels == {}
-
-
-def test_jobs_go_on_after_a_failure_and_end() -> None:
-    done: list[int] = []
-
-    async def job(number: int) -> None:
-        if number == 1:
-            raise ValueError("as expected")
-        done.append(number)
-
-    async def run() -> None:
-        jobs = Jobs(10)
-        for n in range(3):
-            jobs.add("a", lambda n=n: job(n))  # type: ignore[misc]
-        await asyncio.sleep(0.01)
-        jobs.add("a", lambda: asyncio.sleep(60))
-        await asyncio.sleep(0.01)
-        await jobs.close()
-
-    asyncio.run(run())
-    assert done == [0, 2]
