@@ -25,7 +25,7 @@ from rich.style import Style
 from rich.terminal_theme import TerminalTheme
 from rich.text import Text
 
-COLUMNS, ROWS = 80, 24
+COLUMNS, ROWS = 80, 26
 SEED = 5
 LINES = (
     "/join #naples",
@@ -118,7 +118,6 @@ def play(lines: tuple[str, ...]) -> pyte.Screen:
             **{name: value for name, value in os.environ.items() if name != "NO_COLOR"},
             **dict.fromkeys(("XDG_DATA_HOME", "XDG_STATE_HOME", "XDG_CONFIG_HOME"), folder),
             "TERM": "xterm-256color",
-            "PROMPT_TOOLKIT_NO_CPR": "1",
         }
         command = ["-m", "relay_gguf", "chat", "--demo", "--seed", str(SEED)]
         chat = pexpect.spawn(
@@ -128,6 +127,9 @@ def play(lines: tuple[str, ...]) -> pyte.Screen:
             encoding="utf-8",
             dimensions=(ROWS, COLUMNS),
         )
+
+        # The chat asks where the cursor is, and shows its status line once it knows.
+        screen.write_process_input = chat.send
 
         def settle(patience: float) -> None:
             """Feed the screen until nothing has come for a while."""
