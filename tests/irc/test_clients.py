@@ -15,7 +15,6 @@ from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import Hooks, ServerActions, StoredMessage
 from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
-from relay_gguf.irc.server import Server
 
 pytestmark = pytest.mark.clients
 
@@ -24,7 +23,7 @@ class Capitals(Hooks):
     """Answers in capitals, types first, has a past, and knows RETRY."""
 
     personas = (Persona("user", "The model"),)
-    server: Server
+    server: ServerActions
 
     def __init__(self) -> None:
         self.commands: list[str] = []

@@ -69,9 +69,18 @@ complaints: list[logging.LogRecord] = []
 TAGS = ["", "", "", "@+typing=active ", "@batch=1 ", "@batch=1;draft/multiline-concat ", "@a=\\ "]
 
 
+class Complaints(logging.Handler):
+    """Keeps what the server logs."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        complaints.append(record)
+
+
 class Chatterbox(Hooks):
+    """Repeats what it hears, three times."""
+
     personas = (Persona("user"), Persona("*relay", present=False))
-    server: Server
+    server: ServerActions
 
     def attach(self, server: ServerActions) -> None:
         self.server = server
@@ -114,8 +123,7 @@ def speak(wire: Wire, nick: str, random: Random) -> None:
 @pytest.fixture(scope="module")
 def target() -> Iterator[Running]:
     running = Running(lambda: Server(Chatterbox(), limits=Limits(burst=1_000_000)))
-    handler = logging.Handler(logging.ERROR)
-    handler.emit = complaints.append  # type: ignore[method-assign]
+    handler = Complaints(logging.ERROR)
     logging.getLogger("relay_gguf.irc").addHandler(handler)
     yield running
     running.stop()

@@ -1,4 +1,4 @@
-"""Client libraries that others wrote, at our server: jaraco's irc, and pydle."""
+"""Client libraries at the server: jaraco's irc, and pydle."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import Hooks, ServerActions
 from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
-from relay_gguf.irc.server import Server
 
 irc_client = pytest.importorskip("irc.client")
 
@@ -23,7 +22,7 @@ class Echo(Hooks):
     """Says what it hears, in capitals."""
 
     personas = (Persona("user", "The model"),)
-    server: Server
+    server: ServerActions
 
     def attach(self, server: ServerActions) -> None:
         self.server = server
