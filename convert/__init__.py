@@ -4,17 +4,19 @@ Imported as `relay_gguf.convert`. A tensor goes through the folders in this orde
 
 read/       safetensors, NF4, adapter → merged rows in float32
 vocab/      the tokenizer's files → metadata
-arch/       where each tensor goes in GGUF
 quantize/   llama.cpp's encoders and its choice of types
-write/      files, planned to the byte, written in one pass, read again
+arch/       the name and order of each tensor in GGUF
+write/      files, planned to the byte, written in one pass, verified
 
-job         a request, checked completely before anything is written
-model       its tensors and metadata
-run         a job done, with its progress as events
-report      what was done, beside each file
-metadata    what a file says of its model
-template    the chat template
-demo        makes the demo model
-inspect/    what is wrong with a GGUF file, and mending it
-publish/    a folder of files for the hub
+request          what a user asks for
+model            its tensors and metadata, opened
+job              a conversion planned and checked completely before anything is written
+run              a job done, with its progress as events
+output_folder    whether the files have room, and errors in words
+report           a report beside each file
+metadata         the `general.*` metadata of a file
+template         the chat template, whose source is relay.jinja
+demo_conversion  makes the demo model
+inspect/         what is wrong with a GGUF file, and mending it
+publish/         a folder of files for the hub
 """

@@ -1,104 +1,78 @@
-"""A conversion that is ready to run: everything opened, planned and checked, nothing written."""
+"""A conversion that is ready to run: all is opened, planned and checked, and nothing written."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, Literal, get_args
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import Keys, Kind, Value
+from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 
 from .arch.llama import MAX_CONTEXT
 from .arch.weights import Tensor
-from .metadata import Card
 from .model import Model, open_model
 from .quantize.ftypes import FTYPES
 from .quantize.imatrix import Imatrix, read_imatrix
-from .read.source import ASKED_BASES, AskedBase
-from .write.plan import Target, plan
+from .read.source import ASKED_BASES
+from .request import TYPE, Request
+from .write.targets import QuantTarget, plan_targets
 from .write.verify import check_vocabulary
 
-Template = Literal["relay", "keep"]
-
-TEMPLATES: Final[tuple[Template, ...]] = get_args(Template)
-TYPE: Final = "{type}"
-"""Stands for the type in a pattern of file names."""
-
 
 @dataclass(frozen=True, slots=True)
-class Request:
-    """What a user asks for.
+class ConversionJob:
+    """A planned conversion: its model, and the files of each type.
 
-    `base` is a folder, `owner/name` or a GGUF file; `name` a pattern with `{type}` in it;
-    `max_bytes` splits the files.
+    `tensors` are in the order of the files.
     """
-
-    base: str
-    ftypes: tuple[str, ...]
-    adapter: str | None = None
-    name: str | None = None
-    card: Card = field(default_factory=Card)
-    merge_base: AskedBase = "auto"
-    context_length: int | None = None
-    pre: str | None = None
-    imatrix: Path | None = None
-    max_bytes: int | None = None
-    allow_nonfinite: bool = False
-    verify: bool = True
-    template: Template = "relay"  # the chat template: ours, or the tokenizer's own
-    allow_requantize: bool = False  # take a GGUF file as base that is quantized
-
-
-@dataclass(frozen=True, slots=True)
-class Job:
-    """A planned conversion."""
 
     request: Request
     model: Model
-    targets: tuple[Target, ...]
-    tensors: tuple[Tensor, ...]  # in the order of the files
+    targets: tuple[QuantTarget, ...]
+    tensors: tuple[Tensor, ...]
     imatrix: Imatrix | None
 
     @property
     def size(self) -> int:
-        """Bytes of all files."""
+        """Bytes of all files together."""
         return sum(target.size for target in self.targets)
 
 
-def prepare(request: Request, *, weights: bool = True) -> Job:
-    """Open, check and plan.
+def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
+    """Open, check and plan a conversion.
 
     Args:
-        request: what is asked for.
-        weights: False does not download a repository's weights; the job can be shown then, not run.
+        request: base, adapter and files.
+        weights: False does not download a repository's weights; then the job can be shown, not run.
 
     Raises:
-        ConversionError: something does not fit, or is not known; says which.
-        ModelError: the hub does not have the model, or cannot be reached.
+        ConversionError: the request is wrong, a file cannot be read, or base and adapter do not
+            fit together.
+        ModelError: a GGUF file does not exist or is damaged, or the hub does not have the model or
+            cannot be reached.
         SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
     """
     _check(request)
     model = open_model(request, weights=weights)
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
-    keys = model.keys if imatrix is None else _with_imatrix(model.keys, imatrix)
+    metadata = model.metadata if imatrix is None else _with_imatrix(model.metadata, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
-    targets = plan(
-        keys,
+    targets = plan_targets(
+        metadata,
         model.weights.tensors,
         {ftype: pattern.replace(TYPE, ftype) for ftype in request.ftypes},
-        None if imatrix is None else imatrix.weights,
-        request.max_bytes,
+        importance=None if imatrix is None else imatrix.weights,
+        max_bytes=request.max_bytes,
     )
     by_name = {tensor.name: tensor for tensor in model.weights.tensors}
     if request.verify:
-        check_vocabulary(keys, model.probes)
-    return Job(
-        request,
-        model,
-        tuple(targets),
-        tuple(by_name[name] for name in targets[0].types),
-        imatrix,
+        check_vocabulary(metadata, model.probes)
+    return ConversionJob(
+        request=request,
+        model=model,
+        targets=tuple(targets),
+        tensors=tuple(by_name[name] for name in targets[0].types),
+        imatrix=imatrix,
     )
 
 
@@ -119,23 +93,23 @@ def _check(request: Request) -> None:
             f"There is no merge base {request.merge_base}. There are: {', '.join(ASKED_BASES)}."
         )
     if request.merge_base not in ("auto", "original") and request.adapter is None:
-        raise ConversionError("--merge-base says what an adapter is merged into: give --adapter.")
+        raise ConversionError("--merge-base is for merging an adapter: give it as --adapter.")
     if request.pre == "":
         raise ConversionError("--pre is empty. Leave it out, or give llama.cpp's name.")
     if (pattern := request.name) is not None:
         if Path(pattern).name != pattern or not pattern.endswith(".gguf"):
-            raise ConversionError(f"{pattern!r} is no file name that ends in .gguf.")
+            raise ConversionError(f"{pattern!r} is not a file name that ends in .gguf.")
         if TYPE not in pattern and len(request.ftypes) > 1:
             raise ConversionError(f"{pattern!r} has no {TYPE}, and there are several types.")
 
 
-def _with_imatrix(keys: Keys, imatrix: Imatrix) -> Keys:
-    """What llama.cpp's quantizer notes of an imatrix."""
-    text, number = Kind.STRING, Kind.UINT32
+def _with_imatrix(metadata: Metadata, imatrix: Imatrix) -> Metadata:
+    """The metadata with llama.cpp's notes of an imatrix."""
+    text, number = ValueType.STRING, ValueType.UINT32
     added = {
         "quantize.imatrix.file": Value(imatrix.file, text),
         "quantize.imatrix.dataset": Value(", ".join(imatrix.datasets), text),
         "quantize.imatrix.entries_count": Value(len(imatrix.weights), number),
         "quantize.imatrix.chunks_count": Value(imatrix.chunks, number),
     }
-    return dict(keys) | {name: value for name, value in added.items() if value.value}
+    return dict(metadata) | {name: value for name, value in added.items() if value.value}

@@ -1,7 +1,7 @@
-"""`general.*` of a file: name, origin, license, sampling defaults, who quantized it.
+"""The `general.*` metadata of a file: name, origin, license, sampling defaults, who quantized it.
 
-What llama.cpp's converter takes from model card, config and folder name (Metadata of its gguf
-package), then the adapter's, the preset's and our own.
+It is made as llama.cpp's converter makes it, from model card, config and folder name (`Metadata` of
+the gguf package); then come the adapter's, the preset's and relay-gguf's own values.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import gguf
 import yaml
-from gguf import GGUFType, GGUFWriter, Metadata, size_label
+from gguf import GGUFType, GGUFWriter, size_label
 
-from relay_gguf.gguf_file.header import Keys
+from relay_gguf.fit.memory import DEFAULT_N_CTX
+from relay_gguf.gguf_file.header import Metadata
+from relay_gguf.sampling import DEFAULTS
 from relay_gguf.version import __version__
 
 SAMPLING: Final = {
@@ -27,22 +30,22 @@ SAMPLING: Final = {
     "penalty_last_n": "sampling_penalty_last_n",
     "sequence": "sampling_sequence",
 }
-"""Settings of generation_config.json and of presets → fields of Metadata."""
+"""Settings of generation_config.json and of presets → fields of gguf's `Metadata`."""
 RELAY_SAMPLING: Final[Mapping[str, float | str]] = {
-    "temperature": 0.3,
-    "top_k": 40,
-    "top_p": 0.95,
-    "min_p": 0.05,
-    "repetition_penalty": 1.1,
-    "penalty_last_n": 4096,  # the whole context; -1 is off in llama.cpp
+    "temperature": DEFAULTS.temperature,
+    "top_k": DEFAULTS.top_k,
+    "top_p": DEFAULTS.top_p,
+    "min_p": DEFAULTS.min_p,
+    "repetition_penalty": DEFAULTS.repeat_penalty,
+    "penalty_last_n": DEFAULT_N_CTX,  # the whole context; -1 is off in llama.cpp
     "sequence": "penalties;temperature;top_k;top_p;min_p",
 }
-"""What the original samples with, in its order."""
-CARD_FIELDS: Final = (
+"""The sampling settings of the original program, and the order of its samplers."""
+OVERRIDABLE: Final = (
     *("name", "author", "version", "organization", "finetune", "basename", "description"),
     *("url", "license", "license_name", "license_link", "tags", "languages"),
 )
-"""Fields of Metadata that a preset may set as they are."""
+"""Fields of gguf's `Metadata` that a preset may set as they are."""
 HUB: Final = "https://huggingface.co/"
 
 for _name in ("metadata", "gguf"):  # the package warns of what it corrects; --debug shows it
@@ -50,38 +53,41 @@ for _name in ("metadata", "gguf"):  # the package warns of what it corrects; --d
 
 
 @dataclass(frozen=True, slots=True)
-class Card:
-    """What a preset or a user says of the model, before anything that is found."""
+class MetadataOverride:
+    """Values by a preset or a user, which precede all values that are found."""
 
     fields: Mapping[str, Any] = field(default_factory=dict)
+    """`OVERRIDABLE` fields and their values."""
     base_model: str = ""
     datasets: tuple[str, ...] = ()
+    """Names on the hub, as `base_model` is one."""
     sampling: Mapping[str, float | str] = field(default_factory=dict)
+    """Sampling defaults, with keys of `SAMPLING`."""
 
 
-def add_keys(
+def add_general_metadata(
     writer: GGUFWriter,
-    card: Card,
+    override: MetadataOverride,
     n_parameters: int,
     *,
     label: str,
     folder: Path,
-    base: tuple[str, Metadata] | None = None,
+    base: tuple[str, gguf.Metadata] | None = None,
 ) -> None:
-    """Write `general.*`.
+    """Add `general.*`.
 
     Args:
-        writer: takes the keys.
-        card: what was said.
+        writer: takes the metadata.
+        override: values that precede those of the folder.
         n_parameters: of the model.
         label: the model's or adapter's `owner/name`, or the name of its folder.
         folder: of the model, or of the adapter.
-        base: label of the adapter's base, and what that says of itself.
+        base: label of the adapter's base, and the metadata found for it.
     """
     metadata = of_folder(label, folder, n_parameters)
     if base is not None:
         _inherit(metadata, base[1], base[0])
-    _set_said(metadata, card)
+    _apply(override, metadata)
     metadata.name = metadata.name or label
     if metadata.size_label is None and n_parameters > 0:
         metadata.size_label = size_label(n_parameters, n_parameters, 0, 0)
@@ -89,68 +95,70 @@ def add_keys(
     metadata.set_gguf_meta_model(writer)
 
 
-def said(card: Card) -> GGUFWriter:
-    """A writer with what a preset or a user says of a model that has its keys, and nothing else."""
-    metadata = Metadata(name="")
-    _set_said(metadata, card)
+def overrides_alone(override: MetadataOverride) -> GGUFWriter:
+    """A writer with a user's values and nothing else, for a file that has its metadata already."""
+    metadata = gguf.Metadata(name="")
+    _apply(override, metadata)
     writer = GGUFWriter(None, "llama")
     metadata.set_gguf_meta_model(writer)
     return writer
 
 
-def _set_said(metadata: Metadata, card: Card) -> None:
-    for name, value in card.fields.items():
+def _apply(override: MetadataOverride, metadata: gguf.Metadata) -> None:
+    for name, value in override.fields.items():
         setattr(metadata, name, value)
-    if card.base_model:
-        metadata.base_models = [_entry(card.base_model)]
-    if card.datasets:
-        metadata.datasets = [_entry(dataset, "datasets/") for dataset in card.datasets]
-    for name, number in card.sampling.items():
+    if override.base_model:
+        metadata.base_models = [_entry(override.base_model)]
+    if override.datasets:
+        metadata.datasets = [_entry(dataset, "datasets/") for dataset in override.datasets]
+    for name, number in override.sampling.items():
         setattr(metadata, SAMPLING[name], number)
     metadata.quantized_by = f"relay-gguf {__version__}"
 
 
-def of_folder(label: str, folder: Path, n_parameters: int) -> Metadata:
-    """What card, config and name say.
+def of_folder(label: str, folder: Path, n_parameters: int) -> gguf.Metadata:
+    """The metadata in a folder's model card, config and generation_config.json, and in `label`.
 
-    The name is `label`'s and not the folder's, which in the hub's cache is a commit.
+    The name is taken from `label` and not from the folder, which in the hub's cache is a commit.
     """
-    found = Metadata.apply_metadata_heuristic(
-        Metadata(),
+    found = gguf.Metadata.apply_metadata_heuristic(
+        gguf.Metadata(),
         _front_matter(folder),
-        Metadata.load_hf_parameters(folder),
+        gguf.Metadata.load_hf_parameters(folder),
         Path(label),
         n_parameters,
     )
-    generation = Metadata.load_generation_config(folder) or {}
+    generation = gguf.Metadata.load_generation_config(folder) or {}
     for setting, name in SAMPLING.items():
         if generation.get(setting) is not None:
             setattr(found, name, generation[setting])
     return found
 
 
-def of_keys(label: str, keys: Keys, n_parameters: int) -> Metadata:
-    """What a GGUF file's name says, and its keys do of license, languages and tags."""
-    found = Metadata.apply_metadata_heuristic(Metadata(), {}, {}, Path(label), n_parameters)
-    said = {name: key.value for name, key in keys.items()}
-    found.license = said.get("general.license")
-    found.license_name = said.get("general.license.name")
-    found.license_link = said.get("general.license.link")
-    found.languages = said.get("general.languages")
-    found.tags = said.get("general.tags")
+def of_file(label: str, metadata: Metadata, n_parameters: int) -> gguf.Metadata:
+    """The name in `label`, and license, languages and tags of a GGUF file's metadata."""
+    found = gguf.Metadata.apply_metadata_heuristic(
+        gguf.Metadata(), {}, {}, Path(label), n_parameters
+    )
+    values = {key: value.value for key, value in metadata.items()}
+    found.license = values.get("general.license")
+    found.license_name = values.get("general.license.name")
+    found.license_link = values.get("general.license.link")
+    found.languages = values.get("general.languages")
+    found.tags = values.get("general.tags")
     return found
 
 
 def _front_matter(folder: Path) -> dict[str, Any]:
-    """The model card's YAML; a card that is damaged says nothing."""
+    """The YAML at the beginning of the model card; empty where the card is missing or damaged."""
     try:
-        return Metadata.load_model_card(folder)
+        return gguf.Metadata.load_model_card(folder)
     except (OSError, ValueError, yaml.YAMLError):
         return {}
 
 
-def _inherit(metadata: Metadata, base: Metadata, label: str) -> None:
-    """What an adapter leaves out and its base says; and where it comes from."""
+def _inherit(metadata: gguf.Metadata, base: gguf.Metadata, label: str) -> None:
+    """Take license, languages and tags of the base where the adapter has none; name the base."""
     for name in ("license", "license_name", "license_link", "languages", "tags"):
         if getattr(metadata, name) is None:
             setattr(metadata, name, getattr(base, name))
@@ -163,7 +171,7 @@ def _inherit(metadata: Metadata, base: Metadata, label: str) -> None:
 
 
 def _entry(repo: str, kind: str = "") -> dict[str, str]:
-    """A base model or data set, by its `owner/name` on the hub."""
+    """A base model or data set as gguf describes it, by its `owner/name` on the hub."""
     owner, slash, name = repo.rpartition("/")
     title = (name or repo).replace("-", " ")
     return {"name": title} | (

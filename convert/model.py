@@ -1,4 +1,4 @@
-"""The model that is converted, opened: its tensors, its keys, and where it comes from."""
+"""The model of a conversion, opened: its tensors, its metadata, and where it comes from."""
 
 from __future__ import annotations
 
@@ -6,59 +6,63 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from gguf import GGUFWriter
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError, SettingsError
-from relay_gguf.gguf_file.header import Keys, Kind, Value
+from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 
-from . import metadata
-from .arch import llama as arch
 from .arch.gguf_base import GgufBase, check_architecture
+from .arch.llama import add_llama_metadata, read_llama
 from .arch.weights import GgufWeights, ModelWeights, Weights
-from .metadata import RELAY_SAMPLING, Card
+from .metadata import (
+    RELAY_SAMPLING,
+    MetadataOverride,
+    add_general_metadata,
+    of_file,
+    of_folder,
+    overrides_alone,
+)
 from .read.merge import EMBEDDING, Merged
 from .read.source import AdapterSource, Choice, choose_base, open_adapter_source, open_source
-from .template import embedded
-from .vocab import vocabulary as vocab
-from .vocab.vocabulary import Vocabulary, read_vocabulary
-from .write.header import collected
-
-if TYPE_CHECKING:
-    from .job import Request
+from .request import Request
+from .template import with_relay_template
+from .vocab.hf_tokenizer import HfVocabulary, add_tokenizer_metadata, read_vocabulary
+from .write.layout import metadata_of
 
 TYPE_AT_END: Final = re.compile(r"(?i)[-.](b?f16|f32|i?q\d\w*|mxfp4|tq\d\w*)$")
-"""A type at the end of a file's name."""
-OF_ANOTHER: Final = ("general.", "relay.", "quantize.")
-"""Keys that tell of a base and not of what is merged into it."""
+"""A file type at the end of a file's name."""
+OF_THE_BASE: Final = ("general.", "relay.", "quantize.")
+"""Beginnings of the keys that describe a base, and not the model that is merged from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """What is converted: tensors, keys, and the texts that prove the vocabulary."""
+    """A model to convert: its tensors and metadata, and texts that test the vocabulary."""
 
-    label: str
+    label: str  # `owner/name`, or the name of its folder or file
     weights: Weights
-    keys: Keys
-    probes: Mapping[str, Sequence[int]]  # text → ids by Hugging Face's tokenizer
-    paths: tuple[Path, ...]  # of what is read
-    origin: Mapping[str, str]
-    notes: tuple[str, ...] = ()
+    metadata: Metadata
+    probes: Mapping[str, Sequence[int]]  # text → token ids by Hugging Face's tokenizer
+    paths: tuple[Path, ...]  # the folders and files that are read
+    origin: Mapping[str, str]  # what `relay.*` notes: source, adapter, merge_base, ...
+    notes: tuple[str, ...] = ()  # for the user
 
 
 def open_model(request: Request, *, weights: bool = True) -> Model:
-    """Open what a request names, and its adapter.
+    """Open the base of a request, and its adapter.
 
     Args:
-        request: what is asked for.
+        request: names both.
         weights: False does not download a repository's weights.
 
     Raises:
-        ConversionError: something cannot be read, or does not fit together.
+        ConversionError: a file cannot be read, or base and adapter do not fit together.
         SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
-        ModelError: the hub does not have the model, or cannot be reached.
+        ModelError: a GGUF file does not exist or is damaged, or the hub does not have the model or
+            cannot be reached.
     """
     if not request.base.endswith(".gguf"):
         return _open_folder(request, weights=weights)
@@ -70,7 +74,7 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
 def _open_folder(request: Request, *, weights: bool) -> Model:
     source = open_source(request.base, weights=weights)
     given = None if request.adapter is None else open_adapter_source(request.adapter)
-    llama = arch.read_llama(source.config)
+    llama = read_llama(source.config)
     infos = source.checkpoint.infos.values()
     choice = _choice(request, given, in_nf4=any(info.dtype == "NF4" for info in infos))
     merged = Merged(source.checkpoint, given.adapter if given else None, choice.base)
@@ -86,98 +90,103 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     base = None
     if given:
         name = _base_label(source.label, given)
-        base = name, metadata.of_folder(name, source.folder, n_parameters)
+        base = name, of_folder(name, source.folder, n_parameters)
     writer = GGUFWriter(None, "llama")
-    metadata.add_keys(
+    add_general_metadata(
         writer,
-        _card(request, vocabulary.tokens.texts),
+        _override(request, vocabulary.tokens.texts),
         n_parameters,
         label=label,
         folder=given.folder if given else source.folder,
         base=base,
     )
-    arch.add_keys(writer, llama, request.context_length)
-    vocab.add_keys(writer, vocabulary)
+    add_llama_metadata(writer, llama, request.context_length)
+    add_tokenizer_metadata(writer, vocabulary)
     origin = {"source": source.label} | (_merge_origin(given, choice) if given else {})
     _add_origin(writer, origin)
     return Model(
-        label,
-        model,
-        _with_template(request, collected(writer)),
-        vocabulary.probes(),
-        (source.folder, *([given.folder] if given else [])),
-        origin,
-        (*vocabulary.notes, *(choice.notes if given else ())),
+        label=label,
+        weights=model,
+        metadata=_with_template(request, metadata_of(writer)),
+        probes=vocabulary.probes(),
+        paths=(source.folder, *([given.folder] if given else [])),
+        origin=origin,
+        notes=(*vocabulary.notes, *(choice.notes if given else ())),
     )
 
 
 def _open_gguf(request: Request) -> Model:
     path = Path(request.base).expanduser()
     weights = GgufWeights(path, allow_requantize=request.allow_requantize)
-    check_architecture(weights.keys, path)
-    _check_pre(request.pre, weights.keys, path)
-    keys = dict(weights.keys)
-    tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
-    keys |= collected(metadata.said(_card(request, tokens)))
+    check_architecture(weights.metadata, path)
+    _check_pre(request.pre, weights.metadata, path)
+    metadata = dict(weights.metadata)
+    override = _override(request, _tokens(metadata))
+    metadata |= metadata_of(overrides_alone(override))
     requantized = _requantized(weights)
     writer = GGUFWriter(None, "llama")
     _add_origin(writer, requantized)
     return Model(
-        TYPE_AT_END.sub("", path.name.removesuffix(".gguf")),
-        weights,
-        _with_template(request, _with_context(request, keys | collected(writer))),
-        {},
-        (path,),
-        {"source": path.name} | requantized,
-        tuple(_requantizing(path, requantized)),
+        label=TYPE_AT_END.sub("", path.name.removesuffix(".gguf")),
+        weights=weights,
+        metadata=_with_template(request, _with_context(request, metadata | metadata_of(writer))),
+        probes={},
+        paths=(path,),
+        origin={"source": path.name} | requantized,
+        notes=tuple(_requantizing(path, requantized)),
     )
 
 
 def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
-    """A base whose vocabulary and rotations stay as its keys have them, and its adapter."""
+    """A GGUF file as base, whose metadata of vocabulary and RoPE is copied, and its adapter."""
     path = Path(request.base).expanduser()
     base = GgufBase(path, allow_requantize=request.allow_requantize)
-    _check_pre(request.pre, base.weights.keys, path)
+    _check_pre(request.pre, base.weights.metadata, path)
     choice = _choice(request, given, in_nf4=False)
     merged = Merged(base, given.adapter, choice.base)
     vocabulary = _same_vocabulary(given, base, merged)
     model = ModelWeights(merged, base.llama, base.factors)
-    keys = {n: value for n, value in base.weights.keys.items() if not n.startswith(OF_ANOTHER)}
-    tokens = keys["tokenizer.ggml.tokens"].value if "tokenizer.ggml.tokens" in keys else ()
+    copied = {n: v for n, v in base.weights.metadata.items() if not n.startswith(OF_THE_BASE)}
     n_parameters = sum(tensor.size for tensor in model.tensors)
     label = _base_label(TYPE_AT_END.sub("", path.name.removesuffix(".gguf")), given)
     writer = GGUFWriter(None, "llama")
-    metadata.add_keys(
+    add_general_metadata(
         writer,
-        _card(request, tokens),
+        _override(request, _tokens(copied)),
         n_parameters,
         label=given.label,
         folder=given.folder,
-        base=(label, metadata.of_keys(label, base.weights.keys, n_parameters)),
+        base=(label, of_file(label, base.weights.metadata, n_parameters)),
     )
     requantized = _requantized(base.weights)
     origin = {"source": path.name} | requantized | _merge_origin(given, choice)
-    said = collected(writer)
+    general = metadata_of(writer)
     _add_origin(writer, origin)
-    keys = said | keys | {n: v for n, v in collected(writer).items() if n not in said}
+    noted = {key: value for key, value in metadata_of(writer).items() if key not in general}
     return Model(
-        given.label,
-        model,
-        _with_template(request, _with_context(request, keys)),
-        vocabulary.probes() if vocabulary else {},
-        (path, given.folder),
-        origin,
-        (*_requantizing(path, requantized), *choice.notes),
+        label=given.label,
+        weights=model,
+        metadata=_with_template(request, _with_context(request, general | copied | noted)),
+        probes=vocabulary.probes() if vocabulary else {},
+        paths=(path, given.folder),
+        origin=origin,
+        notes=(*_requantizing(path, requantized), *choice.notes),
     )
 
 
-def _check_pre(asked: str | None, keys: Keys, path: Path) -> None:
-    """See to it that `--pre` asks for nothing else than a file has.
+def _tokens(metadata: Metadata) -> Sequence[str]:
+    found = metadata.get("tokenizer.ggml.tokens")
+    return () if found is None else found.value
+
+
+def _check_pre(asked: str | None, metadata: Metadata, path: Path) -> None:
+    """Refuse a `--pre` that differs from the pre-tokenizer of a GGUF file.
 
     Raises:
         SettingsError: it does.
     """
-    found = keys["tokenizer.ggml.pre"].value if "tokenizer.ggml.pre" in keys else None
+    value = metadata.get("tokenizer.ggml.pre")
+    found = None if value is None else value.value
     if asked not in (None, found):
         which = "" if found is None else f", {found}"
         raise SettingsError(
@@ -186,25 +195,24 @@ def _check_pre(asked: str | None, keys: Keys, path: Path) -> None:
         )
 
 
-def _same_vocabulary(given: AdapterSource, base: GgufBase, merged: Merged) -> Vocabulary | None:
-    """The adapter's vocabulary, if it brings one, which must be that of the base.
+def _same_vocabulary(given: AdapterSource, base: GgufBase, merged: Merged) -> HfVocabulary | None:
+    """The adapter's vocabulary, which must equal that of the base; None if it has none.
 
     Raises:
-        ConversionError: it is another one, or the adapter's embedding has other rows.
+        ConversionError: they differ, or the adapter's embedding has more rows than the base's.
     """
     rows = merged.infos[EMBEDDING].shape[0]
     known = base.llama.vocab_size
     found = None
     if given.has_tokenizer and rows == known:
         found = read_vocabulary(given.folder, known, given.folder, {}, "any")
-        tokens = base.weights.keys.get("tokenizer.ggml.tokens")
+        tokens = base.weights.metadata.get("tokenizer.ggml.tokens")
         if tokens is not None and list(tokens.value) == list(found.tokens.texts):
             return found
     if rows != known or found is not None:
         raise ConversionError(
-            f"The adapter {given.label} brings a vocabulary of its own, which {base.path} does not "
-            "have. Merging it needs the base in safetensors: give its folder or its name on the "
-            "hub."
+            f"The adapter {given.label} has another vocabulary than {base.path}. Merging it needs "
+            "the base in safetensors: give its folder or its name on the hub."
         )
     return None
 
@@ -215,25 +223,27 @@ def _choice(request: Request, given: AdapterSource | None, *, in_nf4: bool) -> C
     return choose_base(request.merge_base, given, in_nf4=in_nf4)
 
 
-def _card(request: Request, tokens: Sequence[str]) -> Card:
-    """What is said of the model; with our template, the original's sampling under it."""
+def _override(request: Request, tokens: Sequence[str]) -> MetadataOverride:
+    """The user's values; with Relay's template also its sampling settings, which they precede."""
     if request.template != "relay" or not {IM_START, IM_END} <= set(tokens):
-        return request.card
-    return replace(request.card, sampling={**RELAY_SAMPLING, **request.card.sampling})
+        return request.metadata
+    return replace(request.metadata, sampling={**RELAY_SAMPLING, **request.metadata.sampling})
 
 
-def _with_template(request: Request, keys: Keys) -> Keys:
-    return embedded(keys) if request.template == "relay" else keys
+def _with_template(request: Request, metadata: Metadata) -> Metadata:
+    return with_relay_template(metadata) if request.template == "relay" else metadata
 
 
-def _with_context(request: Request, keys: Keys) -> Keys:
+def _with_context(request: Request, metadata: Metadata) -> Metadata:
     if request.context_length is None:
-        return keys
-    return dict(keys) | {"llama.context_length": Value(request.context_length, Kind.UINT32)}
+        return metadata
+    return dict(metadata) | {
+        "llama.context_length": Value(request.context_length, ValueType.UINT32)
+    }
 
 
 def _base_label(label: str, given: AdapterSource) -> str:
-    """The base's name; that which the adapter has for it, where a folder bears its last part."""
+    """The base's name: `owner/name` in the adapter's config, if `label` is the `name` in it."""
     known = str(given.adapter.config.get("base_model_name_or_path") or "")
     owner, _, name = known.rpartition("/")
     is_repo = bool(owner) and not owner.startswith((".", "/", "~")) and "/" not in owner
@@ -241,7 +251,7 @@ def _base_label(label: str, given: AdapterSource) -> str:
 
 
 def _merge_origin(given: AdapterSource, choice: Choice) -> dict[str, str]:
-    """Where an adapter's part comes from, for the file's keys and the report."""
+    """The origin of a merge, for the file's metadata and the report."""
     return {
         "adapter": given.label,
         "adapter_sha256": given.fingerprint(),

@@ -1,4 +1,4 @@
-"""The report beside each file: where it comes from, what was checked, what quantizing cost."""
+"""The report beside each file: its origin, the checks, and the errors of quantization."""
 
 from __future__ import annotations
 
@@ -9,26 +9,33 @@ from typing import Any, Final
 
 from relay_gguf.version import __version__
 
-from .job import Job
+from .job import ConversionJob
 from .quantize.ggml import Type
-from .write.encode import Stats
-from .write.plan import Target
+from .write.encode import TensorStats
+from .write.targets import QuantTarget
 
 REPORT: Final = ".report.json"
 
 
 def make_report(
-    job: Job,
-    target: Target,
-    stats: Mapping[str, Stats],
+    job: ConversionJob,
+    target: QuantTarget,
+    stats: Mapping[str, TensorStats],
     digests: Sequence[str],
     *,
     verified: bool,
 ) -> dict[str, Any]:
-    """What is known of a type's files.
+    """The report on a type's files, as JSON has it.
 
     Errors are relative: root mean square of (file - merged weights in float32) over that of the
     weights. `merge` has the norm of the adapter's change over the base's, by kind of tensor.
+
+    Args:
+        job: that made the files.
+        target: the type and its files.
+        stats: tensor name → sums over its values.
+        digests: the SHA-256 of each file.
+        verified: whether the files were checked.
     """
     names = [file.name for file in target.files]
     checks = {
@@ -76,8 +83,10 @@ def make_report(
     }
 
 
-def relative_error(stats: Mapping[str, Stats], tensors: Iterable[tuple[str, Type]]) -> float | None:
-    """The relative error of some tensors together; None where values are not finite."""
+def relative_error(
+    stats: Mapping[str, TensorStats], tensors: Iterable[tuple[str, Type]]
+) -> float | None:
+    """The relative error of several tensors together; None where values are not finite."""
     errors, squares = 0.0, 0.0
     for name, kind in tensors:
         errors += stats[name].errors[kind].squares
@@ -85,9 +94,11 @@ def relative_error(stats: Mapping[str, Stats], tensors: Iterable[tuple[str, Type
     return _figure(math.sqrt(errors / squares)) if squares else 0.0
 
 
-def merge_norms(job: Job, stats: Mapping[str, Stats]) -> dict[str, dict[str, float | None]]:
+def merge_norms(
+    job: ConversionJob, stats: Mapping[str, TensorStats]
+) -> dict[str, dict[str, float | None]]:
     """How far the adapter moved the weights, by kind of tensor: `attn_q`, `ffn_up`, ..."""
-    kinds: dict[str, list[Stats]] = {}
+    kinds: dict[str, list[TensorStats]] = {}
     for tensor in job.tensors:
         if tensor.changed:
             kinds.setdefault(layer_kind(tensor.name), []).append(stats[tensor.name])
@@ -108,5 +119,5 @@ def layer_kind(name: str) -> str:
 
 
 def _figure(value: float) -> float | None:
-    """A number as JSON can have it, eight places behind the point."""
+    """A number rounded to eight decimals; None for NaN and infinity, which JSON does not have."""
     return round(value, 8) if math.isfinite(value) else None

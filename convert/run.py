@@ -1,14 +1,15 @@
-"""Running a planned conversion: one pass, checked, resumable, nothing half-made under its name."""
+"""Runs a planned conversion: in one pass, verified, and resumable after a kill.
+
+A file gets its name when it is whole and verified.
+"""
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import re
-import shutil
 from collections.abc import Generator, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -17,67 +18,70 @@ from typing import Any
 from relay_gguf.disk import make_folders, remove_empty, write_whole
 from relay_gguf.errors import ConversionError
 
-from .job import Job
+from .job import ConversionJob
+from .output_folder import RoomError, check_folder, check_room, readable_errors
 from .quantize.ggml import Type
 from .read.source import identity
 from .report import REPORT, make_report
-from .write.encode import Stats, encode_all
+from .write.encode import TensorStats, encode_all
 from .write.journal import Journal
 from .write.output import Output
-from .write.verify import prove
+from .write.verify import verify
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """How far a stage is, in bytes of the files."""
+    """The progress of a stage, in bytes of the files; `what` is the tensor or the file type."""
 
-    stage: str  # "resume", "convert" or "verify"
+    stage: str  # "resume", "convert" or "verify"; of the demo model "wait" and "open" too
     done: int
     total: int
     what: str = ""
 
 
 @dataclass(frozen=True, slots=True)
-class Finished:
-    """A type's files are there, under their names."""
+class ConvertedFiles:
+    """The files of a type have their names; `report` is the content of their report."""
 
     ftype: str
     paths: tuple[Path, ...]
     report: Mapping[str, Any]
 
 
-Event = Progress | Finished
+ConversionEvent = Progress | ConvertedFiles
 
 
 def run(
-    job: Job,
+    job: ConversionJob,
     out: Path,
     *,
     n_threads: int | None = None,
     force: bool = False,
     restart: bool = False,
-) -> Generator[Event]:
-    """Convert. Closing the generator stops; the same call goes on later.
+) -> Generator[ConversionEvent]:
+    """Convert; yields progress, and the files of each type as they are done.
+
+    Closing the generator stops the conversion; the same call resumes it later.
 
     Args:
         job: from `prepare`.
-        out: folder of the files; made if need be.
-        n_threads: that encode; None is one for each core.
-        force: replace files that are there, once the new ones are whole.
-        restart: discard what an interrupted conversion left.
+        out: the folder of the files, which is made if it does not exist.
+        n_threads: number of threads that encode; None takes one for each core.
+        force: replace existing files, once the new ones are whole.
+        restart: discard the files of an interrupted conversion.
 
     Raises:
-        ConversionError: there is no room, a file is in the way, a value cannot be encoded, the
-            disk fails. Nothing is left behind then.
+        ConversionError: the disk has not enough room or fails, a file exists already, or a value
+            cannot be encoded. Unfinished files are removed then.
     """
     made: list[Path] = []
     try:
-        with _readable_errors(out):
-            _check_folder(out)
+        with readable_errors(out):
+            check_folder(out)
             made += make_folders(out)
             journal = Journal(out)
         try:
-            with _readable_errors(out):
+            with readable_errors(out):
                 conversion = _Conversion(job, out, journal)
                 conversion.claim(force=force, restart=restart)
                 yield from conversion.run(n_threads or os.cpu_count() or 1)
@@ -88,20 +92,20 @@ def run(
         raise
 
 
-def check(job: Job, out: Path, *, force: bool = False, restart: bool = False) -> None:
-    """Refuse what `run` would refuse before it writes; writes nothing, makes no folder.
+def check(job: ConversionJob, out: Path, *, force: bool = False, restart: bool = False) -> None:
+    """Check a conversion as `run` does before it writes; writes nothing, makes no folder.
 
     Args:
-        job: from `prepare`; its weights need not be there.
-        out: as for `run`, as are the others.
-        force: replace files that are there.
-        restart: discard what an interrupted conversion left.
+        job: from `prepare`; its weights need not be downloaded.
+        out: the folder of the files.
+        force: replace existing files.
+        restart: discard the files of an interrupted conversion.
 
     Raises:
-        ConversionError: there is no room, or a file is in the way.
+        ConversionError: the disk has not enough room, or a file exists already.
     """
-    with _readable_errors(out):
-        _check_folder(out)
+    with readable_errors(out):
+        check_folder(out)
         journal = Journal(out, read_only=True)
         try:
             _Conversion(job, out, journal).check(force=force, restart=restart)
@@ -109,43 +113,44 @@ def check(job: Job, out: Path, *, force: bool = False, restart: bool = False) ->
             journal.close()
 
 
-def run_identity(job: Job) -> str:
-    """What tells conversions apart: the files that are read, the heads that are written."""
+def run_identity(job: ConversionJob) -> str:
+    """A digest that tells conversions apart: of the files read, and of the headers written."""
     request = job.request
     files = [file for target in job.targets for file in target.files]
     parts = [
         identity(*job.model.paths),
-        [[file.name, sha256(file.layout.head).hexdigest()] for file in files],
+        [[file.name, sha256(file.layout.header).hexdigest()] for file in files],
         [request.merge_base, request.allow_nonfinite],
         None if request.imatrix is None else identity(request.imatrix),
     ]
     return sha256(json.dumps(parts).encode()).hexdigest()
 
 
-class _RoomError(ConversionError):
-    """The disk has not enough room."""
-
-
 class _Conversion:
-    """The outputs of a job, and how far they are."""
+    """The outputs of a job, and their progress."""
 
-    def __init__(self, job: Job, out: Path, journal: Journal) -> None:
+    def __init__(self, job: ConversionJob, out: Path, journal: Journal) -> None:
         self.job = job
         self.out = out
         self.journal = journal
         self.outputs = {t.ftype: [Output(out, file) for file in t.files] for t in job.targets}
         self.all = [output for outputs in self.outputs.values() for output in outputs]
-        self.stats: dict[str, Stats] = {}
+        self.stats: dict[str, TensorStats] = {}
 
     def check(self, *, force: bool, restart: bool) -> bool:
-        """See to it that nothing is in the way; whether an unfinished conversion goes on."""
+        """Whether an unfinished conversion can be resumed; if not, that nothing is in the way.
+
+        Raises:
+            ConversionError: a file exists already, or another conversion is unfinished here.
+            RoomError: the disk has not enough room.
+        """
         journal, run = self.journal, run_identity(self.job)
         if journal.run == run and not restart:
             return True
         if journal.run is not None and not restart:
             raise ConversionError(
                 f"{self.out} has an unfinished conversion ({journal.what}). Run that command again "
-                "to finish it, take --restart to discard it, or another --out."
+                "to finish it, give --restart to discard it, or another --out."
             )
         ours = {self.out / name for name in journal.published} if journal.run == run else set()
         taken = [o.final for o in self.all if o.final.exists() and o.final not in ours]
@@ -153,14 +158,15 @@ class _Conversion:
         if taken and not (force or ours):
             raise ConversionError(f"{taken[0]} exists. --force replaces it.")
         discarded = sum(path.stat().st_size for path in journal.partials() if path.exists())
-        _need_room(self.out, self.job.size, discarded)
+        check_room(self.out, self.job.size, discarded)
         return False
 
     def claim(self, *, force: bool, restart: bool) -> None:
-        """See to it that the folder is ours to write into."""
+        """Take the folder for this conversion, or resume it there."""
         journal = self.journal
         try:
             if self.check(force=force, restart=restart):
+                journal.adopt_partials()
                 return
         except ConversionError:
             if journal.run is None:
@@ -177,15 +183,15 @@ class _Conversion:
             journal.remove()
             raise
 
-    def run(self, n_threads: int) -> Iterator[Event]:
-        """Convert, check, publish."""
+    def run(self, n_threads: int) -> Iterator[ConversionEvent]:
+        """Convert, verify, publish."""
         try:
             done = yield from self._resume()
             yield from self._encode(done, n_threads)
             for ftype in self.outputs:
                 yield from self._publish(ftype)
-        except _RoomError:
-            raise  # what is done already stays
+        except RoomError:
+            raise  # files that are done already stay
         except (ConversionError, OSError):
             for output in self.all:
                 output.discard()
@@ -196,8 +202,8 @@ class _Conversion:
                 output.close()
         self.journal.remove()
 
-    def _resume(self) -> Generator[Event, None, int]:
-        """Take up what is there; how many tensors are done."""
+    def _resume(self) -> Generator[ConversionEvent, None, int]:
+        """Open the outputs behind the tensors that are done already; how many these are."""
         n_tensors = len(self.job.tensors)
         lines = self.journal.tensors
         done = len(lines)
@@ -225,15 +231,15 @@ class _Conversion:
             slots = output.file.layout.slots
             output.resume(sum(position[slot.tensor.name] < done for slot in slots))
         for line in lines[:done]:
-            self.stats[line["tensor"]] = Stats.from_json(line["stats"])
+            self.stats[line["tensor"]] = TensorStats.from_json(line["stats"])
         if done:
-            _need_room(self.out, sum(o.file.layout.size - o.position for o in self._unpublished()))
+            check_room(self.out, sum(o.file.layout.size - o.position for o in self._unpublished()))
         return done
 
     def _unpublished(self) -> list[Output]:
         return [output for output in self.all if output.file.name not in self.journal.published]
 
-    def _encode(self, done: int, n_threads: int) -> Iterator[Event]:
+    def _encode(self, done: int, n_threads: int) -> Iterator[ConversionEvent]:
         """The one pass over the weights."""
         job = self.job
         tensors = job.tensors[done:]
@@ -256,7 +262,7 @@ class _Conversion:
         with closing(encoding):
             for encoded in encoding:
                 name = encoded.tensor.name
-                self.stats.setdefault(name, Stats()).add(encoded.stats)
+                self.stats.setdefault(name, TensorStats()).add(encoded.stats)
                 for kind, output in takers[name]:
                     output.write(encoded.data[kind])
                 if encoded.last:
@@ -265,30 +271,30 @@ class _Conversion:
                     self.journal.add({"tensor": name, "marks": marks, "stats": stats})
                 yield Progress("convert", sum(o.position for o in self.all), job.size, name)
 
-    def _publish(self, ftype: str) -> Iterator[Event]:
-        """Check the files of a type, write their report, give them their names."""
+    def _publish(self, ftype: str) -> Iterator[ConversionEvent]:
+        """Verify the files of a type, write their report, give them their names."""
         target = next(target for target in self.job.targets if target.ftype == ftype)
         outputs, published = self.outputs[ftype], self.journal.published
         digests = [published.get(output.file.name) or output.finish() for output in outputs]
-        proved = self.journal.checked.get(ftype, False)
+        verified = self.journal.checked.get(ftype, False)
         begun = any(output.file.name in published for output in outputs)
-        if self.job.request.verify and not (proved or begun):
-            checked = 0
+        if self.job.request.verify and not (verified or begun):
+            done = 0
             nonfinite = self.job.request.allow_nonfinite
-            proof = prove(outputs, digests, self.job.model.probes, allow_nonfinite=nonfinite)
-            for count in proof:
-                checked += count
-                yield Progress("verify", checked, target.size, ftype)
-            proved = True
-        report = make_report(self.job, target, self.stats, digests, verified=proved)
+            probes = self.job.model.probes
+            for n_bytes in verify(outputs, digests, probes, allow_nonfinite=nonfinite):
+                done += n_bytes
+                yield Progress("verify", done, target.size, ftype)
+            verified = True
+        report = make_report(self.job, target, self.stats, digests, verified=verified)
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         write_whole(self._report_path(ftype), text.encode())
-        self.journal.add({"checked": ftype, "proved": proved})
+        self.journal.add({"checked": ftype, "proved": verified})
         for output, digest in zip(outputs, digests, strict=True):
             if output.file.name not in published:
                 output.publish()
                 self.journal.add({"published": output.file.name, "sha256": digest})
-        yield Finished(ftype, tuple(output.final for output in outputs), report)
+        yield ConvertedFiles(ftype, tuple(output.final for output in outputs), report)
 
     def _report_path(self, ftype: str) -> Path:
         name = re.sub(r"(-00001-of-\d{5})?\.gguf$", "", self.outputs[ftype][0].file.name)
@@ -299,43 +305,6 @@ def _unique(kinds: Iterable[Type]) -> list[Type]:
     return list(dict.fromkeys(kinds))
 
 
-def _check_folder(out: Path) -> None:
-    """See to it that a folder is there, or can be made."""
-    there = _there(out)
-    if not there.is_dir():
-        which = "it" if there == out else there
-        raise ConversionError(f"Cannot write {out}: {which} is no folder.")
-    if not os.access(there, os.W_OK | os.X_OK):
-        raise ConversionError(f"Cannot write {out}: {os.strerror(errno.EACCES)}.")
-
-
-def _there(path: Path) -> Path:
-    """A path, or the innermost folder over it that is there."""
-    return next(found for found in (path, *path.parents) if os.path.lexists(found))
-
-
-def _need_room(folder: Path, size: int, discarded: int = 0) -> None:
-    free = shutil.disk_usage(_there(folder)).free + discarded
-    if size > free:
-        raise _RoomError(
-            f"The files take {size:,} bytes, {folder} has {free:,} free: "
-            f"{size - free:,} are lacking. Take another --out, or fewer types."
-        )
-
-
-def _in_words(job: Job) -> str:
+def _in_words(job: ConversionJob) -> str:
     types = ", ".join(target.ftype for target in job.targets)
     return f"{job.model.label} to {types}"
-
-
-@contextmanager
-def _readable_errors(out: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        where = error.filename or out
-        if error.errno == errno.ENOSPC:
-            raise ConversionError(
-                f"The disk of {out} is full. Make room, and convert again."
-            ) from error
-        raise ConversionError(f"Cannot write {where}: {error.strerror or error}.") from error

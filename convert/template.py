@@ -1,4 +1,4 @@
-"""The chat template that gives Relay's commands to every app, and what other templates are.
+"""The chat template that gives Relay's commands to every app; and kinds of other templates.
 
 `relay.jinja` is its source, and explains it.
 """
@@ -9,29 +9,29 @@ from functools import cache
 from pathlib import Path
 from typing import Final, Literal
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
-from relay_gguf.gguf_file.header import Keys, Kind, Value
+from relay_gguf.chatml import IM_END, IM_START
+from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 
 TemplateKind = Literal["relay", "chatml", "other", "none"]
 
 MARK: Final = "{#- Relay chat template, version "
-"""How ours begins; the version follows."""
+"""The beginning of Relay's template; its version follows."""
 CHATML: Final = "chatml"
-"""A template that is only this name stands for llama.cpp's own ChatML."""
+"""A template of this name alone stands for llama.cpp's own ChatML."""
 KEY: Final = "tokenizer.chat_template"
 EOT: Final = "tokenizer.ggml.eot_token_id"
-"""llama.cpp finds <|im_end|> by its text too; other programs read the key."""
+"""llama.cpp finds <|im_end|> by its text too; other programs read this key."""
 BOS_BY_DEFAULT: Final = ("tekken", "llama3", "llama-v3", "llama-bpe", "falcon3", "pixtral")
 """Pre-tokenizers with which llama.cpp adds BOS unless the file says otherwise."""
 WITHOUT_BOS: Final = "{%- set bos_token = '' -%}\n"
 
 
 def relay_template(*, bos: bool = True) -> str:
-    """The template, as it is written into a file.
+    """Relay's template, as it is written into a file.
 
     Args:
-        bos: whether prompts of the model begin with BOS. No app tells a template so, which gets
-            BOS's text even where the file says add_bos_token = false.
+        bos: whether prompts of the model begin with BOS. No app tells a template, to which they
+            pass the text of BOS even where the file says add_bos_token = false.
     """
     source = _source()
     if bos:
@@ -40,8 +40,8 @@ def relay_template(*, bos: bool = True) -> str:
     return comment + end + WITHOUT_BOS + rest
 
 
-def kind_of(template: str | None) -> TemplateKind:
-    """What a file's template is: ours, of any version; one for ChatML's usual roles; or another."""
+def template_kind(template: str | None) -> TemplateKind:
+    """The kind of a template: Relay's, of any version; for ChatML's usual roles; other; or none."""
     if template is None or not template.strip():
         return "none"
     if template.lstrip().startswith(MARK):
@@ -51,26 +51,27 @@ def kind_of(template: str | None) -> TemplateKind:
     return "other"
 
 
-def embedded(keys: Keys) -> Keys:
-    """The keys of a file with our template in place of all of its own, and the end of a turn.
+def with_relay_template(metadata: Metadata) -> Metadata:
+    """The metadata with Relay's template in place of its own ones, and <|im_end|> as end of turn.
 
-    Only where its vocabulary has ChatML, without which no ids frame a turn; else they stay.
+    A vocabulary without ChatML's tokens cannot frame a turn: then the metadata stays as it is.
     """
-    tokens = keys.get("tokenizer.ggml.tokens")
+    tokens = metadata.get("tokenizer.ggml.tokens")
     if tokens is None or not {IM_START, IM_END} <= set(tokens.value):
-        return keys
-    template = Value(relay_template(bos=_adds_bos(keys)), Kind.STRING)
+        return metadata
+    template = Value(relay_template(bos=_adds_bos(metadata)), ValueType.STRING)
     # llama.cpp takes tokenizer.chat_template.tool_use before ours, once an app offers tools.
-    kept = {n: v for n, v in keys.items() if n == KEY or not n.startswith((f"{KEY}.", f"{KEY}s"))}
-    end = Value(list(tokens.value).index(IM_END), Kind.UINT32)
+    others = (f"{KEY}.", f"{KEY}s")
+    kept = {key: v for key, v in metadata.items() if key == KEY or not key.startswith(others)}
+    end = Value(list(tokens.value).index(IM_END), ValueType.UINT32)
     return kept | {KEY: template, EOT: end}
 
 
-def _adds_bos(keys: Keys) -> bool:
+def _adds_bos(metadata: Metadata) -> bool:
     """Whether llama.cpp begins a prompt with BOS (llama-vocab.cpp, where the key is absent)."""
-    if (said := keys.get("tokenizer.ggml.add_bos_token")) is not None:
-        return bool(said.value)
-    model, pre = (keys.get(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
+    if (stated := metadata.get("tokenizer.ggml.add_bos_token")) is not None:
+        return bool(stated.value)
+    model, pre = (metadata.get(f"tokenizer.ggml.{name}") for name in ("model", "pre"))
     spm = model is not None and model.value == "llama"
     return spm or (pre is not None and pre.value in BOS_BY_DEFAULT)
 

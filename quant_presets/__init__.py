@@ -1,4 +1,4 @@
-"""Presets of `relay-gguf convert`: TOML files that say which types to make, and under what names.
+"""Presets of `relay-gguf convert`: TOML files with the types to make, and the names of the files.
 
 description = "Two files for my laptop"
 types = ["Q8_0", "Q4_K_M"]
@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.convert.metadata import CARD_FIELDS, SAMPLING, Card
+from relay_gguf.convert.metadata import OVERRIDABLE, SAMPLING, MetadataOverride
 from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.errors import SettingsError
 from relay_gguf.toml import read_toml
@@ -41,43 +41,44 @@ LISTS: Final = ("tags", "languages", "datasets")
 
 @dataclass(frozen=True, slots=True)
 class Preset:
-    """What a preset says; `file` is a pattern with `{type}` in it, or empty."""
+    """A preset; `file` is a pattern of file names with `{type}` in it, or empty."""
 
     name: str
     types: tuple[str, ...]
     description: str = ""
     file: str = ""
     context_length: int | None = None
-    card: Card = field(default_factory=Card)
+    metadata: MetadataOverride = field(default_factory=MetadataOverride)
 
 
 def presets() -> Iterator[Preset]:
-    """Those that come with the program."""
+    """The presets that come with the program."""
     for path in sorted(FOLDER.glob("*.toml")):
         yield read_preset(path)
 
 
 def load_preset(name: str) -> Preset:
-    """A preset by its name, or from a file that ends in .toml.
+    """The preset of a name, or in a file whose name ends in .toml.
 
     Raises:
-        SettingsError: there is none, or it is wrong; names file, key and value.
+        SettingsError: it does not exist, or has a wrong value; names file, key and value.
     """
     if name.endswith(".toml"):
         return read_preset(Path(name).expanduser())
     known = sorted(path.stem for path in FOLDER.glob("*.toml"))
     if name not in known:
         raise SettingsError(
-            f"There is no preset {name!r}. There are: {', '.join(known)}; or name a .toml file."
+            f"There is no preset {name!r}. There are {', '.join(known)}; or name a .toml file."
         )
     return read_preset(FOLDER / f"{name}.toml")
 
 
 def read_preset(path: Path) -> Preset:
-    """A preset's file.
+    """The preset in a TOML file.
 
     Raises:
-        SettingsError: it cannot be read, or a key is unknown or wrong; names file, key and value.
+        SettingsError: the file cannot be read, or has an unknown key or a wrong value; names file,
+            key and value.
     """
     table = read_toml(path)
     for key, value in table.items():
@@ -90,7 +91,9 @@ def read_preset(path: Path) -> Preset:
     for ftype in table["types"]:
         known = isinstance(ftype, str) and ftype in FTYPES
         _expect(known, path, "types", ftype, f"the types are {', '.join(FTYPES)}")
-    _expect(len(set(types or ())) == len(types or ()), path, "types", types, "one stands twice")
+    _expect(
+        len(set(types or ())) == len(types or ()), path, "types", types, "a type is there twice"
+    )
     if (pattern := table.get("file")) is not None:
         fits = Path(pattern).name == pattern and pattern.endswith(".gguf") and "{type}" in pattern
         _expect(fits, path, "file", pattern, "it should be a name like model-{type}.gguf")
@@ -98,12 +101,12 @@ def read_preset(path: Path) -> Preset:
         fits = 0 < length < LIMIT
         _expect(fits, path, "context_length", length, "it should be a number of tokens")
     return Preset(
-        path.stem,
-        tuple(table["types"]),
-        table.get("description", ""),
-        table.get("file", ""),
-        length,
-        _card(path, table.get("card", {}), _sampling(path, table.get("sampling", {}))),
+        name=path.stem,
+        types=tuple(table["types"]),
+        description=table.get("description", ""),
+        file=table.get("file", ""),
+        context_length=length,
+        metadata=_override(path, table.get("card", {}), _sampling(path, table.get("sampling", {}))),
     )
 
 
@@ -119,8 +122,10 @@ def _sampling(path: Path, table: Mapping[str, Any]) -> dict[str, Any]:
     return dict(table)
 
 
-def _card(path: Path, table: Mapping[str, Any], sampling: Mapping[str, Any]) -> Card:
-    known = (*CARD_FIELDS, "base_model", "datasets")
+def _override(
+    path: Path, table: Mapping[str, Any], sampling: Mapping[str, Any]
+) -> MetadataOverride:
+    known = (*OVERRIDABLE, "base_model", "datasets")
     for key, value in table.items():
         where = f"card.{key}"
         _expect(key in known, path, where, value, f"the keys are {', '.join(known)}")
@@ -129,8 +134,8 @@ def _card(path: Path, table: Mapping[str, Any], sampling: Mapping[str, Any]) -> 
             _expect(fits, path, where, value, "it should be a list of texts")
         else:
             _expect(isinstance(value, str), path, where, value, "it should be a text")
-    return Card(
-        {key: value for key, value in table.items() if key in CARD_FIELDS},
+    return MetadataOverride(
+        {key: value for key, value in table.items() if key in OVERRIDABLE},
         table.get("base_model", ""),
         tuple(table.get("datasets", ())),
         dict(sampling),

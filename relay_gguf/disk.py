@@ -19,16 +19,19 @@ else:
 
 PARTIAL: Final = ".relay-gguf-partial"
 """Ends the name of a file that is being written: no app lists such files."""
-_CHUNK = 1 << 22
+EARLIER_PARTIAL: Final = ".partial"
+"""The ending that the converter gave such files in releases before: their runs can be resumed."""
+CHUNK: Final = 1 << 22
+"""Bytes that are read at once."""
 
 
 def partial(path: Path) -> Path:
-    """Where a file is until it is whole."""
+    """The path of a file while it is written."""
     return path.with_name(path.name + PARTIAL)
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file, over the one that is there: all of it, or that one stays.
+    """Replace a small file by new content: all of it, or the old file stays.
 
     Raises:
         OSError: it cannot be written.
@@ -44,10 +47,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 
 def write_new(path: Path, source: Path | bytes) -> None:
-    """Write bytes or a copy to a new file, down to the disk; a copy keeps the time of change.
+    """Write a new file from bytes or as a copy, down to the disk; a copy keeps its time.
 
     Raises:
-        OSError: it cannot be written; what was written is still there.
+        OSError: it cannot be written; the part that was written stays.
     """
     path.unlink(missing_ok=True)  # never written into: it may be a hard link to something
     try:
@@ -57,7 +60,7 @@ def write_new(path: Path, source: Path | bytes) -> None:
                 file.flush()
             else:
                 with source.open("rb") as original:
-                    shutil.copyfileobj(original, file, _CHUNK)
+                    shutil.copyfileobj(original, file, CHUNK)
                     found = os.fstat(original.fileno())
                 file.flush()
                 with suppress(OSError):  # not every file system has times to set
@@ -69,16 +72,26 @@ def write_new(path: Path, source: Path | bytes) -> None:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file."""
+    """The SHA-256 of a file, hexadecimal."""
     running = sha256()
     with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
+        while chunk := file.read(CHUNK):
             running.update(chunk)
     return running.hexdigest()
 
 
+def free_space(path: Path) -> int:
+    """Free bytes on the disk where `path` is, or will be made.
+
+    Raises:
+        OSError: the system does not tell.
+    """
+    there = next(folder for folder in (path, *path.parents) if os.path.lexists(folder))
+    return shutil.disk_usage(there).free
+
+
 def link(source: Path, target: Path) -> bool:
-    """Make a hard link; False where there can be none, as to another file system."""
+    """Make a hard link; False if there can be none, as to another file system."""
     try:
         os.link(source, target)
     except OSError:
@@ -87,7 +100,7 @@ def link(source: Path, target: Path) -> bool:
 
 
 def make_folders(folder: Path) -> list[Path]:
-    """Make a folder and those above it; the new ones, the innermost first."""
+    """Make a folder and its missing parents; returns the new folders, the innermost first."""
     new = [path for path in [folder, *folder.parents] if not path.exists()]
     for path in reversed(new):
         path.mkdir()
@@ -95,14 +108,14 @@ def make_folders(folder: Path) -> list[Path]:
 
 
 def remove_empty(folders: Iterable[Path]) -> None:
-    """Remove folders, the innermost first, as far as they are empty."""
+    """Remove folders as far as they are empty; give them with the innermost first."""
     for folder in folders:
         with suppress(OSError):
             folder.rmdir()
 
 
 def sync_folder(folder: Path) -> None:
-    """Make a rename last, where system and file system have a way to."""
+    """Write a folder's entries to the disk, so that a rename survives a power cut; POSIX only."""
     if os.name != "posix":
         return
     with suppress(OSError):

@@ -17,10 +17,11 @@ import llama_cpp as lib
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.job import prepare
 from relay_gguf.convert.quantize.ftypes import FTYPES
-from relay_gguf.convert.run import Finished, run
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.convert.request import Request
+from relay_gguf.convert.run import ConvertedFiles, run
+from relay_gguf.gguf_file.header import read_header
 
 COMMAND = [sys.executable, "-m", "relay_gguf", "convert"]
 JOURNAL = ".relay-gguf-convert.journal"
@@ -35,10 +36,10 @@ class Pair:
 
 
 def request(base: Path, *ftypes: str, adapter: Path | None = None, **options: Any) -> Request:
-    """What to convert; small tokenizers are not in llama.cpp's table, so that `pre` is told."""
+    """A request; small tokenizers are not in llama.cpp's table, so `pre` is given."""
     given = None if adapter is None else str(adapter)
     pre = None if base.suffix == ".gguf" else "smollm"
-    return Request(str(base), ftypes, given, **{"pre": pre, **options})
+    return Request(base=str(base), ftypes=ftypes, adapter=given, **{"pre": pre, **options})
 
 
 def converted(
@@ -46,7 +47,7 @@ def converted(
 ) -> dict[str, list[Path]]:
     """Convert to the end; type → files."""
     events = run(prepare(wanted), out, n_threads=n_threads, **options)
-    return {event.ftype: list(event.paths) for event in events if isinstance(event, Finished)}
+    return {event.ftype: list(event.paths) for event in events if isinstance(event, ConvertedFiles)}
 
 
 def quantized(
@@ -69,12 +70,12 @@ def quantized(
 
 def tensors_of(path: Path) -> dict[str, tuple[tuple[int, ...], str, bytes]]:
     """Tensors of a file: shape, type, bytes."""
-    head, data = read_head(path), path.read_bytes()
+    header, data = read_header(path), path.read_bytes()
     found = {}
-    for info in head.tensors:
+    for info in header.tensors:
         kind = GGMLQuantizationType(info.ggml_type)
         block, size = GGML_QUANT_SIZES[kind]
-        start = head.size + info.offset
+        start = header.size + info.offset
         stop = start + prod(info.shape) // block * size
         found[info.name] = (info.shape, kind.name, data[start:stop])
     return found

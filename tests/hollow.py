@@ -1,7 +1,7 @@
 """Sparse GGUF files of any Llama's shape and types: all of a model but its values.
 
-The weights are holes in the file and take no room on the disk. What they read as, zeros, makes a
-model that llama.cpp loads and evaluates: every logit is 0.
+The weights are holes in the file and take no room on the disk. They read as zeros, and llama.cpp
+loads and evaluates such a model: every logit is 0.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from gguf import GGUFWriter
 
 from relay_gguf.convert.arch import llama as arch
 from relay_gguf.convert.arch.weights import Tensor
-from relay_gguf.convert.write.header import collected
-from relay_gguf.convert.write.plan import plan
+from relay_gguf.convert.write.layout import metadata_of
 from relay_gguf.convert.write.sizes import NEMO
-from relay_gguf.gguf_file.header import Kind, Value, read_head
+from relay_gguf.convert.write.targets import plan_targets
+from relay_gguf.gguf_file.header import Value, ValueType, read_header
 
 __all__ = ["MINI", "NEMO", "write_hollow"]
 
@@ -42,28 +42,28 @@ def write_hollow(
     tokenizer_from: Path | None = None,
     max_bytes: int | None = None,
 ) -> Path:
-    """Write a model of zeros; its path, or that of its first part.
+    """Write a model of zeros; its path, or that of its first shard.
 
     Args:
         path: the file.
         config: of the model, as transformers has it.
-        ftype: what llama.cpp calls the mix of types.
+        ftype: the file type.
         tokenizer_from: a GGUF file whose tokenizer is taken; without, the model has none.
-        max_bytes: of tensors in a part; None makes one file.
+        max_bytes: of tensors in a shard; None makes one file.
     """
     llama = arch.read_llama(dict(config))
     writer = GGUFWriter(None, "llama")
-    arch.add_keys(writer, llama)
-    keys: dict[str, Value] = collected(writer)
-    keys |= {"tokenizer.ggml.model": Value("none", Kind.STRING)}
+    arch.add_llama_metadata(writer, llama)
+    metadata: dict[str, Value] = metadata_of(writer)
+    metadata |= {"tokenizer.ggml.model": Value("none", ValueType.STRING)}
     if tokenizer_from is not None:
-        theirs = read_head(tokenizer_from).keys.items()
-        keys |= {name: value for name, value in theirs if name.startswith("tokenizer.")}
+        theirs = read_header(tokenizer_from).metadata.items()
+        metadata |= {name: value for name, value in theirs if name.startswith("tokenizer.")}
     shapes = arch.outline(llama, tied=bool(config.get("tie_word_embeddings")))
     tensors = [Tensor(name, shape) for name, shape in shapes.items()]
-    (target,) = plan(keys, tensors, {ftype: path.name}, max_bytes=max_bytes)
+    (target,) = plan_targets(metadata, tensors, {ftype: path.name}, max_bytes=max_bytes)
     for file in target.files:
         with path.with_name(file.name).open("wb") as out:
-            out.write(file.layout.head)
+            out.write(file.layout.header)
             out.truncate(file.layout.size)
     return path.with_name(target.files[0].name)

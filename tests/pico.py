@@ -9,13 +9,13 @@ from typing import Any
 import numpy as np
 from gguf import GGUFWriter
 
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.gguf_file.header import read_header
 
 
 @cache
 def tokenizer_of(path: Path) -> dict[str, Any]:
     """The tokenizer.* keys of a GGUF file."""
-    keys = read_head(path).keys
+    keys = read_header(path).metadata
     return {name: key.value for name, key in keys.items() if name.startswith("tokenizer.")}
 
 

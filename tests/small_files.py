@@ -8,21 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf.gguf_file.header import Info, Keys, Kind, Value, write_head
+from relay_gguf.gguf_file.header import Metadata, TensorInfo, Value, ValueType, pack_header
 
 RELAY = "<|im_start|>anon"
 
 
 def gguf(
-    path: Path, content: bytes = b"weights", template: str = RELAY, keys: Keys | None = None
+    path: Path, content: bytes = b"weights", template: str = RELAY, keys: Metadata | None = None
 ) -> Path:
     """A file with the head of a model; its folders are made."""
-    said = {"general.architecture": Value("llama", Kind.STRING), **(keys or {})}
+    said = {"general.architecture": Value("llama", ValueType.STRING), **(keys or {})}
     if template:
-        said["tokenizer.chat_template"] = Value(template, Kind.STRING)
+        said["tokenizer.chat_template"] = Value(template, ValueType.STRING)
     path.parent.mkdir(parents=True, exist_ok=True)
     path.unlink(missing_ok=True)
-    path.write_bytes(write_head(said, [Info("output.weight", (8,), 0, 0)]) + content)
+    path.write_bytes(pack_header(said, [TensorInfo("output.weight", (8,), 0, 0)]) + content)
     return path
 
 

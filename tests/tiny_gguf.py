@@ -9,8 +9,8 @@ from typing import Any
 from gguf import GGMLQuantizationType as Type
 
 from relay_gguf.convert.template import relay_template
-from relay_gguf.gguf_file.facts import tensor_bytes
-from relay_gguf.gguf_file.header import Info, Kind, Value, write_head
+from relay_gguf.gguf_file.gguf_model import tensor_bytes
+from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header
 
 TOKENS = ["<s>", "<|im_start|>", "<|im_end|>", "\n", *"abcd"]
 
@@ -18,11 +18,16 @@ TOKENS = ["<s>", "<|im_start|>", "<|im_end|>", "\n", *"abcd"]
 def value(given: Any) -> Value:
     """A key's value, of the type that converters write."""
     if isinstance(given, list):
-        item = value(given[0]).kind if given else Kind.STRING
-        return Value(given, Kind.ARRAY, Kind.INT32 if item is Kind.UINT32 else item)
-    kinds = {bool: Kind.BOOL, int: Kind.UINT32, float: Kind.FLOAT32, str: Kind.STRING}
+        item = value(given[0]).kind if given else ValueType.STRING
+        return Value(given, ValueType.ARRAY, ValueType.INT32 if item is ValueType.UINT32 else item)
+    kinds = {
+        bool: ValueType.BOOL,
+        int: ValueType.UINT32,
+        float: ValueType.FLOAT32,
+        str: ValueType.STRING,
+    }
     kind = kinds[type(given)]
-    return Value(given, Kind.INT32 if kind is Kind.UINT32 and given < 0 else kind)
+    return Value(given, ValueType.INT32 if kind is ValueType.UINT32 and given < 0 else kind)
 
 
 def good_keys() -> dict[str, Any]:
@@ -67,7 +72,7 @@ def good_keys() -> dict[str, Any]:
     }
 
 
-def tensors(output: Type | None = Type.F32, embedding: Type = Type.Q8_0) -> list[Info]:
+def tensors(output: Type | None = Type.F32, embedding: Type = Type.Q8_0) -> list[TensorInfo]:
     """Their tensors, one behind the other."""
     shapes = {
         "token_embd": (8, 32),
@@ -84,12 +89,12 @@ def tensors(output: Type | None = Type.F32, embedding: Type = Type.Q8_0) -> list
         "blk.0.ffn_down": (32, 64),
     }
     kinds = {"token_embd": embedding, "output": output}
-    infos: list[Info] = []
+    infos: list[TensorInfo] = []
     offset = 0
     for name, shape in shapes.items():
         kind = kinds.get(name, Type.F32)
         if kind is not None:
-            infos.append(Info(f"{name}.weight", shape, int(kind), offset))
+            infos.append(TensorInfo(f"{name}.weight", shape, int(kind), offset))
             offset += -(-(tensor_bytes(infos[-1]) or 0) // 32) * 32
     return infos
 
@@ -97,13 +102,13 @@ def tensors(output: Type | None = Type.F32, embedding: Type = Type.Q8_0) -> list
 def write(
     path: Path,
     keys: Mapping[str, Any] | None = None,
-    infos: list[Info] | None = None,
+    infos: list[TensorInfo] | None = None,
     lacking: int = 0,
 ) -> Path:
     """Write a file of zeros, some bytes too short."""
     given = good_keys() if keys is None else keys
     infos = tensors() if infos is None else infos
-    head = write_head({name: value(item) for name, item in given.items()}, infos)
+    head = pack_header({name: value(item) for name, item in given.items()}, infos)
     end = max((info.offset + (tensor_bytes(info) or 0) for info in infos), default=0)
     with path.open("wb") as file:
         file.write(head)

@@ -1,6 +1,6 @@
 """Names, shapes and order of a Llama's tensors in GGUF.
 
-llama      hyperparameters, and where each tensor goes
-weights    tensors and their rows
-gguf_base  the same of a base that is a GGUF file
+llama      hyperparameters, and the name of each tensor
+weights    the tensors of the files to be written, and their rows
+gguf_base  a base that is a GGUF file, under Hugging Face's names
 """

@@ -1,6 +1,6 @@
 """A GGUF file as the base of an adapter: Hugging Face's names, and rows in Hugging Face's order.
 
-The inverse of what `arch` does: an adapter, and the 4-bit round trip, know the base only so.
+The inverse of `arch.llama`: an adapter and the round trip through NF4 know the base by these names.
 """
 
 from __future__ import annotations
@@ -9,9 +9,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from relay_gguf.convert.read.checkpoint import Array, TensorInfo
+from relay_gguf.convert.read.checkpoint import Array, CheckpointTensor
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import Keys
+from relay_gguf.gguf_file.header import Metadata
 
 from .llama import MAX_CONTEXT, Llama, unpermute
 from .weights import FACTORS, GgufWeights, Tensor
@@ -31,35 +31,36 @@ MODULES: Final = {
     "ffn_up": "mlp.up_proj",
     "ffn_down": "mlp.down_proj",
 }
-"""What llama.cpp calls the parts of a Llama, and what Hugging Face does."""
+"""llama.cpp's names of the modules of a Llama → Hugging Face's."""
 ROTATED: Final = ("attn_q", "attn_k")
-"""Their rows are in another order: see `arch.permute`."""
+"""Modules whose rows are in another order: see `arch.llama.permute`."""
 
 
 class GgufBase:
-    """The tensors of a GGUF file, as a `Checkpoint` would have them."""
+    """The tensors of a GGUF file, read like those of a `Checkpoint`."""
 
     def __init__(self, path: Path, *, allow_requantize: bool = False) -> None:
         """Read the header.
 
         Args:
             path: the file.
-            allow_requantize: take it also where it is quantized.
+            allow_requantize: accept a file that is quantized.
 
         Raises:
-            ConversionError: it is no Llama, cannot be read, or is quantized.
-            ModelError: it is no GGUF file.
+            ConversionError: the file is not a Llama, is quantized, or has tensors that cannot be
+                read.
+            ModelError: the file does not exist, or is not a GGUF file.
         """
         self.path = path
         self.weights = GgufWeights(path, allow_requantize=allow_requantize)
         self._by_name = {tensor.name: tensor for tensor in self.weights.tensors}
-        self.llama = read_llama(self.weights.keys, self._by_name, path)
+        self.llama = read_llama(self.weights.metadata, self._by_name, path)
         self._stored: dict[str, Tensor] = {}
-        self.infos: Mapping[str, TensorInfo] = self._read_infos()
+        self.infos: Mapping[str, CheckpointTensor] = self._read_infos()
 
     @property
     def factors(self) -> Array | None:
-        """By what its frequencies are divided, if it has a tensor for that."""
+        """The divisors of RoPE's frequencies; None where the file has no tensor of them."""
         tensor = self._by_name.get(FACTORS)
         return None if tensor is None else self.weights.open(tensor)(0, tensor.shape[0]).rows
 
@@ -67,7 +68,7 @@ class GgufBase:
         """Rows [start, stop) of a tensor, in Hugging Face's order.
 
         Raises:
-            ConversionError: there is no such tensor.
+            ConversionError: the file has no tensor of that name.
         """
         if name not in self._stored:
             raise ConversionError(f"{self.path} has no tensor {name}.")
@@ -82,9 +83,9 @@ class GgufBase:
         return unpermute(read(first, last).rows, head)[start - first : stop - first]
 
     def check_readable(self, names: Iterable[str]) -> None:
-        """Nothing: the types were looked at when the header was read."""
+        """Does nothing: the types were checked when the header was read."""
 
-    def _read_infos(self) -> dict[str, TensorInfo]:
+    def _read_infos(self) -> dict[str, CheckpointTensor]:
         infos = {}
         for tensor in self.weights.tensors:
             if tensor.name == FACTORS:
@@ -96,36 +97,37 @@ class GgufBase:
                 )
             if _kind(tensor.name) in ROTATED and tensor.shape[0] % self.llama.head_dim:
                 raise ConversionError(
-                    f"{self.path}: {tensor.name} has {tensor.shape[0]} rows, which are no whole "
-                    f"heads of {self.llama.head_dim}."
+                    f"{self.path}: {tensor.name} has {tensor.shape[0]} rows, which do not "
+                    f"divide into heads of {self.llama.head_dim}."
                 )
             self._stored[name] = tensor
-            infos[name] = TensorInfo(name, self.weights.type_of(tensor).name, tensor.shape)
+            infos[name] = CheckpointTensor(name, self.weights.type_of(tensor).name, tensor.shape)
         return infos
 
 
-def check_architecture(keys: Keys, path: Path) -> None:
-    """See to it that a file is a Llama.
+def check_architecture(metadata: Metadata, path: Path) -> None:
+    """Refuse a file of another architecture than llama.
 
     Raises:
-        ConversionError: it is something else.
+        ConversionError: it has another one, or none.
     """
-    found = keys["general.architecture"].value if "general.architecture" in keys else "none"
-    if found != ARCHITECTURE:
-        raise ConversionError(f"{path} is of the architecture {found}; llama can be converted.")
+    found = metadata.get("general.architecture")
+    if found is None or found.value != ARCHITECTURE:
+        name = "none" if found is None else found.value
+        raise ConversionError(f"{path} is of the architecture {name}; only llama can be converted.")
 
 
-def read_llama(keys: Keys, tensors: Mapping[str, Tensor], path: Path) -> Llama:
-    """What a file's keys say; without its rotations, whose keys are taken over as they are.
+def read_llama(metadata: Metadata, tensors: Mapping[str, Tensor], path: Path) -> Llama:
+    """The hyperparameters in a file's metadata, but for RoPE's, which are copied as they are.
 
     Raises:
-        ConversionError: it is of another architecture, or lacks a size.
+        ConversionError: the file is of another architecture, or a size is missing or wrong.
     """
-    check_architecture(keys, path)
+    check_architecture(metadata, path)
 
-    def size(name: str, left_out: int | None = None) -> int:
-        key = keys.get(f"{ARCHITECTURE}.{name}")
-        value = left_out if key is None else key.value
+    def size(name: str, default: int | None = None) -> int:
+        found = metadata.get(f"{ARCHITECTURE}.{name}")
+        value = default if found is None else found.value
         if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MAX_CONTEXT:
             raise ConversionError(
                 f"{path}: {ARCHITECTURE}.{name} is {value!r}; it must be a whole number."
@@ -156,7 +158,7 @@ def _kind(name: str) -> str:
 
 
 def _name(name: str) -> str | None:
-    """`model.layers.7.self_attn.q_proj.weight` for `blk.7.attn_q.weight`; None for an unknown."""
+    """`model.layers.7.self_attn.q_proj.weight` for `blk.7.attn_q.weight`; None if unknown."""
     module, _, ending = name.rpartition(".")
     block, _, kind = module.rpartition(".")
     if kind not in MODULES or ending not in ("weight", "bias"):

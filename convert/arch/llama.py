@@ -8,14 +8,12 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from gguf import MODEL_ARCH, GGUFWriter, RopeScalingType, get_tensor_name_map
 
-from relay_gguf.convert.read.checkpoint import Array, TensorInfo
-from relay_gguf.convert.read.config import read_object
+from relay_gguf.convert.read.checkpoint import Array, CheckpointTensor
 from relay_gguf.errors import ConversionError
 
 ARCHITECTURES: Final = ("LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM")
@@ -23,16 +21,19 @@ LEFT_OUT: Final = {
     "MistralForCausalLM": {"num_key_value_heads": 8, "max_position_embeddings": 131072},
     "LlamaForCausalLM": {"max_position_embeddings": 2048},
 }
-"""What transformers takes for settings that a config leaves out."""
+"""The values that transformers takes for settings that a config leaves out."""
 MAX_CONTEXT: Final = 1 << 31
-"""Tokens, and any other size in a config: a GGUF file has 32 bits for it."""
+"""The bound of a context in tokens, and of any size in a config: GGUF has 32 bits for them."""
 UNUSED: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
-"""Endings of buffers that old checkpoints carry and no model needs."""
+"""Endings of the names of buffers that old checkpoints have, and that no model needs."""
 
 
 @dataclass(frozen=True, slots=True)
 class Llama:
-    """A Llama or Mistral, by the names of llama.cpp; sizes in values, lengths in tokens."""
+    """The hyperparameters of a Llama or Mistral, under llama.cpp's names.
+
+    Sizes are in values, `context_length` in tokens.
+    """
 
     block_count: int
     context_length: int
@@ -43,21 +44,21 @@ class Llama:
     head_dim: int
     vocab_size: int
     rms_norm_eps: float
-    tied: bool | None  # whether the embedding is the head too; None is not said
+    tied: bool | None  # whether the embedding is the output matrix too; None if not stated
     rope: Mapping[str, Any]  # transformers' rope_parameters: rope_type, rope_theta, factor, ...
 
     @property
     def has_own_frequencies(self) -> bool:
-        """Whether its rotations need a tensor of their own, as those of Llama 3.1 do."""
+        """Whether RoPE needs a tensor of frequency factors, as in Llama 3.1."""
         return str(self.rope.get("rope_type", "")).lower() == "llama3"
 
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """A tensor of a checkpoint and its place in a GGUF file.
+    """A tensor of a checkpoint (`source`) under the name that it gets in a GGUF file.
 
-    `heads` is not 0 where the rows of each head are interleaved anew: transformers rotates the two
-    halves of a head, llama.cpp neighbours.
+    `heads` is the number of attention heads whose rows have to be permuted, else 0: transformers
+    rotates the two halves of a head, llama.cpp neighbouring rows.
     """
 
     name: str
@@ -66,38 +67,23 @@ class Placed:
     heads: int = 0
 
 
-def read_config(folder: Path) -> dict[str, Any]:
-    """config.json of a model.
-
-    Raises:
-        ConversionError: it is missing, no JSON, or of another architecture.
-    """
-    path = folder / "config.json"
-    if not path.exists():
-        hint = ""
-        if (folder / "adapter_config.json").exists():
-            hint = " It is an adapter: give it as --adapter, behind the base that it belongs to."
-        raise ConversionError(f"{folder} has no config.json.{hint}")
-    return read_object(path)
-
-
 def read_llama(config: dict[str, Any]) -> Llama:
-    """What a config says; settings that are left out mean what transformers takes.
+    """The hyperparameters in a config.json; for settings left out, transformers' defaults.
 
     Raises:
-        ConversionError: it is no Llama or Mistral, or lacks a size.
+        ConversionError: the model is not a Llama or Mistral, or a size is missing or wrong.
     """
     names = config.get("architectures") or [config.get("model_type", "unnamed")]
     if names[0] not in ARCHITECTURES or config.get("num_local_experts"):
         raise ConversionError(
             f"config.json: the architecture {names[0]} cannot be converted. "
-            f"Those that can: {', '.join(ARCHITECTURES)}."
+            f"Architectures that can: {', '.join(ARCHITECTURES)}."
         )
     method = (config.get("quantization_config") or {}).get("quant_method", "bitsandbytes")
     if method != "bitsandbytes":
         raise ConversionError(
             f"config.json: the model is quantized with {method}, which cannot be read; "
-            "bitsandbytes' NF4 can. Take the model that it was made from."
+            "bitsandbytes' NF4 can. Convert the model that it was made from."
         )
     if (act := config.get("hidden_act", "silu")) != "silu":
         raise ConversionError(f"config.json: hidden_act is {act!r}; llama.cpp computes silu.")
@@ -121,8 +107,8 @@ def read_llama(config: dict[str, Any]) -> Llama:
     )
 
 
-def add_keys(writer: GGUFWriter, llama: Llama, context_length: int | None = None) -> None:
-    """Write `llama.*`, in llama.cpp's order; `context_length` in place of the config's."""
+def add_llama_metadata(writer: GGUFWriter, llama: Llama, context_length: int | None = None) -> None:
+    """Add `llama.*`, in llama.cpp's order; `context_length` replaces the config's."""
     writer.add_block_count(llama.block_count)
     writer.add_context_length(context_length or llama.context_length)
     writer.add_embedding_length(llama.embedding_length)
@@ -138,11 +124,15 @@ def add_keys(writer: GGUFWriter, llama: Llama, context_length: int | None = None
     writer.add_rope_dimension_count(llama.head_dim)
 
 
-def place(llama: Llama, infos: Mapping[str, TensorInfo]) -> Iterator[Placed]:
-    """Where each tensor goes.
+def place(llama: Llama, infos: Mapping[str, CheckpointTensor]) -> Iterator[Placed]:
+    """Each tensor of a checkpoint under its name in a GGUF file.
+
+    Args:
+        llama: the hyperparameters, which tell the shapes.
+        infos: the checkpoint's tensors, by Hugging Face's names.
 
     Raises:
-        ConversionError: a tensor is not known, is missing, or does not have its shape.
+        ConversionError: a tensor is unknown, missing, or of another shape than the config's.
     """
     names = get_tensor_name_map(MODEL_ARCH.LLAMA, llama.block_count)
     expected = dict(_expected(llama))
@@ -175,7 +165,7 @@ def place(llama: Llama, infos: Mapping[str, TensorInfo]) -> Iterator[Placed]:
 
 
 def outline(llama: Llama, *, tied: bool) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a model's tensors; a tied one has no head of its own."""
+    """Names and shapes of a model's tensors; a tied model has no output matrix of its own."""
     tensors = dict(_expected(llama))
     if tied:
         del tensors["output.weight"]
@@ -185,9 +175,9 @@ def outline(llama: Llama, *, tied: bool) -> dict[str, tuple[int, ...]]:
 
 
 def permute(rows: Array, head_dim: int) -> Array:
-    """Rows of whole heads, from transformers' rotary order to llama.cpp's.
+    """Rows of whole heads, (heads * head_dim, ...), from transformers' rotary order to llama.cpp's.
 
-    A head's first and second half alternate then (LlamaModel.permute of the converter).
+    Rows of a head's first and second half alternate then (LlamaModel.permute of the converter).
     """
     halves = rows.reshape(-1, 2, head_dim // 2, *rows.shape[1:])
     return np.ascontiguousarray(halves.swapaxes(1, 2)).reshape(rows.shape)
@@ -200,9 +190,9 @@ def unpermute(rows: Array, head_dim: int) -> Array:
 
 
 def rope_factors(llama: Llama) -> Array:
-    """By what Llama 3.1 divides its frequencies: 1 for short waves, `factor` for long ones.
+    """The divisors of RoPE's frequencies in Llama 3.1, (head_dim / 2,) in float32.
 
-    (head_dim / 2,), float32; llama3 scaling of transformers' modeling_rope_utils.py.
+    1 for short waves, `factor` for long ones, as "llama3" in transformers' modeling_rope_utils.py.
     """
     rope = llama.rope
     base = float(rope["rope_theta"])
@@ -239,7 +229,7 @@ def _expected(llama: Llama) -> Iterator[tuple[str, tuple[int, ...]]]:
 
 
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
-    """How positions are rotated, read as transformers 5 reads it."""
+    """The RoPE parameters of a config, read as transformers 5 reads them."""
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
     if not isinstance(given, dict):
         raise ConversionError(f"config.json: rope_scaling is {given!r}; it must be an object.")
@@ -265,8 +255,8 @@ def _add_rope_scaling(writer: GGUFWriter, rope: Mapping[str, Any]) -> None:
         return
     if kind != "yarn" or factor is None:
         raise ConversionError(
-            f"config.json: the rope scaling {dict(rope)} is not known. "
-            "default, linear, yarn and llama3 are."
+            f"config.json: the RoPE scaling {dict(rope)} is unknown. "
+            "default, linear, yarn and llama3 can be converted."
         )
     writer.add_rope_scaling_type(RopeScalingType.YARN)
     writer.add_rope_scaling_factor(factor)

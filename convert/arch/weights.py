@@ -1,6 +1,6 @@
-"""What a conversion reads: tensors under llama.cpp's names, row slab by row slab.
+"""The tensors that a conversion writes, under llama.cpp's names, read a slab of rows at a time.
 
-A Hugging Face model with or without an adapter, or a GGUF file.
+They come from a Hugging Face model with or without an adapter, or from a GGUF file.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from relay_gguf.convert.quantize.ggml import Type, can_decode, decode, row_bytes
 from relay_gguf.convert.read.checkpoint import Array
 from relay_gguf.convert.read.merge import Merged, Slab
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import Info, Keys, read_head
+from relay_gguf.gguf_file.header import Metadata, TensorInfo, read_header
 
 from .llama import Llama, permute, place, rope_factors
 
 FLOATS: Final = (Type.F32, Type.F16, Type.BF16)
-"""Types of a GGUF file that is a source as it is: quantizing twice adds up the errors."""
+"""Types of which a GGUF file may be the source: quantizing twice adds up the errors."""
 
 FACTORS: Final = "rope_freqs.weight"
-"""By what frequencies are divided: the one tensor that Hugging Face computes from the config."""
+"""The divisors of RoPE's frequencies: the one tensor that Hugging Face computes from the config."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tensor:
-    """A tensor of the files to be written; rows are read in groups of `together`."""
+    """A tensor of the files to be written; its rows are read in groups of `together`."""
 
     name: str
     shape: tuple[int, ...]
@@ -41,43 +41,44 @@ class Tensor:
 
     @property
     def columns(self) -> int:
-        """Values of a row."""
+        """Values in a row."""
         return self.shape[-1]
 
     @property
     def size(self) -> int:
-        """Its values."""
+        """Values in the tensor."""
         return int(np.prod(self.shape, dtype=np.int64))
 
 
 Read = Callable[[int, int], Slab]
-"""Rows [start, stop) of a tensor; several threads may call it."""
+"""Reads rows [start, stop) of a tensor; several threads may call it at once."""
 
 
 class Weights(Protocol):
-    """Tensors that can be read in slabs."""
+    """Tensors that can be read in slabs: `ModelWeights` or `GgufWeights`."""
 
     @property
     def tensors(self) -> Sequence[Tensor]:
         """All of them, in no particular order."""
 
     def open(self, tensor: Tensor) -> Read:
-        """A tensor for reading."""
+        """The reader of a tensor."""
 
 
 class ModelWeights:
     """A Hugging Face model, merged with its adapter on the way."""
 
     def __init__(self, merged: Merged, llama: Llama, factors: Array | None = None) -> None:
-        """Place every tensor.
+        """Name every tensor.
 
         Args:
             merged: the model.
-            llama: what its config says.
-            factors: by what its frequencies are divided, where they are known and not computed.
+            llama: its hyperparameters.
+            factors: the divisors of RoPE's frequencies, where a GGUF base has them; else they are
+                computed for the models that need them.
 
         Raises:
-            ConversionError: tensors are unknown, missing, or of another shape than the config's.
+            ConversionError: a tensor is unknown, missing, or of another shape than the config's.
         """
         self._merged = merged
         self._head_dim = llama.head_dim
@@ -96,7 +97,7 @@ class ModelWeights:
             self.tensors.append(Tensor(FACTORS, self._factors.shape))
 
     def open(self, tensor: Tensor) -> Read:
-        """A tensor's rows in llama.cpp's order."""
+        """The reader of a tensor's rows, in llama.cpp's order."""
         factors = self._factors
         if tensor.name == FACTORS and factors is not None:
             return lambda start, stop: Slab(factors[start:stop])
@@ -115,45 +116,41 @@ class ModelWeights:
 
 
 class GgufWeights:
-    """A GGUF file."""
+    """The tensors of a GGUF file."""
 
     def __init__(self, path: Path, *, allow_requantize: bool = False) -> None:
         """Read its header.
 
         Args:
             path: the file.
-            allow_requantize: take it also where it is quantized.
+            allow_requantize: accept a file that is quantized.
 
         Raises:
-            ConversionError: it cannot be read, is quantized, or is a part of a split one.
-            ModelError: it is no GGUF file.
+            ConversionError: the file is quantized or truncated, is a shard of a split model, or has
+                tensors that cannot be read.
+            ModelError: the file does not exist, or is not a GGUF file.
         """
         self._path = path
-        try:
-            head = read_head(path)
-        except FileNotFoundError:
-            raise ConversionError(f"There is no file {path}. Check the path.") from None
-        except OSError as error:
-            raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
-        self._infos = {info.name: info for info in head.tensors}
-        self._start = head.size
-        if "split.count" in head.keys:
-            raise ConversionError(f"{path} is a part of a split model: merge its parts first.")
-        if not head.tensors:
+        header = read_header(path)
+        self._infos = {info.name: info for info in header.tensors}
+        self._start = header.size
+        if "split.count" in header.metadata:
+            raise ConversionError(f"{path} is a shard of a split model: merge its shards first.")
+        if not header.tensors:
             raise ConversionError(f"{path} has no tensors: it is a vocabulary without a model.")
-        for info in head.tensors:
+        for info in header.tensors:
             if not info.shape or not math.prod(info.shape):
                 raise ConversionError(f"{path}: {info.name} is of the shape {info.shape}.")
             self._check_type(info, allow_requantize)
-        if "general.alignment" in head.keys:
+        if "general.alignment" in header.metadata:
             raise ConversionError(f"{path} has an alignment of its own; that cannot be converted.")
-        self.keys: Keys = head.keys
-        self.tensors = [Tensor(info.name, info.shape) for info in head.tensors]
+        self.metadata: Metadata = header.metadata
+        self.tensors = [Tensor(info.name, info.shape) for info in header.tensors]
         self._check_size()
 
     @property
     def quantized_as(self) -> str | None:
-        """The type that most of its values have, if it is quantized: `Q4_K`, say."""
+        """The quantized type that most of its values have, `Q4_K`; None if it is not quantized."""
         sizes: Counter[str] = Counter()
         for info in self._infos.values():
             sizes[Type(info.ggml_type).name] += math.prod(info.shape)
@@ -161,11 +158,11 @@ class GgufWeights:
         return next((kind for kind, _ in sizes.most_common() if kind not in names), None)
 
     def type_of(self, tensor: Tensor) -> Type:
-        """How a tensor is stored."""
+        """The type that a tensor is stored as."""
         return Type(self._infos[tensor.name].ggml_type)
 
     def open(self, tensor: Tensor) -> Read:
-        """A tensor's rows."""
+        """The reader of a tensor's rows."""
         info = self._infos[tensor.name]
         offset, kind = self._start + info.offset, Type(info.ggml_type)
         step = _n_bytes(info) // tensor.shape[0]
@@ -179,7 +176,7 @@ class GgufWeights:
 
         return read
 
-    def _check_type(self, info: Info, allow_requantize: bool) -> None:
+    def _check_type(self, info: TensorInfo, allow_requantize: bool) -> None:
         if info.ggml_type in FLOATS:
             return
         known = {int(kind): kind for kind in Type}
@@ -190,7 +187,7 @@ class GgufWeights:
         if not allow_requantize:
             raise ConversionError(
                 f"{self._path} is quantized: {info.name} is {kind.name}. Quantizing again adds up "
-                "the errors: start from the F32, F16 or BF16 file, or take --allow-requantize."
+                "the errors: take the F32, F16 or BF16 file, or give --allow-requantize."
             )
         row_bytes(kind, info.shape[-1])
 
@@ -199,10 +196,10 @@ class GgufWeights:
         for info in self._infos.values():
             if self._start + info.offset + _n_bytes(info) > size:
                 raise ConversionError(
-                    f"{self._path} is truncated: it ends before {info.name} does. Get it again."
+                    f"{self._path} is truncated: it ends before {info.name} does. Download again."
                 )
 
 
-def _n_bytes(info: Info) -> int:
+def _n_bytes(info: TensorInfo) -> int:
     block, size = GGML_QUANT_SIZES[Type(info.ggml_type)]
     return math.prod(info.shape) // block * size

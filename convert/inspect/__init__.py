@@ -1,8 +1,8 @@
 """What is wrong with a GGUF file for chatting, and mending it.
 
-finding       what may be wrong
-inspection    a file → findings
-token_checks  those of its tokens
-rewrite       a file with another template or metadata
-lines         findings in lines
+finding       the result of a check
+inspection    the checks of a file
+token_checks  the checks of its tokens
+rewrite       other metadata for a file, as another chat template
+overview      a file and its findings, in lines or as JSON
 """

@@ -1,4 +1,4 @@
-"""What a check of a file found."""
+"""The result of a check of a GGUF file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ CONVERT: Final = "Convert the model again."
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """What was checked, how it is, and what helps. A problem would break a chat."""
+    """The result of a check in words, and a remedy where one is known.
+
+    A `problem` breaks a chat; a `note` is worth knowing.
+    """
 
     level: Level
     check: str
@@ -23,20 +26,20 @@ class Finding:
 
 
 def ok(check: str, text: str) -> Finding:
-    """It is as it should be."""
+    """A finding that all is well."""
     return Finding("ok", check, text)
 
 
 def note(check: str, text: str, remedy: str = "") -> Finding:
-    """It could be better, or a person should know it."""
+    """A finding that is worth knowing, and breaks no chat."""
     return Finding("note", check, text, remedy)
 
 
 def problem(check: str, text: str, remedy: str = "") -> Finding:
-    """No program loads the file, or an app does not chat as Relay does."""
+    """A finding by which programs refuse the file, or apps do not chat as Relay does."""
     return Finding("problem", check, text, remedy)
 
 
 def has_problem(findings: Iterable[Finding]) -> bool:
-    """Whether something would break a chat."""
+    """Whether a finding is a problem."""
     return any(finding.level == "problem" for finding in findings)

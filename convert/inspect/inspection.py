@@ -1,4 +1,4 @@
-"""What is wrong with a GGUF file for Relay's use, by its head and its size."""
+"""The checks of a GGUF file for chatting as Relay, by its header and its size."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ from typing import Final
 
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
-from relay_gguf.conversation.prompt import IM_START
-from relay_gguf.convert.template import KEY, embedded, kind_of
+from relay_gguf.chatml import IM_START
+from relay_gguf.convert.template import KEY, template_kind, with_relay_template
 from relay_gguf.display import size
 from relay_gguf.fit.memory import DEFAULT_N_CTX
-from relay_gguf.gguf_file.facts import (
+from relay_gguf.gguf_file.gguf_model import (
     EMBEDDING,
     OUTPUT,
-    Facts,
-    Part,
+    GgufModel,
+    Shard,
     listed,
     tensor_bytes,
-    text,
     type_name,
-    whole,
 )
 from relay_gguf.gguf_file.header import ALIGNMENT
 from relay_gguf.gguf_file.name import parse_name
+from relay_gguf.gguf_file.values import integer, text
 
 from .finding import AGAIN, Finding, note, ok, problem
 from .token_checks import check_bos, check_chatml, check_eos, check_vocabulary, tokens_of
@@ -37,96 +36,96 @@ SAMPLERS: Final = (
     *("dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill"),
     *("penalties", "adaptive_p"),
 )
-"""What llama.cpp knows in `general.sampling.sequence`; it passes over other names."""
+"""The samplers that llama.cpp knows in `general.sampling.sequence`; it skips other names."""
 RANGES: Final = {
     "temp": (0.0, 2.0),
     "top_p": (0.0, 1.0),
     "min_p": (0.0, 1.0),
     "penalty_repeat": (0.5, 2.0),
 }
-"""Outside of these a model says nothing that makes sense."""
+"""Sampling settings → the range outside of which replies make no sense."""
 
 
-def inspect(facts: Facts) -> list[Finding]:
-    """Check a file. Where it is no model that chats, only what can be said of it."""
-    found = [*_check_file(facts), *_check_kind(facts)]
+def inspect(model: GgufModel) -> list[Finding]:
+    """The findings on a file; for a file that is not a chat model, only those that apply to it."""
+    found = [*_check_file(model), *_check_kind(model)]
     if any(finding.check == "kind" for finding in found):
         return found
     for check in (
         *(check_vocabulary, check_chatml, check_eos, check_bos),
         *(_check_template, _check_context, _check_sampling, _check_types),
     ):
-        found += check(facts)
+        found += check(model)
     return found
 
 
-def _check_file(facts: Facts) -> Iterator[Finding]:
-    """All parts are there, and all bytes of their tensors."""
-    count = whole(facts.keys, "split.count") or 1
-    if count > 1 and parse_name(facts.path.name).count != count:
-        what = f"It is part 1 of {count} and not named so: llama.cpp does not find the others."
-        yield problem("file", what, f"Name the parts NAME-00001-of-{count:05d}.gguf and so on.")
+def _check_file(model: GgufModel) -> Iterator[Finding]:
+    """The file has all its shards, and these all bytes of their tensors."""
+    count = integer(model.metadata, "split.count") or 1
+    if count > 1 and parse_name(model.path.name).count != count:
+        what = f"It is shard 1 of {count} and not named so: llama.cpp does not find the others."
+        yield problem("file", what, f"Name the shards NAME-00001-of-{count:05d}.gguf and so on.")
         return
-    if facts.missing:
-        what = f"{len(facts.missing)} of {count} parts are missing: {listed(facts.missing)}."
-        yield problem("file", what, "Put all parts into one folder.")
+    if model.missing:
+        what = f"{len(model.missing)} of {count} shards are missing: {listed(model.missing)}."
+        yield problem("file", what, "Put all shards into one folder.")
         return
-    faults = [finding for part in facts.parts if (finding := _fault(part))]
+    faults = [finding for shard in model.shards if (finding := _fault(shard))]
     yield from faults
-    n_tensors, told = len(facts.tensors), whole(facts.keys, "split.tensors.count")
+    n_tensors, told = len(model.tensors), integer(model.metadata, "split.tensors.count")
     if count > 1 and told is not None and told != n_tensors:
-        what = f"The parts have {n_tensors} tensors and should have {told}."
+        what = f"The shards have {n_tensors} tensors and should have {told}."
         yield problem("file", what, AGAIN)
     elif not faults and n_tensors:
-        what = f"{count} parts with " if count > 1 else ""
+        what = f"{count} shards with " if count > 1 else ""
         yield ok("file", f"The file is whole: {what}{n_tensors} tensors.")
 
 
-def _fault(part: Part) -> Finding | None:
-    """What is wrong with where a file's tensors lie."""
-    alignment = whole(part.head.keys, "general.alignment") or ALIGNMENT
+def _fault(shard: Shard) -> Finding | None:
+    """What is wrong with the places of a file's tensors; None if nothing is."""
+    alignment = integer(shard.header.metadata, "general.alignment") or ALIGNMENT
     expected = 0
-    for info in part.head.tensors:
+    for info in shard.header.tensors:
         n_bytes = tensor_bytes(info)
         if n_bytes is None:
             what = f"{info.name} is of {type_name(info)}, which relay-gguf does not know."
             return note("file", f"{what} Whether the file is whole was not checked.")
         if info.offset != expected:
-            what = f"{part.path.name}: {info.name} does not begin where the tensor before it ends"
+            what = f"{shard.path.name}: {info.name} does not begin where the tensor before it ends"
             return problem("file", f"{what}: llama.cpp refuses the file.", AGAIN)
         expected = -(-(info.offset + n_bytes) // alignment) * alignment
-    if part.needed <= part.size:
+    if shard.needed <= shard.size:
         return None
-    what = f"{part.path.name} is cut off: it has {part.size:,} bytes of {part.needed:,}."
+    what = f"{shard.path.name} is truncated: it has {shard.size:,} bytes of {shard.needed:,}."
     return problem("file", what, AGAIN)
 
 
-def _check_kind(facts: Facts) -> Iterator[Finding]:
-    """It is something else than a model that chats."""
-    keys, arch = facts.keys, facts.architecture
-    kind = text(keys, "general.type") or "model"
-    causal = keys.get(f"{arch}.attention.causal")
+def _check_kind(model: GgufModel) -> Iterator[Finding]:
+    """The file is something else than a model that chats."""
+    metadata, arch = model.metadata, model.architecture
+    kind = text(metadata, "general.type") or "model"
+    causal = metadata.get(f"{arch}.attention.causal")
     if not arch:
-        what = "The file does not say what it is: general.architecture is lacking."
+        what = "The file does not say what it is: general.architecture is missing."
     elif kind != "model":
-        what = f"This is no model, it is of the type {kind}."
+        what = f"This is not a model: general.type is {kind}."
     elif causal is not None and causal.value is False:
         what = f"{arch} reads text and writes none: it is for embeddings."
-    elif not text(keys, "tokenizer.ggml.model") or not tokens_of(facts):
-        what = "There is no vocabulary: this is a part of a model, or no language model."
-    elif not facts.tensors and not facts.missing:
+    elif not text(metadata, "tokenizer.ggml.model") or not tokens_of(model):
+        what = "There is no vocabulary: this is a piece of a model, or not a language model."
+    elif not model.tensors and not model.missing:
         what = "There is a vocabulary and no tensor: this was made to test tokenizers."
     else:
         return
     yield problem("kind", what, "Take a language model's own GGUF file.")
 
 
-def _check_template(facts: Facts) -> Iterator[Finding]:
-    """What an app makes of a conversation."""
-    template = text(facts.keys, KEY)
-    kind = kind_of(template)
-    can_be_ours = IM_START in tokens_of(facts)
-    write = f"relay-gguf template {shlex.quote(str(facts.path))} --write" if can_be_ours else ""
+def _check_template(model: GgufModel) -> Iterator[Finding]:
+    """The chat template, by which apps write a conversation as text."""
+    template = text(model.metadata, KEY)
+    kind = template_kind(template)
+    can_be_ours = IM_START in tokens_of(model)
+    write = f"relay-gguf template {shlex.quote(str(model.path))} --write" if can_be_ours else ""
     if kind != "relay":
         what = {
             "chatml": "The chat template is ChatML for assistants",
@@ -135,14 +134,14 @@ def _check_template(facts: Facts) -> Iterator[Finding]:
         }[kind]
         yield problem("template", f"{what}: wrong roles, no commands.", write)
         return
-    ours = embedded(facts.keys)
+    ours = with_relay_template(model.metadata)
     if template != ours[KEY].value:
         yield note(
             "template",
             "The chat template is Relay's, of another version or for other files.",
             write,
         )
-    elif facts.keys.keys() - ours.keys():
+    elif model.metadata.keys() - ours.keys():
         what = "Beside Relay's chat template there is another one, which apps may take."
         yield note("template", what, write)
     else:
@@ -150,14 +149,14 @@ def _check_template(facts: Facts) -> Iterator[Finding]:
         yield ok("template", what)
 
 
-def _check_context(facts: Facts) -> Iterator[Finding]:
-    """How long a text the file says that it reads."""
-    length = facts.context_length
+def _check_context(model: GgufModel) -> Iterator[Finding]:
+    """The context length that the file claims."""
+    length = model.context_length
     if length is None:
-        what = f"{facts.architecture}.context_length is lacking: llama.cpp refuses the file."
+        what = f"{model.architecture}.context_length is missing: llama.cpp refuses the file."
         yield problem("context", what, AGAIN)
     elif length > LONGEST:
-        need = facts.memory(length)
+        need = model.memory(length)
         much = "far too much memory" if need is None else f"{size(need.kv)} of memory for it"
         what = f"The file claims a context of {length:,} tokens: an app that believes it takes"
         yield note(
@@ -172,9 +171,9 @@ def _check_context(facts: Facts) -> Iterator[Finding]:
         yield ok("context", f"The context is {length:,} tokens.")
 
 
-def _check_sampling(facts: Facts) -> Iterator[Finding]:
-    """Defaults that llama.cpp's programs take from the file."""
-    given = facts.sampling
+def _check_sampling(model: GgufModel) -> Iterator[Finding]:
+    """The sampling defaults that llama.cpp's programs take from the file."""
+    given = model.sampling
     if not given:
         what = "There are no sampling defaults: apps take theirs, mostly a temperature of 0.8."
         yield note("sampling", what, "Set a temperature of 0.3 in the app.")
@@ -199,10 +198,10 @@ def _check_sampling(facts: Facts) -> Iterator[Finding]:
         yield ok("sampling", "The sampling defaults are sound.")
 
 
-def _check_types(facts: Facts) -> Iterator[Finding]:
-    """What the tokens are stored in, ChatML's among them, which training added."""
+def _check_types(model: GgufModel) -> Iterator[Finding]:
+    """The types of the matrices that hold the tokens, with those of ChatML that training added."""
     for name, what in ((EMBEDDING, "The embedding"), (OUTPUT, "The output")):
-        info = facts.tensor(name)
+        info = model.tensor(name)
         if info is None or tensor_bytes(info) is None:
             continue
         block, n_bytes = GGML_QUANT_SIZES[GGMLQuantizationType(info.ggml_type)]

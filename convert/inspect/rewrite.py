@@ -1,4 +1,4 @@
-"""Other keys for a GGUF file that exists: its tensors stay as they are, to the byte.
+"""Other metadata for an existing GGUF file; its tensors stay as they are, to the byte.
 
 A copy is made beside it, checked, and given the file's name. Hard links and the hub's cache keep
 the old bytes; a power loss leaves the old file or the new one.
@@ -12,106 +12,100 @@ from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.quantize.ggml import check_opens
-from relay_gguf.convert.template import KEY, embedded, kind_of
-from relay_gguf.convert.write.output import CHUNK, PARTIAL
-from relay_gguf.disk import sync_folder
+from relay_gguf.convert.template import KEY, template_kind, with_relay_template
+from relay_gguf.disk import CHUNK, PARTIAL, free_space, partial, sync_folder
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import ALIGNMENT, Head, Kind, Value, read_head, write_head
-from relay_gguf.gguf_file.name import parse_name, parts
+from relay_gguf.gguf_file.header import ALIGNMENT, Value, ValueType, pack_header, read_header
+from relay_gguf.gguf_file.name import parse_name, shard_paths
 
 
 def template_of(path: Path) -> str:
     """The chat template in a file.
 
     Raises:
-        ConversionError: it has none, or cannot be read.
-        ModelError: it is no GGUF file.
+        ConversionError: the file has none.
+        ModelError: it does not exist, or is not a GGUF file.
     """
-    found = _head(path).keys.get(KEY)
+    found = read_header(path).metadata.get(KEY)
     if found is None:
-        raise ConversionError(f"{path} has no chat template. --write puts ours into it.")
+        raise ConversionError(f"{path} has no chat template. --write puts Relay's into it.")
     return str(found.value)
 
 
 def put_template(path: Path) -> Iterator[tuple[int, int]]:
-    """Put our chat template into a file; yields bytes done and in all.
+    """Put Relay's chat template into a file; yields bytes done and bytes in all.
 
     Raises:
-        ConversionError: its vocabulary has no ChatML, or it cannot be written.
-        ModelError: it is no GGUF file.
+        ConversionError: the vocabulary has no ChatML, or the file cannot be written.
+        ModelError: the file does not exist, or is not a GGUF file.
     """
-    _parts(path)
-    keys = _head(path).keys
-    ours = embedded(keys)
-    if KEY not in ours or kind_of(ours[KEY].value) != "relay":
+    _shards(path)
+    metadata = read_header(path).metadata
+    ours = with_relay_template(metadata)
+    if KEY not in ours or template_kind(ours[KEY].value) != "relay":
         raise ConversionError(
             f"{path} has no {IM_START} and {IM_END} in its vocabulary: Relay speaks ChatML."
         )
-    yield from rewrite(path, {name: ours.get(name) for name in keys.keys() | ours.keys()})
+    yield from rewrite(path, {key: ours.get(key) for key in metadata.keys() | ours.keys()})
 
 
-def rewrite(path: Path, keys: Mapping[str, Value | None]) -> Iterator[tuple[int, int]]:
-    """Set keys of a file, or remove those that are None; yields bytes done and in all.
+def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[int, int]]:
+    """Set or remove metadata of a file; yields bytes done and bytes in all.
 
     Args:
-        path: a GGUF file, or the first part of a split one, which has the keys.
-        keys: name → value.
+        path: a GGUF file, or the first shard of a split model, which has the metadata.
+        changes: key → value; None removes the key.
 
     Raises:
-        ConversionError: there is no room, the copy is not as it should be, or llama.cpp does not
+        ConversionError: the disk has not enough room, the copy is damaged, or llama.cpp does not
             open it. The file is as it was then.
-        ModelError: it is no GGUF file.
+        ModelError: the file does not exist, or is not a GGUF file.
     """
-    files = _parts(path)
-    head = _head(path)
-    kept = {name: value for name, value in head.keys.items() if keys.get(name, value) is not None}
-    given = {name: value for name, value in keys.items() if value is not None}
-    alignment = head.keys.get("general.alignment", Value(ALIGNMENT, Kind.UINT32)).value
-    new_head = write_head(kept | given, head.tensors, alignment)
+    files = _shards(path)
+    header = read_header(path)
+    kept = {key: v for key, v in header.metadata.items() if changes.get(key, v) is not None}
+    given = {key: value for key, value in changes.items() if value is not None}
+    alignment = header.metadata.get("general.alignment", Value(ALIGNMENT, ValueType.UINT32)).value
+    new_header = pack_header(kept | given, header.tensors, alignment)
     size = path.stat().st_size
-    _need_room(path, size - head.size + len(new_head))
-    partial = path.with_name(path.name + PARTIAL)
+    _check_room(path, size - header.size + len(new_header))
+    copy = partial(path)
     try:
         digest = sha256()
-        with path.open("rb") as source, partial.open("wb") as target:
-            source.seek(head.size)
-            target.write(new_head)
+        with path.open("rb") as source, copy.open("wb") as target:
+            source.seek(header.size)
+            target.write(new_header)
             done = 0
             while chunk := source.read(CHUNK):
                 digest.update(chunk)
                 target.write(chunk)
                 done += len(chunk)
-                yield done, 2 * (size - head.size)
+                yield done, 2 * (size - header.size)
             target.flush()
             os.fsync(target.fileno())
-        shutil.copymode(path, partial)
-        for done in _check(partial, len(new_head), digest.hexdigest()):
-            yield size - head.size + done, 2 * (size - head.size)
-        check_opens([partial, *files[1:]])
-        partial.replace(path)
+        shutil.copymode(path, copy)
+        for done in _check(copy, len(new_header), digest.hexdigest()):
+            yield size - header.size + done, 2 * (size - header.size)
+        check_opens([copy, *files[1:]])
+        copy.replace(path)
         sync_folder(path.parent)
     except OSError as error:
-        partial.unlink(missing_ok=True)
-        reason = f"Cannot write {partial}: {error.strerror or error}. {path.name} is as it was."
+        copy.unlink(missing_ok=True)
+        reason = f"Cannot write {copy}: {error.strerror or error}. {path.name} is as it was."
         raise ConversionError(reason) from error
     except BaseException:
-        partial.unlink(missing_ok=True)
+        copy.unlink(missing_ok=True)
         raise
 
 
-def _head(path: Path) -> Head:
-    try:
-        return read_head(path)
-    except FileNotFoundError:
-        raise ConversionError(f"There is no file {path}. Check the path.") from None
-    except OSError as error:
-        raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
-
-
 def _check(path: Path, start: int, expected: str) -> Iterator[int]:
-    """Read the tensors of a copy back."""
+    """Read the tensors of a copy back; yields bytes done.
+
+    Raises:
+        ConversionError: they are not as expected.
+    """
     digest = sha256()
     done = 0
     with path.open("rb") as file:
@@ -127,21 +121,23 @@ def _check(path: Path, start: int, expected: str) -> Iterator[int]:
         )
 
 
-def _parts(path: Path) -> list[Path]:
-    """All parts of a split file, this one first; just the file where it is whole.
+def _shards(path: Path) -> list[Path]:
+    """The shards of a split model, the first one first; of another model its file alone.
 
     Raises:
-        ConversionError: it is a later part, which has no keys.
+        ConversionError: `path` is a later shard, which has no metadata.
     """
-    found = parts(path)
+    found = shard_paths(path)
     if parse_name(path.name).number != 1:
-        raise ConversionError(f"{path.name} is a later part: the keys are in {found[0].name}.")
+        raise ConversionError(
+            f"{path.name} is a later shard: the metadata is in {found[0].name}. Name that file."
+        )
     return found
 
 
-def _need_room(path: Path, size: int) -> None:
-    free = shutil.disk_usage(path.parent).free
+def _check_room(path: Path, size: int) -> None:
+    free = free_space(path.parent)
     if size > free:
         raise ConversionError(
-            f"The copy of {path} takes {size:,} bytes beside it, and {free:,} are free."
+            f"The copy of {path} takes {size:,} bytes beside it, and {free:,} are free. Make room."
         )

@@ -1,6 +1,6 @@
-"""What is wrong with the tokens of a GGUF file, as llama.cpp takes them.
+"""The checks of a GGUF file's tokens, by what llama.cpp makes of each fault.
 
-How it takes each fault was tried with files that have it (llama.cpp of llama-cpp-python 0.3.36).
+What it makes of each was tried with files that have it (llama.cpp of llama-cpp-python 0.3.36).
 """
 
 from __future__ import annotations
@@ -10,26 +10,27 @@ from typing import Final
 
 from gguf import TokenType
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.template import BOS_BY_DEFAULT
-from relay_gguf.gguf_file.facts import EMBEDDING, Facts, text, texts, whole, wholes
+from relay_gguf.gguf_file.gguf_model import EMBEDDING, GgufModel
+from relay_gguf.gguf_file.values import integer, integers, text, texts
 
 from .finding import AGAIN, CONVERT, Finding, note, ok, problem
 
 SENTENCEPIECE: Final = "llama"
-"""The kind of vocabulary whose BOS is token 1, unless the file says something else."""
+"""The vocabulary (tokenizer.ggml.model) whose BOS is token 1, unless the file has another."""
 BYTE_LEVEL: Final = "gpt2"
 
 
-def tokens_of(facts: Facts) -> Sequence[str]:
+def tokens_of(model: GgufModel) -> Sequence[str]:
     """The tokens' texts, by id."""
-    return texts(facts.keys, "tokenizer.ggml.tokens")
+    return texts(model.metadata, "tokenizer.ggml.tokens")
 
 
-def check_vocabulary(facts: Facts) -> Iterator[Finding]:
-    """llama.cpp can read the tokens, and they are as many as the embedding has rows."""
-    tokens, types = tokens_of(facts), wholes(facts.keys, "tokenizer.ggml.token_type")
-    embedding = facts.tensor(EMBEDDING)
+def check_vocabulary(model: GgufModel) -> Iterator[Finding]:
+    """llama.cpp can read the tokens, and the embedding has a row for each."""
+    tokens, types = tokens_of(model), integers(model.metadata, "tokenizer.ggml.token_type")
+    embedding = model.tensor(EMBEDDING)
     faults = []
     if doubles := _doubles(tokens):
         more = f" and {len(doubles) - 1:,} others are" if len(doubles) > 1 else " is"
@@ -42,8 +43,8 @@ def check_vocabulary(facts: Facts) -> Iterator[Finding]:
         what = f"There are {len(tokens):,} tokens and {embedding.shape[0]:,} rows of embedding"
         faults.append(f"{what}: llama.cpp refuses the file.")
     yield from (problem("vocabulary", fault, AGAIN) for fault in faults)
-    kind = text(facts.keys, "tokenizer.ggml.model")
-    if kind == BYTE_LEVEL and not text(facts.keys, "tokenizer.ggml.pre"):
+    kind = text(model.metadata, "tokenizer.ggml.model")
+    if kind == BYTE_LEVEL and not text(model.metadata, "tokenizer.ggml.pre"):
         what = "The file does not say how to cut text into words (tokenizer.ggml.pre)"
         yield note("vocabulary", f"{what}: replies get worse.", CONVERT)
     elif not faults:
@@ -62,9 +63,9 @@ def _doubles(tokens: Sequence[str]) -> list[str]:
     return doubles
 
 
-def check_chatml(facts: Facts) -> Iterator[Finding]:
+def check_chatml(model: GgufModel) -> Iterator[Finding]:
     """The tokens that frame a turn are there, and nobody can type them."""
-    tokens, types = tokens_of(facts), wholes(facts.keys, "tokenizer.ggml.token_type")
+    tokens, types = tokens_of(model), integers(model.metadata, "tokenizer.ggml.token_type")
     missing = [token for token in (IM_START, IM_END) if token not in tokens]
     if missing:
         what = f"The vocabulary lacks {' and '.join(missing)}: Relay speaks ChatML."
@@ -76,42 +77,44 @@ def check_chatml(facts: Facts) -> Iterator[Finding]:
         named = [f"{token} ({number})" for token, number in numbers.items()]
         yield ok("chatml", f"{' and '.join(named)} are control tokens.")
     if found[IM_START] == TokenType.USER_DEFINED:
-        what = f"{IM_START} is a token of users: whoever types it begins a turn."
+        what = f"{IM_START} is a user-defined token: whoever types it begins a turn."
         yield note("chatml", what, CONVERT)
     elif found[IM_START] == TokenType.UNKNOWN:
         what = f"{IM_START} is marked as unknown: programs may print it."
         yield note("chatml", what, CONVERT)
     elif found[IM_START] != TokenType.CONTROL:
-        what = f"{IM_START} is no control token: llama.cpp reads it as letters, and no turn begins."
+        what = (
+            f"{IM_START} is not a control token: llama.cpp reads it as letters, and no turn begins."
+        )
         yield problem("chatml", what, CONVERT)
     if found[IM_END] != TokenType.CONTROL:
-        what = f"{IM_END} is no control token. llama.cpp corrects that, other programs print it."
+        what = f"{IM_END} is not a control token. llama.cpp corrects that, other programs print it."
         yield note("chatml", what, CONVERT)
 
 
-def check_eos(facts: Facts) -> Iterator[Finding]:
+def check_eos(model: GgufModel) -> Iterator[Finding]:
     """A turn ends with <|im_end|>."""
-    tokens = tokens_of(facts)
-    eos = whole(facts.keys, "tokenizer.ggml.eos_token_id")
+    tokens = tokens_of(model)
+    eos = integer(model.metadata, "tokenizer.ggml.eos_token_id")
     if IM_END not in tokens:
         return
     if eos == tokens.index(IM_END):
         yield ok("eos", f"A reply ends with {IM_END}.")
         return
-    named = tokens[eos] if eos is not None and 0 <= eos < len(tokens) else "not told"
+    named = tokens[eos] if eos is not None and 0 <= eos < len(tokens) else "not set"
     what = f"The end of a reply is {named}. llama.cpp also stops at {IM_END}, others may not."
     yield note("eos", what, f"Set {IM_END} as stop string in the app, or convert the model again.")
 
 
-def check_bos(facts: Facts) -> Iterator[Finding]:
-    """What prompts begin with."""
-    keys, tokens = facts.keys, tokens_of(facts)
-    sentencepiece = text(keys, "tokenizer.ggml.model") == SENTENCEPIECE
-    bos = whole(keys, "tokenizer.ggml.bos_token_id")
+def check_bos(model: GgufModel) -> Iterator[Finding]:
+    """Whether prompts begin with BOS, and with which token."""
+    metadata, tokens = model.metadata, tokens_of(model)
+    sentencepiece = text(metadata, "tokenizer.ggml.model") == SENTENCEPIECE
+    bos = integer(metadata, "tokenizer.ggml.bos_token_id")
     if bos is None and sentencepiece:
         bos = 1
-    told = keys.get("tokenizer.ggml.add_bos_token")
-    by_default = sentencepiece or text(keys, "tokenizer.ggml.pre") in BOS_BY_DEFAULT
+    told = metadata.get("tokenizer.ggml.add_bos_token")
+    by_default = sentencepiece or text(metadata, "tokenizer.ggml.pre") in BOS_BY_DEFAULT
     add = bool(told.value) if told else by_default
     if bos is None or not 0 <= bos < len(tokens):
         if add:

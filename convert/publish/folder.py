@@ -1,6 +1,6 @@
 """The folder for the hub: model card, checksums and LM Studio's preset beside the GGUF files.
 
-The reports in the folder say which files belong to it, so that a second conversion adds its own.
+The reports in the folder tell its files, so that a second conversion adds its own.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.disk import digest, write_whole
 from relay_gguf.display import one_line
 from relay_gguf.errors import ConversionError, ModelError
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 
-from .modelcard import MARK, Entry, is_relay, page
+from .modelcard import MARK, PublishedType, is_relay, page
 
 PAGE: Final = "README.md"
 SUMS: Final = "SHA256SUMS"
@@ -26,28 +26,28 @@ REPORTS: Final = "*.report.json"
 
 
 @dataclass(frozen=True, slots=True)
-class Written:
-    """The files that were written, and what a person should know."""
+class WrittenFolder:
+    """The names of the files that were written, and notes for the user."""
 
     names: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
 
-def write_folder(folder: Path, repo: str = "") -> Written:
-    """Write README.md, SHA256SUMS and lm_studio_preset.json, for all files that have a report.
+def write_folder(folder: Path, repo: str = "") -> WrittenFolder:
+    """Write README.md, SHA256SUMS and lm_studio_preset.json for all files that have a report.
 
     Args:
-        folder: where a conversion wrote.
-        repo: `owner/name` on the hub; else the one that README.md was written for before.
+        folder: the output folder of a conversion.
+        repo: `owner/name` on the hub; empty takes the repository in the README.md that exists.
 
     Raises:
-        ConversionError: there is no report, or the folder cannot be written.
+        ConversionError: the folder has no report, or cannot be written.
     """
     try:
         entries, notes = read_entries(folder)
         if not entries:
             why = " ".join(notes) or f"{folder} has no {REPORTS}, which a conversion leaves."
-            raise ConversionError(f"There is nothing to write a page for. {why}")
+            raise ConversionError(f"No file of {folder} can be described. {why}")
         files = {name: folder / name for entry in entries for name in entry.names}
         digests = _digests(folder, files)
         wanted: dict[str, bytes | None] = {
@@ -64,18 +64,18 @@ def write_folder(folder: Path, repo: str = "") -> Written:
     except OSError as error:
         where = error.filename or folder
         raise ConversionError(f"Cannot write {where}: {error.strerror or error}.") from error
-    return Written(tuple(name for name, data in wanted.items() if data), tuple(notes))
+    return WrittenFolder(tuple(name for name, data in wanted.items() if data), tuple(notes))
 
 
-def written_lines(written: Written, folder: Path) -> Iterator[str]:
-    """What was written, for a person."""
+def written_lines(written: WrittenFolder, folder: Path) -> Iterator[str]:
+    """The files that were written and the notes, in lines for a person."""
     yield one_line(f"{folder} has {', '.join(written.names)}.")
     for note in written.notes:
         yield one_line(f"Note: {note}")
 
 
-def card_for(folder: Path, entries: Sequence[Entry], repo: str = "") -> bytes | None:
-    """The README.md that a folder should have; None where the one there is not ours."""
+def card_for(folder: Path, entries: Sequence[PublishedType], repo: str = "") -> bytes | None:
+    """The README.md for a folder; None where it has one that relay-gguf did not write."""
     there = _content(folder / PAGE)
     if there is None:
         return page(entries, repo).encode()
@@ -83,8 +83,8 @@ def card_for(folder: Path, entries: Sequence[Entry], repo: str = "") -> bytes | 
     return page(entries, repo or ours["repo"] or "").encode() if ours else None
 
 
-def read_entries(folder: Path) -> tuple[list[Entry], list[str]]:
-    """The files of a folder that have a report, the largest first; and what was left out."""
+def read_entries(folder: Path) -> tuple[list[PublishedType], list[str]]:
+    """The types of a folder whose files have a report, the largest first; notes on the others."""
     entries, notes = [], []
     for path in sorted(folder.glob(REPORTS)):
         try:
@@ -92,41 +92,41 @@ def read_entries(folder: Path) -> tuple[list[Entry], list[str]]:
         except ModelError as error:
             notes.append(f"{path.name} was left out: {error}")
         except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
-            notes.append(f"{path.name} was left out: it is no report of relay-gguf.")
-    return sorted(entries, key=lambda entry: (-entry.facts.size, entry.names)), notes
+            notes.append(f"{path.name} was left out: it is not a report of relay-gguf.")
+    return sorted(entries, key=lambda entry: (-entry.model.size, entry.names)), notes
 
 
-def _entry(folder: Path, report: Mapping[str, Any]) -> Entry:
-    """A report, and the heads of its files."""
+def _entry(folder: Path, report: Mapping[str, Any]) -> PublishedType:
+    """A report, and the headers of its files."""
     names = tuple(str(file["name"]) for file in report["files"])
     if not names or any(Path(name).name != name for name in names):
         raise ValueError(names)
-    facts = read_facts(folder / names[0])
-    if facts.missing:
-        raise ModelError(f"{facts.missing[0]} is missing.")
-    ftype = report["type"] if report["type"] in FTYPES else facts.ftype
+    model = read_gguf(folder / names[0])
+    if model.missing:
+        raise ModelError(f"{model.missing[0]} is missing.")
+    ftype = report["type"] if report["type"] in FTYPES else model.ftype
     checked = report["verified"]
-    return Entry(
-        ftype,
-        names,
-        facts,
-        _number(report["error"]),
-        {str(kind): _number(norm["moved"]) for kind, norm in report["merge"].items()},
-        None if checked is None else int(checked["texts_tokenized_alike"]),
-        str(report["imatrix"] or ""),
-        str(report["encoders"]),
+    return PublishedType(
+        ftype=ftype,
+        names=names,
+        model=model,
+        error=_number(report["error"]),
+        moved={str(kind): _number(norm["moved"]) for kind, norm in report["merge"].items()},
+        alike=None if checked is None else int(checked["texts_tokenized_alike"]),
+        imatrix=str(report["imatrix"] or ""),
+        encoders=str(report["encoders"]),
     )
 
 
 def _number(given: float | None) -> float | None:
-    """A figure of a report; none where values were not finite."""
+    """A number of a report; None where values were not finite."""
     return None if given is None else float(given)
 
 
 def _digests(folder: Path, files: Mapping[str, Path]) -> dict[str, str]:
-    """SHA-256 of each file, and of those that SHA256SUMS had besides and that are still there.
+    """The SHA-256 of each file, and of other files that SHA256SUMS lists and that still exist.
 
-    What SHA256SUMS or a report says is taken if it is not older than the file.
+    Digests in SHA256SUMS or a report are taken if these are not older than the file.
     """
     told: list[tuple[int, Mapping[str, str]]] = []
     old = read_sums(folder)
@@ -150,7 +150,7 @@ def _digests(folder: Path, files: Mapping[str, Path]) -> dict[str, str]:
 
 
 def _preset(folder: Path) -> bytes | None:
-    """LM Studio's preset; None where another one is there."""
+    """LM Studio's preset; None where the folder has another file of that name."""
     from relay_gguf.apps.lmstudio import preset_json
 
     data = preset_json().encode()
@@ -175,7 +175,7 @@ def sums_text(digests: Mapping[str, str]) -> str:
 
 
 def read_sums(folder: Path) -> dict[str, str]:
-    """Name → SHA-256 of a folder's SHA256SUMS; empty where there is none."""
+    """File name → SHA-256 in a folder's SHA256SUMS; empty where there is none."""
     found = {}
     text = (_content(folder / SUMS) or b"").decode("utf-8", "surrogateescape")
     for line in text.split("\n"):

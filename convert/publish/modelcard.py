@@ -1,6 +1,6 @@
 """The model card of a folder of GGUF files: README.md, as the hub shows it.
 
-Values are those of the files' heads; what was measured and checked is that of their reports.
+Values are taken from the headers of the files, measurements and checks from their reports.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from typing import Any, Final
 
 import yaml
 
-from relay_gguf.convert.inspect.lines import settings_in_words
-from relay_gguf.convert.template import KEY, kind_of
+from relay_gguf.convert.inspect.overview import settings_in_words
+from relay_gguf.convert.template import KEY, template_kind
 from relay_gguf.display import one_line, size
 from relay_gguf.fit.memory import DEFAULT_N_CTX
-from relay_gguf.gguf_file.facts import Facts, entries, repo_of, text, texts
+from relay_gguf.gguf_file.gguf_model import GgufModel
+from relay_gguf.gguf_file.values import entries, repo_of, text, texts
 
 USUAL: Final = "Q4_K_M"
-"""The type that the examples take, if there is one."""
+"""The type that the examples take, if it is among the files."""
 TASK: Final = "text-generation"
 TAGS: Final = ("gguf", "relay-gguf")
 RELAY_TAGS: Final = ("relay", "irc")
@@ -36,15 +37,16 @@ _LICENSE: Final = re.compile(r"[a-z0-9.+-]+")
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
-    """The files of a type: what their heads say, and what their report does.
+class PublishedType:
+    """The files of a type: their headers, and the values of their report.
 
-    `error` is None where it was not measured, `alike` where nothing was checked.
+    `error` is None where it was not measured. `moved` is the adapter's change by kind of tensor.
+    `alike` counts the texts that llama.cpp tokenized as the tokenizer; None if nothing was checked.
     """
 
     ftype: str
     names: tuple[str, ...]
-    facts: Facts
+    model: GgufModel
     error: float | None = None
     moved: Mapping[str, float | None] | None = None
     alike: int | None = None
@@ -52,12 +54,12 @@ class Entry:
     encoders: str = ""
 
 
-def page(found: Sequence[Entry], repo: str = "") -> str:
+def page(found: Sequence[PublishedType], repo: str = "") -> str:
     """The whole README.md.
 
     Args:
-        found: at least one, in the order of the table.
-        repo: `owner/name` that it is for, as far as that is known.
+        found: the types, at least one, in the order of the table.
+        repo: `owner/name` on the hub, which the commands name; empty if it is not known.
     """
     front = yaml.safe_dump(
         front_matter(found),
@@ -84,9 +86,9 @@ def page(found: Sequence[Entry], repo: str = "") -> str:
     return "\n\n".join(blocks) + "\n"
 
 
-def front_matter(found: Sequence[Entry]) -> dict[str, Any]:
-    """What the hub reads: license, origin, tags, and who made the files."""
-    keys = [entry.facts.keys for entry in found]
+def front_matter(found: Sequence[PublishedType]) -> dict[str, Any]:
+    """The fields that the hub reads: license, origin, tags, and who made the files."""
+    keys = [entry.model.metadata for entry in found]
     datasets = _unique(repo_of(item) for k in keys for item in entries(k, "dataset"))
     languages = _unique(item for k in keys for item in texts(k, "general.languages"))
     tags = [*TAGS, *(RELAY_TAGS if all(map(is_relay, found)) else ())]
@@ -103,10 +105,10 @@ def front_matter(found: Sequence[Entry]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value}
 
 
-def _license(found: Sequence[Entry]) -> dict[str, str]:
-    """The license, where all files have the same; one that the hub has no name for is `other`."""
-    keys = found[0].facts.keys
-    named = _unique(text(entry.facts.keys, "general.license") for entry in found)
+def _license(found: Sequence[PublishedType]) -> dict[str, str]:
+    """The license, if all files have the same; a license without a name on the hub is `other`."""
+    keys = found[0].model.metadata
+    named = _unique(text(entry.model.metadata, "general.license") for entry in found)
     if len(named) != 1:
         return {}
     name, link = text(keys, "general.license.name"), text(keys, "general.license.link")
@@ -117,21 +119,23 @@ def _license(found: Sequence[Entry]) -> dict[str, str]:
     return {"license": "other"} | {key: value for key, value in fields.items() if value}
 
 
-def _base_model(found: Sequence[Entry]) -> dict[str, Any]:
-    """The model that these files are of, on the hub."""
-    merged = any("adapter" in entry.facts.origin for entry in found)
-    sources = _unique(entry.facts.origin.get("source", "") for entry in found)
+def _base_model(found: Sequence[PublishedType]) -> dict[str, Any]:
+    """The model on the hub from which these files were made."""
+    merged = any("adapter" in entry.model.origin for entry in found)
+    sources = _unique(entry.model.origin.get("source", "") for entry in found)
     if not merged and sources and all(map(_REPO.fullmatch, sources)):
         return {"base_model": _one_or_all(sources), "base_model_relation": "quantized"}
-    bases = _unique(repo_of(e) for entry in found for e in entries(entry.facts.keys, "base_model"))
+    bases = _unique(
+        repo_of(e) for entry in found for e in entries(entry.model.metadata, "base_model")
+    )
     bases = [base for base in bases if _REPO.fullmatch(base)]
     relation = {"base_model_relation": "finetune"} if merged and bases else {}
     return {"base_model": _one_or_all(bases), **relation}
 
 
-def _introduction(found: Sequence[Entry]) -> Iterator[str]:
-    keys = found[0].facts.keys
-    names = _unique(text(entry.facts.keys, "general.name") for entry in found)
+def _introduction(found: Sequence[PublishedType]) -> Iterator[str]:
+    keys = found[0].model.metadata
+    names = _unique(text(entry.model.metadata, "general.name") for entry in found)
     yield f"# {escaped(', '.join(names) or found[0].names[0])}, in GGUF"
     if description := text(keys, "general.description"):
         yield escaped(description).rstrip(".") + "."
@@ -146,20 +150,20 @@ def _introduction(found: Sequence[Entry]) -> Iterator[str]:
         yield " ".join(said)
 
 
-def _table(found: Sequence[Entry]) -> str:
+def _table(found: Sequence[PublishedType]) -> str:
     rows = [
         "| file | type | size | bits per weight | memory | error |",
         "|---|---|---:|---:|---:|---:|",
     ]
     for entry in found:
-        need = entry.facts.memory()
+        need = entry.model.memory()
         n_more = len(entry.names) - 1
         more = f" and {n_more} more part{'s' * (n_more > 1)}" if n_more else ""
         cells = [
             code(entry.names[0]) + more,
             entry.ftype,
-            size(entry.facts.size),
-            f"{entry.facts.bits:.2f}",
+            size(entry.model.size),
+            f"{entry.model.bits:.2f}",
             size(need.total) if need else "",
             f"{entry.error:.2%}" if entry.error is not None else "",
         ]
@@ -167,7 +171,7 @@ def _table(found: Sequence[Entry]) -> str:
     return "\n".join(rows)
 
 
-def _run(found: Sequence[Entry], repo: str) -> Iterator[str]:
+def _run(found: Sequence[PublishedType], repo: str) -> Iterator[str]:
     """How to run a file in each program."""
     entry = next((entry for entry in found if entry.ftype == USUAL), found[-1])
     names = [one_line(name) for name in entry.names]
@@ -185,7 +189,7 @@ def _run(found: Sequence[Entry], repo: str) -> Iterator[str]:
             "Commands such as `/join #boston`, `/cast I'm a pirate` and `/slap` work in each of "
             "these programs, typed as messages: the chat template in the file knows them."
         )
-    if settings := settings_in_words(entry.facts, without=("sequence",)):
+    if settings := settings_in_words(entry.model, without=("sequence",)):
         yield f"The files bring their sampling defaults: {escaped(settings)}."
     yield "relay-gguf, a chat in the terminal:"
     yield _block(f"{fetch_for_ours}relay-gguf chat {ours}")
@@ -207,10 +211,10 @@ def _run(found: Sequence[Entry], repo: str) -> Iterator[str]:
         yield _block(f"relay-gguf ollama modelfile {ours} --create")
 
 
-def _making(found: Sequence[Entry]) -> Iterator[str]:
-    """Where the weights come from, and how the files were checked."""
-    for origin in _unique(tuple(sorted(entry.facts.origin.items())) for entry in found):
-        group = [e for e in found if tuple(sorted(e.facts.origin.items())) == origin]
+def _making(found: Sequence[PublishedType]) -> Iterator[str]:
+    """The origin of the weights, and the checks of the files."""
+    for origin in _unique(tuple(sorted(entry.model.origin.items())) for entry in found):
+        group = [e for e in found if tuple(sorted(e.model.origin.items())) == origin]
         yield " ".join(_story(group, dict(origin)))
     for entry in found:
         if entry.imatrix:
@@ -234,8 +238,8 @@ def _making(found: Sequence[Entry]) -> Iterator[str]:
         yield f"Not checked: {_files([entry for entry in found if entry.alike is None])}."
 
 
-def _story(group: Sequence[Entry], origin: Mapping[str, str]) -> Iterator[str]:
-    made = _unique(text(entry.facts.keys, "general.quantized_by") for entry in group)
+def _story(group: Sequence[PublishedType], origin: Mapping[str, str]) -> Iterator[str]:
+    made = _unique(text(entry.model.metadata, "general.quantized_by") for entry in group)
     encoders = _unique(entry.encoders for entry in group)
     by = " with the encoders of ".join(filter(None, [", ".join(made), ", ".join(encoders)]))
     if "adapter" in origin:
@@ -259,13 +263,13 @@ def _story(group: Sequence[Entry], origin: Mapping[str, str]) -> Iterator[str]:
         yield f"The adapter moved {kinds}."
 
 
-def _files(found: Iterable[Entry]) -> str:
+def _files(found: Iterable[PublishedType]) -> str:
     return ", ".join(code(entry.names[0]) for entry in found)
 
 
-def is_relay(entry: Entry) -> bool:
-    """Whether the files' chat template is ours."""
-    return kind_of(text(entry.facts.keys, KEY)) == "relay"
+def is_relay(entry: PublishedType) -> bool:
+    """Whether the files have Relay's chat template."""
+    return template_kind(text(entry.model.metadata, KEY)) == "relay"
 
 
 def _block(command: str) -> str:
@@ -273,7 +277,7 @@ def _block(command: str) -> str:
 
 
 def _reference(label: str) -> str:
-    """A model: a link if it is on the hub."""
+    """A model's name, linked if it is on the hub."""
     if _REPO.fullmatch(label):
         return f"[{escaped(label)}](https://huggingface.co/{label})"
     return code(label)
@@ -289,13 +293,13 @@ def code(name: str) -> str:
 
 
 def escaped(said: str) -> str:
-    """A file's text in a line or table of Markdown: nothing in it has a meaning there."""
+    """A file's text for a line or table of Markdown, escaped so that nothing in it is markup."""
     plain = re.sub(r"([\\`*_\[\]<>|#~&$])", r"\\\1", one_line(said))
     return re.sub(r"^(\d*)([-+=.)])", r"\1\\\2", plain)
 
 
 def _unique(items: Iterable[Any]) -> list[Any]:
-    """Those that are not empty, each once."""
+    """The items that are not empty, each once."""
     return [item for item in dict.fromkeys(items) if item]
 
 

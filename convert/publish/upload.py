@@ -1,4 +1,4 @@
-"""A folder to the hub: what would be sent, checked against SHA256SUMS, and sent."""
+"""Uploads a folder to the hub: the files to send, checked against SHA256SUMS, and sent."""
 
 from __future__ import annotations
 
@@ -9,66 +9,65 @@ from io import BytesIO
 from pathlib import Path
 from typing import Final, Literal, Protocol
 
-from relay_gguf.disk import PARTIAL, write_whole
+from relay_gguf.disk import CHUNK, EARLIER_PARTIAL, PARTIAL, write_whole
 from relay_gguf.display import one_line, size
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.facts import listed
+from relay_gguf.gguf_file.gguf_model import listed
 from relay_gguf.version import __version__
 
 from .folder import PAGE, SUMS, card_for, read_entries, read_sums
 
-State = Literal["new", "changed", "there"]
+UploadState = Literal["new", "changed", "there"]
 
 SMALL: Final = 10_000_000
-"""Up to here a file may lie in git itself, which knows it by its SHA-1 with a head."""
-CHUNK: Final = 1 << 22
-"""Bytes that are read at once."""
-UNFINISHED: Final = (".partial", PARTIAL)
+"""Bytes of the largest file that git itself may hold, under the SHA-1 of a header and the file."""
+UNFINISHED: Final = (EARLIER_PARTIAL, PARTIAL)
+"""Endings of files that are not whole."""
 
 
 @dataclass(frozen=True, slots=True)
-class Item:
-    """A file, and whether the hub has it."""
+class UploadItem:
+    """A file, its bytes, and whether the hub has it."""
 
     name: str
     size: int
-    state: State
+    state: UploadState
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """What an upload sends, and what of the folder it leaves out.
+class UploadPlan:
+    """The files of a folder that an upload sends, and those that it leaves out.
 
     `page` is README.md with the repository's name in it, if that has to be written first.
     """
 
     folder: Path
     repo: str
-    items: tuple[Item, ...]
+    items: tuple[UploadItem, ...]
     left_out: tuple[str, ...] = ()
     page: bytes | None = None
 
     @property
-    def to_send(self) -> tuple[Item, ...]:
-        """What the hub does not have."""
+    def to_send(self) -> tuple[UploadItem, ...]:
+        """The files that the hub does not have."""
         return tuple(item for item in self.items if item.state != "there")
 
     @property
     def size(self) -> int:
-        """Bytes that are sent."""
+        """Bytes to send."""
         return sum(item.size for item in self.to_send)
 
 
 class Send(Protocol):
-    """Puts files into a repository on the hub, which it makes if need be, in one commit."""
+    """Puts files into a repository on the hub in one commit; makes a repository that is missing."""
 
     def __call__(self, repo: str, files: Mapping[str, Path], *, private: bool, message: str) -> str:
-        """Send; the address of the commit.
+        """Send files; the address of the commit.
 
         Args:
             repo: `owner/name`.
             files: name in the repository → file.
-            private: whether a repository that is made shows to nobody else.
+            private: make a new repository private.
             message: of the commit.
         """
 
@@ -78,17 +77,18 @@ def plan_upload(
     repo: str,
     there: Mapping[str, str] | None = None,
     on_bytes: Callable[[int], None] = lambda n_bytes: None,
-) -> Plan:
-    """Look at a folder, and read all of it.
+) -> UploadPlan:
+    """Plan an upload; reads all files of the folder.
 
     Args:
         folder: with GGUF files, README.md and SHA256SUMS.
         repo: `owner/name` on the hub.
-        there: name → SHA-256 of each file that the repository has, or git's SHA-1 of a small one.
-        on_bytes: is told of each piece that was read.
+        there: name → SHA-256 of each file in the repository, or git's SHA-1 of a small file.
+        on_bytes: is called with the size of each piece that is read.
 
     Raises:
-        ConversionError: there is no such folder, a file is lacking, or is not what SHA256SUMS says.
+        ConversionError: the folder does not exist or lacks a file, or a file does not have its
+            SHA-256 of SHA256SUMS.
     """
     try:
         names, left_out = _names(folder)
@@ -100,22 +100,22 @@ def plan_upload(
             found = _read(folder / name, new_page if name == PAGE else None, on_bytes)
             if name in sums and found.sha256 != sums[name]:
                 raise ConversionError(
-                    f"{folder / name} is not what {SUMS} says: it is damaged, or was changed. "
+                    f"{folder / name} differs from its checksum in {SUMS}: damaged, or changed. "
                     f"Convert it again; if the change was meant, run `relay-gguf card {folder}`."
                 )
-            items.append(Item(name, found.size, _state((there or {}).get(name), found)))
+            items.append(UploadItem(name, found.size, _state((there or {}).get(name), found)))
     except OSError as error:
         where = error.filename or folder
         raise ConversionError(f"Cannot read {where}: {error.strerror or error}.") from error
-    return Plan(folder, repo, tuple(items), tuple(left_out), new_page)
+    return UploadPlan(folder, repo, tuple(items), tuple(left_out), new_page)
 
 
-def upload(plan: Plan, send: Send, *, private: bool = False) -> str:
-    """Send what the hub does not have; the address of the commit, empty if there was nothing.
+def upload(plan: UploadPlan, send: Send, *, private: bool = False) -> str:
+    """Send the files that the hub lacks; the address of the commit, or empty if it lacks none.
 
     Raises:
         ConversionError: README.md cannot be written.
-        ModelError: the hub cannot be reached, or refuses.
+        ModelError: the hub cannot be reached, or refuses the upload.
     """
     if not plan.to_send:
         return ""
@@ -129,14 +129,14 @@ def upload(plan: Plan, send: Send, *, private: bool = False) -> str:
     return send(plan.repo, files, private=private, message=message)
 
 
-def total(plan: Plan) -> str:
+def total(plan: UploadPlan) -> str:
     """`3 files, 7.48 GB`."""
     n_files = len(plan.to_send)
     return f"{n_files} file{'s' if n_files > 1 else ''}, {size(plan.size)}"
 
 
-def plan_lines(plan: Plan, *, compared: bool) -> Iterator[str]:
-    """What would be sent."""
+def plan_lines(plan: UploadPlan, *, compared: bool) -> Iterator[str]:
+    """The files to send and those left out, in lines for a person."""
     if not compared:
         yield "The hub cannot be asked which of these files it has."
     for item in plan.items:
@@ -147,7 +147,7 @@ def plan_lines(plan: Plan, *, compared: bool) -> Iterator[str]:
 
 
 def _names(folder: Path) -> tuple[list[str], list[str]]:
-    """Names of the files to send, GGUF files first; and of what is left out."""
+    """Names of the files to send, GGUF files first; and names of the entries that are left out."""
     if not folder.is_dir():
         raise ConversionError(f"There is no folder {folder}. Give the --out of a conversion.")
     names, left_out = [], []
@@ -179,7 +179,7 @@ def _refuse_unlisted(folder: Path, names: Sequence[str], sums: Mapping[str, str]
 
 
 def _page(folder: Path, repo: str) -> bytes | None:
-    """README.md as it should be, if it is ours and not so yet."""
+    """The README.md to write, if the one there is relay-gguf's and another one."""
     entries, _ = read_entries(folder)
     card = card_for(folder, entries, repo) if entries else None
     return None if card == (folder / PAGE).read_bytes() else card
@@ -187,7 +187,7 @@ def _page(folder: Path, repo: str) -> bytes | None:
 
 @dataclass(frozen=True, slots=True)
 class _Found:
-    """What the hub knows a file by."""
+    """The digests by which the hub knows a file."""
 
     size: int
     sha256: str
@@ -195,7 +195,7 @@ class _Found:
 
 
 def _read(path: Path, data: bytes | None, on_bytes: Callable[[int], None]) -> _Found:
-    """Read a file, or what it will be."""
+    """The digests of a file, or of the bytes that it will have."""
     n_bytes = path.stat().st_size if data is None else len(data)
     sha256 = hashlib.sha256()
     blob = hashlib.sha1(b"blob %d\0" % n_bytes, usedforsecurity=False)
@@ -208,7 +208,7 @@ def _read(path: Path, data: bytes | None, on_bytes: Callable[[int], None]) -> _F
     return _Found(n_bytes, sha256.hexdigest(), blob.hexdigest())
 
 
-def _state(known: str | None, found: _Found) -> State:
+def _state(known: str | None, found: _Found) -> UploadState:
     if known is None:
         return "new"
     return "there" if known in (found.sha256, found.blob) else "changed"

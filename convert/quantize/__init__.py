@@ -1,6 +1,6 @@
-"""Types of tensors, and their bytes.
+"""Types of tensors and of files, and the encoders.
 
 ftypes     the file types
-ggml       llama.cpp's quantization and its choice of types
+ggml       llama.cpp's encoders, and its choice of a type for each tensor
 imatrix    importance matrices
 """

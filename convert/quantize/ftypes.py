@@ -1,4 +1,4 @@
-"""The types of a whole file, as llama.cpp names them; each mixes some types of tensors."""
+"""File types, as llama.cpp names them; a file of one type mixes several types of tensors."""
 
 from __future__ import annotations
 
@@ -28,4 +28,4 @@ FTYPES: Final[Mapping[str, LlamaFileType]] = {
     "Q3_K_S": LlamaFileType.MOSTLY_Q3_K_S,
     "Q2_K": LlamaFileType.MOSTLY_Q2_K,
 }
-"""The types that a file may be of, from large to small."""
+"""The file types that can be written, by their names, from large to small."""

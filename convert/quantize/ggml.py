@@ -1,4 +1,4 @@
-"""ggml's encoders and llama.cpp's plan, through the library that llama-cpp-python brings.
+"""ggml's encoders and llama.cpp's choice of types, through the library of llama-cpp-python.
 
 The one file of `convert` that calls llama.cpp. ggml ends the process where it finds a wrong
 argument (GGML_ASSERT), so each is checked here first.
@@ -34,7 +34,7 @@ ENCODED: Final = (
     *(Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q6_K, Type.Q5_K, Type.Q5_1, Type.Q5_0),
     *(Type.Q4_K, Type.Q4_1, Type.Q4_0, Type.IQ4_NL, Type.IQ4_XS, Type.Q3_K, Type.Q2_K),
 )
-"""What a tensor may be of. None of them needs an importance matrix; all can use one."""
+"""The types that a tensor may have. All can use an importance matrix, and none needs it."""
 
 _TENSOR = re.compile(r"\[ *\d+/ *\d+\] (\S+) +- \[[^\]]*\], type = +(\w+),")
 _TARGET = re.compile(r"size = .* -> .*\((\w+)\)")
@@ -64,24 +64,27 @@ def row_bytes(kind: Type, columns: int) -> int:
     """Bytes of a row of `columns` values.
 
     Raises:
-        ConversionError: the type's blocks do not divide it.
+        ConversionError: the row is not a whole number of the type's blocks.
     """
     block, size = GGML_QUANT_SIZES[kind]
     if columns % block:
-        raise ConversionError(f"Rows of {columns} values cannot be {kind.name}: blocks of {block}.")
+        raise ConversionError(
+            f"Rows of {columns} values cannot be {kind.name}, which has blocks of {block}."
+        )
     return columns // block * size
 
 
 def encode(kind: Type, rows: Array, weights: Array | None = None) -> Bytes:
-    """Rows of (rows, columns) float32 in a type, as bytes; any cut into rows gives the same.
+    """Rows encoded in a type, as bytes; they do not depend on how a tensor is cut into slabs.
 
     Args:
-        kind: one of `ENCODED`.
-        rows: a matrix; a vector counts as one row.
+        kind: a member of `ENCODED`.
+        rows: (rows, columns) in float32; a vector counts as one row.
         weights: importance of each column, (columns,), from an imatrix.
 
     Raises:
-        ConversionError: the type cannot hold rows of this length, or `weights` has another.
+        ConversionError: the type is not in `ENCODED` or cannot hold rows of this length, or
+            `weights` has another length.
     """
     columns = rows.shape[-1]
     n_rows = rows.size // columns
@@ -108,7 +111,7 @@ def encode(kind: Type, rows: Array, weights: Array | None = None) -> Bytes:
 
 
 def decode(kind: Type, data: Bytes, columns: int) -> Array:
-    """What encoded rows stand for, (rows, columns); the inverse of `encode` but for its error."""
+    """Encoded rows as (rows, columns) in float32; the inverse of `encode` but for its error."""
     if kind is Type.F32:
         return data.view(np.float32).reshape(-1, columns)
     if kind is Type.F16:
@@ -126,13 +129,13 @@ def decode(kind: Type, data: Bytes, columns: int) -> Array:
 
 
 def can_decode(kind: Type) -> bool:
-    """Whether `decode` knows the type."""
+    """Whether `decode` can read the type."""
     floats = (Type.F32, Type.F16, Type.BF16)
     return kind in floats or hasattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
 
 
 def is_valid(kind: Type, data: Bytes) -> bool:
-    """Whether llama.cpp would accept the bytes: no NaN or infinity in values or scales."""
+    """Whether llama.cpp accepts the bytes: no NaN or infinity in values or scales."""
     data = np.ascontiguousarray(data)
     return bool(_base().ggml_validate_row_data(int(kind), data.ctypes.data, data.size))
 
@@ -146,9 +149,9 @@ def planned_types(
     (llama-quant.cpp, llama_tensor_get_type).
 
     Args:
-        skeleton: a GGUF file with the model's keys and tensors; their rows may be cut to two.
+        skeleton: a GGUF file with the model's metadata and tensors, maybe cut to two rows each.
         ftype: a key of `FTYPES`.
-        weights: an imatrix; that there is one changes some types.
+        weights: an imatrix, with which some types differ.
 
     Raises:
         ConversionError: llama.cpp refuses the file.
@@ -177,12 +180,14 @@ def planned_types(
             types[name] = _by_ggml_name()[match[1]]
     unknown = sorted({kind.name for kind in types.values() if kind not in ENCODED})
     if unknown:
-        raise ConversionError(f"llama.cpp plans tensors as {', '.join(unknown)}: not known here.")
+        raise ConversionError(
+            f"llama.cpp plans tensors as {', '.join(unknown)}, which relay-gguf cannot write."
+        )
     return types
 
 
 def _imatrix_entries(weights: Mapping[str, Array], kept: list[Any]) -> Any:
-    """llama.cpp's array of (name, values, count), ended by an empty one."""
+    """llama.cpp's array of (name, values, count), ended by an empty entry."""
     entries = (lib.llama_model_imatrix_data * (len(weights) + 1))()
     for entry, (name, values) in zip(entries, weights.items(), strict=False):
         values = np.ascontiguousarray(values, dtype=np.float32)
@@ -206,11 +211,11 @@ def _by_ggml_name() -> Mapping[str, Type]:
 
 
 def tokenizations(paths: Sequence[Path], texts: Sequence[str]) -> list[list[int]]:
-    """The ids that llama.cpp gives to texts, control tokens in them found, BOS and EOS left out.
+    """Token ids by llama.cpp for each text, with control tokens parsed, without BOS and EOS.
 
     Args:
-        paths: a model's file, or its parts in order.
-        texts: to be cut.
+        paths: a model's file, or its shards in order.
+        texts: the texts to tokenize.
 
     Raises:
         ConversionError: llama.cpp cannot read the file's vocabulary.
@@ -226,7 +231,7 @@ def check_opens(paths: Sequence[Path]) -> None:
     """Let llama.cpp open a model: its tensors, their shapes and sizes; the weights are not read.
 
     Args:
-        paths: its file, or its parts in order.
+        paths: its file, or its shards in order.
 
     Raises:
         ConversionError: llama.cpp refuses it.
@@ -240,7 +245,7 @@ def check_opens(paths: Sequence[Path]) -> None:
 
 @contextmanager
 def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
-    """A model of llama.cpp's, by the names that its parts have now."""
+    """A model opened by llama.cpp, under the names that its shards have now."""
     names = (ctypes.c_char_p * len(paths))(*(os.fsencode(path) for path in paths))
 
     def load() -> Any:
@@ -259,7 +264,7 @@ def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
 
 
 def _aside(call: Callable[[], Any]) -> Any:
-    """Make a call of C that logs on another thread.
+    """Make a call of C that logs, on another thread.
 
     On the main thread a Ctrl-C may fall into the log's callback, from which ctypes lets no
     exception out: it would be lost, and a line of the log with it.

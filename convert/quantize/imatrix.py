@@ -1,4 +1,4 @@
-"""An importance matrix: how much each column of a tensor matters, from llama.cpp's llama-imatrix.
+"""An importance matrix: a weight for each column of a tensor, from llama.cpp's llama-imatrix.
 
 A quantizer weighs its rounding errors with it. Files are GGUF (sums and counts as tensors) or the
 legacy .dat (common/common.cpp and tools/quantize/quantize.cpp of llama.cpp).
@@ -18,17 +18,20 @@ from gguf import GGMLQuantizationType
 
 from relay_gguf.convert.read.checkpoint import Array
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import Kind, read_head
+from relay_gguf.gguf_file.header import ValueType, read_header
 
 MAX_NAME: Final = 4096
-"""Bytes of a tensor's name in a .dat: more is no name, and the file none."""
+"""Bytes of the longest tensor name in a .dat: with a longer one the file is not an imatrix."""
 SUMS: Final = ".in_sum2"
 COUNTS: Final = ".counts"
 
 
 @dataclass(frozen=True, slots=True)
 class Imatrix:
-    """Weights by tensor name, (columns,) each, and where they come from."""
+    """Weights by tensor name, (columns,) each in float32; and the text that they were computed on.
+
+    `chunks` is the number of batches of text.
+    """
 
     file: str
     weights: Mapping[str, Array]
@@ -37,11 +40,11 @@ class Imatrix:
 
 
 def read_imatrix(path: Path) -> Imatrix:
-    """An importance matrix.
+    """Read an importance matrix.
 
     Raises:
-        ConversionError: the file cannot be read, or is none.
-        ModelError: it is a GGUF file whose head is damaged.
+        ConversionError: the file cannot be read, or is not an importance matrix.
+        ModelError: it is a GGUF file with a damaged header.
     """
     try:
         with path.open("rb") as file:
@@ -50,7 +53,7 @@ def read_imatrix(path: Path) -> Imatrix:
     except OSError as error:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, IndexError, struct.error) as error:
-        raise ConversionError(f"{path} is no imatrix: {error}.") from error
+        raise ConversionError(f"{path} is not an imatrix: {error}.") from error
     for name, weights in found.weights.items():
         if not np.isfinite(weights).all() or (weights < 0).any():
             raise ConversionError(f"{path}: the weights of {name} are not all finite and positive.")
@@ -58,16 +61,16 @@ def read_imatrix(path: Path) -> Imatrix:
 
 
 def _read_gguf(path: Path) -> Imatrix:
-    head = read_head(path)
-    infos = {info.name: info for info in head.tensors}
+    header = read_header(path)
+    infos = {info.name: info for info in header.tensors}
     data = np.memmap(path, dtype=np.uint8, mode="r")
 
     def floats(name: str) -> Array:
         info = infos[name]
-        start = head.size + info.offset
+        start = header.size + info.offset
         size = 4 * math.prod(info.shape)
         if info.ggml_type != GGMLQuantizationType.F32 or start + size > data.size:
-            raise ValueError(f"{name} is no float32, or ends after the file does")
+            raise ValueError(f"{name} is not in float32, or ends after the file does")
         return np.array(data[start : start + size]).view(np.float32)
 
     weights = {}
@@ -82,19 +85,19 @@ def _read_gguf(path: Path) -> Imatrix:
         mean = np.divide(sums, counts, out=np.ones_like(sums), where=counts > 0)
         weights[stem] = mean.reshape(-1)
     if not weights:
-        raise ValueError("it has no tensor of sums")
-    datasets = head.keys.get("imatrix.datasets")
-    chunks = head.keys.get("imatrix.chunk_count")
+        raise ValueError(f"no tensor of it ends in {SUMS}")
+    datasets = header.metadata.get("imatrix.datasets")
+    chunks = header.metadata.get("imatrix.chunk_count")
     return Imatrix(
         path.name,
         weights,
-        tuple(map(str, datasets.value)) if datasets and datasets.kind is Kind.ARRAY else (),
-        int(chunks.value) if chunks and chunks.kind in (Kind.UINT32, Kind.INT32) else 0,
+        tuple(map(str, datasets.value)) if datasets and datasets.kind is ValueType.ARRAY else (),
+        int(chunks.value) if chunks and chunks.kind in (ValueType.UINT32, ValueType.INT32) else 0,
     )
 
 
 def _read_legacy(path: Path) -> Imatrix:
-    """Entries of name, number of calls and sums; then, in newer files, chunks and the data set."""
+    """A .dat: entries of name, calls and sums; in newer files then chunks and data set."""
     data = path.read_bytes()
     position = 0
 
@@ -114,7 +117,7 @@ def _read_legacy(path: Path) -> Imatrix:
     def text() -> str:
         length = number()
         if not 0 <= length <= MAX_NAME:
-            raise ValueError("it has no names")
+            raise ValueError("a tensor has no name")
         return take(length).decode("utf-8", "replace")
 
     weights: dict[str, Array] = {}

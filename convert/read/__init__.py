@@ -1,9 +1,9 @@
 """Weights and configurations, off the disk.
 
-config      config.json
-checkpoint  safetensors, mapped; rows of a tensor
-nf4         4-bit weights of bitsandbytes, back to floats
-adapter     a LoRA, its rank, alpha and new tokens
+config      config.json and other JSON files
+checkpoint  safetensors; rows of a tensor in float32
+nf4         4-bit weights of bitsandbytes, back to float32
+adapter     a LoRA adapter: rank, alpha, new tokens
 merge       base and adapter → rows
-source      which model, which adapter, which tokenizer
+source      which model and which adapter, and what to merge into
 """

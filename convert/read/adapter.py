@@ -1,7 +1,7 @@
-"""A PEFT LoRA adapter: what it changes in which tensor of the base.
+"""A PEFT LoRA adapter: its change to each tensor of the base.
 
 Every tensor of the adapter is used, or knowingly left out (`original_module` is the matrix before
-training); any other stops the conversion. PEFT spells keys in several ways: with and without
+training); any other tensor stops the conversion. PEFT spells keys in several ways: with and without
 `.default`, with `modules_to_save` or plain.
 """
 
@@ -23,9 +23,9 @@ from .config import read_object
 
 PREFIX: Final = "base_model.model."
 REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
-"""Settings that change a model in ways that no tensor of the adapter tells."""
+"""Settings that change a model in ways that its tensors do not show."""
 WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
-"""Initialisations after which the base itself was another one (PEFT, tuners/lora/layer.py)."""
+"""Initializations that change the base itself (PEFT, tuners/lora/layer.py)."""
 
 _KEY = re.compile(
     r"(?P<module>.+?)\."
@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"(?P<module>.+)\.(?P<kind>weight|bias)")
 
 @dataclass(frozen=True, slots=True)
 class Delta:
-    """W becomes W + scale·B·A; with a magnitude (DoRA), that at the magnitude's length.
+    """W becomes W + scale·B·A; with a magnitude (DoRA), that sum rescaled to the magnitude.
 
     `a`, `b` and `magnitude` are keys of the adapter's tensors: A is (rank, in) and B (out, rank),
     also of an embedding, where out is the hidden size. `shape` is W's as it is stored: (out, in),
@@ -55,10 +55,10 @@ class Delta:
 
 
 @dataclass(slots=True)
-class Change:
-    """What happens to one tensor of the base, in this order."""
+class TensorChange:
+    """The change of one tensor of the base; its steps are taken in this order."""
 
-    replacement: str | None = None  # the adapter's key of the whole tensor
+    replacement: str | None = None  # the adapter's key of a tensor in place of the base's
     delta: Delta | None = None
     tokens: tuple[tuple[int, ...], str] | None = None  # rows, and the adapter's key of their values
     bias: Array | None = None  # added
@@ -66,19 +66,19 @@ class Change:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter folder, its changes by the names of the base's tensors."""
+    """An adapter folder; `changes` has the names of the base's tensors as keys."""
 
     checkpoint: Checkpoint
     config: Mapping[str, Any]
-    changes: Mapping[str, Change] = field(default_factory=dict)
+    changes: Mapping[str, TensorChange] = field(default_factory=dict)
 
 
 def open_adapter(folder: Path) -> Adapter:
-    """Read an adapter; its large tensors stay on disk.
+    """Read an adapter's config and headers; its matrices stay on the disk.
 
     Raises:
-        ConversionError: it is no LoRA adapter, is kept as a pickle, or has a setting or tensor
-            that is not understood.
+        ConversionError: the folder has no LoRA adapter, has it as a pickle, or the adapter has a
+            setting or tensor that cannot be merged.
     """
     config = _read_config(folder)
     file = folder / "adapter_model.safetensors"
@@ -91,16 +91,17 @@ def open_adapter(folder: Path) -> Adapter:
         raise ConversionError(f"{folder} has no adapter_model.safetensors.")
     checkpoint = Checkpoint([file])
     parts = _sort_parts(checkpoint)
-    changes: dict[str, Change] = {}
+    changes: dict[str, TensorChange] = {}
     for module, keys in parts.items():
         _read_module(checkpoint, config, module, keys, changes)
     return Adapter(checkpoint, config, changes)
 
 
 def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
-    """alpha / rank, or alpha / √rank for rank-stabilized LoRA (Kalajdzievski 2023).
+    """The factor of B·A: alpha / rank, or alpha / √rank for rsLoRA (Kalajdzievski 2023).
 
-    The first pattern that a module's name ends with counts (PEFT, utils/other.py get_pattern_key).
+    Of `alpha_pattern`, the first pattern that a module's name ends with counts (PEFT,
+    utils/other.py get_pattern_key).
     """
     alpha = float(_pattern(config.get("alpha_pattern") or {}, module, config["lora_alpha"]))
     return alpha / (math.sqrt(rank) if config.get("use_rslora") else rank)
@@ -110,7 +111,8 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "adapter_config.json"
     config = read_object(path)
     if config.get("peft_type") != "LORA":
-        raise ConversionError(f"{path}: a {config.get('peft_type')} adapter; only LORA is merged.")
+        kind = config.get("peft_type")
+        raise ConversionError(f"{path} is a {kind} adapter; only LORA can be merged.")
     for name in ("lora_alpha", "r"):
         if not isinstance(config.get(name), int | float):
             raise ConversionError(f"{path}: {name} is {config.get(name)!r}; it must be a number.")
@@ -139,7 +141,9 @@ def _sort_parts(checkpoint: Checkpoint) -> dict[str, dict[tuple[str, str], str]]
             if (part, kind) in modules.get(match["module"], {}):
                 continue  # saved twice, the same
         else:
-            raise ConversionError(f"The adapter has a tensor {key} that is not understood.")
+            raise ConversionError(
+                f"The adapter has a tensor {key}, which relay-gguf does not know."
+            )
         modules.setdefault(match["module"], {})[part, kind] = key
     return modules
 
@@ -149,12 +153,12 @@ def _read_module(
     config: Mapping[str, Any],
     module: str,
     keys: Mapping[tuple[str, str], str],
-    changes: dict[str, Change],
+    changes: dict[str, TensorChange],
 ) -> None:
     left = dict(keys)
 
-    def change(kind: str) -> Change:
-        return changes.setdefault(f"{module}.{kind}", Change())
+    def change(kind: str) -> TensorChange:
+        return changes.setdefault(f"{module}.{kind}", TensorChange())
 
     left.pop(("original_module", "weight"), None)
     left.pop(("original_module", "bias"), None)
@@ -170,7 +174,9 @@ def _read_module(
     if a is not None and b is not None:
         shapes = checkpoint.infos[a].shape, checkpoint.infos[b].shape
         if [len(shape) for shape in shapes] != [2, 2]:
-            raise ConversionError(f"{module}: lora_A and lora_B are {shapes}, which is no LoRA.")
+            raise ConversionError(
+                f"{module}: lora_A and lora_B are of the shapes {shapes}, which is not a LoRA."
+            )
         (rank, columns), (rows, other) = shapes
         if rank != other:
             raise ConversionError(f"{module}: lora_A has rank {rank}, lora_B {other}.")
@@ -186,12 +192,14 @@ def _read_module(
         if (key := left.pop(("lora_B", "bias"), None)) is not None:
             change("bias").bias = np.float32(scale) * checkpoint.rows(key)
     elif a is not None or b is not None or magnitude is not None:
-        raise ConversionError(f"{module}: the adapter has only a part of lora_A and lora_B.")
+        raise ConversionError(f"{module}: the adapter has only one of lora_A and lora_B.")
 
     if (key := left.pop(("token_adapter.trainable_tokens_delta", "weight"), None)) is not None:
         change("weight").tokens = (_token_rows(config, module), key)
     if left:
-        raise ConversionError(f"The adapter has a tensor {next(iter(left.values()))} left over.")
+        raise ConversionError(
+            f"The adapter has a tensor {next(iter(left.values()))}, which has no place in {module}."
+        )
 
 
 def _token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:

@@ -1,8 +1,8 @@
 """A Hugging Face model folder as names, shapes and rows in float32.
 
 Only headers are read at first; rows come one slab at a time, so that memory does not depend on the
-size of the model. BF16, F16 and F32 tensors, and bitsandbytes' NF4 ones, which look like the matrix
-that they stand for.
+size of the model. BF16, F16 and F32 tensors can be read, and those in bitsandbytes' NF4, which
+appear with the shape of the matrix that they encode.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 """Bytes of an element, for the types that are read."""
 FLOATS: Final = ("F32", "F16", "BF16")
 NF4_STATE: Final = ".quant_state.bitsandbytes__nf4"
-"""bitsandbytes keeps what an NF4 tensor needs beside it, under its name and these endings."""
-NF4_PARTS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
+"""bitsandbytes keeps the state of an NF4 tensor beside it, under its name and these endings."""
+NF4_COMPANIONS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
 
 
 @dataclass(frozen=True, slots=True)
-class TensorInfo:
-    """A tensor as it is used: `dtype` is how it is stored, `NF4` for a quantized one."""
+class CheckpointTensor:
+    """A tensor and its shape; `dtype` is how it is stored, `NF4` for a quantized tensor."""
 
     name: str
     dtype: str
@@ -42,66 +42,66 @@ class TensorInfo:
 
 
 class Tensors(Protocol):
-    """Tensors by Hugging Face's names: a `Checkpoint`, or what can be read like one."""
+    """Tensors under Hugging Face's names: a `Checkpoint` or a `GgufBase`."""
 
     @property
-    def infos(self) -> Mapping[str, TensorInfo]:
-        """All of them."""
+    def infos(self) -> Mapping[str, CheckpointTensor]:
+        """Every tensor, by its name."""
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows [start, stop) of a tensor, in float32."""
 
     def check_readable(self, names: Iterable[str]) -> None:
-        """See to it before hours of work that tensors are of a type that can be read."""
+        """Refuse tensors of a type that cannot be read, before hours of work."""
 
 
 class Checkpoint:
-    """The tensors of some safetensors files."""
+    """The tensors of safetensors files."""
 
     def __init__(self, files: Iterable[Path]) -> None:
         """Read the headers.
 
         Raises:
-            ConversionError: a file is missing, truncated or none of this kind, or two files have
-                the same tensor.
+            ConversionError: a file is missing, truncated or not in safetensors, or two files have
+                a tensor of the same name.
         """
         self._stored: dict[str, LocalTensor] = {}
         for file in files:
             for name, tensor in _header(file).items():
                 if name in self._stored:
                     other = self._stored[name].data_range.filename.name
-                    raise ConversionError(f"{name} stands in {other} and in {file.name}.")
+                    raise ConversionError(f"{name} is in {other} and in {file.name}.")
                 self._stored[name] = tensor
         self._states = {
             name.removesuffix(NF4_STATE): self._read_state(name)
             for name in self._stored
             if name.endswith(NF4_STATE)
         }
-        parts = {name + part for name in self._states for part in NF4_PARTS}
-        self.infos: Mapping[str, TensorInfo] = {
+        parts = {name + part for name in self._states for part in NF4_COMPANIONS}
+        self.infos: Mapping[str, CheckpointTensor] = {
             name: self._info(name) for name in sorted(self._stored) if name not in parts
         }
 
     @classmethod
-    def of_heads(cls, heads: Mapping[str, tuple[str, tuple[int, ...]]]) -> Checkpoint:
-        """A checkpoint of which only types and shapes are known: enough for a plan.
+    def of_headers(cls, headers: Mapping[str, tuple[str, tuple[int, ...]]]) -> Checkpoint:
+        """A checkpoint of which only names, types and shapes are known: enough for a plan.
 
         Raises:
-            ConversionError: it is in NF4, whose shapes stand among the weights.
+            ConversionError: it is in NF4, whose shapes are stored among the weights.
         """
-        if any(name.endswith(NF4_STATE) for name in heads):
+        if any(name.endswith(NF4_STATE) for name in headers):
             raise ConversionError(
                 "The plan of a 4-bit model needs its weights: download it, and name the folder."
             )
         outline = cls([])
-        outline.infos = {name: TensorInfo(name, *heads[name]) for name in sorted(heads)}
+        outline.infos = {name: CheckpointTensor(name, *headers[name]) for name in sorted(headers)}
         return outline
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
-        """Rows [start, stop) of a tensor, as (rows, columns); a vector as it is.
+        """Rows [start, stop) of a tensor in float32, (rows, columns); of a vector, (rows,).
 
         Raises:
-            ConversionError: there is no such tensor, or its type cannot be read.
+            ConversionError: the checkpoint has no tensor of that name, or its type cannot be read.
         """
         if name not in self.infos:
             raise ConversionError(f"The checkpoint has no tensor {name}.")
@@ -119,10 +119,10 @@ class Checkpoint:
         return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
 
     def check_readable(self, names: Iterable[str]) -> None:
-        """See to it before hours of work that tensors are of a type that can be read.
+        """Refuse tensors of a type that cannot be read, before hours of work.
 
         Raises:
-            ConversionError: one is not.
+            ConversionError: a tensor is of another type; names it.
         """
         for name in names:
             if name in self.infos and self.infos[name].dtype not in (*FLOATS, "NF4"):
@@ -131,13 +131,13 @@ class Checkpoint:
                     "can be read."
                 )
 
-    def _info(self, name: str) -> TensorInfo:
+    def _info(self, name: str) -> CheckpointTensor:
         if name in self._states:
-            return TensorInfo(name, "NF4", self._states[name].shape)
+            return CheckpointTensor(name, "NF4", self._states[name].shape)
         stored = self._stored[name]
-        return TensorInfo(name, stored.dtype, stored.shape)
+        return CheckpointTensor(name, stored.dtype, stored.shape)
 
-    def _read_state(self, name: str) -> nf4.State:
+    def _read_state(self, name: str) -> nf4.QuantState:
         tensor = name.removesuffix(NF4_STATE)
         try:
             fields: dict[str, Any] = json.loads(_whole(self._stored[name]).tobytes())
@@ -146,8 +146,8 @@ class Checkpoint:
             damaged = f"{tensor} is quantized, and its state is damaged: {error!r}."
             raise ConversionError(damaged) from error
 
-    def _nf4_state(self, tensor: str, fields: Mapping[str, Any]) -> nf4.State:
-        parts = {part: self._stored.get(tensor + part) for part in NF4_PARTS}
+    def _nf4_state(self, tensor: str, fields: Mapping[str, Any]) -> nf4.QuantState:
+        parts = {part: self._stored.get(tensor + part) for part in NF4_COMPANIONS}
         quant_map, absmax = parts[".quant_map"], parts[".absmax"]
         if quant_map is None or absmax is None or tensor not in self._stored:
             raise ConversionError(f"{tensor} is quantized, and its scales are missing.")
@@ -164,7 +164,7 @@ class Checkpoint:
                 np.float32(fields["nested_offset"]),
                 int(fields["nested_blocksize"]),
             )
-        return nf4.State(
+        return nf4.QuantState(
             shape=tuple(fields["shape"]),
             blocksize=int(fields["blocksize"]),
             dtype=str(fields["dtype"]),
@@ -179,17 +179,17 @@ class Checkpoint:
 
 
 def open_folder(folder: Path) -> Checkpoint:
-    """The checkpoint of a model folder: the shards that its index names, or its single file.
+    """The checkpoint of a model's folder: the shards that its index names, or its single file.
 
     Raises:
-        ConversionError: there is no safetensors file, or a shard is missing.
+        ConversionError: the folder has no safetensors file, or a shard is missing.
     """
     index = folder / "model.safetensors.index.json"
     if index.exists():
         try:
             shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConversionError(f"{index} is no index of shards: {error!r}.") from error
+            raise ConversionError(f"{index} is not an index of shards: {error!r}.") from error
         missing = [shard for shard in shards if not (folder / shard).exists()]
         if missing:
             raise ConversionError(
@@ -197,7 +197,7 @@ def open_folder(folder: Path) -> Checkpoint:
             )
         return Checkpoint(folder / shard for shard in shards)
     files = sorted(folder.glob("model*.safetensors"))
-    if not files:  # under another name, and not what repositories have beside a model
+    if not files:  # under another name than those that repositories have beside a model
         others = ("consolidated", "adapter_model")
         files = [f for f in sorted(folder.glob("*.safetensors")) if not f.name.startswith(others)]
     if not files:
@@ -209,14 +209,14 @@ def open_folder(folder: Path) -> Checkpoint:
 
 
 def _header(file: Path) -> dict[str, LocalTensor]:
-    """The tensors of a file, each of them checked to lie within it."""
+    """The tensors of a file, each checked to lie within it."""
     try:
         tensors: dict[str, LocalTensor] = SafetensorsLocal(file).tensors
         size = file.stat().st_size
     except OSError as error:
         raise ConversionError(f"Cannot read {file}: {error.strerror}.") from error
     except (ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
-        raise ConversionError(f"{file} is no safetensors file: {error}.") from error
+        raise ConversionError(f"{file} is not a safetensors file: {error}.") from error
     for name, tensor in tensors.items():
         place = tensor.data_range
         if place.offset + place.size > size:

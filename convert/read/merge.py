@@ -15,27 +15,27 @@ import numpy as np
 from relay_gguf.errors import ConversionError
 
 from . import nf4
-from .adapter import Adapter, Change, Delta
-from .checkpoint import Array, Checkpoint, TensorInfo, Tensors
+from .adapter import Adapter, Delta, TensorChange
+from .checkpoint import Array, Checkpoint, CheckpointTensor, Tensors
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
 MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
 
 LINEARS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-"""What 4-bit training quantizes: the embedding, the head and the norms stay as they are."""
+"""The matrices that 4-bit training quantizes: not the embedding, output matrix and norms."""
 EMBEDDING: Final = "model.embed_tokens.weight"
 HEAD: Final = "lm_head.weight"
 SLAB_BYTES: Final = 2 << 20
 """Float32 bytes of a slab, about: small enough for a core's cache, where adding rank by rank is
 three times as fast as in memory."""
-NOTHING: Final = Change()
+NOTHING: Final = TensorChange()
 
 
 @dataclass(frozen=True, slots=True)
 class Slab:
-    """Rows of a tensor, and what they were before the adapter's change, where there is one.
+    """Rows of a merged tensor, float32, and the same rows before the adapter's change.
 
-    `before` has the base's rows only: none for those that the adapter adds.
+    `before` is None where nothing changes. It has no rows for those that the adapter adds.
     """
 
     rows: Array
@@ -43,30 +43,31 @@ class Slab:
 
 
 class Merged:
-    """The tensors of base and adapter together. `infos` has those that only the adapter brings."""
+    """The tensors of base and adapter together; `infos` has also those of the adapter alone."""
 
     def __init__(
         self, base: Tensors, adapter: Adapter | None = None, merge_base: MergeBase = "original"
     ) -> None:
-        """Check that the two fit.
+        """Check that base and adapter fit together.
 
         Args:
             base: the model that the adapter was trained on.
             adapter: None leaves the base as it is.
-            merge_base: merge into the base's own weights, or into their round trip through NF4,
-                with or without double quantization, which is what 4-bit training saw.
+            merge_base: merge into the base's own weights, or into their round trip through NF4
+                with or without double quantization, with which 4-bit training computed.
 
         Raises:
-            ConversionError: a tensor of the adapter has none in the base, or another shape.
+            ConversionError: the adapter changes a tensor that the base does not have, or that has
+                another shape there.
         """
         self._base = base
         self._adapter = adapter
         self._merge_base = merge_base
-        self.changes: Mapping[str, Change] = adapter.changes if adapter else {}
+        self.changes: Mapping[str, TensorChange] = adapter.changes if adapter else {}
         self._stored_as: dict[str, str] = {}
         if adapter is not None and HEAD not in base.infos and EMBEDDING in base.infos:
             self._untie(adapter)
-        self.infos: dict[str, TensorInfo] = dict(base.infos)
+        self.infos: dict[str, CheckpointTensor] = dict(base.infos)
         self.infos |= {name: self._fit(name, NOTHING) for name in self._stored_as}
         for name, change in self.changes.items():
             self.infos[name] = self._fit(name, change)
@@ -75,10 +76,10 @@ class Merged:
             adapter.checkpoint.check_readable(adapter.checkpoint.infos)
 
     def open(self, name: str) -> MergedTensor:
-        """A tensor whose rows can be read, by several threads at once."""
+        """A merged tensor, whose rows several threads may read at once."""
         info = self.infos[name]
         change = self.changes.get(name, NOTHING)
-        # What is stored in NF4 is what training saw, and another round trip would change it.
+        # A tensor stored in NF4 is as training saw it, and another round trip would change it.
         round_trip = self._merge_base != "original" and _is_linear(name) and info.dtype != "NF4"
         return MergedTensor(
             info,
@@ -95,10 +96,10 @@ class Merged:
         return self.open(name).read(start, stop).rows
 
     def _untie(self, adapter: Adapter) -> None:
-        """Give a tied base its own head where the adapter trained only one of the two matrices.
+        """Give a tied base its own output matrix where the adapter trained only one of the two.
 
-        Training computed the other with the base's embedding. Trained token rows are shared
-        (PEFT ties them), as is what `ensure_weight_tying` asks for.
+        Training computed the other one with the base's embedding. Trained token rows are shared
+        (PEFT ties them), as are the matrices for which `ensure_weight_tying` asks.
         """
         embedding, head = self.changes.get(EMBEDDING, NOTHING), self.changes.get(HEAD)
         alone = embedding.replacement is not None or embedding.delta is not None
@@ -110,25 +111,25 @@ class Merged:
             if ours != theirs:
                 raise ConversionError(
                     f"The adapter has an embedding of {ours}, the tied base one of {theirs}, and "
-                    "nothing says what the head computes with. Train both matrices "
+                    "nothing tells the output matrix. Train both matrices "
                     "(modules_to_save: embed_tokens, lm_head)."
                 )
         self._stored_as[HEAD] = EMBEDDING
 
-    def _fit(self, name: str, change: Change) -> TensorInfo:
-        """What a changed tensor looks like."""
+    def _fit(self, name: str, change: TensorChange) -> CheckpointTensor:
+        """The info of a tensor after its change."""
         info = self._base.infos.get(self._stored_as.get(name, name))
         if info is not None:
-            info = TensorInfo(name, info.dtype, info.shape)
+            info = CheckpointTensor(name, info.dtype, info.shape)
         if change.replacement is not None and self._adapter is not None:
             stored = self._adapter.checkpoint.infos[change.replacement]
             if info is None or not _replaces(info.shape, stored.shape):
-                was = "no such tensor" if info is None else info.shape
+                was = "missing" if info is None else info.shape
                 raise ConversionError(
                     f"{name} is {stored.shape} in the adapter, {was} in the base. "
                     "Is this the base that it was trained on?"
                 )
-            info = TensorInfo(name, stored.dtype, stored.shape)
+            info = CheckpointTensor(name, stored.dtype, stored.shape)
         if info is None:
             raise ConversionError(
                 f"The adapter changes {name}, which the base does not have. "
@@ -145,18 +146,18 @@ class Merged:
 
 
 class MergedTensor:
-    """One tensor, with what must be known of the whole before its first row."""
+    """A merged tensor, with all that is computed of the whole tensor before its first row."""
 
     def __init__(
         self,
-        info: TensorInfo,
-        change: Change,
+        info: CheckpointTensor,
+        change: TensorChange,
         stored_as: str,
         base: Tensors,
         adapter: Adapter | None,
         merge_base: MergeBase,
     ) -> None:
-        """Take the scales of NF4 and the norms of DoRA's columns: an extra read each."""
+        """Compute the scales of NF4 and the norms of DoRA's columns: an extra read each."""
         self._info = info
         self._change = change
         self._stored_as = stored_as
@@ -170,7 +171,7 @@ class MergedTensor:
             self._norms = self._column_norms(self._lora)
 
     def read(self, start: int, stop: int) -> Slab:
-        """Rows [start, stop)."""
+        """Rows [start, stop), merged."""
         change, before = self._change, self._before(start, stop)
         if change is NOTHING:
             return Slab(before)
@@ -201,7 +202,7 @@ class MergedTensor:
         return nf4.round_trip_rows(rows, self._absmax, self._scales, start * columns)
 
     def _nf4_scales(self, double: bool) -> tuple[Array, Array]:
-        """The scales of the whole matrix."""
+        """The divisors and factors of the whole matrix, one for each block."""
         flat: list[Array] = []
         rest = np.empty(0, dtype=np.float32)
         for start, stop in slabs(self._info.shape):
@@ -253,7 +254,7 @@ class _Lora:
 
 
 def _load(checkpoint: Checkpoint, delta: Delta) -> _Lora:
-    """Read the matrices of one tensor: those of all together grow with the rank."""
+    """Read the matrices of one tensor; those of all tensors together grow with the rank."""
     a, b = checkpoint.rows(delta.a), checkpoint.rows(delta.b)
     left, right = (a.T, b.T) if delta.transposed else (b, a)
     magnitude = None if delta.magnitude is None else checkpoint.rows(delta.magnitude).reshape(-1)
@@ -262,7 +263,7 @@ def _load(checkpoint: Checkpoint, delta: Delta) -> _Lora:
 
 
 def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]]:
-    """Row ranges that cover a tensor, each of whole groups of `together` rows."""
+    """Row ranges [start, stop) that cover a tensor, each of whole groups of `together` rows."""
     row = 4 * int(np.prod(shape[1:], dtype=np.int64))
     step = max(1, SLAB_BYTES // max(1, row) // together) * together
     for start in range(0, shape[0], step):
@@ -270,7 +271,7 @@ def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]
 
 
 def _replaces(base: tuple[int, ...], saved: tuple[int, ...]) -> bool:
-    """Whether a saved matrix can stand in for the base's: of its width, with no fewer rows."""
+    """Whether a saved matrix can replace the base's: it has the same width, and no fewer rows."""
     return saved[1:] == base[1:] and saved[0] >= base[0]
 
 

@@ -1,9 +1,9 @@
-"""NF4 as bitsandbytes computes it: reading 4-bit checkpoints, and the round trip of a matrix.
+"""NF4 as bitsandbytes computes it: dequantization, and the round trip of a matrix.
 
 QLoRA (Dettmers et al. 2023, arXiv:2305.14314) trains an adapter on weights in NF4: blocks of 64
 values share a scale, the largest magnitude among them; with double quantization the scales are
-8-bit themselves, in blocks of 256. What training multiplied with is the result of this round trip
-in bfloat16, and a merge into it keeps what the adapter learned.
+8-bit themselves, in blocks of 256. Training multiplied with the result of this round trip, in
+bfloat16, so a merge into that result keeps what the adapter learned.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Bytes = NDArray[np.uint8]
 BLOCK: Final = 64
 NESTED_BLOCK: Final = 256
 TINY: Final = np.float32(1e-38)
-"""bitsandbytes divides by at least this, so that a block of zeros stays one."""
+"""bitsandbytes divides by at least this, so that a block of zeros stays zeros."""
 
 # The quantiles of a normal distribution, scaled to [-1, 1]; appendix E of the paper.
 CODES: Final = np.array(
@@ -48,8 +48,12 @@ CODES: Final = np.array(
 
 
 @dataclass(frozen=True, slots=True)
-class State:
-    """What an NF4 tensor needs besides its bytes; `absmax` is one scale a block, in float32."""
+class QuantState:
+    """The state that dequantizes an NF4 tensor's bytes (bitsandbytes' QuantState).
+
+    `quant_map` has the 16 values that codes stand for, `absmax` a float32 scale for each block;
+    `dtype` is that of the tensor before it was quantized.
+    """
 
     shape: tuple[int, ...]
     blocksize: int
@@ -61,13 +65,13 @@ class State:
 def dequantize_absmax(
     codes: Bytes, nested_map: Array, nested_absmax: Array, offset: np.float32, blocksize: int
 ) -> Array:
-    """The scales of a doubly quantized tensor."""
+    """The scales, one for each block, of a doubly quantized tensor."""
     values = nested_map[codes]
     return values * np.repeat(nested_absmax, blocksize)[: values.size] + offset
 
 
-def dequantize_rows(packed: Bytes, state: State, start: int, stop: int) -> Array:
-    """Rows [start, stop) of the matrix (rows, columns) that `packed` stands for.
+def dequantize_rows(packed: Bytes, state: QuantState, start: int, stop: int) -> Array:
+    """Rows [start, stop) of the matrix (rows, columns) that `packed` encodes.
 
     Two values a byte, the first in its upper half. Blocks run over the ends of rows.
     """
@@ -97,8 +101,8 @@ def block_absmax(values: Array) -> Array:
 def round_trip_absmax(absmax: Array) -> Array:
     """Scales as they come back from double quantization.
 
-    It needs those of the whole tensor: their mean is taken off first. To the last bit what a CPU's
-    bitsandbytes gives; a GPU's may round one scale in a thousand otherwise.
+    `absmax` has those of the whole tensor, since their mean is subtracted first. Equal to the last
+    bit to bitsandbytes on a CPU; on a GPU one scale in a thousand may be rounded otherwise.
     """
     offset = np.float32(absmax.mean(dtype=np.float32))
     rest = absmax - offset
@@ -117,9 +121,9 @@ def round_trip_rows(rows: Array, absmax: Array, scales: Array, first: int) -> Ar
 
     Args:
         rows: (rows, columns) of a matrix.
-        absmax: of the whole matrix's blocks, from `block_absmax`: what values are divided by.
-        scales: what the codes are multiplied with: `absmax`, or after double quantization what
-            `round_trip_absmax` makes of it.
+        absmax: of the whole matrix's blocks, from `block_absmax`: the divisors of the values.
+        scales: the factors of the codes: `absmax`, or with double quantization the result of
+            `round_trip_absmax`.
         first: how many values of the matrix come before these rows.
     """
     flat = rows.reshape(-1)

@@ -1,4 +1,4 @@
-"""What is converted: a folder, a repository of the hub or a GGUF file, and its adapter."""
+"""The sources of a conversion: a model's folder or repository, its adapter, and the merge base."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from relay_gguf.convert.arch.llama import read_config
 from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
 from relay_gguf.hub.api import locate_folder, tensor_headers
 
 from .adapter import Adapter, open_adapter
 from .checkpoint import Checkpoint, open_folder
+from .config import read_config
 from .merge import MERGE_BASES, MergeBase
 
 AskedBase = Literal["auto"] | MergeBase
@@ -30,9 +30,9 @@ READ: Final = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
     *("tokenizer*.json", "tokenizer.model", "added_tokens.json", "adapter_config.json"),
 )
-"""What a conversion depends on; chat templates and cards show in the heads of its files."""
+"""Files that a conversion depends on; chat templates and cards show in the headers of its files."""
 TELLING: Final = ("adapter_config.json", "config.json", "README.md", "*.yml", "*.yaml")
-"""Files of an adapter that may tell how it was trained."""
+"""Files of an adapter's folder that may tell how it was trained."""
 _LINE: Final = r"(?im)^[^#\n]*?"  # nothing that is commented out
 _IS: Final = r"[\"']?\s*[:=]\s*[\"']?"
 SIGNS: Final = {
@@ -40,14 +40,17 @@ SIGNS: Final = {
     "adapter: qlora": re.compile(rf"{_LINE}\badapter{_IS}qlora\b"),
     "a base in bnb-4bit": re.compile(rf"{_LINE}\bbase_model\w*{_IS}[\w./-]*bnb-4bit\b"),
 }
-"""What tells of training in 4 bits: transformers' settings, axolotl's, the bases of Unsloth."""
+"""Signs of training in 4 bits: settings of transformers and axolotl, the bases of Unsloth."""
 DOUBLE: Final = re.compile(rf"{_LINE}\bbnb_4bit_use_double_quant{_IS}(true|false)\b")
 KIND: Final = re.compile(rf"{_LINE}\bbnb_4bit_quant_type{_IS}(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
 class FourBits:
-    """That an adapter was trained in 4 bits, and what says so; `double` None is not said."""
+    """That an adapter was trained in 4 bits: the file and the sign in it that say so.
+
+    `double` is whether double quantization was on; None where no file tells.
+    """
 
     file: str
     sign: str
@@ -57,7 +60,7 @@ class FourBits:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """What an adapter is merged into, why, and what a user should know of it."""
+    """The merge base of an adapter, the reason for it, and notes for the user."""
 
     base: MergeBase
     reason: str
@@ -66,7 +69,7 @@ class Choice:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model folder, opened; `label` is how it was named: a repository or the folder's name."""
+    """A model folder, opened; `label` is its repository, or the name of the folder."""
 
     label: str
     folder: Path
@@ -76,7 +79,7 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class AdapterSource:
-    """An adapter folder, opened."""
+    """An adapter folder, opened; `label` is its repository, or the name of the folder."""
 
     label: str
     folder: Path
@@ -84,12 +87,12 @@ class AdapterSource:
 
     @property
     def has_tokenizer(self) -> bool:
-        """Whether it brings its own."""
+        """Whether the folder has a tokenizer of its own."""
         return any((self.folder / name).exists() for name in ("tokenizer.json", "tokenizer.model"))
 
     @property
     def four_bits(self) -> FourBits | None:
-        """Whether its folder tells of training in 4 bits."""
+        """The sign of training in 4 bits in its folder; None where there is none."""
         texts = dict(self._texts())
         for file, text in texts.items():
             sign = next((sign for sign, pattern in SIGNS.items() if pattern.search(text)), None)
@@ -106,34 +109,34 @@ class AdapterSource:
                 yield path.name, path.read_text("utf-8", "replace")
 
     def fingerprint(self) -> str:
-        """The SHA-256 of its tensors' file."""
+        """The SHA-256 of adapter_model.safetensors, in hexadecimal."""
         return digest(self.folder / "adapter_model.safetensors")
 
 
 def open_source(model: str, *, weights: bool = True) -> Source:
-    """A model in safetensors.
+    """Open a model in safetensors.
 
     Args:
         model: its folder, or `owner/name` on the hub.
-        weights: False does not download them: a plan needs the heads of their files only.
+        weights: False does not download the weights: a plan needs only their files' headers.
 
     Raises:
-        ConversionError: it is not there, or no model.
-        ModelError: the hub does not have it, or cannot be reached.
+        ConversionError: the folder does not exist, or has no model that can be read.
+        ModelError: the hub does not have the model, or cannot be reached.
     """
     folder = _folder(model, MODEL_FILES if weights else SMALL_FILES)
     label, config = _label(model, folder), read_config(folder)
     if weights or Path(model).expanduser().exists() or list(folder.glob("*.safetensors")):
         return Source(label, folder, config, open_folder(folder))
-    return Source(label, folder, config, Checkpoint.of_heads(tensor_headers(model)))
+    return Source(label, folder, config, Checkpoint.of_headers(tensor_headers(model)))
 
 
 def open_adapter_source(adapter: str) -> AdapterSource:
-    """An adapter.
+    """Open an adapter's folder, or `owner/name` on the hub.
 
     Raises:
-        ConversionError: it is not there, or no LoRA adapter.
-        ModelError: the hub does not have it, or cannot be reached.
+        ConversionError: the folder does not exist, or has no LoRA adapter that can be read.
+        ModelError: the hub does not have the adapter, or cannot be reached.
     """
     folder = _folder(adapter, ADAPTER_FILES)
     if not (folder / "adapter_config.json").exists():
@@ -143,12 +146,12 @@ def open_adapter_source(adapter: str) -> AdapterSource:
 
 
 def choose_base(asked: AskedBase, given: AdapterSource, *, in_nf4: bool) -> Choice:
-    """What to merge an adapter into: the weights that its training computed with, if it is told.
+    """The merge base of an adapter: the weights that its training computed with, if known.
 
     Args:
-        asked: `auto`, or the choice of a user.
+        asked: `auto`, or the user's choice.
         given: the adapter.
-        in_nf4: whether the base is stored in NF4 itself.
+        in_nf4: whether the base itself is stored in NF4.
     """
     found = given.four_bits
     if asked != "auto":
@@ -181,7 +184,7 @@ def _told(found: FourBits) -> str:
 
 
 def identity(*folders_or_files: Path) -> str:
-    """What tells whether files have changed between two runs: names, sizes and times."""
+    """A digest of names, sizes and times: it differs when files have changed between two runs."""
     found = []
     for path in folders_or_files:
         inputs = [path]
@@ -205,5 +208,5 @@ def _folder(name: str, files: Sequence[str]) -> Path:
 
 
 def _label(name: str, folder: Path) -> str:
-    """`owner/name` of a repository, whose folder in the cache is called otherwise; or a name."""
+    """`owner/name` of a repository, as the hub's cache names folders by commits; or a name."""
     return folder.resolve().name if Path(name).expanduser().exists() else name

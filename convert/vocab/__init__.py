@@ -1,8 +1,8 @@
-"""tokenizer.json and tokenizer.model → the vocabulary's keys.
+"""tokenizer.json or tokenizer.model → the `tokenizer.*` metadata of a GGUF file.
 
-vocabulary       which of the two, and the special tokens
+hf_tokenizer     which of the two files, the special tokens, and the metadata
 bpe              byte-level BPE
 sentencepiece    SentencePiece
-tokens           token types
-pretokenizers    which of llama.cpp's a tokenizer has
+tokens           text, type and score of each id
+pretokenizers    which of llama.cpp's pre-tokenizers a tokenizer has
 """

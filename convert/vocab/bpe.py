@@ -16,7 +16,7 @@ from .tokens import Tokens, added_token, filled
 
 
 def read_bpe(tokenizer: Tokenizer, n_vocab: int) -> Tokens:
-    """The tokens of a byte-level BPE tokenizer, filled up to `n_vocab`."""
+    """The tokens of a byte-level BPE tokenizer, padded to `n_vocab`."""
     added = tokenizer.get_added_tokens_decoder()
     found: dict[int, tuple[str, TokenType, float]] = {}
     for text, token in tokenizer.get_vocab(with_added_tokens=True).items():
@@ -29,10 +29,15 @@ def read_bpe(tokenizer: Tokenizer, n_vocab: int) -> Tokens:
 
 
 def find_pre(tokenizer: Tokenizer, path: Path, base: Tokenizer | None) -> str:
-    """llama.cpp's name of the pre-tokenizer of a tokenizer, or of the one it was made from.
+    """llama.cpp's name of a tokenizer's pre-tokenizer.
+
+    Args:
+        tokenizer: the one to find.
+        path: of its tokenizer.json, for the error.
+        base: the tokenizer that it was made from, asked where `tokenizer` itself is unknown.
 
     Raises:
-        ConversionError: its table knows neither.
+        ConversionError: llama.cpp's table has neither.
     """
     ids = tokenizer.encode(PROBE).ids
     candidates = [ids, tokenizer.encode(PROBE, add_special_tokens=False).ids]
@@ -41,14 +46,14 @@ def find_pre(tokenizer: Tokenizer, path: Path, base: Tokenizer | None) -> str:
     found = next((name for name in map(pre_tokenizer, candidates) if name), None)
     if found is None:
         raise ConversionError(
-            f"{path} has a pre-tokenizer that llama.cpp's table does not know "
+            f"{path} has a pre-tokenizer that is not in llama.cpp's table "
             f"({fingerprint(ids)[:12]}). If you know its name there, give it: --pre NAME."
         )
     return found
 
 
 def is_byte_level(model: Mapping[str, Any]) -> bool:
-    """Whether the `model` of a tokenizer.json is of this kind."""
+    """Whether the `model` object of a tokenizer.json is byte-level BPE."""
     return model.get("type") == "BPE" and not model.get("byte_fallback")
 
 

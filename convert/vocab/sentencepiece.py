@@ -1,7 +1,7 @@
 """SentencePiece vocabularies, as Llama 2 and Mistral 7B have them.
 
-From tokenizer.model, whose pieces have scores; or from a tokenizer.json alone, as transformers 5
-saves them, whose merges give the same order.
+They are read from tokenizer.model, whose pieces have scores, or from a tokenizer.json alone, as
+transformers 5 saves it, whose merges give the same order.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 def read_model(
     path: Path, added: Mapping[str, int], decoder: Mapping[str, Any], n_vocab: int
 ) -> Tokens:
-    """The tokens of a tokenizer.model and what was added to it.
+    """The tokens of a tokenizer.model, and those added to it.
 
     Args:
         path: the file.
         added: added_tokens.json.
-        decoder: `added_tokens_decoder` of tokenizer_config.json, which counts more.
-        n_vocab: rows of the embedding; ids behind them are left out, as llama.cpp's converter does.
+        decoder: `added_tokens_decoder` of tokenizer_config.json, which precedes `added`.
+        n_vocab: rows of the embedding; larger ids are left out, as in llama.cpp's converter.
 
     Raises:
-        ConversionError: it is no SentencePiece model.
+        ConversionError: the file cannot be read, or is not a SentencePiece model.
     """
     try:
         pieces = list(_pieces(path.read_bytes()))
     except OSError as error:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
     except (ValueError, IndexError, struct.error) as error:
-        raise ConversionError(f"{path} is no SentencePiece model: {error}.") from error
+        raise ConversionError(f"{path} is not a SentencePiece model: {error}.") from error
     if not pieces:
-        raise ConversionError(f"{path} is no SentencePiece model: it has no pieces.")
+        raise ConversionError(f"{path} is not a SentencePiece model: it has no pieces.")
     found = dict(enumerate(pieces[:n_vocab]))
     for text, token in added.items():
         if token < n_vocab:

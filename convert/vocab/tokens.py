@@ -18,7 +18,7 @@ NO_TOKEN: Final = -10000.0
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """Parallel lists, as a GGUF file has them; `n_known` of the ids have a token."""
+    """Parallel lists by id, as a GGUF file has them; all but `n_known` ids are padding."""
 
     texts: Sequence[str]
     types: Sequence[TokenType]
@@ -27,7 +27,7 @@ class Tokens:
 
 
 def filled(found: Mapping[int, tuple[str, TokenType, float]], n_vocab: int) -> Tokens:
-    """Tokens for all rows of an embedding, by id; unused ones where there is none."""
+    """Tokens for all `n_vocab` rows of an embedding, padded with unused ones."""
     rows = [
         found.get(token, (f"[PAD{token}]", TokenType.UNUSED, NO_TOKEN)) for token in range(n_vocab)
     ]
@@ -36,7 +36,7 @@ def filled(found: Mapping[int, tuple[str, TokenType, float]], n_vocab: int) -> T
 
 
 def added_token(text: str, special: bool) -> tuple[str, TokenType]:
-    """Text and type of an added token: some that control are not marked as special."""
+    """Text and type of an added token: some control tokens are not marked as special."""
     if special or looks_special(text):
         return text, TokenType.CONTROL
     return text.replace("\u2581", " "), TokenType.USER_DEFINED
@@ -53,10 +53,10 @@ def looks_special(text: str) -> bool:
 
 
 def refuse_duplicates(texts: Sequence[str], folder: Path) -> None:
-    """llama.cpp ends the process (GGML_ASSERT) where two tokens have one text.
+    """Refuse two tokens of the same text, for which llama.cpp ends the process (GGML_ASSERT).
 
     Raises:
-        ConversionError: two tokens have; names them.
+        ConversionError: there are such tokens; names them.
     """
     counts = Counter(texts)
     if len(counts) == len(texts):

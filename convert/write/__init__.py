@@ -1,10 +1,10 @@
 """Tensors → files.
 
-header     metadata and tensor infos of a file
-plan       which tensor becomes which type, in which file and where
-sizes      how large files would be
-encode     slabs of rows → encoded rows, in all types at once
-output     the files, and what they are called until they are whole
-journal    what is done, so that an interrupted run goes on
+layout     the bytes of a file: its header, and the place of each tensor
+targets    the type of each tensor, and the files of each file type
+sizes      the sizes of files, from a config and tokenizer alone
+encode     slabs of rows → encoded rows, of all types at once
+output     a file while it is written, under a temporary name
+journal    the steps that are done, so that an interrupted run can be resumed
 verify     a finished file, read again
 """

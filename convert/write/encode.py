@@ -22,70 +22,73 @@ from relay_gguf.convert.read.merge import Slab, slabs
 from relay_gguf.errors import ConversionError
 
 AHEAD: Final = 2
-"""Slabs that wait for each thread: enough to hide the writing, few enough to hold."""
+"""Slabs that wait for each thread: enough to hide the writing, few enough to keep in memory."""
 
 
 @dataclass(slots=True)
-class Error:
-    """How far encoded values are from what they encode."""
+class ErrorSums:
+    """The error of encoded values: the sum of its squares, and the largest."""
 
     squares: float = 0.0
     largest: float = 0.0
 
-    def add(self, other: Error) -> None:
-        """Take in that of further rows."""
+    def add(self, other: ErrorSums) -> None:
+        """Add the error of further rows."""
         self.squares += other.squares
         self.largest = max(self.largest, other.largest)
 
 
 @dataclass(slots=True)
-class Stats:
-    """Sums over a tensor's values: Σx² of the merged ones, and of the base's; Σ(merged - base)²."""
+class TensorStats:
+    """Sums over a tensor's values: Σ merged², Σ base², Σ (merged - base)²; errors by type.
+
+    `invalid` has the types that cannot hold a value.
+    """
 
     squares: float = 0.0
     base_squares: float = 0.0
     moved_squares: float = 0.0
     not_finite: int = 0
-    errors: dict[Type, Error] = field(default_factory=dict)
+    errors: dict[Type, ErrorSums] = field(default_factory=dict)
     invalid: set[Type] = field(default_factory=set)
 
-    def add(self, other: Stats) -> None:
-        """Take in those of further rows."""
+    def add(self, other: TensorStats) -> None:
+        """Add the sums of further rows."""
         self.squares += other.squares
         self.base_squares += other.base_squares
         self.moved_squares += other.moved_squares
         self.not_finite += other.not_finite
         self.invalid |= other.invalid
         for kind, error in other.errors.items():
-            self.errors.setdefault(kind, Error()).add(error)
+            self.errors.setdefault(kind, ErrorSums()).add(error)
 
     def relative_error(self, kind: Type) -> float:
         """Root mean square of the error over that of the values."""
         return math.sqrt(self.errors[kind].squares / self.squares) if self.squares else 0.0
 
     def as_json(self) -> dict[str, Any]:
-        """For a journal."""
+        """The sums for a journal, as JSON has them."""
         return {
             "sums": [self.squares, self.base_squares, self.moved_squares, self.not_finite],
             "errors": {kind.name: [e.squares, e.largest] for kind, e in self.errors.items()},
         }
 
     @classmethod
-    def from_json(cls, stored: Mapping[str, Any]) -> Stats:
+    def from_json(cls, stored: Mapping[str, Any]) -> TensorStats:
         """The inverse of `as_json`."""
         squares, base, moved, not_finite = stored["sums"]
         kinds = {kind.name: kind for kind in Type}
-        errors = {kinds[name]: Error(*error) for name, error in stored["errors"].items()}
+        errors = {kinds[name]: ErrorSums(*error) for name, error in stored["errors"].items()}
         return cls(squares, base, moved, int(not_finite), errors)
 
 
 @dataclass(frozen=True, slots=True)
-class Encoded:
-    """Rows of a tensor in each type that some file wants; `last` where the tensor ends."""
+class EncodedRows:
+    """A slab of a tensor in each type that is wanted; `last` if the tensor ends with it."""
 
     tensor: Tensor
     data: Mapping[Type, Bytes]
-    stats: Stats
+    stats: TensorStats
     last: bool
 
 
@@ -97,23 +100,23 @@ def encode_all(
     n_threads: int,
     importance: Mapping[str, Array] | None = None,
     allow_nonfinite: bool = False,
-) -> Generator[Encoded]:
-    """Encode tensors, slab by slab, in order.
+) -> Generator[EncodedRows]:
+    """Encode tensors slab by slab; yields the slabs in order.
 
     Args:
-        weights: where they are read.
-        tensors: in the order in which they are wanted.
-        kinds: name → types.
-        n_threads: that encode.
-        importance: an imatrix.
-        allow_nonfinite: encode NaN and infinity, whatever that gives.
+        weights: the source of the rows.
+        tensors: in the order in which they are written.
+        kinds: tensor name → the types that are wanted.
+        n_threads: number of threads that encode.
+        importance: the weights of an imatrix, by tensor name.
+        allow_nonfinite: encode NaN and infinity too, whatever comes of it.
 
     Raises:
         ConversionError: a value is not finite, or too large for a type; names the tensor.
     """
     importance = importance or {}
     with ThreadPoolExecutor(n_threads, thread_name_prefix="encode") as pool:
-        waiting: deque[Future[Encoded]] = deque()
+        waiting: deque[Future[EncodedRows]] = deque()
         try:
             for tensor in tensors:
                 read, weight = weights.open(tensor), importance.get(tensor.name)
@@ -136,7 +139,7 @@ def _encode(
     stop: int,
     kinds: Sequence[Type],
     weight: Array | None,
-) -> Encoded:
+) -> EncodedRows:
     slab = read(start, stop)
     rows = slab.rows.reshape(-1, tensor.columns if len(tensor.shape) > 1 else stop - start)
     stats = _measured(slab, rows)
@@ -146,11 +149,11 @@ def _encode(
         stats.errors[kind] = error = _error(kind, data[kind], rows)
         if not math.isfinite(error.squares):
             stats.invalid.add(kind)
-    return Encoded(tensor, data, stats, stop == tensor.shape[0])
+    return EncodedRows(tensor, data, stats, stop == tensor.shape[0])
 
 
-def _measured(slab: Slab, rows: Array) -> Stats:
-    stats = Stats(squares=squared_norm(rows))
+def _measured(slab: Slab, rows: Array) -> TensorStats:
+    stats = TensorStats(squares=squared_norm(rows))
     if not math.isfinite(stats.squares):
         stats.not_finite = int(rows.size - np.isfinite(rows).sum())
     if slab.before is not None:
@@ -161,18 +164,18 @@ def _measured(slab: Slab, rows: Array) -> Stats:
     return stats
 
 
-def _error(kind: Type, data: Bytes, rows: Array) -> Error:
+def _error(kind: Type, data: Bytes, rows: Array) -> ErrorSums:
     if kind is Type.F32:
-        return Error()
+        return ErrorSums()
     difference = decode(kind, data, rows.shape[1])
     with np.errstate(invalid="ignore", over="ignore"):  # asked for by --allow-nonfinite
         difference -= rows
         squares = squared_norm(difference)
     np.abs(difference, out=difference)
-    return Error(squares, float(difference.max(initial=0.0)))
+    return ErrorSums(squares, float(difference.max(initial=0.0)))
 
 
-def _checked(encoded: Encoded, allow_nonfinite: bool) -> Encoded:
+def _checked(encoded: EncodedRows, allow_nonfinite: bool) -> EncodedRows:
     stats, name = encoded.stats, encoded.tensor.name
     if allow_nonfinite:
         return encoded
@@ -185,13 +188,13 @@ def _checked(encoded: Encoded, allow_nonfinite: bool) -> Encoded:
         kinds = ", ".join(sorted(kind.name for kind in stats.invalid))
         raise ConversionError(
             f"{name} has values that {kinds} cannot hold. "
-            "Take BF16 or F32 in place of F16, or --allow-nonfinite."
+            "Take BF16 or F32 in place of F16, or give --allow-nonfinite."
         )
     return encoded
 
 
 def squared_norm(values: Array) -> float:
-    """Σ x², row by row in float32, then in float64; not finite where a value is not."""
+    """Σ x², row by row in float32, then in float64; not finite if a value is not."""
     if not values.size:
         return 0.0
     rows = values.reshape(-1, values.shape[-1])

@@ -1,4 +1,4 @@
-"""The journal of a conversion: what is done, so that the same command can go on after a kill.
+"""The journal of a conversion: its finished steps, so that a killed run can be resumed.
 
 A file of JSON lines in the output folder, locked while a conversion runs there, removed at its end.
 """
@@ -12,23 +12,21 @@ from io import BytesIO
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
-from relay_gguf.disk import lock
+from relay_gguf.disk import EARLIER_PARTIAL, lock, partial
 from relay_gguf.errors import ConversionError
-
-from .output import PARTIAL
 
 NAME: Final = ".relay-gguf-convert.journal"
 
 
 class Journal:
-    """The journal of an output folder, open and locked."""
+    """The journal of an output folder, open and locked; `entries` are its lines."""
 
     def __init__(self, folder: Path, *, read_only: bool = False) -> None:
-        """Open it, or make it.
+        """Open the journal, or make it.
 
         Args:
-            folder: where it lies.
-            read_only: write nothing; where there is none, take it as empty.
+            folder: the output folder.
+            read_only: write nothing; a journal that does not exist counts as empty.
 
         Raises:
             ConversionError: another process converts into this folder, or it cannot be written.
@@ -42,7 +40,7 @@ class Journal:
         if not lock(self._file):
             self._file.close()
             raise ConversionError(
-                f"Another relay-gguf converts into {folder}. Let it finish, or take another --out."
+                f"Another relay-gguf converts into {folder}. Let it finish, or give another --out."
             )
         self.entries, length = _read(self._file)
         if not read_only:
@@ -51,47 +49,47 @@ class Journal:
 
     @property
     def run(self) -> str | None:
-        """Which conversion it is of; None for a new one."""
+        """The identity of its conversion; None while no conversion has begun."""
         return str(self.entries[0]["run"]) if self.entries else None
 
     @property
     def tensors(self) -> Sequence[Mapping[str, Any]]:
-        """The lines of finished tensors, in order."""
+        """The entries of finished tensors, in order."""
         return [entry for entry in self.entries if "tensor" in entry]
 
     @property
     def checked(self) -> Mapping[str, bool]:
-        """Types whose files wait for their names; whether they were proved before."""
+        """File types whose files wait for their final names → whether the files were verified."""
         return {line["checked"]: line["proved"] for line in self.entries if "checked" in line}
 
     @property
     def published(self) -> Mapping[str, str]:
-        """Files that have their name already, and their digests."""
+        """File names that are final → the SHA-256 of the files."""
         return {line["published"]: line["sha256"] for line in self.entries if "published" in line}
 
     @property
     def what(self) -> str:
-        """What the conversion is, in words."""
+        """A description of the conversion, for messages."""
         return str(self.entries[0].get("what", "")) if self.entries else ""
 
     def begin(self, run: str, what: str, files: Sequence[str]) -> None:
-        """Start anew; what an earlier conversion left half done is removed."""
+        """Begin a conversion; the partial files of an earlier one are removed."""
         self.remove_partials()
         self._rewrite([{"run": run, "what": what, "files": list(files)}])
 
     def keep(self, count: int) -> None:
-        """Forget all but the first `count` tensors, as what follows has to be made again."""
+        """Forget all but the first `count` tensors: the others have to be made again."""
         self._rewrite([*self.entries[:1], *self.tensors[:count]])
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """Append a line."""
+        """Append an entry."""
         self.entries.append(dict(entry))
         line = memoryview(json.dumps(entry).encode() + b"\n")
         while line:
             line = line[self._file.write(line) :]
 
     def remove(self) -> None:
-        """End it: nothing is left to go on with."""
+        """Remove the journal: there is nothing to resume."""
         try:
             self.path.unlink(missing_ok=True)
         except PermissionError:  # Windows removes no open file
@@ -99,19 +97,29 @@ class Journal:
             self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """Unlock it."""
+        """Close the journal, and unlock it."""
         self._file.close()
 
     def partials(self) -> list[Path]:
-        """What may have been begun under temporary names."""
-        names = self.entries[0].get("files", []) if self.entries else []
-        # a journal that someone made up names nothing else
-        return [self.folder / (name + PARTIAL) for name in names if Path(name).name == name]
+        """The partial files that the conversion may have begun."""
+        return [path for file in self._files() for path in _partials(file)]
 
     def remove_partials(self) -> None:
-        """Remove what was begun under temporary names."""
+        """Remove the partial files of the conversion."""
         for path in self.partials():
             path.unlink(missing_ok=True)
+
+    def adopt_partials(self) -> None:
+        """Rename partial files of an earlier release, so that its run can be resumed."""
+        for file in self._files():
+            now, earlier = _partials(file)
+            if earlier.exists() and not now.exists():
+                earlier.replace(now)
+
+    def _files(self) -> list[Path]:
+        names = self.entries[0].get("files", []) if self.entries else []
+        # A journal that somebody made up names no file of another folder.
+        return [self.folder / name for name in names if Path(name).name == name]
 
     def _rewrite(self, entries: Sequence[Mapping[str, Any]]) -> None:
         self._file.seek(0)
@@ -121,11 +129,16 @@ class Journal:
             self.add(entry)
 
 
+def _partials(file: Path) -> tuple[Path, Path]:
+    """The names of a file while it is written: by this release, and by earlier ones."""
+    return partial(file), file.with_name(file.name + EARLIER_PARTIAL)
+
+
 def _opened(path: Path) -> BinaryIO:
     return os.fdopen(
         os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644),
         "r+b",
-        buffering=0,  # what cannot be written must not wait for close()
+        buffering=0,  # a write that fails must not wait for close()
     )
 
 
@@ -137,7 +150,7 @@ def _opened_to_read(path: Path) -> BinaryIO:
 
 
 def _read(file: BinaryIO) -> tuple[list[dict[str, Any]], int]:
-    """The whole lines, and their bytes; a last one without its end was cut off by a kill."""
+    """The whole lines and their bytes; a last line without its end was cut off by a kill."""
     entries: list[dict[str, Any]] = []
     length = 0
     for line in file.read().splitlines(keepends=True):

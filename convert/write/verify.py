@@ -1,4 +1,4 @@
-"""The proof of a written file: what stands on the disk is whole, sound, and cuts texts alike."""
+"""The verification of a written file: it is whole and sound, and tokenizes texts as it should."""
 
 from __future__ import annotations
 
@@ -11,33 +11,34 @@ from pathlib import Path
 import numpy as np
 
 from relay_gguf.convert.quantize.ggml import check_opens, is_valid, row_bytes, tokenizations
+from relay_gguf.disk import CHUNK
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import Keys
+from relay_gguf.gguf_file.header import Metadata
 
-from .header import Slot, lay_out
-from .output import CHUNK, Output
+from .layout import Slot, lay_out
+from .output import Output
 
 DAMAGED = "Is the disk sound? Convert again with --restart."
 
 
-def prove(
+def verify(
     outputs: Sequence[Output],
     digests: Sequence[str],
     probes: Mapping[str, Sequence[int]],
     *,
     allow_nonfinite: bool = False,
 ) -> Iterator[int]:
-    """Check the files of one model, still under their partial names; yields bytes as it reads.
+    """Check the files of a model, still under their partial names; yields byte counts as it reads.
 
     Args:
-        outputs: the file, or its parts in order.
-        digests: SHA-256 of what was written into each.
-        probes: text → the ids that Hugging Face's tokenizer gives.
-        allow_nonfinite: take values that are NaN or infinite.
+        outputs: the file, or its shards in order.
+        digests: the SHA-256 of the bytes that were written into each.
+        probes: text → token ids by Hugging Face's tokenizer.
+        allow_nonfinite: accept values that are NaN or infinite.
 
     Raises:
-        ConversionError: the disk holds something else, values are unsound, llama.cpp cannot open
-            it, or tokenizes in another way than the tokenizer.
+        ConversionError: the disk holds other bytes, values are not valid, llama.cpp cannot open
+            the model, or tokenizes a text otherwise than the tokenizer.
     """
     for output, digest in zip(outputs, digests, strict=True):
         yield from _read_back(output, digest, allow_nonfinite)
@@ -45,20 +46,20 @@ def prove(
     compare_tokenizations([output.partial for output in outputs], probes)
 
 
-def check_vocabulary(keys: Keys, probes: Mapping[str, Sequence[int]]) -> None:
-    """Let llama.cpp read the vocabulary before hours of work, and compare what it makes of it.
+def check_vocabulary(metadata: Metadata, probes: Mapping[str, Sequence[int]]) -> None:
+    """Let llama.cpp read the vocabulary and tokenize texts, before hours of work.
 
     Raises:
-        ConversionError: it cannot, or cuts a text in another way than the tokenizer.
+        ConversionError: it cannot read it, or tokenizes a text otherwise than the tokenizer.
     """
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vocabulary.gguf")
-        path.write_bytes(lay_out(keys, []).head)
+        path.write_bytes(lay_out(metadata, []).header)
         compare_tokenizations([path], probes)
 
 
 def compare_tokenizations(paths: Sequence[Path], probes: Mapping[str, Sequence[int]]) -> None:
-    """Compare llama.cpp's ids of some texts with the tokenizer's.
+    """Compare llama.cpp's token ids for texts with the tokenizer's.
 
     Raises:
         ConversionError: they differ; shows the first difference.

@@ -1,7 +1,7 @@
-"""Our files in another program's folders: there whole or not at all, and only ours are removed.
+"""Our files in another program's folders: whole or not there, and only ours are removed.
 
-A manifest says what is ours, by size and time of change; what is no longer so belongs to someone
-else. Whichever step is the last one before a power loss, the same call goes on from there:
+A manifest lists our files with size and time of change; a file that differs belongs to someone
+else. After a power loss at any step, the same call goes on:
 
 1. the manifest claims the names;
 2. the files are linked or copied beside their names, with an ending that no app lists;
@@ -14,7 +14,6 @@ from __future__ import annotations
 import filecmp
 import json
 import os
-import shutil
 import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
@@ -30,16 +29,16 @@ from relay_gguf.errors import SettingsError, StoreError
 VERSION: Final = 1
 
 
-class State(Enum):
-    """How a file is that we installed."""
+class InstallState(Enum):
+    """Whether an installed file is as we left it."""
 
     SAME = "ok"
     CHANGED = "changed"
     MISSING = "missing"
 
 
-class Done(Enum):
-    """What became of a file that was to be installed."""
+class InstallResult(Enum):
+    """How a file got to its place, or why not."""
 
     LINKED = "linked"
     COPIED = "copied"
@@ -49,35 +48,40 @@ class Done(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """What a file is known by."""
+class FileMark:
+    """The size in bytes and time of change by which we know a file of ours."""
 
     size: int
     mtime_ns: int
 
 
 @dataclass(frozen=True, slots=True)
-class Owned:
-    """A file of ours; while it is being replaced, it has the marks of both."""
+class OwnedFile:
+    """A file of ours; while it is being replaced, it has the marks of the old and the new one.
+
+    The `n_folders` above it are removed with it, once they are empty.
+    """
 
     path: Path
-    marks: tuple[Mark, ...]
+    marks: tuple[FileMark, ...]
     n_folders: int
 
     @property
-    def state(self) -> State:
-        """Whether it is there, and as we left it."""
+    def state(self) -> InstallState:
+        """Whether the file is as we left it, was changed, or is missing."""
         if not os.path.lexists(self.path):
-            return State.MISSING
-        return State.SAME if set(_marks(self.path)) & set(self.marks) else State.CHANGED
+            return InstallState.MISSING
+        return (
+            InstallState.SAME if set(_marks(self.path)) & set(self.marks) else InstallState.CHANGED
+        )
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
-    """A file to install: a link to `source` or a copy of it, or these bytes.
+class WantedFile:
+    """A file to install: a link to `source` or a copy of it, or the bytes in `source`.
 
-    The `n_folders` above it are removed with it, once they are empty. Where someone else's file is
-    in the place of an `optional` one, that one stays.
+    The `n_folders` above it are removed with it, once they are empty. An `optional` file is left
+    out where someone else's file has its place.
     """
 
     path: Path
@@ -87,24 +91,24 @@ class Wanted:
 
 
 def install(
-    wanted: Sequence[Wanted],
+    wanted: Sequence[WantedFile],
     manifest: Path,
     *,
     copy: bool = False,
     on_copy: Callable[[Path, int], None] = lambda path, size: None,
-) -> list[Done]:
-    """Put files in their places; nothing is done where they are there already.
+) -> list[InstallResult]:
+    """Put files in their places, but for those that are there already; the result of each.
 
     Args:
-        wanted: the files. Those of a split model in order: its first part appears last.
-        manifest: remembers what is ours.
+        wanted: the files. The shards of a model in order: the first one appears last.
+        manifest: the list of our files.
         copy: never link.
-        on_copy: is told of each copy before it is made, with its size.
+        on_copy: is called before each copy, with its source and bytes.
 
     Raises:
         SettingsError: someone else's file has one of the names. Nothing was done.
-        StoreError: the disk is full or not writable, or another process installs. What has no
-            name yet is taken back.
+        StoreError: the disk is full or cannot be written, or another process installs. Files
+            without their final names are removed again.
     """
     with _locked(manifest):
         owned = read(manifest)
@@ -115,34 +119,36 @@ def install(
         touched = [
             replace(entry, marks=_marks(path))
             for path, entry in owned.items()
-            if done.get(path) is Done.THERE and entry.marks and entry.state is State.CHANGED
+            if done.get(path) is InstallResult.THERE
+            and entry.marks
+            and entry.state is InstallState.CHANGED
         ]
         if touched:
             _write(manifest, owned | {entry.path: entry for entry in touched})
     return [found for item in wanted if (found := done[item.path])]
 
 
-def uninstall(paths: Iterable[Path], manifest: Path) -> dict[Path, tuple[State, int]]:
-    """Remove files of ours that are the same still, and folders that are empty then.
+def uninstall(paths: Iterable[Path], manifest: Path) -> dict[Path, tuple[InstallState, int]]:
+    """Remove files of ours that were not changed, and folders that are empty then.
 
     Returns:
-        How each was, and the bytes that are free now: none while others are linked to it.
+        The state of each file, and the bytes that are free now: 0 while other links to it exist.
 
     Raises:
-        StoreError: one cannot be removed, or another process installs.
+        StoreError: a file cannot be removed, or another process installs.
     """
-    removed: dict[Path, tuple[State, int]] = {}
+    removed: dict[Path, tuple[InstallState, int]] = {}
     with _locked(manifest):
         owned = read(manifest)
         try:
             for entry in [owned[path] for path in paths if path in owned]:
                 disk.partial(entry.path).unlink(missing_ok=True)
                 state, size = entry.state, 0
-                if state is State.SAME:
+                if state is InstallState.SAME:
                     found = entry.path.stat()
                     entry.path.unlink()
                     size = found.st_size if found.st_nlink == 1 else 0
-                if state is not State.CHANGED:
+                if state is not InstallState.CHANGED:
                     disk.remove_empty(list(entry.path.parents)[: entry.n_folders])
                     del owned[entry.path]
                 removed[entry.path] = state, size
@@ -151,20 +157,20 @@ def uninstall(paths: Iterable[Path], manifest: Path) -> dict[Path, tuple[State, 
     return removed
 
 
-def read(manifest: Path) -> dict[Path, Owned]:
-    """What is ours, by path.
+def read(manifest: Path) -> dict[Path, OwnedFile]:
+    """Our files, by path.
 
     Raises:
-        StoreError: the manifest is damaged, or of a newer version.
+        StoreError: the manifest cannot be read, is damaged, or is of a newer version.
     """
     try:
         saved = json.loads(manifest.read_text("utf-8"))
         if saved["version"] > VERSION:
             raise StoreError(f"{manifest} is of a newer relay-gguf. Update this one.")
         entries = [
-            Owned(
+            OwnedFile(
                 Path(entry["path"]),
-                tuple(Mark(int(size), int(mtime)) for size, mtime in entry["marks"]),
+                tuple(FileMark(int(size), int(mtime)) for size, mtime in entry["marks"]),
                 int(entry["n_folders"]),
             )
             for entry in saved["files"]
@@ -175,32 +181,32 @@ def read(manifest: Path) -> dict[Path, Owned]:
         raise StoreError(f"Cannot read {manifest}: {error.strerror}.") from error
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise StoreError(
-            f"{manifest} is damaged, so it is not known which files are ours. Move it away, and "
-            "remove by hand what you do not want."
+            f"{manifest} is damaged, so relay-gguf does not know its own files. Move it away, and "
+            "remove the files that you do not want by hand."
         ) from error
     return {entry.path: entry for entry in entries}
 
 
-def _look(item: Wanted, entry: Owned | None) -> Done | None:
-    """Whether a file is there already; None where it has to be put.
+def _look(item: WantedFile, entry: OwnedFile | None) -> InstallResult | None:
+    """The result for a file that is there already; None for one that has to be put there.
 
     Raises:
-        SettingsError: someone else's is.
+        SettingsError: someone else's file is there.
     """
     if not os.path.lexists(item.path):
         return None
     if _is_same(item, entry):
-        return Done.THERE
-    if entry and entry.state is State.SAME:
+        return InstallResult.THERE
+    if entry and entry.state is InstallState.SAME:
         return None
     if item.optional:
-        return Done.FOREIGN
+        return InstallResult.FOREIGN
     why = "was changed since it was installed" if entry and entry.marks else "is another file"
     raise SettingsError(f"{item.path} {why}. Move it away, or choose another --repo.")
 
 
-def _is_same(item: Wanted, entry: Owned | None) -> bool:
-    """Whether what is there is what is wanted."""
+def _is_same(item: WantedFile, entry: OwnedFile | None) -> bool:
+    """Whether the file that exists is the wanted one."""
     if not item.path.is_file():
         return False
     if isinstance(item.source, bytes):
@@ -208,22 +214,26 @@ def _is_same(item: Wanted, entry: Owned | None) -> bool:
         return size == len(item.source) and item.path.read_bytes() == item.source
     if item.path.samefile(item.source):
         return True
-    if entry and _marks(item.path) == _marks(item.source) != () and entry.state is State.SAME:
+    if (
+        entry
+        and _marks(item.path) == _marks(item.source) != ()
+        and entry.state is InstallState.SAME
+    ):
         return True  # a copy has its source's time; so gigabytes need not be read
     return filecmp.cmp(item.path, item.source, shallow=False)
 
 
 def _put(
-    items: Sequence[Wanted],
-    owned: dict[Path, Owned],
+    items: Sequence[WantedFile],
+    owned: dict[Path, OwnedFile],
     manifest: Path,
     copy: bool,
     on_copy: Callable[[Path, int], None],
-) -> dict[Path, Done]:
-    """The four steps; `owned` says afterwards what is ours."""
+) -> dict[Path, InstallResult]:
+    """Take the four steps; `owned` has our files afterwards."""
     before = {item.path: owned.get(item.path) for item in items}
     claims = {
-        item.path: before[item.path] or Owned(item.path, (), item.n_folders) for item in items
+        item.path: before[item.path] or OwnedFile(item.path, (), item.n_folders) for item in items
     }
     folders: list[Path] = []
     try:
@@ -236,7 +246,7 @@ def _put(
         owned |= {path: replace(old, marks=old.marks + new[path]) for path, old in claims.items()}
         _write(manifest, owned)
         for path in reversed(claims):
-            if claims[path].state is State.CHANGED:
+            if claims[path].state is InstallState.CHANGED:
                 raise SettingsError(f"{path} appeared meanwhile. It was left as it is.")
             disk.partial(path).replace(path)
             before[path] = owned[path] = replace(claims[path], marks=new[path])
@@ -257,12 +267,12 @@ def _put(
 
 
 def _place(
-    items: Sequence[Wanted], copy: bool, on_copy: Callable[[Path, int], None]
-) -> dict[Path, Done]:
-    """Link, copy or write files beside their names.
+    items: Sequence[WantedFile], copy: bool, on_copy: Callable[[Path, int], None]
+) -> dict[Path, InstallResult]:
+    """Link, copy or write files under temporary names.
 
     Raises:
-        StoreError: there is no room for the copies.
+        StoreError: the disk has not enough room for the copies.
     """
     hows = {}
     copies: list[tuple[Path, Path, int]] = []
@@ -271,29 +281,31 @@ def _place(
         place.unlink(missing_ok=True)  # a power loss left it
         if isinstance(item.source, bytes):
             disk.write_new(place, item.source)
-            hows[item.path] = Done.WRITTEN
+            hows[item.path] = InstallResult.WRITTEN
         elif not copy and disk.link(item.source, place):
-            hows[item.path] = Done.LINKED
+            hows[item.path] = InstallResult.LINKED
         else:
             copies.append((item.source, place, item.source.stat().st_size))
-            hows[item.path] = Done.COPIED
+            hows[item.path] = InstallResult.COPIED
     if copies:
         folder, size = copies[0][1].parent, sum(size for *_, size in copies)
-        if size > (free := shutil.disk_usage(folder).free):
-            raise StoreError(f"Copying takes {size:,} bytes, and {free:,} are free in {folder}.")
+        if size > (free := disk.free_space(folder)):
+            raise StoreError(
+                f"Copying takes {size:,} bytes, and {free:,} are free in {folder}. Make room."
+            )
     for source, place, size in copies:
         on_copy(source, size)
         disk.write_new(place, source)
     return hows
 
 
-def _marks(path: Path) -> tuple[Mark, ...]:
-    """What a file is known by; nothing for a folder or a symbolic link, which are never ours."""
+def _marks(path: Path) -> tuple[FileMark, ...]:
+    """The mark of a file; empty for a folder or a symbolic link, which are never ours."""
     found = path.lstat()
-    return (Mark(found.st_size, found.st_mtime_ns),) if stat.S_ISREG(found.st_mode) else ()
+    return (FileMark(found.st_size, found.st_mtime_ns),) if stat.S_ISREG(found.st_mode) else ()
 
 
-def _write(manifest: Path, owned: Mapping[Path, Owned]) -> None:
+def _write(manifest: Path, owned: Mapping[Path, OwnedFile]) -> None:
     files = [
         {
             "path": str(entry.path),
@@ -308,7 +320,7 @@ def _write(manifest: Path, owned: Mapping[Path, Owned]) -> None:
 
 @contextmanager
 def _locked(manifest: Path) -> Iterator[None]:
-    """Keep other processes from installing, and tell errors of the system as ours."""
+    """Keep other processes from installing, and turn the system's errors into a StoreError."""
     try:
         manifest.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with manifest.with_suffix(".lock").open("ab") as file:

@@ -1,7 +1,8 @@
 """LM Studio's folders, and our files in them.
 
 A model stands at <models>/<publisher>/<repo>/<file>, exactly two folders down. LM Studio takes the
-publisher and the name from the folders, the type from the file's name, and all else from its keys.
+publisher and the name from the folders, the type from the file's name, and all else from its
+metadata.
 """
 
 from __future__ import annotations
@@ -15,17 +16,16 @@ from typing import Final
 
 from relay_gguf.errors import ModelError, SettingsError
 from relay_gguf.folders import DIRS
-from relay_gguf.gguf_file.header import Keys, read_head
-from relay_gguf.gguf_file.name import ENDING, parse_name, parts
-from relay_gguf.models.locate import locate
+from relay_gguf.gguf_file.header import Metadata, read_header
+from relay_gguf.gguf_file.name import ENDING, parse_name, shard_paths
 from relay_gguf.sampling import DEFAULTS
 
 from . import installed
-from .installed import Done, Wanted
+from .installed import InstallResult, WantedFile
 
 PUBLISHER: Final = "relay-gguf"
-"""Not the author's: beside his own files nobody could tell whose is whose, and `lms import -y` puts
-there whatever has one of his names."""
+"""Not the author's name: beside the author's own files nobody could tell them apart, and `lms
+import -y` puts any file there that has a name of the author's."""
 PRESET: Final = "relay.preset.json"
 _START_IT: Final = (
     "Start it once, or name its folder with --home, or its models folder with --models."
@@ -34,7 +34,10 @@ _START_IT: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Places:
-    """Where LM Studio keeps things; no home where only the models folder was named."""
+    """LM Studio's folders; `home` is None if only the models folder is known.
+
+    `note` says why the usual models folder was taken in place of the configured one.
+    """
 
     home: Path | None
     models: Path
@@ -42,33 +45,37 @@ class Places:
 
     @property
     def preset(self) -> Path | None:
-        """The place of our preset."""
+        """The path of Relay's preset; None without a home."""
         return self.home / "config-presets" / PRESET if self.home else None
 
 
 @dataclass(frozen=True, slots=True)
-class Model:
-    """A file to install, or all parts of one, and the keys of the first."""
+class InstalledModel:
+    """A model to install: its file or all its shards, and the metadata of the first."""
 
     files: tuple[Path, ...]
-    keys: Keys
+    metadata: Metadata
 
     @property
     def repo(self) -> str:
-        """The folder that it gets."""
+        """The name of the folder that it gets."""
         return f"{parse_name(self.files[0].name).model}-GGUF"
 
 
 def manifest() -> Path:
-    """Where it stands what is ours."""
+    """The path of the list of files that relay-gguf installed in LM Studio."""
     return DIRS.user_data_path / "lmstudio.json"
 
 
 def find_places(home: Path | None = None, models: Path | None = None) -> Places:
-    """Where LM Studio keeps things, in the order in which it looks itself.
+    """LM Studio's folders, looked up as LM Studio does itself.
+
+    Args:
+        home: its home folder; None looks it up.
+        models: its models folder; None looks it up.
 
     Raises:
-        SettingsError: it was never started here, or a folder is not there.
+        SettingsError: LM Studio was never started here, or a folder does not exist.
     """
     for option, folder in (("--home", home), ("--models", models)):
         if folder is not None and not folder.is_dir():
@@ -81,8 +88,8 @@ def find_places(home: Path | None = None, models: Path | None = None) -> Places:
     named, note = _downloads_folder(home / "settings.json")
     if named is not None and not named.is_dir():
         raise SettingsError(
-            f"LM Studio's models folder {named} is not there. Is its disk connected? "
-            "--models names another."
+            f"LM Studio's models folder {named} does not exist. Is its disk connected? "
+            "Or name another with --models."
         )
     return Places(home.absolute(), named or home.absolute() / "models", note)
 
@@ -97,7 +104,7 @@ def _find_home() -> Path:
     if named:
         if Path(named).is_absolute() and Path(named).is_dir():
             return Path(named)
-        raise SettingsError(f"{pointer} names {named}, which is no folder here. {_START_IT}")
+        raise SettingsError(f"{pointer} names {named}, which is not a folder here. {_START_IT}")
     old = user / ".cache" / "lm-studio"
     home = old if old.is_dir() else user / ".lmstudio"
     if not home.is_dir():
@@ -106,7 +113,7 @@ def _find_home() -> Path:
 
 
 def _downloads_folder(settings: Path) -> tuple[Path | None, str]:
-    """The models folder that the settings name, if they do; and what is wrong with them."""
+    """The models folder in LM Studio's settings, None if there is none; and a note on a fault."""
     try:
         found = json.loads(settings.read_text("utf-8-sig"))
         named = found.get("downloadsFolder")
@@ -121,33 +128,34 @@ def _downloads_folder(settings: Path) -> tuple[Path | None, str]:
     return Path(named), ""
 
 
-def open_models(files: Sequence[str | Path]) -> list[Model]:
-    """Models to install: each file, or all parts of a split one, whichever of them is named.
+def open_models(files: Sequence[Path]) -> list[InstalledModel]:
+    """The models to install: each file, or all shards of a split model, whichever is named.
+
+    Args:
+        files: paths on this disk.
 
     Raises:
-        ModelError: one is missing, no GGUF file, or not named like one.
+        ModelError: a file does not exist, is not a GGUF file, or does not end in .gguf.
     """
-    models: dict[Path, Model] = {}
+    models: dict[Path, InstalledModel] = {}
     for file in files:
-        paths = parts(locate(file).absolute())
+        paths = shard_paths(file.absolute())
         for path in paths:
             if not path.exists():
-                what = f"part {path.name} of" if len(paths) > 1 else "file"
-                raise ModelError(f"There is no {what} {file}.")
+                what = f"shard {path.name} of" if len(paths) > 1 else "file"
+                raise ModelError(f"There is no {what} {file}. Check the path.")
             if path.suffix != ENDING:
                 raise ModelError(
-                    f"{path.name} does not end in {ENDING}: LM Studio would not see it."
+                    f"{path.name} does not end in {ENDING}, so LM Studio would not see it. "
+                    "Rename it."
                 )
-        try:
-            heads = [read_head(path) for path in paths]
-        except OSError as error:
-            raise ModelError(f"Cannot read {file}: {error.strerror}.") from error
-        models.setdefault(paths[0].resolve(), Model(tuple(paths), heads[0].keys))
+        headers = [read_header(path) for path in paths]
+        models.setdefault(paths[0].resolve(), InstalledModel(tuple(paths), headers[0].metadata))
     return list(models.values())
 
 
 def install(
-    models: Sequence[Model],
+    models: Sequence[InstalledModel],
     places: Places,
     *,
     publisher: str = PUBLISHER,
@@ -155,35 +163,48 @@ def install(
     copy: bool = False,
     preset: bool = False,
     on_copy: Callable[[Path, int], None] = lambda path, size: None,
-) -> dict[Path, Done]:
-    """Put models, and the preset, where LM Studio finds them; what became of each file.
+) -> dict[Path, InstallResult]:
+    """Put models, and the preset, where LM Studio finds them; path → how it got there.
+
+    Args:
+        models: from `open_models`.
+        places: from `find_places`.
+        publisher: name of the upper folder.
+        repo: name of the lower folder; None takes each model's name.
+        copy: never link.
+        preset: add Relay's preset.
+        on_copy: is called before each copy, with its source and bytes.
 
     Raises:
-        SettingsError: a folder's name is none, or a file of someone else is in the way.
-        StoreError: there is no room, or no permission.
+        SettingsError: a name cannot be that of a folder, or a file that is not ours is in the way.
+        StoreError: the disk has not enough room, or a folder cannot be written.
     """
-    wanted: list[Wanted] = []
+    wanted: list[WantedFile] = []
     for model in models:
         name = model.repo if repo is None else repo
         folder = places.models / _folder("publisher", publisher) / _folder("repo", name)
-        wanted += [Wanted(folder / file.name, file.resolve(), n_folders=2) for file in model.files]
+        wanted += [
+            WantedFile(folder / file.name, file.resolve(), n_folders=2) for file in model.files
+        ]
     names = [str(item.path).casefold() for item in wanted]
     for item, name in zip(wanted, names, strict=True):
         if names.count(name) > 1:
-            raise SettingsError(f"Two of the files would be {item.path}. Give each its own --repo.")
+            raise SettingsError(
+                f"Two of the files would become {item.path}. Give each its own --repo."
+            )
     if preset:
         if places.preset is None:
             raise SettingsError("The preset goes into LM Studio's own folder: name it with --home.")
-        wanted.append(Wanted(places.preset, preset_json().encode(), optional=True))
+        wanted.append(WantedFile(places.preset, preset_json().encode(), optional=True))
     done = installed.install(wanted, manifest(), copy=copy, on_copy=on_copy)
     return {item.path: how for item, how in zip(wanted, done, strict=True)}
 
 
 def find_installed(names: Sequence[str] | None) -> list[Path]:
-    """Files of ours by name, or all; a part of a split one stands for all its parts.
+    """Paths of installed files by their names, or of all; a shard stands for all its shards.
 
     Raises:
-        SettingsError: there is none of that name.
+        SettingsError: no installed file has such a name.
     """
     owned = installed.read(manifest())
     found: dict[Path, None] = {} if names else dict.fromkeys(owned)
@@ -193,17 +214,17 @@ def find_installed(names: Sequence[str] | None) -> list[Path]:
             known = ", ".join(sorted({path.name for path in owned})) or "nothing"
             raise SettingsError(f"{name} is not installed by relay-gguf. Installed is: {known}.")
         for path in hits:
-            found |= dict.fromkeys(part for part in parts(path) if part in owned)
+            found |= dict.fromkeys(shard for shard in shard_paths(path) if shard in owned)
     return list(found)
 
 
 def model_key(repo: str) -> str:
-    """What `lms load` takes for a repository: it looks for the letters, in any key or path."""
+    """The name by which `lms load` finds a repository: it searches keys and paths for it."""
     return repo.removesuffix("-GGUF").lower()
 
 
 def preset_json() -> str:
-    """The preset: sampling as the original does. The prompt template is in the model's file."""
+    """The preset as JSON: the original's sampling. The prompt template is in the model's file."""
     prediction = {
         "temperature": DEFAULTS.temperature,
         "maxPredictedTokens": {"checked": True, "value": DEFAULTS.max_tokens},
@@ -228,10 +249,10 @@ def preset_json() -> str:
 
 
 def _folder(what: str, name: str) -> str:
-    """A folder's name, as LM Studio's own import has it.
+    """A folder's name, by the rules of LM Studio's own import.
 
     Raises:
-        SettingsError: it is none.
+        SettingsError: it cannot be the name of a folder.
     """
     wrong = ""
     if not 0 < len(name) <= 100:

@@ -1,7 +1,7 @@
 """Modelfiles, from which Ollama makes a model of a GGUF file.
 
 From version 0.30 on, Ollama uses the chat template inside the file, unless the Modelfile has a
-TEMPLATE. It does not use the sampling defaults inside: it sends its own, so they stand here.
+TEMPLATE. It does not use the sampling defaults inside, but sends its own: the Modelfile has them.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 from relay_gguf import disk
 from relay_gguf.errors import ModelError, SettingsError, StoreError
 from relay_gguf.fit.memory import DEFAULT_N_CTX
-from relay_gguf.gguf_file.header import Keys
+from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.gguf_file.name import parse_name
 from relay_gguf.sampling import DEFAULTS
 
@@ -35,24 +35,24 @@ _SAMPLING: Final[Mapping[str, tuple[str, float]]] = {
     # Never -1, which some versions read as the whole context and others as none of it.
     "repeat_last_n": ("penalty_last_n", DEFAULT_N_CTX),
 }
-"""Ollama's name → the end of the key in the file, and the default."""
+"""Ollama's parameter → the end of its key in the file's metadata, and the default."""
 
 
-def modelfile(file: Path, keys: Keys, name: str, out: Path | None = None) -> str:
+def modelfile(file: Path, metadata: Metadata, name: str, out: Path | None = None) -> str:
     """The text of a Modelfile.
 
     Args:
         file: the model.
-        keys: its keys.
-        name: of the model in Ollama, for the comment that says what to type.
-        out: where it will stand; beside the model, it names that without its folder.
+        metadata: of the file.
+        name: of the model in Ollama, for the comment with the commands to type.
+        out: the path of the Modelfile; one beside the model names it without its folder.
 
     Raises:
         ModelError: the model is split, or its path has characters that Ollama drops.
     """
-    if parse_name(file.name).count > 1 or "split.count" in keys:
+    if parse_name(file.name).count > 1 or "split.count" in metadata:
         raise ModelError(
-            f"{file.name} is a part of a split model, which Ollama does not take. "
+            f"{file.name} is a shard of a split model, which Ollama does not take. "
             "`llama-gguf-split --merge` makes one file of them."
         )
     beside = out is not None and out.absolute().parent == file.absolute().parent
@@ -67,20 +67,20 @@ def modelfile(file: Path, keys: Keys, name: str, out: Path | None = None) -> str
         f"#   ollama run {name}",
         "# There is no TEMPLATE here, so that the one in the file is used.",
         f"FROM {path}",
-        *(f"PARAMETER {option} {number}" for option, number in _sampling(keys).items()),
+        *(f"PARAMETER {option} {number}" for option, number in _sampling(metadata).items()),
         f"PARAMETER num_predict {DEFAULTS.max_tokens}",
-        f"PARAMETER num_ctx {_n_ctx(keys)}",
+        f"PARAMETER num_ctx {_n_ctx(metadata)}",
     ]
-    if not _ends_turns(keys):
+    if not _ends_turns(metadata):
         lines.append(f'PARAMETER stop "{_END}"')
     return "\n".join(lines) + "\n"
 
 
 def write(path: Path, text: str) -> bool:
-    """Write a Modelfile; False where it is there already.
+    """Write a Modelfile; False if the same one exists already.
 
     Raises:
-        StoreError: another file has that name, or it cannot be written.
+        StoreError: another file has that name, or the Modelfile cannot be written.
     """
     try:
         if path.exists():
@@ -97,10 +97,10 @@ def write(path: Path, text: str) -> bool:
 
 
 def find_program() -> str:
-    """Where `ollama` is.
+    """The path of the program `ollama`.
 
     Raises:
-        SettingsError: it is not installed.
+        SettingsError: it is not on the PATH.
     """
     found = shutil.which("ollama")
     if found is None:
@@ -112,7 +112,7 @@ def find_program() -> str:
 
 
 def version(program: str) -> tuple[int, ...]:
-    """Ollama's version; nothing where it does not say."""
+    """Ollama's version as numbers; empty where it does not tell."""
     try:
         said = subprocess.run([program, "--version"], capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
@@ -122,10 +122,16 @@ def version(program: str) -> tuple[int, ...]:
 
 
 def create(program: str, name: str, text: str, path: Path | None = None) -> None:
-    """Make the model, from a Modelfile at `path` or of this text. Ollama says how far it is.
+    """Make a model in Ollama, which prints its progress.
+
+    Args:
+        program: the path of `ollama`.
+        name: of the model.
+        text: of the Modelfile.
+        path: of the Modelfile; None writes a temporary one.
 
     Raises:
-        ModelError: Ollama failed.
+        ModelError: Ollama cannot be run, or failed.
     """
     with TemporaryDirectory(prefix="relay-gguf-") as folder:
         if path is None:
@@ -158,11 +164,11 @@ def default_name(file: Path) -> str:
     return f"{model or 'relay'}{':' * bool(said.ftype)}{said.ftype.lower()}"
 
 
-def _sampling(keys: Keys) -> dict[str, str]:
-    """Ollama's options, from the file's keys where those say something usable."""
+def _sampling(metadata: Metadata) -> dict[str, str]:
+    """Ollama's options, from the file's metadata where they are usable there."""
     options = {}
     for option, (key, default) in _SAMPLING.items():
-        said = keys.get(f"general.sampling.{key}")
+        said = metadata.get(f"general.sampling.{key}")
         number = said.value if said is not None else default
         usable = isinstance(number, (int, float)) and math.isfinite(number) and number >= 0
         number = number if usable else default
@@ -171,19 +177,19 @@ def _sampling(keys: Keys) -> dict[str, str]:
     return options
 
 
-def _n_ctx(keys: Keys) -> int:
+def _n_ctx(metadata: Metadata) -> int:
     """The context to take: Relay's, or the model's if that is less."""
-    arch = keys.get("general.architecture")
-    length = keys.get(f"{arch.value}.context_length") if arch else None
+    arch = metadata.get("general.architecture")
+    length = metadata.get(f"{arch.value}.context_length") if arch else None
     known = length is not None and isinstance(length.value, int) and length.value > 0
     return min(DEFAULT_N_CTX, length.value) if known and length else DEFAULT_N_CTX
 
 
-def _ends_turns(keys: Keys) -> bool:
+def _ends_turns(metadata: Metadata) -> bool:
     """Whether the model's own end token ends a turn, so that no text has to be looked for."""
-    tokens = keys.get("tokenizer.ggml.tokens")
+    tokens = metadata.get("tokenizer.ggml.tokens")
     texts = tokens.value if tokens is not None and isinstance(tokens.value, list) else []
-    said = [keys.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
+    said = [metadata.get(f"tokenizer.ggml.{name}_token_id") for name in ("eos", "eot")]
     ids = [value.value for value in said if value is not None and isinstance(value.value, int)]
     return any(0 <= token < len(texts) and texts[token] == _END for token in ids)
 

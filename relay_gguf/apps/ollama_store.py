@@ -47,7 +47,7 @@ class StoredName:
 
 
 def parse_stored(model: str) -> StoredName | None:
-    """The name that a model argument can be; None where it is none."""
+    """The name in Ollama that a model argument may mean; None if it cannot be one."""
     match = _NAME.fullmatch(model)
     if match is None or model.endswith(ENDING):
         return None
@@ -56,7 +56,7 @@ def parse_stored(model: str) -> StoredName | None:
 
 
 def find(name: StoredName) -> Path | None:
-    """The file of a model; None where there is no such model.
+    """The GGUF file of a model; None if Ollama does not have the model.
 
     Raises:
         ModelError: Ollama has the model, but not as one GGUF file.
@@ -82,7 +82,7 @@ def find(name: StoredName) -> Path | None:
 
 
 def stores() -> Iterator[Path]:
-    """Folders in which Ollama may keep models; not all of them are there."""
+    """The folders in which Ollama may keep models, whether they exist or not."""
     if named := os.environ.get("OLLAMA_MODELS", "").strip():
         yield Path(named)
     with suppress(RuntimeError):  # a user without a home
@@ -92,7 +92,7 @@ def stores() -> Iterator[Path]:
 
 
 def _child(folder: Path, name: str) -> Path:
-    """What is in a folder by a name, whatever its letters' case; the exact name goes first."""
+    """A folder's entry of that name in any case of letters; the exact name precedes others."""
     exact = folder / name
     try:
         if exact.exists():

@@ -18,9 +18,11 @@ from relay_gguf.errors import RelayError
 
 from .apps import lmstudio, ollama
 from .chat import chat
-from .convert.convert import convert, demo, presets, template
+from .convert.convert import convert, template
+from .convert.presets import presets
 from .convert.publish import card, inspect, upload
 from .dataset import dataset, recipe
+from .demo import demo
 from .doctor import doctor
 from .download import download
 from .irc import irc

@@ -1,4 +1,4 @@
-"""`relay-gguf lmstudio` and `relay-gguf ollama`: what their options are called, what they print.
+"""`relay-gguf lmstudio` and `relay-gguf ollama`: their options, and what they print.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -14,7 +14,7 @@ import typer
 from .options import Debug
 
 if TYPE_CHECKING:
-    from relay_gguf.apps.installed import Owned
+    from relay_gguf.apps.installed import OwnedFile
     from relay_gguf.apps.lmstudio import Places
     from relay_gguf.gguf_file.header import Metadata
 
@@ -35,8 +35,8 @@ def _app(name: str, text: str) -> typer.Typer:
 lmstudio = _app("lmstudio", "Put models into LM Studio, and take them out again.")
 ollama = _app("ollama", "Make models for Ollama.")
 
-Home = Annotated[Path | None, typer.Option(help="LM Studio's folder. [looked up]")]
-Models = Annotated[Path | None, typer.Option(help="Its models folder. [looked up]")]
+Home = Annotated[Path | None, typer.Option(help="LM Studio's home folder. [looked up]")]
+Models = Annotated[Path | None, typer.Option(help="LM Studio's models folder. [looked up]")]
 
 
 @lmstudio.command()
@@ -45,20 +45,32 @@ def install(
         list[str],
         typer.Argument(metavar="FILE", help="GGUF files, or OWNER/NAME[:TYPE] on the hub."),
     ],
-    publisher: Annotated[str | None, typer.Option(help="Shown there. [relay-gguf]")] = None,
-    repo: Annotated[str | None, typer.Option(help="Shown there. [the model's name]")] = None,
-    copy: Annotated[bool, typer.Option("--copy", help="Copy also where a link would do.")] = False,
-    preset: Annotated[bool, typer.Option("--preset", help="Add the preset Relay.")] = False,
+    publisher: Annotated[
+        str | None, typer.Option(help="Publisher that LM Studio shows. [relay-gguf]")
+    ] = None,
+    repo: Annotated[
+        str | None, typer.Option(help="Model name that LM Studio shows. [by the file's name]")
+    ] = None,
+    copy: Annotated[
+        bool, typer.Option("--copy", help="Copy, even where a hard link is possible.")
+    ] = False,
+    preset: Annotated[
+        bool, typer.Option("--preset", help="Add the preset Relay, with its sampling.")
+    ] = False,
     home: Home = None,
     models: Models = None,
     debug: Debug = False,
 ) -> None:
     """Put models where LM Studio finds them.
 
-    Hard links, which take no room on the disk; copies where there can be no links.
+    Files are linked, which takes no room on the disk; where no hard link is possible, copied.
+
+    \b
+    Examples:
+      relay-gguf lmstudio install model-Q4_K_M.gguf --preset
     """
     from relay_gguf.apps import lmstudio as studio
-    from relay_gguf.apps.installed import Done
+    from relay_gguf.apps.installed import InstallResult
     from relay_gguf.display import size
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
@@ -84,12 +96,12 @@ def install(
     _print_note(places)
     for path, how in done.items():
         typer.echo(f"{how.value:<8}{_shown(path)}")
-    if all(how is Done.THERE for how in done.values()):
+    if all(how is InstallResult.THERE for how in done.values()):
         typer.echo("All of it was there already: nothing has changed.")
-    if kept := Done.FOREIGN in done.values():
-        typer.echo(f"{studio.PRESET} is there with another content: it stays as it is.", err=True)
+    if kept := InstallResult.FOREIGN in done.values():
+        typer.echo(f"{studio.PRESET} exists with other content: it stays as it is.", err=True)
     for model in chosen:
-        _warn_of_template(model.files[0], model.keys)
+        _warn_of_template(model.files[0], model.metadata)
     keys = [studio.model_key(name) for name in dict.fromkeys(repo or m.repo for m in chosen)]
     with_preset = preset and not kept
     setting = "take the preset Relay" if with_preset else "set Temperature to 0.3"
@@ -101,12 +113,15 @@ def install(
 @lmstudio.command()
 def uninstall(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="FILE-NAME", help="See status.")
+        list[str] | None,
+        typer.Argument(metavar="FILE-NAME", help="Names of files, as `status` lists them."),
     ] = None,
-    everything: Annotated[bool, typer.Option("--all", help="All, and the preset.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Remove all files and the preset.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Remove what `install` put there, unless someone has changed it."""
+    """Remove files that `install` put there, unless they were changed since."""
     from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
     from relay_gguf.apps.installed import InstallState
@@ -114,23 +129,31 @@ def uninstall(
     from relay_gguf.errors import SettingsError
 
     if bool(names) == everything:
-        raise SettingsError("Name the files to remove, or say --all. `status` lists them.")
+        raise SettingsError(
+            "Name the files to remove, or give --all. `relay-gguf lmstudio status` lists them."
+        )
     paths = studio.find_installed(names)
     removed = installed.uninstall(paths, studio.manifest()) if paths else {}
-    says = {InstallState.SAME: "removed", InstallState.CHANGED: "kept", InstallState.MISSING: "missing"}
+    says = {
+        InstallState.SAME: "removed",
+        InstallState.CHANGED: "kept",
+        InstallState.MISSING: "missing",
+    }
     for path, (state, n_bytes) in removed.items():
         room = f"  {size(n_bytes)} are free now" if n_bytes else ""
         typer.echo(f"{says[state]:<8}{_shown(path)}{room}")
     if not removed:
         typer.echo("Nothing is installed.")
     if any(state is InstallState.CHANGED for state, _ in removed.values()):
-        typer.echo("What was kept was changed since; remove it by hand if you like.", err=True)
+        typer.echo(
+            "Files marked `kept` were changed since; remove them by hand if you like.", err=True
+        )
         raise typer.Exit(1)
 
 
 @lmstudio.command()
 def status(home: Home = None, models: Models = None, debug: Debug = False) -> None:
-    """Show where LM Studio is, and what of ours is in it."""
+    """Show LM Studio's folders, and the files that `install` put there."""
     from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
     from relay_gguf.errors import SettingsError
@@ -158,14 +181,22 @@ def modelfile(
     file: Annotated[
         str, typer.Argument(metavar="FILE", help="A GGUF file, or OWNER/NAME[:TYPE] on the hub.")
     ],
-    out: Annotated[Path | None, typer.Option("--out", "-o", help="[print it]")] = None,
-    create: Annotated[bool, typer.Option("--create", help="Run `ollama create` with it.")] = False,
-    name: Annotated[str | None, typer.Option(help="In Ollama. [the file's name]")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Path of the Modelfile. [print it]")
+    ] = None,
+    create: Annotated[
+        bool, typer.Option("--create", help="Make the model, by `ollama create`.")
+    ] = False,
+    name: Annotated[str | None, typer.Option(help="Name in Ollama. [by the file's name]")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write a Modelfile: the file's own chat template, and the sampling defaults."""
+    """Write a Modelfile for a GGUF file, with its own chat template and its sampling defaults.
+
+    \b
+    Examples:
+      relay-gguf ollama modelfile model-Q4_K_M.gguf --create
+    """
     from relay_gguf.apps import ollama as files
-    from relay_gguf.errors import ModelError
     from relay_gguf.gguf_file.header import read_header
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
@@ -174,13 +205,10 @@ def modelfile(
 
     with watching(confirming(yes=False)) as screen:
         path = locate(file, screen)
-    try:
-        keys = read_header(path).keys
-    except OSError as error:
-        raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
+    metadata = read_header(path).metadata
     name = files.check_name(name or files.default_name(path))
-    text = files.modelfile(path, keys, name, out)
-    _warn_of_template(path, keys)
+    text = files.modelfile(path, metadata, name, out)
+    _warn_of_template(path, metadata)
     program = files.find_program() if create else ""
     if out is not None:
         how = "wrote" if files.write(out, text) else "there"
@@ -196,18 +224,18 @@ def modelfile(
     typer.echo(f"Now: ollama run {name}")
 
 
-def has_relay_template(keys: Metadata) -> bool:
-    """Whether a file's chat template speaks as Relay does."""
-    found = keys.get("tokenizer.chat_template")
+def has_relay_template(metadata: Metadata) -> bool:
+    """Whether a file's chat template has Relay's roles."""
+    found = metadata.get("tokenizer.chat_template")
     text = found.value if found is not None and isinstance(found.value, str) else ""
     return "<|im_start|>" in text and "anon" in text
 
 
-def _warn_of_template(path: Path, keys: Metadata) -> None:
-    if not has_relay_template(keys):
+def _warn_of_template(path: Path, metadata: Metadata) -> None:
+    if not has_relay_template(metadata):
         typer.echo(
-            f"{_shown(path.name)} has no Relay chat template: commands will not work, and the "
-            f"roles are wrong. `relay-gguf template --write` puts it into a file.",
+            f"{_shown(path.name)} does not have Relay's chat template: commands will not work, and "
+            f"the roles are wrong. `relay-gguf template FILE --write` puts it into a file.",
             err=True,
         )
 
@@ -217,7 +245,7 @@ def _print_note(places: Places) -> None:
         typer.echo(_shown(places.note), err=True)
 
 
-def _details(entry: Owned) -> str:
+def _details(entry: OwnedFile) -> str:
     """Size, and whether other names have the same bytes."""
     from relay_gguf.apps.installed import InstallState
     from relay_gguf.display import size
@@ -229,7 +257,7 @@ def _details(entry: Owned) -> str:
 
 
 def _shown(thing: object) -> str:
-    """Text of someone else's on one line, harmless."""
+    """Text from elsewhere on one line, without control characters."""
     from relay_gguf.display import visible
 
     return visible(" ".join(str(thing).splitlines()))

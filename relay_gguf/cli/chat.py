@@ -134,10 +134,10 @@ def talk(
     from relay_gguf.conversation.session import Session
     from relay_gguf.folders import sessions_folder
     from relay_gguf.hub.progress import watching
-    from relay_gguf.models.demo import demo_file
     from relay_gguf.models.opening import loading_notices, open_engine
 
     from .choice import confirming
+    from .demo import demo_file
 
     folder = sessions_folder()
     name = _session_name(folder, resume)
@@ -186,10 +186,11 @@ def _model_path(
     """The model that was named, or the session's, or the usual one, or this machine's best."""
     from relay_gguf.conversation.store import peek, session_path
     from relay_gguf.errors import StoreError
-    from relay_gguf.models.demo import demo_file, demo_folder
+    from relay_gguf.models.demo import demo_folder
     from relay_gguf.models.opening import find_model
 
     from .choice import choosing
+    from .demo import demo_file
 
     if named is None and name is not None:
         saved = session_path(folder, name)

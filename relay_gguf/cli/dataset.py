@@ -1,4 +1,4 @@
-"""`relay-gguf dataset` and `relay-gguf recipe`: what their options are called.
+"""`relay-gguf dataset` and `relay-gguf recipe`: their options.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -20,39 +20,45 @@ from .options import Debug
 
 if TYPE_CHECKING:
     from relay_gguf.dataset.build import OnUnknown, Options
-    from relay_gguf.dataset.logs.formats import Unknown
+    from relay_gguf.dataset.logs.formats import UnknownLine
     from relay_gguf.dataset.tally import Tally
 
 
 def dataset(
     logs: Annotated[
-        list[Path], typer.Argument(metavar="LOG...", help="Logs, also gzipped, or their folders.")
+        list[Path],
+        typer.Argument(metavar="LOG...", help="Log files, also gzipped, or folders of them."),
     ],
     nicks: Annotated[
         list[str] | None,
         typer.Option(
             "--as",
             metavar="NICK",
-            help="Who becomes the model; * and ? stand for anything. Several times for several "
-            "nicks. [list who speaks]",
+            help="Nick that becomes the model, with * and ? as wildcards; repeatable. "
+            "[list who speaks]",
         ),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="A JSONL file. [a pipe; on a terminal, count only]"),
+        typer.Option(
+            "--out", "-o", help="JSONL file to write. [a pipe; on a terminal, count only]"
+        ),
     ] = None,
     name: Annotated[
         str | None,
         typer.Option(
-            "--format", help="irssi, weechat, hexchat or energymech, which ZNC has too. [seen]"
+            "--format", help="irssi, weechat, hexchat or energymech (also ZNC's). [recognized]"
         ),
     ] = None,
     gap: Annotated[
         float, typer.Option(min=0, help="Minutes of silence that end a conversation.")
     ] = 30,
-    max_messages: Annotated[int, typer.Option(min=16, help="Of a conversation.")] = 200,
+    max_messages: Annotated[
+        int, typer.Option(min=16, help="Messages of a conversation, at most.")
+    ] = 200,
     max_tokens: Annotated[
-        int, typer.Option(min=256, help="Of a conversation: 4096 is Relay's context.")
+        int,
+        typer.Option(min=256, help="Tokens of a conversation, at most. Relay's context has 4096."),
     ] = 4096,
     tokenizer: Annotated[
         Path | None, typer.Option(help="Count tokens with this tokenizer.json. [estimate]")
@@ -65,40 +71,56 @@ def dataset(
         typer.Option(
             metavar="SECONDS",
             min=0,
-            help="Make one message of lines that a person says within this. [one each]",
+            help="Join lines that a person says within this time into one message. [off]",
         ),
     ] = None,
     channel: Annotated[
-        str | None, typer.Option(help="What is talked in. [what the log or its name says]")
+        str | None, typer.Option(help="Name of the channel. [as in the log or its name]")
     ] = None,
     no_topic: Annotated[bool, typer.Option("--no-topic", help="Leave topics out.")] = False,
     bios: Annotated[
-        Path | None, typer.Option(help='Who people are: a TOML file of NICK = "bio".')
+        Path | None, typer.Option(help='Bios of people: a TOML file with lines NICK = "bio".')
     ] = None,
     prefix_nicks: Annotated[
-        bool, typer.Option("--prefix-nicks", help="Put `nick: ` before what others say.")
+        bool,
+        typer.Option(
+            "--prefix-nicks", help="Put `nick: ` before the lines of others than the model."
+        ),
     ] = False,
     mask: Annotated[
-        bool, typer.Option("--mask", help="Give everybody a made-up nick, in texts too.")
+        bool, typer.Option("--mask", help="Replace nicks by made-up ones, in texts too.")
     ] = False,
     sharegpt: Annotated[
-        bool, typer.Option("--sharegpt", help='Write "conversations" of "from" and "value".')
+        bool,
+        typer.Option(
+            "--sharegpt", help='Write ShareGPT\'s form: "conversations" of "from" and "value".'
+        ),
     ] = False,
     split: Annotated[
-        float, typer.Option(min=0, max=0.9, help="Share to hold out, in OUT-held-out.jsonl.")
+        float,
+        typer.Option(
+            min=0, max=0.9, help="Share of conversations to hold out, in OUT-held-out.jsonl."
+        ),
     ] = 0,
-    seed: Annotated[int, typer.Option(help="Chooses what is held out, and made-up nicks.")] = 0,
+    seed: Annotated[
+        int, typer.Option(help="Seed for the choice of held-out conversations and made-up nicks.")
+    ] = 0,
     unknown: Annotated[
-        Path | None, typer.Option(help="Write lines into this that no format has.")
+        Path | None, typer.Option(help="File to write lines into that no format knows.")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
     debug: Debug = False,
 ) -> None:
     """Make training conversations of IRC logs, in Relay's format.
 
-    Passwords, keys, card numbers, e-mail and IP addresses, phone numbers and what was said to
-    services are left out.
+    Passwords, keys, card numbers, e-mail and IP addresses, phone numbers and messages to services
+    are left out.
+
+    \b
+    Examples:
+      relay-gguf dataset ~/irclogs
+      relay-gguf dataset ~/irclogs --as ann --out train.jsonl --split 0.05
     """
     from relay_gguf.dataset.build import Options
     from relay_gguf.dataset.drafts import ConversationLimits
@@ -109,23 +131,40 @@ def dataset(
 
     missing = [path for path in logs if not path.exists()]
     if missing:
-        raise SettingsError(f"There is no {missing[0]}.")
+        raise SettingsError(f"There is no file {missing[0]}. Check the path.")
     if not nicks:
-        raise SettingsError(f"Say with --as who becomes the model. {_who_speaks(logs, name)}")
+        raise SettingsError(f"Give --as NICK, who becomes the model. {_who_speaks(logs, name)}")
     if split and out is None:
         raise SettingsError("--split needs --out, the file that it holds out of.")
     options = Options(
-        nicks,
-        name,
-        "" if channel is None else f"#{channel.removeprefix('#')}",
-        not no_topic,
-        _bios(bios),
-        ConversationLimits(gap * 60, max_messages, max_tokens, min_replies, join_lines),
-        TurnStyle(prefix_nicks, Masks(seed) if mask else None),
-        estimate if tokenizer is None else counter(tokenizer),
+        nicks=nicks,
+        format=name,
+        channel="" if channel is None else f"#{channel.removeprefix('#')}",
+        topics=not no_topic,
+        bios=_bios(bios),
+        limits=ConversationLimits(
+            gap=gap * 60,
+            max_messages=max_messages,
+            max_tokens=max_tokens,
+            min_replies=min_replies,
+            join_lines=join_lines,
+        ),
+        style=TurnStyle(prefix_nicks, Masks(seed) if mask else None),
+        count=estimate if tokenizer is None else counter(tokenizer),
     )
     tally = Tally()
-    _write(logs, options, tally, out, unknown, sharegpt, split, seed, force=force, quiet=as_json)
+    _write(
+        logs,
+        options,
+        tally,
+        out=out,
+        unknown=unknown,
+        sharegpt=sharegpt,
+        split=split,
+        seed=seed,
+        force=force,
+        quiet=as_json,
+    )
     if as_json:
         typer.echo(json.dumps(tally.as_json()))
     else:
@@ -139,18 +178,26 @@ def dataset(
 
 def recipe(
     base: Annotated[
-        str, typer.Argument(help="The base to train: a folder of safetensors, or OWNER/NAME.")
+        str,
+        typer.Argument(
+            help="The base to train: a folder of safetensors, or OWNER/NAME on the hub."
+        ),
     ],
-    data: Annotated[Path, typer.Option(help="What `relay-gguf dataset` wrote.")],
+    data: Annotated[Path, typer.Option(help="A data set by `relay-gguf dataset`.")],
     chatml: Annotated[
         bool,
         typer.Option(
-            "--chatml", help="The base has <|im_start|> and <|im_end|>. [a folder is looked into]"
+            "--chatml", help="The base has <|im_start|> and <|im_end|>. [looked up in a folder]"
         ),
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a configuration for axolotl, which trains the base as Relay was trained."""
+    """Print a configuration for axolotl that trains a base as Relay was trained.
+
+    \b
+    Examples:
+      relay-gguf recipe mistralai/Mistral-Nemo-Base-2407 --data train.jsonl > relay.yaml
+    """
     from relay_gguf.dataset import axolotl
     from relay_gguf.dataset.jsonl import held_out_path
 
@@ -169,18 +216,24 @@ def _write(
     logs: Sequence[Path],
     options: Options,
     tally: Tally,
+    *,
     out: Path | None,
     unknown: Path | None,
     sharegpt: bool,
     split: float,
     seed: int,
-    *,
     force: bool,
     quiet: bool,
 ) -> None:
-    """Make the conversations, and write them where they shall go."""
+    """Make the conversations, and write them to the files or to stdout."""
     from relay_gguf.dataset.build import conversations
-    from relay_gguf.dataset.jsonl import NewFiles, JsonlWriter, chat_form, held_out_path, sharegpt_form
+    from relay_gguf.dataset.jsonl import (
+        JsonlWriter,
+        NewFiles,
+        chat_form,
+        held_out_path,
+        sharegpt_form,
+    )
 
     named = [] if out is None else [out]
     if out is not None and split:
@@ -199,18 +252,19 @@ def _write(
         elif not quiet and not sys.stdout.isatty():
             main = typer.get_text_stream("stdout", encoding="utf-8", errors="replace")
         form = sharegpt_form if sharegpt else chat_form
-        output = JsonlWriter(tally, form, main, files[1] if split else None, split, seed)
+        held = files[1] if split else None
+        writer = JsonlWriter(tally, form, main, held, share=split, seed=seed)
         for conversation in conversations(logs, options, tally, on_unknown):
-            output.write(conversation)
+            writer.write(conversation)
         made.wanted = tally.conversations > 0
         if 0 < tally.conversations == tally.held_out:
-            raise ConversionError("All conversations were held out: --split less of so few.")
+            raise ConversionError("All conversations were held out: give a smaller --split.")
 
 
 def _into(file: TextIO) -> OnUnknown:
-    """Writes lines that no reader knows, each behind its file and number."""
+    """A function that writes unknown lines, each behind its file and number."""
 
-    def write(path: Path, line: Unknown) -> None:
+    def write(path: Path, line: UnknownLine) -> None:
         file.write(f"{path}:{line.number}:{line.raw}\n")
 
     return write
@@ -219,7 +273,7 @@ def _into(file: TextIO) -> OnUnknown:
 def _why_none(tally: Tally, logs: Sequence[Path], name: str | None) -> str:
     if tally.too_few_replies:
         return "The model says too little in each; a smaller --min-replies keeps them."
-    return f"--as must be one who answers. {_who_speaks(logs, name)}"
+    return f"--as must name somebody who answers. {_who_speaks(logs, name)}"
 
 
 def _who_speaks(logs: Sequence[Path], name: str | None) -> str:

@@ -36,7 +36,7 @@ def download(
     Goes on where it was interrupted. What is on the disk is not downloaded again.
     """
     from relay_gguf.display import size
-    from relay_gguf.gguf_file.name import parts
+    from relay_gguf.gguf_file.name import shard_paths
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import find, locate
 
@@ -48,7 +48,7 @@ def download(
         path = locate(named, screen) if found is None else found
         if not path.is_file():
             raise ModelError(f"There is no file {path}. Name OWNER/NAME[:TYPE] on the hub.")
-        files = [file for file in parts(path) if file.is_file()]
+        files = [file for file in shard_paths(path) if file.is_file()]
         checked = found is None or _verified(files, screen)
     n_bytes = sum(file.stat().st_size for file in files)
     if as_json:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from relay_gguf.fit.choose import Candidate
     from relay_gguf.fit.placement import Plan
     from relay_gguf.fit.plan import LoadOptions
-    from relay_gguf.gguf_file.facts import Facts
+    from relay_gguf.gguf_file.gguf_model import GgufModel
     from relay_gguf.hub.repo import RepoFile
     from relay_gguf.machine.devices import Machine
 
@@ -153,7 +153,7 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     """The plan for a model argument, and the next better file."""
     from relay_gguf.fit.choose import better
     from relay_gguf.fit.plan import fit
-    from relay_gguf.gguf_file.facts import read_facts
+    from relay_gguf.gguf_file.gguf_model import read_gguf
     from relay_gguf.hub.repo import parse_repo
     from relay_gguf.llama.inventory import this_machine
     from relay_gguf.llama.load import check_file, plan_file
@@ -167,23 +167,23 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     else:
         path = path or Path(model)
         check_file(path)
-        facts, machine = read_facts(path), this_machine(workers=options.workers)
+        facts, machine = read_gguf(path), this_machine(workers=options.workers)
         facts.check()
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)
     return made, machine, better(sizes, facts.bits, machine, options)
 
 
-def _remote_facts(wanted: RepoFile) -> Facts:
+def _remote_facts(wanted: RepoFile) -> GgufModel:
     """What a file on the hub is, by its head."""
-    from relay_gguf.gguf_file.facts import Facts, Part
+    from relay_gguf.gguf_file.gguf_model import GgufModel, Shard
     from relay_gguf.hub.download import asked
     from relay_gguf.hub.file import remote_header
 
     found, names = asked(wanted)
-    return Facts(
+    return GgufModel(
         tuple(
-            Part(
+            Shard(
                 Path(name), remote_header(wanted.repo, name, found.commit), found.files[name].size
             )
             for name in names

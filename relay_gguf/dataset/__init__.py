@@ -1,13 +1,16 @@
 """IRC logs → training conversations, as Relay knows them.
 
-logs/              a log file → lines that say what happened
-people, bios, masks
-                   who is the model; who people are; nicks made up
-turns, secrets     what of it becomes the context's lines; what must not
-segments           lines → conversations, as long as a model reads
-conversation       the messages of a conversation
-tokens             their number of tokens
-build              the whole way
-output, tally      files; what was counted
-axolotl            a recipe for training on them
+logs/         a log file → lines that say what happened
+people        who is the model, under which nicks
+bios          who people are
+masks         made-up nicks in the place of real ones
+secrets       messages that must be left out
+turns         a line of a log → messages of Relay's context
+drafts        a conversation, while it is made and when it is done
+token_count   the number of tokens of a message
+segments      lines → conversations, as long as a model reads
+build         the whole way
+jsonl         the files that are written
+tally         the counts of a run
+axolotl       a recipe for training on them
 """

@@ -1,9 +1,8 @@
-"""A configuration for axolotl that trains as Relay was trained, on a data set made here.
+"""A configuration for axolotl that trains as Relay was trained, on a data set made by this program.
 
 The numbers are those of Relay's own training: QLoRA of rank 8 and alpha 16 on all linear layers,
-4096 tokens, one epoch at 2e-4, on every line whoever says it. What has changed since is axolotl:
-it knows no `sharegpt` data any more, and its `chat_template` data is told here which roles there
-are and that all of them are learnt.
+4096 tokens, one epoch at 2e-4, on every line whoever says it. Only axolotl has changed since: it no
+longer has `sharegpt` data, so its `chat_template` data is told the roles, all of which are learnt.
 """
 
 from __future__ import annotations
@@ -31,10 +30,10 @@ TEMPLATE: Final = (
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """What a base's tokenizer has: its special tokens, and whether it knows ChatML's.
+class BaseTokenizer:
+    """The special tokens of a base's tokenizer, and whether it has those of ChatML.
 
-    Nothing is known of a base on the hub that is no Mistral.
+    `is_known` is False for a base on the hub that is not a Mistral.
     """
 
     special: dict[str, str]
@@ -42,22 +41,22 @@ class Vocabulary:
     is_known: bool = True
 
 
-def vocabulary(base: str) -> Vocabulary:
-    """What the tokenizer of a folder has; of a Mistral on the hub, what Mistral-Nemo-Base's has.
+def base_tokenizer(base: str) -> BaseTokenizer:
+    """The tokenizer in a folder; for a Mistral on the hub, that of Mistral-Nemo-Base.
 
     Raises:
-        SettingsError: it is neither a folder nor a name on the hub, or its tokenizer cannot be
-            read.
+        SettingsError: `base` is neither a folder nor a name on the hub, or its tokenizer cannot
+            be read.
     """
     folder = Path(base)
     if not folder.is_dir():
         if base.startswith((".", "/", "~")):
-            raise SettingsError(f"There is no folder {base}.")
+            raise SettingsError(f"There is no folder {base}. Check the path.")
         if folder.exists() or not _REPO.fullmatch(base):
             raise SettingsError(f"{base} is neither a folder nor OWNER/NAME of a base on the hub.")
         if "mistral" not in base.lower():
-            return Vocabulary({}, has_chatml=False, is_known=False)
-        return Vocabulary(dict(NEMO), has_chatml=False)
+            return BaseTokenizer({}, has_chatml=False, is_known=False)
+        return BaseTokenizer(dict(NEMO), has_chatml=False)
     if not (folder / "tokenizer.json").exists():
         raise SettingsError(f"The folder {folder} has no tokenizer.json, which a base needs.")
     tokenizer = _json(folder / "tokenizer.json")
@@ -69,7 +68,7 @@ def vocabulary(base: str) -> Vocabulary:
         for name in ("bos_token", "unk_token", "pad_token")
         if (value := said.get(name))
     }
-    return Vocabulary(special, added >= set(CONTROL))
+    return BaseTokenizer(special, added >= set(CONTROL))
 
 
 def _json(path: Path) -> dict[str, Any]:
@@ -78,15 +77,15 @@ def _json(path: Path) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise SettingsError(f"Cannot read {path}: {error}.") from error
     if not isinstance(found, dict):
-        raise SettingsError(f"{path} is no JSON object.")
+        raise SettingsError(f"{path} does not hold a JSON object.")
     return found
 
 
 def is_sharegpt(data: Path) -> bool:
-    """Whether a data set has ShareGPT's form: by its first line.
+    """Whether a data set has ShareGPT's form, judged by its first line.
 
     Raises:
-        SettingsError: it cannot be read, or has neither form.
+        SettingsError: the file cannot be read, or has neither form.
     """
     try:
         with data.open(encoding="utf-8") as file:
@@ -100,8 +99,19 @@ def is_sharegpt(data: Path) -> bool:
 
 
 def recipe(base: str, data: Path, held_out: Path | None, *, sharegpt: bool, chatml: bool) -> str:
-    """The configuration, as YAML; `chatml` if the base is known to have ChatML's tokens."""
-    known = vocabulary(base)
+    """The configuration as YAML.
+
+    Args:
+        base: a folder, or `owner/name` on the hub.
+        data: the data set.
+        held_out: its conversations that were held out; None holds out one in ten.
+        sharegpt: the data set has ShareGPT's form.
+        chatml: the base has ChatML's tokens, even if its tokenizer is not known.
+
+    Raises:
+        SettingsError: the base's tokenizer cannot be read.
+    """
+    known = base_tokenizer(base)
     sets = _data_set("datasets", data, sharegpt)
     if held_out is not None:
         sets += "# Conversations that training never sees.\n"
@@ -138,7 +148,7 @@ def _data_set(key: str, path: Path, sharegpt: bool, split: str = "") -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tokens(known: Vocabulary, *, has_chatml: bool) -> str:
+def _tokens(known: BaseTokenizer, *, has_chatml: bool) -> str:
     lines = [
         "# A line ends with <|im_end|>, so that is where generation ends.",
         "special_tokens:",

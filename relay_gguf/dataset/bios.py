@@ -11,14 +11,14 @@ from pathlib import Path
 from relay_gguf.errors import SettingsError
 from relay_gguf.toml import read_toml
 
-from .logs.line import fold
+from .logs.log_line import fold
 
 
 def read_bios(path: Path) -> dict[str, str]:
-    """Folded nicks and their bios.
+    """Folded nick → bio.
 
     Raises:
-        SettingsError: the file cannot be read, or has something else than texts.
+        SettingsError: the file cannot be read, or has values that are not texts.
     """
     table = read_toml(path)
     for nick, bio in table.items():

@@ -9,42 +9,52 @@ from pathlib import Path
 
 from relay_gguf.errors import ConversionError
 
-from .conversation import Conversation, Limits
-from .logs.formats import Log, Unknown, open_log
-from .logs.line import Kind, Line
+from .drafts import Conversation, ConversationLimits
+from .logs.formats import Log, UnknownLine, open_log
+from .logs.log_line import LineKind, LogLine
 from .people import People
 from .secrets import Secrets
-from .segments import Scenes
+from .segments import Segmenter
 from .tally import Tally
-from .tokens import Count, estimate
-from .turns import Style, Turns
+from .token_count import Count, estimate
+from .turns import LogTurns, TurnStyle
 
-OnUnknown = Callable[[Path, Unknown], None]
+OnUnknown = Callable[[Path, UnknownLine], None]
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How conversations are made of logs."""
+    """The options by which conversations are made of logs.
+
+    `nicks` are those of the model, `format` is None to recognize it, `channel` is empty to take the
+    one in the log, `bios` have folded nicks as keys, `count` counts the tokens of a message.
+    """
 
     nicks: Sequence[str]
     format: str | None = None
     channel: str = ""
     topics: bool = True
     bios: Mapping[str, str] = field(default_factory=dict)
-    limits: Limits = field(default_factory=Limits)
-    style: Style = field(default_factory=Style)
+    limits: ConversationLimits = field(default_factory=ConversationLimits)
+    style: TurnStyle = field(default_factory=TurnStyle)
     count: Count = estimate
 
 
 def conversations(
     paths: Sequence[Path], options: Options, tally: Tally, on_unknown: OnUnknown | None = None
 ) -> Iterator[Conversation]:
-    """The conversations of some logs, in their order; a folder stands for the files in it.
+    """The conversations of logs, in their order.
 
-    A file that cannot be read is named in the tally, and the next one follows.
+    A file that cannot be read is named in the tally and skipped.
+
+    Args:
+        paths: log files, and folders of them.
+        options: how conversations are made.
+        tally: counts the lines and the messages that are left out.
+        on_unknown: is called with each line that no format knows.
 
     Raises:
-        SettingsError: there is no such format.
+        SettingsError: `options.format` is not the name of a format.
     """
     for path in files_of(paths):
         try:
@@ -54,12 +64,12 @@ def conversations(
 
 
 def speakers(paths: Sequence[Path], name: str | None) -> Counter[str]:
-    """Who says how much in some logs."""
+    """Nick → the number of lines said in the logs; `name` is the format, None to recognize it."""
     found: Counter[str] = Counter()
     for path in files_of(paths):
         try:
             for read in open_log(path, name).lines:
-                if isinstance(read, Line) and read.kind is Kind.SAID:
+                if isinstance(read, LogLine) and read.kind is LineKind.SAID:
                     found[read.nick] += 1
         except ConversionError:
             continue
@@ -67,7 +77,7 @@ def speakers(paths: Sequence[Path], name: str | None) -> Counter[str]:
 
 
 def files_of(paths: Sequence[Path]) -> Iterator[Path]:
-    """Files and the files in folders, hidden ones left out."""
+    """The files, and the files in folders but for hidden ones."""
     for path in paths:
         if not path.is_dir():
             yield path
@@ -84,10 +94,10 @@ def _of_log(
     tally.files[log.format] += 1
     people = People(options.nicks)
     secrets = Secrets(log.target)
-    scenes = Scenes(
+    segmenter = Segmenter(
         options.channel or (log.target if log.target.startswith("#") else ""),
         people,
-        Turns(people, options.style),
+        LogTurns(people, options.style),
         secrets,
         options.count,
         limits=options.limits,
@@ -99,18 +109,18 @@ def _of_log(
     try:
         for line in log.lines:
             number += 1
-            if isinstance(line, Line):
-                scenes.feed(line)
-                if scenes.done:
-                    yield from scenes.done
-                    scenes.done.clear()
+            if isinstance(line, LogLine):
+                segmenter.feed(line)
+                if segmenter.done:
+                    yield from segmenter.done
+                    segmenter.done.clear()
             else:
                 tally.unknown += 1
                 if on_unknown is not None:
                     on_unknown(log.path, line)
-        yield from scenes.finish()
+        yield from segmenter.finish()
     except ConversionError as error:
-        yield from scenes.finish()
+        yield from segmenter.finish()
         raise ConversionError(f"{error}, after line {number}") from error
     finally:
         tally.lines += number

@@ -1,9 +1,9 @@
 """Made-up nicks in the place of real ones.
 
-The first nick of a run gets the first made-up one, and so on: the same person is the same name in
-every log of a run, and nothing in that name comes from the nick, so that guessing does not lead
-back. A nick is found in a text as a whole word, in any case, once the log has shown it; the
-model's becomes `user`, which is what the model is called.
+The first nick of a run gets the first made-up nick, and so on: a person has the same name in every
+log of a run, and nothing in that name comes from the nick, so that it cannot be guessed. A nick is
+found in a text as a whole word, in any case, once the log has shown it; the model's nick becomes
+`user`, which is the model's name.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Final
 
 from relay_gguf.conversation.messages import NICKS
 
-from .logs.line import fold
+from .logs.log_line import fold
 from .people import People
 
 _BEGIN: Final = "ba be bo da do fa fi ga go ha jo ka ki la lu ma mi na no pa"
@@ -23,7 +23,7 @@ _WORD: Final = re.compile(r"[\w\[\]\\`^{}|-]+")
 
 
 class Masks:
-    """The made-up nicks of a run."""
+    """The made-up nicks of a run, shuffled by a seed."""
 
     def __init__(self, seed: int) -> None:
         self._names = [begin + end for begin in _BEGIN.split() for end in _END.split()]
@@ -39,7 +39,7 @@ class Masks:
         return self._masks[folded]
 
     def mask_text(self, text: str, people: People) -> str:
-        """A text with made-up nicks for those of known people."""
+        """A text with the nicks of known people replaced."""
 
         def replaced(match: re.Match[str]) -> str:
             nick = match[0]

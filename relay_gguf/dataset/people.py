@@ -1,11 +1,11 @@
-"""Who is the model in a log, and what it is called from line to line.
+"""Who is the model in a log, and its nick from line to line.
 
 `--as` names it by nicks or patterns, in which `*` and `?` stand for anything; brackets are letters
-of a nick. If a person that `--as` names takes another nick, that one counts too, until its bearer
-changes back, leaves, or somebody comes in with it.
+of a nick. If a person that `--as` names takes another nick, that nick counts too, until its bearer
+changes back, leaves, or somebody joins with it.
 
-Clients write "You are now known as ..." and leave out who was who. The owner of the log is whoever
-came in right before the channel's names were listed.
+Clients write "You are now known as ..." without the old nick. The owner of the log is the person
+who joined right before the channel's names were listed.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import re
 from collections.abc import Iterable
 from typing import Final
 
-from .logs.line import Kind, Line, fold
+from .logs.log_line import LineKind, LogLine, fold
 
 KNOWN: Final = 50_000
-"""Nicks of a log that are remembered, so that its size does not matter."""
+"""Nicks of a log that are remembered, so that memory does not grow with its size."""
 
 
 class People:
-    """Who is who in one log, as of the line that was followed last."""
+    """The people of a log, as of the line that was followed last."""
 
     def __init__(self, nicks: Iterable[str]) -> None:
         self._patterns = [pattern(nick) for nick in nicks]
@@ -33,7 +33,7 @@ class People:
         self.lost = 0  # changes of the owner's nick that could not be followed
 
     def is_model(self, nick: str) -> bool:
-        """Whether this is the model's nick now."""
+        """Whether the model has this nick now."""
         folded = fold(nick)
         if folded in self._aliases:
             return True
@@ -50,24 +50,24 @@ class People:
         return fold(nick) in self._known
 
     def named(self, nick: str) -> str:
-        """The nick that `--as` names, of a model that took another."""
+        """The nick that `--as` names, if the model took another one; else `nick` itself."""
         return self._aliases.get(fold(nick), nick)
 
-    def follow(self, line: Line) -> None:
-        """Learn from a line."""
+    def follow(self, line: LogLine) -> None:
+        """Learn joins, parts and nick changes from a line."""
         kind = line.kind
-        if kind is Kind.SAID or kind is Kind.ACTED:
+        if kind is LineKind.SAID or kind is LineKind.ACTED:
             self._meet(line.nick)
-        elif kind is Kind.JOINED:
+        elif kind is LineKind.JOINED:
             self._aliases.pop(fold(line.nick), None)
             self._meet(line.nick)
             self._came = line.nick
-        elif kind is Kind.LEFT:
+        elif kind is LineKind.LEFT:
             self._meet(line.nick)
             self._aliases.pop(fold(line.nick), None)
-        elif kind is Kind.NAMES:
+        elif kind is LineKind.NAMES:
             self._owner, self._came = self._came or self._owner, ""
-        elif kind is Kind.NICK:
+        elif kind is LineKind.NICK:
             self._renamed(line.nick or self._owner, line.text, by_owner=not line.nick)
 
     def _renamed(self, old: str, new: str, *, by_owner: bool) -> None:
@@ -93,7 +93,7 @@ class People:
 
 
 def pattern(nick: str) -> re.Pattern[str]:
-    """A nick or a pattern of nicks, as IRC writes them."""
+    """A regular expression for a nick, in which * and ? are wildcards; matches folded nicks."""
     parts = re.split(r"([*?])", nick)
     wild = {"*": ".*", "?": "."}
     return re.compile("".join(wild.get(part) or re.escape(fold(part)) for part in parts))

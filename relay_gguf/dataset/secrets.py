@@ -1,6 +1,6 @@
-"""What must not become part of a model: passwords, keys, card and phone numbers, addresses.
+"""Secrets that no model may learn: passwords, keys, card and phone numbers, addresses.
 
-A message that has one is left out whole, and counted under one of `KINDS`. The rules would rather
+A message with a secret is left out whole, and counted under one of `KINDS`. The rules would rather
 drop a harmless line than keep a secret; there is no option that turns them off.
 """
 
@@ -12,14 +12,14 @@ import re
 from collections import Counter
 from typing import Final
 
-from .logs.line import fold
+from .logs.log_line import fold
 
 KINDS: Final = ("services", "passwords", "keys", "cards", "addresses", "emails", "phones")
 SERVICES: Final = re.compile(
     "(?:nick|chan|memo|oper|host|bot|auth|user|sasl|help|group|info)serv|nickop|cservice|global"
 )
 KEY_LINES: Final = 120
-"""Lines after the begin of a private key that are left out, if its end never comes."""
+"""Lines after the beginning of a private key that are left out if its end never comes."""
 
 _VERBS: Final = (
     r"identify|sidentify|register|ghost|recover|release|regain|auth|login|logon|oper|pass|"
@@ -38,13 +38,13 @@ _COMMANDS: Final = re.compile(
     re.VERBOSE | re.IGNORECASE,
 )
 _FIRST: Final = frozenset("/.!\\ \taclnqmxhpogrstuwibe*")
-"""What such a line can begin with, in lower case: to ask this first is quick."""
+"""First characters of such a line, in lower case: a quick test before the pattern."""
 
 _MARKS: Final = frozenset("0123456789@=!")
 _WORDS: Final = re.compile(
     r"pass|pwd|token|key|secret|pin\b|pw\b|-----|bearer|[\w+/-]{20}|:[0-9a-f]*:"
 )
-"""No secret is without one of these; most lines are."""
+"""Every secret has one of these words or of `_MARKS`, and most lines do not."""
 
 _PASSWORDS: Final = re.compile(
     r"""
@@ -80,20 +80,20 @@ _PHONE: Final = re.compile(r"(?<![\w+])\+\(?\d(?:\)?(?: - |[ .-])?\(?\d){7,14}(?
 _MASK: Final = re.compile(
     r"(?:^|[\s(\[<])[^\s!@]{1,99}![^\s!@]{1,99}@\S|^[\[(][^\s@]+@[^\s\])]+[\])]"
 )
-"""`nick!user@host`, and `(user@host)` behind a nick: a join in words that no reader knows."""
+"""`nick!user@host`, and `(user@host)` behind a nick: a join in words that no log format knows."""
 _KEY_END: Final = "-----END "
 
 
 def is_service(nick: str) -> bool:
-    """Whether a nick is a program's that passwords are told: NickServ, Q, *status."""
+    """Whether a nick is that of a service, which people tell passwords: NickServ, Q, *status."""
     return nick in {"Q", "X"} or nick.startswith("*") or SERVICES.fullmatch(fold(nick)) is not None
 
 
 class Secrets:
-    """Finds and counts secrets in the messages of one log, in their order."""
+    """Finds and counts secrets in the messages of a log, in their order."""
 
     def __init__(self, target: str) -> None:
-        """`target`: the channel or person that the log is of."""
+        """`target` is the channel or person of the log."""
         self.found: Counter[str] = Counter()
         self._all = is_service(target)
         self._keys: dict[str, int] = {}  # who shows a private key, and how many lines that may take
@@ -110,7 +110,7 @@ class Secrets:
         return True
 
     def has_service(self, nick: str) -> None:
-        """Count what was to or from a service outside of the channel."""
+        """Count a message to or from a service outside of the channel."""
         if is_service(nick):
             self.found["services"] += 1
 
@@ -126,7 +126,7 @@ class Secrets:
 
 
 def secret(text: str) -> str | None:
-    """The kind of secret that a text has, or None."""
+    """The kind of the secret in a text, of `KINDS`; None if it has none."""
     text = text.strip()
     if text[:1].lower() in _FIRST and _COMMANDS.match(text):
         return "passwords"
@@ -168,7 +168,7 @@ def _is_random(text: str) -> bool:
 
 
 def _is_public(text: str) -> bool:
-    """Whether this is an address on the internet: neither a home network's, nor a version."""
+    """Whether this is an address on the internet: not of a home network, and not a version."""
     if ":" in text and (len(text) < 8 or not any(map(str.isdigit, text))):
         return False  # a::b of a program
     try:

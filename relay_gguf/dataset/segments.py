@@ -1,12 +1,12 @@
-"""A log cut into conversations, each with the scene that Relay expects at its begin.
+"""A log cut into conversations, each with the opening that Relay expects.
 
 A conversation ends with a silence, when the model leaves or comes in, when the channel changes, and
-when it has as many messages or tokens as it may. It ends with a line of the model, for what nobody
-answered teaches no answer; where it is cut for its size, that goes on into the next.
+when it reaches the limit of messages or tokens. It ends with a line of the model, since lines that
+nobody answered teach no answer; where it is cut for its size, they go into the next one.
 
-The scene: the channel is joined, its topic set if the log has shown it, and a bio asked for if
+The opening: the channel is joined, its topic set if the log has shown it, and a bio asked for if
 there is one. Whoever came in last before the first line has joined the other; if nobody did,
-whoever speaks first. So both openings that Relay knows appear: `anon has joined`, as a chat begins,
+whoever speaks first. So both openings that Relay knows occur: `anon has joined`, as a chat begins,
 and `user has joined`, as after `/join`.
 """
 
@@ -26,77 +26,93 @@ from relay_gguf.conversation.messages import (
     topic,
 )
 
-from .conversation import Conversation, Draft, Limits
+from .drafts import Conversation, ConversationDraft, ConversationLimits
 from .logs.clock import BACKWARDS
-from .logs.line import Kind, Line, fold
+from .logs.log_line import LineKind, LogLine, fold
 from .people import People
 from .secrets import Secrets
 from .tally import Tally
-from .tokens import Count
-from .turns import Turn, Turns
+from .token_count import Count
+from .turns import LogTurn, LogTurns
 
 _TWO: Final[tuple[Role, Role]] = ("model", "input")
-_HEARD: Final = frozenset(Kind) - {Kind.OTHER, Kind.MODE, Kind.NOTICE}
-_TALK: Final = frozenset({Kind.SAID, Kind.ACTED, Kind.TOPIC, Kind.BIO, Kind.USED, Kind.JOINED})
+_HEARD: Final = frozenset(LineKind) - {LineKind.OTHER, LineKind.MODE, LineKind.NOTICE}
+_TALK: Final = frozenset(
+    {LineKind.SAID, LineKind.ACTED, LineKind.TOPIC, LineKind.BIO, LineKind.USED, LineKind.JOINED}
+)
 
 
-class Scenes:
+class Segmenter:
     """The conversations of one log, made as its lines come in."""
 
     def __init__(
         self,
         channel: str,
         people: People,
-        turns: Turns,
+        turns: LogTurns,
         secrets: Secrets,
         count: Count,
         *,
-        limits: Limits,
+        limits: ConversationLimits,
         bios: Mapping[str, str],
         topics: bool,
         tally: Tally,
     ) -> None:
-        """`channel`: what is talked in, or "" if only the lines say it; `bios` by folded nicks."""
+        """Begin a log.
+
+        Args:
+            channel: the channel's name; empty if only the lines tell it.
+            people: who is the model.
+            turns: makes turns of lines.
+            secrets: finds messages to leave out.
+            count: counts the tokens of a message.
+            limits: of a conversation.
+            bios: folded nick → bio.
+            topics: whether topics are kept.
+            tally: counts messages and conversations that are left out.
+        """
         self._fixed = bool(channel)
         self._channel = _bare(channel) or DEFAULT_CHANNEL
         self._people, self._turns, self._secrets = people, turns, secrets
         self._count, self._limits, self._bios = count, limits, bios
         self._topics, self._tally = topics, tally
-        self.done: list[Conversation] = []  # for the caller to take away
+        self.done: list[Conversation] = []  # the caller takes them away
         self._topic = ""
-        self._draft: Draft | None = None
+        self._draft: ConversationDraft | None = None
         pairs = [cast(NICKS, role, bio) for bio in bios.values() for role in _TWO]
         self._bio_size = 4 if bios else 0
         self._bio_tokens = 2 * max((sum(map(count, pair)) for pair in pairs), default=0)
-        self._scenes: dict[tuple[Role, str, str], tuple[tuple[Message, ...], int]] = {}
-        self._held: Turn | None = None  # a line that begins with a slash, until we know what it is
+        self._openings: dict[tuple[Role, str, str], tuple[tuple[Message, ...], int]] = {}
+        self._held: LogTurn | None = (
+            None  # a line that begins with a slash, until we know what it is
+        )
         self._came: tuple[Role, float | None] | None = None
         self._last: float | None = None
 
-    def feed(self, line: Line) -> None:
-        """Take a line; what it ends is in `done`."""
+    def feed(self, line: LogLine) -> None:
+        """Take a line; conversations that it ends are in `done`."""
         kind, people = line.kind, self._people
-        if kind is Kind.NOTICE:
+        if kind is LineKind.NOTICE:
             self._secrets.has_service(line.nick)
         if kind not in _HEARD:
             return
-        if kind is Kind.ENTERED:
+        if kind is LineKind.ENTERED:
             self._drop_held("/join")
-        leaves = kind is Kind.LEFT and people.is_model(line.nick)
+        leaves = kind is LineKind.LEFT and people.is_model(line.nick)
         people.follow(line)
         if kind in _TALK and self._is_silence(line.time):
             self._close()
         if line.channel and not self._fixed and _bare(line.channel) != self._channel:
             self._close()
             self._channel, self._topic = _bare(line.channel), ""
-        if kind is Kind.SAID or kind is Kind.ACTED:
+        if kind is LineKind.SAID or kind is LineKind.ACTED:
             self._talk(line)
-        elif kind is Kind.TOPIC:
+        elif kind is LineKind.TOPIC:
             self._retopic(line)
-        elif kind is Kind.ENTERED:
+        elif kind is LineKind.ENTERED:
             self._close()
             self._topic, self._came = "", None
-        elif kind is Kind.JOINED:
+        elif kind is LineKind.JOINED:
             role = self._turns.role(line.nick)
             if role == "model":
                 self._close()
@@ -104,15 +120,15 @@ class Scenes:
                 self._came = role, line.time
         elif leaves:
             self._close()
-        elif kind is Kind.BIO or kind is Kind.USED:
+        elif kind is LineKind.BIO or kind is LineKind.USED:
             self._exported(line)
 
     def finish(self) -> list[Conversation]:
-        """The conversations that are not taken yet, with that which the log ends with."""
+        """End the log; the conversations that were not taken away yet, the last one included."""
         self._close()
         return self.done
 
-    def _talk(self, line: Line) -> None:
+    def _talk(self, line: LogLine) -> None:
         """Somebody says or does something."""
         text = line.text
         if not text or text.isspace():
@@ -120,19 +136,19 @@ class Scenes:
             return
         if self._secrets.has(line.nick, text):
             return
-        if line.kind is Kind.ACTED:
+        if line.kind is LineKind.ACTED:
             self._drop_held("/slap", "/me")
             turn = self._turns.acted(line)
         else:
             turn = self._turns.said(line)
         self._release()
-        if line.kind is Kind.SAID and text[0] == "/":
+        if line.kind is LineKind.SAID and text[0] == "/":
             self._held = turn
         else:
             self._add(turn)
         self._last = line.time
 
-    def _retopic(self, line: Line) -> None:
+    def _retopic(self, line: LogLine) -> None:
         """The topic is shown or changed."""
         text = self._turns.clean(line.text)
         if text and self._secrets.has(line.nick, line.text):
@@ -145,9 +161,9 @@ class Scenes:
             self._add(self._turns.topic(line, who, self._channel, text))
         self._topic = text
 
-    def _exported(self, line: Line) -> None:
-        """What an export of ours says of a command."""
-        if line.kind is Kind.USED:
+    def _exported(self, line: LogLine) -> None:
+        """A command, or the bio that it asked for, in an export of ours."""
+        if line.kind is LineKind.USED:
             self._drop_held(line.text.partition(" ")[0])
             self._release()
             if not self._secrets.has(line.nick, line.text):
@@ -159,7 +175,7 @@ class Scenes:
                 self._add(self._turns.bio(line, asks))
 
     def _drop_held(self, *commands: str) -> Role | None:
-        """Forget a line that was such a command, since its answer says both; who gave it."""
+        """Drop the held line if it is one of these commands, as its answer tells both; its role."""
         held = self._held
         if held is None or held.messages[0].content.partition(" ")[0] not in commands:
             return None
@@ -167,7 +183,7 @@ class Scenes:
         return held.role
 
     def _release(self) -> None:
-        """A line that began with a slash and was no command."""
+        """Add the held line: it began with a slash and was not a command."""
         held, self._held = self._held, None
         if held is not None:
             self._add(held)
@@ -178,10 +194,10 @@ class Scenes:
             return False
         return time - last > self._limits.gap or time < last - BACKWARDS
 
-    def _add(self, turn: Turn) -> None:
+    def _add(self, turn: LogTurn) -> None:
         limits = self._limits
         tokens = sum(map(self._count, turn.messages))
-        if self._scene(turn.role)[1] + self._bio_tokens + tokens > limits.max_tokens:
+        if self._opening(turn.role)[1] + self._bio_tokens + tokens > limits.max_tokens:
             self._tally.too_long += 1
             return
         draft = self._draft
@@ -208,21 +224,21 @@ class Scenes:
                 draft = self._draft = self._open(turn)
         self._put(draft, turn, tokens)
 
-    def _put(self, draft: Draft, turn: Turn, tokens: int) -> None:
+    def _put(self, draft: ConversationDraft, turn: LogTurn, tokens: int) -> None:
         draft.turns.append(turn)
         draft.costs.append(tokens)
         draft.size += len(turn.messages)
         draft.tokens += tokens
 
-    def _is_full(self, draft: Draft, turn: Turn, tokens: int) -> bool:
+    def _is_full(self, draft: ConversationDraft, turn: LogTurn, tokens: int) -> bool:
         limits = self._limits
         return (
             draft.tokens + tokens > limits.max_tokens
             or draft.size + len(turn.messages) > limits.max_messages
         )
 
-    def _joins(self, before: Turn, turn: Turn) -> bool:
-        """Whether a line goes on in the message before it."""
+    def _joins(self, before: LogTurn, turn: LogTurn) -> bool:
+        """Whether a line continues the message before it."""
         seconds = self._limits.join_lines
         if seconds is None or not (before.said and turn.said) or before.nick != turn.nick:
             return False
@@ -230,33 +246,35 @@ class Scenes:
             return False
         return abs(turn.time - before.time) <= seconds
 
-    def _open(self, first: Turn) -> Draft:
+    def _open(self, first: LogTurn) -> ConversationDraft:
         """A conversation that begins with a turn; there is room in it for the longest bios."""
         arrived = first.role
         came, self._came = self._came, None
         if came is not None and not self._is_long_ago(came[1], first.time):
             arrived = came[0]
-        scene, tokens = self._scene(arrived)
-        return Draft(scene, tokens, len(scene) + self._bio_size, tokens + self._bio_tokens)
+        scene, tokens = self._opening(arrived)
+        return ConversationDraft(
+            scene, tokens, len(scene) + self._bio_size, tokens + self._bio_tokens
+        )
 
     def _is_long_ago(self, came: float | None, now: float | None) -> bool:
         return came is not None and now is not None and now - came > self._limits.gap
 
-    def _scene(self, arrived: Role) -> tuple[tuple[Message, ...], int]:
-        """The lines that a conversation opens with, and their tokens."""
+    def _opening(self, arrived: Role) -> tuple[tuple[Message, ...], int]:
+        """The messages that a conversation opens with, and their tokens."""
         shown = self._topic if self._topics else ""
         key = arrived, self._channel, shown
-        if key not in self._scenes:
+        if key not in self._openings:
             lines = join(NICKS, other(arrived), self._channel)
             if shown:
                 lines += topic(NICKS, "input", self._channel, shown)
-            if len(self._scenes) > 8:
-                self._scenes.clear()
-            self._scenes[key] = lines, sum(map(self._count, lines))
-        return self._scenes[key]
+            if len(self._openings) > 8:
+                self._openings.clear()
+            self._openings[key] = lines, sum(map(self._count, lines))
+        return self._openings[key]
 
     def _close(self, carry: int = 0) -> None:
-        """End the conversation; its last `carry` turns belong to the next."""
+        """End the conversation; its last `carry` turns belong to the next one."""
         if not carry:
             self._release()
         draft, self._draft = self._draft, None
@@ -276,14 +294,14 @@ class Scenes:
             self._tally.too_few_replies += 1
             return
         bios = list(self._bio_lines(turns))
-        lines = [*draft.scene, *bios]
+        lines = [*draft.opening, *bios]
         for turn in turns:
             lines += turn.messages
-        tokens = draft.scene_tokens + sum(map(self._count, bios)) + sum(costs)
+        tokens = draft.opening_tokens + sum(map(self._count, bios)) + sum(costs)
         self.done.append(Conversation(tuple(lines), replies, tokens))
 
-    def _bio_lines(self, turns: list[Turn]) -> Iterator[Message]:
-        """Who the model is, and who the other is if there is one alone."""
+    def _bio_lines(self, turns: list[LogTurn]) -> Iterator[Message]:
+        """The bio of the model, and of the other person if there is only one."""
         for role in _TWO if self._bios else ():
             nicks = {fold(turn.nick) for turn in turns if turn.role == role}
             bio = self._bios.get(nicks.pop(), "") if len(nicks) == 1 else ""
@@ -291,7 +309,7 @@ class Scenes:
                 yield from cast(NICKS, other(role), bio)
 
 
-def _after_last_reply(turns: list[Turn]) -> list[Turn]:
+def _after_last_reply(turns: list[LogTurn]) -> list[LogTurn]:
     """The turns that the model has not answered."""
     start = len(turns)
     while start and not turns[start - 1].replies:
@@ -300,5 +318,5 @@ def _after_last_reply(turns: list[Turn]) -> list[Turn]:
 
 
 def _bare(channel: str) -> str:
-    """A channel without its sign, as `join` wants it."""
+    """A channel's name without its #, as `join` takes it."""
     return channel.removeprefix("#")

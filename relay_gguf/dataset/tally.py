@@ -1,4 +1,4 @@
-"""What a run has counted: what was read, what came out, and what was left out and why."""
+"""The counts of a run: lines read, conversations made, and messages left out, by reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Tally:
     lost_changes: int = 0  # changes of the owner's nick that nobody could follow
 
     def as_json(self) -> dict[str, Any]:
-        """The counts for `--json`."""
+        """The counts as JSON has them."""
         counts = asdict(self)
         counts["files"] = {"read": self.files.total(), **self.files}
         counts["skipped"] = [{"file": str(path), "why": why} for path, why in self.skipped]
@@ -45,7 +45,7 @@ class Tally:
         return counts
 
     def table(self, *, exact: bool) -> Iterator[str]:
-        """The counts for people; `exact` if a tokenizer counted the tokens."""
+        """The counts in lines for a person; `exact` if a tokenizer counted the tokens."""
         formats = ", ".join(f"{name} {count}" for name, count in sorted(self.files.items()))
         secrets = ", ".join(f"{kind} {self.secrets[kind]}" for kind in KINDS if self.secrets[kind])
         rows = (

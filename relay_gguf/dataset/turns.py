@@ -1,15 +1,15 @@
-"""What a line of a log becomes in Relay's context.
+"""Turns: a line of a log as the messages of Relay's context.
 
-- What somebody says: a line of `anon`; of the model, a line of `user`.
-- What somebody else does: `/me waves` and `* anon used /me waves`, as Relay's wildcard writes any
-  command. Slaps with the trout that meet the model have their own two lines.
-- What the model does: `*waves*`. The model writes lines of `user` and nothing else, no lines of
+- A line that somebody says: a line of `anon`; of the model, a line of `user`.
+- An action of somebody else: `/me waves` and `* anon used /me waves`, as Relay's wildcard writes
+  any command. Slaps with the trout that meet the model have their own two lines.
+- An action of the model: `*waves*`. The model writes lines of `user` and nothing else, no lines of
   IRC, so it learns to act within them.
 - A change of topic: the lines of `/topic`, of whoever changed it.
 - A bio or a command in an export of ours: the lines that it was exported from.
 
-All else (joins, parts, modes, kicks, notices of third persons) is no part of what Relay was trained
-on, which has two people in a channel, and is left out.
+All else (joins, parts, modes, kicks, notices of third persons) is left out: Relay was trained on
+two people in a channel.
 
 `ann: hello` becomes `hello` where ann is the model, and in a line of the model `bob: hello` too,
 for in a conversation nobody is called bob; unless nicks are kept with `--prefix-nicks`.
@@ -32,7 +32,7 @@ from relay_gguf.conversation.messages import (
     wildcard,
 )
 
-from .logs.line import Line
+from .logs.log_line import LogLine
 from .masks import Masks
 from .people import People
 
@@ -40,8 +40,8 @@ _ADDRESS: Final = re.compile(r"(?:@?([^\s:,@<>]+)[:,](?:\s+|$)|@([^\s:,@<>]+)(?:
 _TROUT: Final = re.compile(r"slaps (\S+) (?:around )?(?:a bit )?with a (?:\w+ )*trout\W*")
 
 
-class Turn(NamedTuple):
-    """What one person does at once: a line, or a command and what IRC answers."""
+class LogTurn(NamedTuple):
+    """A turn of one person: a line, or a command and IRC's answer; `time` in seconds."""
 
     role: Role
     nick: str
@@ -56,26 +56,26 @@ class Turn(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Style:
-    """How lines are written down."""
+class TurnStyle:
+    """Whether nicks are written before lines, and whether they are masked."""
 
     prefix_nicks: bool = False
     masks: Masks | None = None
 
 
-class Turns:
-    """The turns of one log."""
+class LogTurns:
+    """Makes the turns of a log."""
 
-    def __init__(self, people: People, style: Style) -> None:
+    def __init__(self, people: People, style: TurnStyle) -> None:
         self._people = people
         self._style = style
 
     def role(self, nick: str) -> Role:
-        """Who somebody is to Relay."""
+        """The role of a nick: the model, or the human."""
         return "model" if self._people.is_model(nick) else "input"
 
-    def said(self, line: Line) -> Turn:
-        """A line that somebody said."""
+    def said(self, line: LogLine) -> LogTurn:
+        """The turn of a line that somebody said."""
         role = self.role(line.nick)
         text = self._without_address(line.text, role)
         text = self.clean(text) or SILENCE
@@ -83,8 +83,8 @@ class Turns:
             text = f"{self._shown(line.nick)}: {text}"
         return self._turn(line, role, (Message(NICKS[role], text),))
 
-    def acted(self, line: Line) -> Turn:
-        """Something that somebody did."""
+    def acted(self, line: LogLine) -> LogTurn:
+        """The turn of an action."""
         role = self.role(line.nick)
         text = self.clean(line.text)
         if role == "model":
@@ -95,23 +95,23 @@ class Turns:
             messages = wildcard(NICKS, role, "/me", text)
         return self._turn(line, role, messages, said=False)
 
-    def topic(self, line: Line, role: Role, channel: str, text: str) -> Turn:
-        """A change of topic to what `clean` made of it."""
+    def topic(self, line: LogLine, role: Role, channel: str, text: str) -> LogTurn:
+        """The turn of a change of topic to a `text` that `clean` returned."""
         return self._turn(line, role, topic(NICKS, role, channel, text), said=False)
 
-    def bio(self, line: Line, role: Role) -> Turn:
-        """Somebody asks who the other is."""
+    def bio(self, line: LogLine, role: Role) -> LogTurn:
+        """The turn of a bio, which the other person asked for."""
         return self._turn(line, role, cast(NICKS, role, self.clean(line.text)), said=False)
 
-    def used(self, line: Line) -> Turn:
-        """A command, and the line that Relay answers to any."""
+    def used(self, line: LogLine) -> LogTurn:
+        """The turn of a command, with Relay's answer to any command."""
         role = self.role(line.nick)
         command, _, argument = self.clean(line.text).partition(" ")
         messages = wildcard(NICKS, role, command, argument)
         return self._turn(line, role, messages, said=False)
 
     def clean(self, text: str) -> str:
-        """A text with nicks masked, which no tokenizer takes for the begin of another turn."""
+        """A text with nicks masked, and without ChatML's tokens, which begin another turn."""
         text = text.strip()
         if self._style.masks is not None:
             text = self._style.masks.mask_text(text, self._people)
@@ -122,10 +122,10 @@ class Turns:
         return nick if masks is None else masks.mask(nick)
 
     def _turn(
-        self, line: Line, role: Role, messages: tuple[Message, ...], *, said: bool = True
-    ) -> Turn:
+        self, line: LogLine, role: Role, messages: tuple[Message, ...], *, said: bool = True
+    ) -> LogTurn:
         nick = self._people.named(line.nick) if role == "model" else line.nick
-        return Turn(role, nick, messages, line.time, said)
+        return LogTurn(role, nick, messages, line.time, said)
 
     def _without_address(self, text: str, role: Role) -> str:
         match = _ADDRESS.match(text) if ":" in text or "," in text or text[0] == "@" else None

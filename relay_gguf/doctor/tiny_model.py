@@ -17,7 +17,7 @@ from gguf import GGMLQuantizationType
 from gguf.quants import dequantize
 from numpy.typing import NDArray
 
-from relay_gguf.gguf_file.header import Info, Kind, Value, write_head
+from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header
 
 N_VOCAB, N_EMBD, N_FF, N_HEAD, N_HEAD_KV = 256, 256, 512, 4, 2
 HEAD: Final = N_EMBD // N_HEAD
@@ -102,24 +102,24 @@ def write(model: TinyModel, path: Path) -> Path:
     for name, rows in {**model.packed, **dict.fromkeys(norms, ones)}.items():
         kind = "F32" if name in norms else "F16" if name == "token_embd" else model.ggml_type
         shape = shapes.get(name, (N_EMBD,))
-        infos.append(Info(f"{name}.weight", shape, GGMLQuantizationType[kind].value, offset))
+        infos.append(TensorInfo(f"{name}.weight", shape, GGMLQuantizationType[kind].value, offset))
         data.append(rows.tobytes())
         offset += len(data[-1])  # all of them multiples of 32: no padding
     keys = {
-        "general.architecture": Value("llama", Kind.STRING),
-        "llama.block_count": Value(1, Kind.UINT32),
-        "llama.context_length": Value(256, Kind.UINT32),
-        "llama.embedding_length": Value(N_EMBD, Kind.UINT32),
-        "llama.feed_forward_length": Value(N_FF, Kind.UINT32),
-        "llama.attention.head_count": Value(N_HEAD, Kind.UINT32),
-        "llama.attention.head_count_kv": Value(N_HEAD_KV, Kind.UINT32),
-        "llama.attention.layer_norm_rms_epsilon": Value(EPS, Kind.FLOAT32),
-        "llama.rope.dimension_count": Value(HEAD, Kind.UINT32),
-        "llama.rope.freq_base": Value(ROPE_BASE, Kind.FLOAT32),
-        "llama.vocab_size": Value(N_VOCAB, Kind.UINT32),
-        "tokenizer.ggml.model": Value("none", Kind.STRING),
+        "general.architecture": Value("llama", ValueType.STRING),
+        "llama.block_count": Value(1, ValueType.UINT32),
+        "llama.context_length": Value(256, ValueType.UINT32),
+        "llama.embedding_length": Value(N_EMBD, ValueType.UINT32),
+        "llama.feed_forward_length": Value(N_FF, ValueType.UINT32),
+        "llama.attention.head_count": Value(N_HEAD, ValueType.UINT32),
+        "llama.attention.head_count_kv": Value(N_HEAD_KV, ValueType.UINT32),
+        "llama.attention.layer_norm_rms_epsilon": Value(EPS, ValueType.FLOAT32),
+        "llama.rope.dimension_count": Value(HEAD, ValueType.UINT32),
+        "llama.rope.freq_base": Value(ROPE_BASE, ValueType.FLOAT32),
+        "llama.vocab_size": Value(N_VOCAB, ValueType.UINT32),
+        "tokenizer.ggml.model": Value("none", ValueType.STRING),
     }
-    path.write_bytes(write_head(keys, infos) + b"".join(data))
+    path.write_bytes(pack_header(keys, infos) + b"".join(data))
     return path
 
 

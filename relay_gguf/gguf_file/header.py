@@ -1,6 +1,6 @@
-"""The head of a GGUF file, read and written: keys, and which tensors lie where.
+"""The header of a GGUF file, read and written: its metadata, and where each tensor lies.
 
-The format is that of ggml's docs/gguf.md, version 3, little-endian. A head with a vocabulary of
+The format is that of ggml's docs/gguf.md, version 3, little-endian. A header with a vocabulary of
 130,000 tokens takes a moment; the gguf package's reader takes ten seconds, as it makes a NumPy view
 of each token.
 """
@@ -24,8 +24,8 @@ ALIGNMENT: Final = 32
 MAX_DIMS: Final = 4
 
 
-class Kind(IntEnum):
-    """The type of a key's value."""
+class ValueType(IntEnum):
+    """The type of a metadata value, by its number in the format (gguf_metadata_value_type)."""
 
     UINT8 = 0
     INT8 = 1
@@ -43,17 +43,17 @@ class Kind(IntEnum):
 
 
 _CODES: Final = {
-    Kind.UINT8: "B",
-    Kind.INT8: "b",
-    Kind.UINT16: "H",
-    Kind.INT16: "h",
-    Kind.UINT32: "I",
-    Kind.INT32: "i",
-    Kind.FLOAT32: "f",
-    Kind.BOOL: "?",
-    Kind.UINT64: "Q",
-    Kind.INT64: "q",
-    Kind.FLOAT64: "d",
+    ValueType.UINT8: "B",
+    ValueType.INT8: "b",
+    ValueType.UINT16: "H",
+    ValueType.INT16: "h",
+    ValueType.UINT32: "I",
+    ValueType.INT32: "i",
+    ValueType.FLOAT32: "f",
+    ValueType.BOOL: "?",
+    ValueType.UINT64: "Q",
+    ValueType.INT64: "q",
+    ValueType.FLOAT64: "d",
 }
 _LENGTH = struct.Struct("<Q")
 _WORD = struct.Struct("<I")
@@ -61,19 +61,24 @@ _WORD = struct.Struct("<I")
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A key's value; `item` is the type of an array's items."""
+    """A metadata value and its type; `item` is the type of an array's items."""
 
     value: Any
-    kind: Kind
-    item: Kind | None = None
+    kind: ValueType
+    item: ValueType | None = None
 
 
-Keys = Mapping[str, Value]
+Metadata = Mapping[str, Value]
+"""The key-value pairs of a file, `general.name` → `Relay`, in the order of the file."""
 
 
 @dataclass(frozen=True, slots=True)
-class Info:
-    """A tensor: rows last, as NumPy has shapes; `offset` in bytes behind the head."""
+class TensorInfo:
+    """A tensor: its shape as NumPy has it, rows first, and where its data begins.
+
+    `ggml_type` is the number of a GGMLQuantizationType, maybe of an unknown one; `offset` counts
+    bytes from the end of the header.
+    """
 
     name: str
     shape: tuple[int, ...]
@@ -82,20 +87,20 @@ class Info:
 
 
 @dataclass(frozen=True, slots=True)
-class Head:
-    """All that stands before the first tensor; `size` in bytes, padding included."""
+class Header:
+    """Everything before the first tensor's data; `size` in bytes, padding included."""
 
-    keys: Keys
-    tensors: Sequence[Info]
+    metadata: Metadata
+    tensors: Sequence[TensorInfo]
     size: int
 
 
 @contextmanager
 def readable(path: Path) -> Iterator[None]:
-    """Why a file cannot be read, as an error of ours.
+    """Turn the system's error on reading a file into one that says what to do.
 
     Raises:
-        ModelError: it is not there, is a folder, or its disk or owner keeps it.
+        ModelError: the file does not exist, is a folder, or cannot be read.
     """
     try:
         yield
@@ -107,65 +112,73 @@ def readable(path: Path) -> Iterator[None]:
         raise ModelError(f"Cannot read {path}: {error.strerror}.") from error
 
 
-def read_head(path: Path) -> Head:
-    """The head of a file; tensors are not looked at.
+def read_header(path: Path) -> Header:
+    """The header of a file; the tensors' data is not read.
 
     Raises:
-        ModelError: it is no GGUF file, or ends before its head does.
-        OSError: it cannot be read.
+        ModelError: the file does not exist or cannot be read, is not a GGUF file, or ends within
+            its header.
     """
-    with path.open("rb") as file:
+    with readable(path), path.open("rb") as file:
         if file.read(4) != MAGIC:
             raise ModelError(f"{path} is not a GGUF file.")
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return parse_head(data, path)
+            return parse_header(data, path)
 
 
-def parse_head(data: bytes | mmap.mmap, what: object) -> Head:
-    """The head that some bytes begin with; `what` they are of, for errors.
+def parse_header(data: bytes | mmap.mmap, name: object) -> Header:
+    """The header at the beginning of some bytes.
+
+    Args:
+        data: the first bytes of a file, or all of them.
+        name: of the file, for errors.
 
     Raises:
-        ModelError: they are of no GGUF file, or end before its head does.
+        ModelError: the bytes are not those of a GGUF file, or end within the header.
     """
     if data[:4] != MAGIC:
-        raise ModelError(f"{what} is not a GGUF file.")
+        raise ModelError(f"{name} is not a GGUF file.")
     version = int.from_bytes(data[4:8], "little")
     if len(data) >= 8 and version not in VERSIONS:
         order = "big-endian" if not version & 0xFFFF else f"of GGUF version {version}"
-        raise ModelError(f"{what} is {order}, which this program does not read.")
+        raise ModelError(f"{name} is {order}, which this program does not read.")
     try:
-        return _Reader(data).head()
+        return _Reader(data).header()
     except (struct.error, ValueError, OverflowError, MemoryError) as error:
-        why = str(error) if isinstance(error, _OddError) else "ends too early or makes no sense"
-        raise ModelError(f"{what} is damaged: its head {why}. Download it again.") from error
+        why = (
+            str(error) if isinstance(error, _MalformedError) else "ends too early or makes no sense"
+        )
+        raise ModelError(f"{name} is damaged: its header {why}. Download it again.") from error
 
 
-def write_head(keys: Keys, tensors: Iterable[Info], alignment: int = ALIGNMENT) -> bytes:
-    """The bytes before the first tensor, padded to the alignment."""
+def pack_header(
+    metadata: Metadata, tensors: Iterable[TensorInfo], alignment: int = ALIGNMENT
+) -> bytes:
+    """The bytes of a header, padded with zeros to a multiple of `alignment`."""
     infos = list(tensors)
-    parts = [MAGIC, struct.pack("<IQQ", 3, len(infos), len(keys))]
-    for name, value in keys.items():
+    parts = [MAGIC, struct.pack("<IQQ", 3, len(infos), len(metadata))]
+    for name, value in metadata.items():
         parts += [_packed(name), _WORD.pack(value.kind), *_pack(value)]
     for info in infos:
         dims = info.shape[::-1]
         layout = f"<I{len(dims)}QIQ"
         parts += [_packed(info.name)]
         parts += [struct.pack(layout, len(dims), *dims, info.ggml_type, info.offset)]
-    head = b"".join(parts)
-    return head + bytes(-len(head) % alignment)
+    header = b"".join(parts)
+    return header + bytes(-len(header) % alignment)
 
 
 def _pack(value: Value) -> list[bytes]:
-    if value.kind is Kind.STRING:
+    if value.kind is ValueType.STRING:
         return [_packed(value.value)]
-    if value.kind is not Kind.ARRAY:
+    if value.kind is not ValueType.ARRAY:
         return [struct.pack("<" + _CODES[value.kind], value.value)]
-    if value.item is None or value.item is Kind.ARRAY:
-        raise ValueError("An array's items need a type, which is none.")
-    head = [_WORD.pack(value.item), _LENGTH.pack(len(value.value))]
-    if value.item is Kind.STRING:
-        return [*head, *map(_packed, value.value)]
-    return [*head, struct.pack(f"<{len(value.value)}{_CODES[value.item]}", *value.value)]
+    if value.item is None or value.item is ValueType.ARRAY:
+        raise ValueError("The items of an array need a type, which is not an array itself.")
+    start = [_WORD.pack(value.item), _LENGTH.pack(len(value.value))]
+    if value.item is ValueType.STRING:
+        return [*start, *map(_packed, value.value)]
+    return [*start, struct.pack(f"<{len(value.value)}{_CODES[value.item]}", *value.value)]
 
 
 def _packed(text: str | bytes) -> bytes:
@@ -173,52 +186,52 @@ def _packed(text: str | bytes) -> bytes:
     return _LENGTH.pack(len(data)) + data
 
 
-class _OddError(ValueError):
-    """What a head has that no head has."""
+class _MalformedError(ValueError):
+    """The header has a value that the format does not allow; the text is the predicate."""
 
 
 class _Reader:
-    """Reads values one behind the other."""
+    """Reads the values of a header in their order."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self._data = data
         self._at = 4
 
-    def head(self) -> Head:
+    def header(self) -> Header:
         self._number("I")  # the version
         n_tensors, n_keys = self._number("Q"), self._number("Q")
-        keys: dict[str, Value] = {}
+        metadata: dict[str, Value] = {}
         for _ in range(n_keys):
             name = self._text()
-            keys[name] = self._value(Kind(self._number("I")))
+            metadata[name] = self._value(ValueType(self._number("I")))
         tensors = [self._info() for _ in range(n_tensors)]
         alignment = ALIGNMENT
-        if "general.alignment" in keys:
-            alignment = keys["general.alignment"].value
+        if "general.alignment" in metadata:
+            alignment = metadata["general.alignment"].value
             if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
-                raise _OddError(f"has an alignment of {alignment}")
-        return Head(keys, tensors, -(-self._at // alignment) * alignment)
+                raise _MalformedError(f"has an alignment of {alignment}")
+        return Header(metadata, tensors, -(-self._at // alignment) * alignment)
 
-    def _info(self) -> Info:
+    def _info(self) -> TensorInfo:
         name = self._text()
         n_dims = self._number("I")
         if n_dims > MAX_DIMS:
-            raise _OddError(f"has a tensor of {n_dims} dimensions")
+            raise _MalformedError(f"has a tensor of {n_dims} dimensions")
         dims = [self._number("Q") for _ in range(n_dims)]
-        return Info(name, tuple(dims[::-1]), self._number("I"), self._number("Q"))
+        return TensorInfo(name, tuple(dims[::-1]), self._number("I"), self._number("Q"))
 
-    def _value(self, kind: Kind) -> Value:
-        if kind is Kind.STRING:
+    def _value(self, kind: ValueType) -> Value:
+        if kind is ValueType.STRING:
             return Value(self._text(), kind)
-        if kind is not Kind.ARRAY:
+        if kind is not ValueType.ARRAY:
             return Value(self._number(_CODES[kind]), kind)
-        item, count = Kind(self._number("I")), self._number("Q")
+        item, count = ValueType(self._number("I")), self._number("Q")
         if count > len(self._data):
-            raise _OddError(f"has an array of {count} items")
-        if item is Kind.STRING:
+            raise _MalformedError(f"has an array of {count} items")
+        if item is ValueType.STRING:
             return Value([self._text() for _ in range(count)], kind, item)
-        if item is Kind.ARRAY:
-            raise _OddError("has an array of arrays")
+        if item is ValueType.ARRAY:
+            raise _MalformedError("has an array of arrays")
         layout = struct.Struct(f"<{count}{_CODES[item]}")
         values = list(layout.unpack_from(self._data, self._at))
         self._at += layout.size
@@ -234,6 +247,6 @@ class _Reader:
         (length,) = _LENGTH.unpack_from(self._data, self._at)
         start = self._at + 8
         if length > len(self._data) - start:
-            raise _OddError(f"has a text of {length} bytes")
+            raise _MalformedError(f"has a text of {length} bytes")
         self._at = start + int(length)
         return self._data[start : self._at].decode("utf-8", "surrogateescape")

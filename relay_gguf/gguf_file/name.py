@@ -1,7 +1,7 @@
-"""What the name of a GGUF file says: model, type, part.
+"""What the name of a GGUF file says: model, type, shard.
 
 relay-v0.1-Mistral-Nemo-12B-2407-F16-00001-of-00002.gguf
-└───────────── model ──────────┘ type └── part 1 of 2
+└───────────── model ──────────┘ type └─ shard 1 of 2
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ _NAME = re.compile(
 
 
 @dataclass(frozen=True, slots=True)
-class Name:
-    """A file name, taken apart; a file that is whole is part 1 of 1."""
+class FileName:
+    """The fields of a file name; a model in a single file is shard 1 of 1."""
 
     model: str
     ftype: str = ""
@@ -31,17 +31,17 @@ class Name:
     count: int = 1
 
 
-def parse_name(name: str) -> Name:
-    """What a file name says; one that does not end in .gguf is all model."""
+def parse_name(name: str) -> FileName:
+    """The fields of a file name; one that does not end in .gguf is the model's name as it is."""
     match = _NAME.fullmatch(name)
     if match is None:
-        return Name(name)
+        return FileName(name)
     number, count = int(match["number"] or 1), int(match["count"] or 1)
-    return Name(match["model"], match["ftype"] or "", number, count)
+    return FileName(match["model"], match["ftype"] or "", number, count)
 
 
-def parts(path: Path) -> list[Path]:
-    """All files of a model that is split, in order, whichever of them is named."""
+def shard_paths(path: Path) -> list[Path]:
+    """The files of a model, in order: all its shards, whichever of them `path` names."""
     count = parse_name(path.name).count
     if count < 2:
         return [path]

@@ -9,7 +9,7 @@ from dataclasses import replace
 from typing import Final
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file.header import MAGIC, Head, parse_head
+from relay_gguf.gguf_file.header import MAGIC, Header, parse_header
 
 from .api import RemoteFile, explained
 from .checksum import is_sha256
@@ -70,7 +70,7 @@ def stream(
             at += len(data)
 
 
-def remote_header(repo: str, file: str, commit: str = "") -> Head:
+def remote_header(repo: str, file: str, commit: str = "") -> Header:
     """The head of a GGUF file on the hub, read without the rest of it.
 
     Raises:
@@ -86,5 +86,5 @@ def remote_header(repo: str, file: str, commit: str = "") -> Head:
         if len(data) < wanted or not data.startswith(MAGIC):
             break
         with suppress(ModelError):
-            return parse_head(data, what)
-    return parse_head(data, what)
+            return parse_header(data, what)
+    return parse_header(data, what)

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import Final
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file.name import ENDING, parse_name, parts
+from relay_gguf.gguf_file.name import ENDING, parse_name, shard_paths
 
 USUAL_TYPE: Final = "Q4_K_M"
 """Taken where a repository has several files and none was named: half the size of Q8_0, and what
@@ -84,7 +84,7 @@ def _is_model(file: str) -> bool:
 
 
 def _parts(file: str) -> tuple[str, ...]:
-    return tuple(path.as_posix() for path in parts(Path(file)))
+    return tuple(path.as_posix() for path in shard_paths(Path(file)))
 
 
 def _complete(repo: str, model: Sequence[str], names: Collection[str]) -> tuple[str, ...]:

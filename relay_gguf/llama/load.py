@@ -16,7 +16,7 @@ from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
 from relay_gguf.fit.placement import RAM, ComputeBuffers, LoadSettings, Plan, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.gguf_file.header import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 
@@ -108,7 +108,7 @@ def load(
             "wrong numbers. `relay-gguf doctor` says which, and prints the command that mends it."
         )
     lib.llama_backend_init()
-    facts = read_facts(path)
+    facts = read_gguf(path)
     facts.check()
     model, machine = facts.sizes(), this_machine(timed=False)
     plan = plan_file(path, model, machine, options)

@@ -1,6 +1,6 @@
-"""The demo model: SmolLM2-135M, which the `demo` extra brings, and our adapter merged into it.
+"""The demo model: SmolLM2-135M, which the `demo` extra brings, with Relay's adapter merged into it.
 
-`relay_gguf.convert.demo_conversion` makes it on first use; here is what it is made of, and where it is kept.
+Its inputs, and its place in the cache; `relay_gguf.convert.demo_conversion` makes it on first use.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ FTYPE: Final = "Q8_0"
 
 @dataclass(frozen=True, slots=True)
 class Demo:
-    """What the demo model is made of, and its own folder in the cache."""
+    """The base and adapter of the demo model, and its own folder in the cache."""
 
     base: Path
     adapter: Path
@@ -35,12 +35,12 @@ class Demo:
 
     @property
     def path(self) -> Path:
-        """The model's file, whether it is there or not."""
+        """The path of the model, whether the file exists or not."""
         return self.folder / f"{self.adapter.name}-{FTYPE}.gguf"
 
     @property
     def report(self) -> dict[str, Any] | None:
-        """The converter's report, if the model is there and whole."""
+        """The converter's report; None if the model does not exist or is incomplete."""
         try:
             report: dict[str, Any] = json.loads(
                 self.path.with_suffix(".report.json").read_text("utf-8")
@@ -65,24 +65,8 @@ def demo_model() -> Path:
     raise ModelError("The demo model is not installed: pip install 'relay-gguf[demo]'.")
 
 
-def demo_file() -> Path:
-    """The demo model, made the first time, with its progress on stderr; then it is just there.
-
-    Where it cannot be made, as on a read-only disk, plain SmolLM2, and a line that says why.
-
-    Raises:
-        ModelError: the extra is not installed.
-    """
-    found = find_demo()
-    if found.report is not None:
-        return found.path
-    from relay_gguf.cli.convert.convert import made_demo
-
-    return made_demo(found)
-
-
 def find_demo() -> Demo:
-    """The demo model of this version, of this base and adapter; others have other folders.
+    """The demo model of this version, base and adapter; any other has another folder.
 
     Raises:
         ModelError: the extra is not installed.
@@ -99,5 +83,5 @@ def find_demo() -> Demo:
 
 
 def demo_folder() -> Path:
-    """Where demo models are kept, each in a folder of its own."""
+    """The folder of the demo models, each in a folder of its own."""
     return DIRS.user_cache_path / "demo"

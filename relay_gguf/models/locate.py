@@ -21,7 +21,7 @@ from pathlib import Path
 from relay_gguf.apps import ollama_store
 from relay_gguf.apps.ollama_store import HUB_HOSTS, StoredName, parse_stored
 from relay_gguf.errors import ModelError, SettingsError
-from relay_gguf.gguf_file.name import parts
+from relay_gguf.gguf_file.name import shard_paths
 from relay_gguf.hub import cache as hub_cache
 from relay_gguf.hub import download as hub_download
 from relay_gguf.hub.api import UnreachableError
@@ -87,7 +87,7 @@ def _path(model: str | Path) -> Path:
 
 def _first_part(path: Path) -> Path:
     """The first part, if a later one was named; the model's loader says what is missing."""
-    first = parts(path)[0]
+    first = shard_paths(path)[0]
     return first if first.exists() else path
 
 

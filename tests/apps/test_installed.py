@@ -15,7 +15,14 @@ import pytest
 from small_files import no_links, tree
 
 from relay_gguf import disk
-from relay_gguf.apps.installed import Done, State, Wanted, install, read, uninstall
+from relay_gguf.apps.installed import (
+    InstallResult,
+    InstallState,
+    WantedFile,
+    install,
+    read,
+    uninstall,
+)
 from relay_gguf.disk import lock
 from relay_gguf.errors import SettingsError, StoreError
 
@@ -31,8 +38,10 @@ class Machine:
         self.theirs = self.app / "their" / "x.gguf"
         self.manifest = folder / "data" / "m.json"
         self.copy = copy
-        self.wanted = [Wanted(self.app / "p" / "r" / s.name, s, n_folders=2) for s in self.sources]
-        self.wanted.append(Wanted(self.app / "presets" / "ours.json", b"{}", optional=True))
+        self.wanted = [
+            WantedFile(self.app / "p" / "r" / s.name, s, n_folders=2) for s in self.sources
+        ]
+        self.wanted.append(WantedFile(self.app / "presets" / "ours.json", b"{}", optional=True))
 
     def start(self, content: bytes = b"old", *, anew: bool = True) -> None:
         """Make the files, and with `anew` nothing is installed."""
@@ -46,7 +55,7 @@ class Machine:
             source.unlink(missing_ok=True)
             source.write_bytes(content * (number + 1))
 
-    def install(self) -> list[Done]:
+    def install(self) -> list[InstallResult]:
         return install(self.wanted, self.manifest, copy=self.copy)
 
     def uninstall(self) -> None:
@@ -133,7 +142,7 @@ def test_the_power_is_lost_while_installing(
         linked = [t.samefile(s) for t, s in zip(targets, machine.sources, strict=False)]
         assert copy not in linked
         before = tree(tmp_path)
-        assert set(machine.install()) == {Done.THERE}
+        assert set(machine.install()) == {InstallResult.THERE}
         assert tree(tmp_path) == before
         machine.uninstall()
         assert machine.files() == {}
@@ -158,7 +167,7 @@ def test_the_power_is_lost_while_replacing(tmp_path: Path, copy: bool) -> None:
             assert machine.files() == {}, "old or new, it is ours"
         machine.install()
         assert machine.files() == machine.expected()
-        assert {entry.state for entry in read(machine.manifest).values()} == {State.SAME}
+        assert {entry.state for entry in read(machine.manifest).values()} == {InstallState.SAME}
         machine.uninstall()
         assert machine.files() == {}
     start()
@@ -233,7 +242,11 @@ def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         machine.install()
     assert machine.files() == {}
     machine.copy = False
-    assert machine.install() == [Done.LINKED, Done.LINKED, Done.WRITTEN], "links need none"
+    assert machine.install() == [
+        InstallResult.LINKED,
+        InstallResult.LINKED,
+        InstallResult.WRITTEN,
+    ], "links need none"
 
 
 def test_a_file_that_appears_meanwhile_stays(
@@ -280,7 +293,7 @@ def test_an_optional_file_gives_way(tmp_path: Path) -> None:
     path = machine.wanted[-1].path
     path.parent.mkdir()
     path.write_bytes(b"theirs")
-    assert machine.install() == [Done.LINKED, Done.LINKED, Done.FOREIGN]
+    assert machine.install() == [InstallResult.LINKED, InstallResult.LINKED, InstallResult.FOREIGN]
     machine.uninstall()
     assert machine.files() == {path.name: b"theirs"}
 
@@ -291,7 +304,7 @@ def test_the_same_bytes_of_someone_else_are_not_ours(tmp_path: Path) -> None:
     for item, source in zip(machine.wanted, machine.sources, strict=False):
         item.path.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, item.path)
-    assert machine.install() == [Done.THERE, Done.THERE, Done.WRITTEN]
+    assert machine.install() == [InstallResult.THERE, InstallResult.THERE, InstallResult.WRITTEN]
     machine.uninstall()
     assert set(machine.files()) == set(NAMES)
 
@@ -338,9 +351,9 @@ def test_ours_turned_into_a_link_is_not_ours(tmp_path: Path) -> None:
     path.unlink()
     path.symlink_to(machine.sources[0])
     for _ in range(2):
-        assert set(machine.install()) == {Done.THERE}
-        assert read(machine.manifest)[path].state is State.CHANGED
-    assert uninstall([path], machine.manifest) == {path: (State.CHANGED, 0)}
+        assert set(machine.install()) == {InstallResult.THERE}
+        assert read(machine.manifest)[path].state is InstallState.CHANGED
+    assert uninstall([path], machine.manifest) == {path: (InstallState.CHANGED, 0)}
     assert path.is_symlink()
 
 
@@ -352,9 +365,9 @@ def test_what_uninstalling_frees(tmp_path: Path) -> None:
     paths = [item.path for item in machine.wanted]
     paths[2].unlink()
     assert uninstall([*paths, tmp_path / "other"], machine.manifest) == {
-        paths[0]: (State.SAME, 0),
-        paths[1]: (State.SAME, 6),
-        paths[2]: (State.MISSING, 0),
+        paths[0]: (InstallState.SAME, 0),
+        paths[1]: (InstallState.SAME, 6),
+        paths[2]: (InstallState.MISSING, 0),
     }
 
 

@@ -17,7 +17,7 @@ from relay_gguf.apps import lmstudio as studio
 from relay_gguf.cli import apps
 from relay_gguf.display import size
 from relay_gguf.errors import ModelError, SettingsError
-from relay_gguf.gguf_file.name import Name, parse_name, parts
+from relay_gguf.gguf_file.name import FileName, parse_name, shard_paths
 
 NAME = "relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf"
 REPO = "relay-v0.1-Mistral-Nemo-12B-2407-GGUF"
@@ -82,7 +82,7 @@ def test_a_pointer_that_points_nowhere_is_none(user: Path, home: Path, pointer: 
 @pytest.mark.parametrize("pointer", ["/gone/lmstudio", "C:\\Users\\ann\\.lmstudio", "relative"])
 def test_a_pointer_to_what_is_gone_is_told(user: Path, home: Path, pointer: str) -> None:
     (user / ".lmstudio-home-pointer").write_text(pointer)
-    with pytest.raises(SettingsError, match=r"home-pointer names .*, which is no folder here"):
+    with pytest.raises(SettingsError, match=r"home-pointer names .*, which is not a folder here"):
         studio.find_places()
     assert studio.find_places(home=home).models == home / "models"
 
@@ -139,25 +139,25 @@ def test_never_started(user: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "wanted"),
     [
-        (NAME, Name("relay-v0.1-Mistral-Nemo-12B-2407", "Q4_K_M")),
-        ("SmolLM2-135M-Instruct.Q4_1.gguf", Name("SmolLM2-135M-Instruct", "Q4_1")),
-        ("relay-F16-00002-of-00003.gguf", Name("relay", "F16", 2, 3)),
-        ("relay-IQ4_XS.gguf", Name("relay", "IQ4_XS")),
-        ("relay-UD-Q4_K_XL.gguf", Name("relay", "UD-Q4_K_XL")),
-        ("relay-bf16.gguf", Name("relay", "bf16")),
-        ("Qwen3-8B.gguf", Name("Qwen3-8B")),
-        ("relay-q8.gguf", Name("relay", "q8")),
-        ("relay.txt", Name("relay.txt")),
+        (NAME, FileName("relay-v0.1-Mistral-Nemo-12B-2407", "Q4_K_M")),
+        ("SmolLM2-135M-Instruct.Q4_1.gguf", FileName("SmolLM2-135M-Instruct", "Q4_1")),
+        ("relay-F16-00002-of-00003.gguf", FileName("relay", "F16", 2, 3)),
+        ("relay-IQ4_XS.gguf", FileName("relay", "IQ4_XS")),
+        ("relay-UD-Q4_K_XL.gguf", FileName("relay", "UD-Q4_K_XL")),
+        ("relay-bf16.gguf", FileName("relay", "bf16")),
+        ("Qwen3-8B.gguf", FileName("Qwen3-8B")),
+        ("relay-q8.gguf", FileName("relay", "q8")),
+        ("relay.txt", FileName("relay.txt")),
     ],
 )
-def test_what_a_name_says(name: str, wanted: Name) -> None:
+def test_a_file_name_is_taken_apart(name: str, wanted: FileName) -> None:
     assert parse_name(name) == wanted
 
 
-def test_parts_of_a_split_file() -> None:
+def test_all_shards_of_a_split_file_are_found_by_any_of_them() -> None:
     names = [f"r-F16-0000{n}-of-00003.gguf" for n in (1, 2, 3)]
-    assert [path.name for path in parts(Path("x") / names[1])] == names
-    assert parts(Path("r.gguf")) == [Path("r.gguf")]
+    assert [path.name for path in shard_paths(Path("x") / names[1])] == names
+    assert shard_paths(Path("r.gguf")) == [Path("r.gguf")]
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_split_model_is_installed_whole(
 
 def test_a_missing_part_is_told_before_anything_is_done(home: Path, tmp_path: Path) -> None:
     gguf(tmp_path / "r-00001-of-00002.gguf")
-    with pytest.raises(ModelError, match=r"no part r-00002-of-00002.gguf of"):
+    with pytest.raises(ModelError, match=r"no shard r-00002-of-00002.gguf of"):
         run("install", tmp_path / "r-00001-of-00002.gguf")
     assert list(home.iterdir()) == []
 
@@ -270,7 +270,7 @@ def test_what_is_no_model(home: Path, tmp_path: Path) -> None:
     for name, message in [
         ("x.gguf", "is not a GGUF file"),
         ("y.gguf", "is damaged"),
-        ("z.gguf", "Cannot read .*z.gguf: Is a directory"),
+        ("z.gguf", "z.gguf is a folder"),
         ("none.gguf", "There is no file"),
         (gguf(tmp_path / "model.bin").name, r"model.bin does not end in \.gguf"),
     ]:
@@ -289,7 +289,7 @@ def test_two_files_for_one_place(home: Path, tmp_path: Path) -> None:
 def test_a_plain_template_is_told(home: Path, tmp_path: Path) -> None:
     for template in ("", "<|im_start|>assistant"):
         file = gguf(tmp_path / "plain-Q8_0.gguf", template=template)
-        assert "plain-Q8_0.gguf has no Relay chat template" in run("install", file, "--repo", "r")
+        assert "plain-Q8_0.gguf does not have Relay's chat template" in run("install", file, "--repo", "r")
         run("uninstall", "--all")
 
 
@@ -371,7 +371,7 @@ def test_uninstall_by_name(home: Path, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("arguments", [[], ["x.gguf", "--all"]])
 def test_uninstall_wants_names_or_all(arguments: list[str]) -> None:
-    with pytest.raises(SettingsError, match="Name the files to remove, or say --all"):
+    with pytest.raises(SettingsError, match="Name the files to remove, or give --all"):
         run("uninstall", *arguments)
 
 
@@ -438,7 +438,7 @@ def test_a_preset_of_someone_else_stays(home: Path, tmp_path: Path) -> None:
     theirs.parent.mkdir()
     theirs.write_text("{}")
     said = run("install", gguf(tmp_path / NAME), "--preset")
-    assert f"left    {theirs}\nrelay.preset.json is there with another content" in said
+    assert f"left    {theirs}\nrelay.preset.json exists with other content" in said
     assert "set Temperature to 0.3" in said
     assert "The preset is not ours." in run("status")
     run("uninstall", "--all")

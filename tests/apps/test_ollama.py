@@ -13,13 +13,13 @@ from typer.testing import CliRunner
 from relay_gguf.apps.ollama import check_name, default_name, modelfile
 from relay_gguf.cli import apps
 from relay_gguf.errors import ModelError, RelayError, SettingsError, StoreError
-from relay_gguf.gguf_file.header import Keys, Kind, Value, read_head
+from relay_gguf.gguf_file.header import Metadata, Value, ValueType, read_header
 
 NAME = "relay-smollm2-135m-Q4_K_M.gguf"
-TOKENS = Value(["<|im_start|>", "<|im_end|>", "hi"], Kind.ARRAY, Kind.STRING)
-ENDS: Keys = {
+TOKENS = Value(["<|im_start|>", "<|im_end|>", "hi"], ValueType.ARRAY, ValueType.STRING)
+ENDS: Metadata = {
     "tokenizer.ggml.tokens": TOKENS,
-    "tokenizer.ggml.eos_token_id": Value(1, Kind.UINT32),
+    "tokenizer.ggml.eos_token_id": Value(1, ValueType.UINT32),
 }
 
 
@@ -49,7 +49,7 @@ def parsed(text: str) -> list[tuple[str, str]]:
 
 
 def options(file: Path) -> dict[str, str]:
-    return dict(parsed(modelfile(file, read_head(file).keys, "x")))
+    return dict(parsed(modelfile(file, read_header(file).metadata, "x")))
 
 
 # What it says
@@ -75,7 +75,7 @@ def test_the_whole_text(tmp_path: Path) -> None:
     )
 
 
-def sampling(name: str, value: float, kind: Kind = Kind.FLOAT32) -> Keys:
+def sampling(name: str, value: float, kind: ValueType = ValueType.FLOAT32) -> Metadata:
     return {f"general.sampling.{name}": Value(value, kind)}
 
 
@@ -84,23 +84,23 @@ def sampling(name: str, value: float, kind: Kind = Kind.FLOAT32) -> Keys:
     [
         (sampling("temp", 0.7), "temperature", "0.7"),
         (sampling("temp", 0.0), "temperature", "0"),
-        (sampling("top_k", 100, Kind.INT32), "top_k", "100"),
+        (sampling("top_k", 100, ValueType.INT32), "top_k", "100"),
         (sampling("top_k", 20.0), "top_k", "20"),
         (sampling("top_p", 0.9), "top_p", "0.9"),
         (sampling("min_p", 0.1), "min_p", "0.1"),
         (sampling("penalty_repeat", 1.05), "repeat_penalty", "1.05"),
-        (sampling("penalty_last_n", 12_345_678, Kind.INT32), "repeat_last_n", "12345678"),
-        (sampling("penalty_last_n", -1, Kind.INT32), "repeat_last_n", "4096"),
+        (sampling("penalty_last_n", 12_345_678, ValueType.INT32), "repeat_last_n", "12345678"),
+        (sampling("penalty_last_n", -1, ValueType.INT32), "repeat_last_n", "4096"),
         (sampling("temp", math.nan), "temperature", "0.3"),
         (sampling("temp", math.inf), "temperature", "0.3"),
-        ({"general.sampling.temp": Value("hot", Kind.STRING)}, "temperature", "0.3"),
-        ({"llama.context_length": Value(131072, Kind.UINT32)}, "num_ctx", "4096"),
-        ({"llama.context_length": Value(2048, Kind.UINT32)}, "num_ctx", "2048"),
-        ({"llama.context_length": Value(0, Kind.UINT32)}, "num_ctx", "4096"),
-        ({"llama.context_length": Value("long", Kind.STRING)}, "num_ctx", "4096"),
+        ({"general.sampling.temp": Value("hot", ValueType.STRING)}, "temperature", "0.3"),
+        ({"llama.context_length": Value(131072, ValueType.UINT32)}, "num_ctx", "4096"),
+        ({"llama.context_length": Value(2048, ValueType.UINT32)}, "num_ctx", "2048"),
+        ({"llama.context_length": Value(0, ValueType.UINT32)}, "num_ctx", "4096"),
+        ({"llama.context_length": Value("long", ValueType.STRING)}, "num_ctx", "4096"),
     ],
 )
-def test_the_files_own_values(tmp_path: Path, keys: Keys, option: str, value: str) -> None:
+def test_the_files_own_values(tmp_path: Path, keys: Metadata, option: str, value: str) -> None:
     assert options(gguf(tmp_path / NAME, keys=keys))[option] == value
 
 
@@ -109,20 +109,20 @@ def test_the_files_own_values(tmp_path: Path, keys: Keys, option: str, value: st
     [
         ({}, True),
         (ENDS, False),
-        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(2, Kind.UINT32)}, True),
-        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(9, Kind.UINT32)}, True),
+        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(2, ValueType.UINT32)}, True),
+        ({**ENDS, "tokenizer.ggml.eos_token_id": Value(9, ValueType.UINT32)}, True),
         (
             {
                 **ENDS,
-                "tokenizer.ggml.eos_token_id": Value(2, Kind.UINT32),
-                "tokenizer.ggml.eot_token_id": Value(1, Kind.UINT32),
+                "tokenizer.ggml.eos_token_id": Value(2, ValueType.UINT32),
+                "tokenizer.ggml.eot_token_id": Value(1, ValueType.UINT32),
             },
             False,
         ),
     ],
 )
 def test_a_stop_string_only_where_no_token_ends_a_turn(
-    tmp_path: Path, keys: Keys, needed: bool
+    tmp_path: Path, keys: Metadata, needed: bool
 ) -> None:
     found = options(gguf(tmp_path / NAME, keys=keys))
     assert ("stop" in found) == needed
@@ -195,12 +195,12 @@ def test_what_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"hello")
     with pytest.raises(ModelError, match="is not a GGUF file"):
         run(tmp_path / "x.gguf")
-    with pytest.raises(ModelError, match=r"Cannot read .*none.gguf: No such file"):
+    with pytest.raises(ModelError, match=r"There is no file .*none.gguf"):
         run(tmp_path / "none.gguf")
 
 
 def test_a_split_model_is_refused(tmp_path: Path) -> None:
-    count = {"split.count": Value(2, Kind.UINT16)}
+    count = {"split.count": Value(2, ValueType.UINT16)}
     for file in (gguf(tmp_path / "r-00001-of-00002.gguf"), gguf(tmp_path / NAME, keys=count)):
         with pytest.raises(ModelError, match=r"split model, which Ollama does not take.*--merge"):
             run(file)
@@ -210,7 +210,7 @@ def test_a_split_model_is_refused(tmp_path: Path) -> None:
 def test_a_file_without_relays_template_is_told(tmp_path: Path, template: str) -> None:
     text, told = run(gguf(tmp_path / NAME, template=template))
     assert text.startswith("# Relay for Ollama")
-    assert told.startswith(f"{NAME} has no Relay chat template: commands will not work")
+    assert told.startswith(f"{NAME} does not have Relay's chat template: commands will not work")
 
 
 # Names

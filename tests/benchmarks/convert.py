@@ -59,7 +59,7 @@ STAGES = ("- planning", "- converting", "- checking")
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class ConversionJob:
     """What the command line asks for. `work` is emptied for each recipe."""
 
     base: Path
@@ -129,7 +129,7 @@ class Recipe:
     whole: list[Cost] = field(default_factory=list)
     others: list[str] = field(default_factory=list)
 
-    def run(self, job: Job) -> None:
+    def run(self, job: ConversionJob) -> None:
         """Take the steps, in an empty folder."""
         shutil.rmtree(job.work, ignore_errors=True)
         for folder in ("out", "tmp"):
@@ -156,7 +156,7 @@ class Recipe:
 # The recipes
 
 
-def ours(job: Job) -> Recipe:
+def ours(job: ConversionJob) -> Recipe:
     """One step for all types."""
     out = job.work / "out"
     wanted = [word for ftype in job.types for word in ("--quant", ftype)]
@@ -165,7 +165,7 @@ def ours(job: Job) -> Recipe:
     return Recipe("relay-gguf", [Step("relay-gguf convert", command, out)])
 
 
-def peer(job: Job) -> Recipe:
+def peer(job: ConversionJob) -> Recipe:
     """A step to merge, one to convert, and one for each type."""
     name = "PEFT and llama.cpp"
     if not job.peers:
@@ -202,7 +202,7 @@ def unfit(python: Path) -> str:
 
 
 @contextmanager
-def environment(job: Job) -> Iterator[dict[str, str]]:
+def environment(job: ConversionJob) -> Iterator[dict[str, str]]:
     """Nobody's files, a temporary folder that is watched, no hub, and so many threads."""
     with homeless() as env:
         yield env | {
@@ -392,7 +392,7 @@ def make_models(folder: Path, name: str) -> tuple[Path, Path]:
     return base, adapter
 
 
-def machine(job: Job) -> str:
+def machine(job: ConversionJob) -> str:
     """What the numbers hold for: the machine, the programs and the model."""
     sizes = f"{size(job.base) / 1e9:.2f} GB and an adapter of {size(job.adapter) / 1e9:.2f} GB"
     return (
@@ -403,7 +403,7 @@ def machine(job: Job) -> str:
     )
 
 
-def versions(job: Job) -> str:
+def versions(job: ConversionJob) -> str:
     """What the peer is made of."""
     code = f"from importlib.metadata import version as v; print([(n, v(n)) for n in {NEEDED}])"
     run = subprocess.run([job.peer_python, "-c", code], capture_output=True, text=True, check=False)
@@ -411,7 +411,7 @@ def versions(job: Job) -> str:
     return ", ".join(f"{name} {number}" for name, number in found)
 
 
-def measure(job: Job, *, markdown: bool) -> None:
+def measure(job: ConversionJob, *, markdown: bool) -> None:
     """Run both recipes in turns, and print what they took."""
     own, other = ours(job), peer(job)
     for count in range(job.rounds):
@@ -453,7 +453,7 @@ def main() -> None:
         folder.mkdir(parents=True, exist_ok=True)
         base, adapter = make_models(folder, arguments.shape)
         with tempfile.TemporaryDirectory(dir=folder, prefix="work-") as work:
-            job = Job(
+            job = ConversionJob(
                 base,
                 adapter,
                 Path(work, "work"),

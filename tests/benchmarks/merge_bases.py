@@ -24,9 +24,10 @@ import llama_cpp as lib
 import numpy as np
 from numpy.typing import NDArray
 
-from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.job import prepare
 from relay_gguf.convert.read.merge import MERGE_BASES, MergeBase
-from relay_gguf.convert.run import Finished, run
+from relay_gguf.convert.request import Request
+from relay_gguf.convert.run import ConvertedFiles, run
 from relay_gguf.llama.log import LogLines
 from relay_gguf.llama.tokenizer import tokenize
 from relay_gguf.models.demo import ADAPTER, demo_model
@@ -57,10 +58,14 @@ def merged(folder: Path, merge_base: MergeBase) -> list[Path]:
     files = [folder / f"{ADAPTER.name}-{ftype}.gguf" for ftype in TYPES]
     if not all(file.exists() for file in files):
         request = Request(
-            str(demo_model()), TYPES, str(ADAPTER), merge_base=merge_base, allow_requantize=True
+            base=str(demo_model()),
+            ftypes=TYPES,
+            adapter=str(ADAPTER),
+            merge_base=merge_base,
+            allow_requantize=True,
         )
         for event in run(prepare(request), folder, force=True, restart=True):
-            if isinstance(event, Finished):
+            if isinstance(event, ConvertedFiles):
                 print(event.paths[0], file=sys.stderr)
     return files
 

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from relay_gguf import LlamaEngine
-from relay_gguf.models.demo import demo_file, demo_model
+from relay_gguf.cli.demo import demo_file
+from relay_gguf.models.demo import demo_model
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # of the tests' scenes
 from roleplay import Played, play, read_scenes

@@ -12,11 +12,12 @@ from hf_tokenizers import write_small_tokenizer, write_tokenizer
 from safetensors.numpy import save_file
 
 from relay_gguf.convert.arch.weights import GgufWeights
-from relay_gguf.convert.job import Request, prepare
+from relay_gguf.convert.job import prepare
 from relay_gguf.convert.read import nf4
 from relay_gguf.convert.read.checkpoint import Array, Bytes, open_folder
 from relay_gguf.convert.read.merge import LINEARS, MergeBase
-from relay_gguf.convert.run import Finished, run
+from relay_gguf.convert.request import Request
+from relay_gguf.convert.run import ConvertedFiles, run
 from relay_gguf.errors import ConversionError
 
 
@@ -71,8 +72,14 @@ def values(
     base: Path, out: Path, adapter: Path, merge_base: MergeBase = "original"
 ) -> dict[str, Array]:
     """Every tensor of the F32 file."""
-    request = Request(str(base), ("F32",), str(adapter), merge_base=merge_base, pre="smollm")
-    (event,) = (event for event in run(prepare(request), out) if isinstance(event, Finished))
+    request = Request(
+        base=str(base),
+        ftypes=("F32",),
+        adapter=str(adapter),
+        merge_base=merge_base,
+        pre="smollm",
+    )
+    (event,) = (event for event in run(prepare(request), out) if isinstance(event, ConvertedFiles))
     weights = GgufWeights(event.paths[0])
     return {t.name: weights.open(t)(0, t.shape[0]).rows for t in weights.tensors}
 
@@ -109,4 +116,4 @@ def test_another_quantization_is_named(base: Path, tmp_path: Path) -> None:
     config["quantization_config"] = {"quant_method": "gptq", "bits": 4}
     (folder / "config.json").write_text(json.dumps(config), "utf-8")
     with pytest.raises(ConversionError, match="quantized with gptq"):
-        prepare(Request(str(folder), ("F16",), pre="smollm"))
+        prepare(Request(base=str(folder), ftypes=("F16",), pre="smollm"))

@@ -13,9 +13,10 @@ import pytest
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, TokenType
 from hf_cases import CASES, GOLDEN
 
-from relay_gguf.convert.job import Request, prepare
-from relay_gguf.convert.run import Finished, run
-from relay_gguf.gguf_file.header import Head, read_head
+from relay_gguf.convert.job import prepare
+from relay_gguf.convert.request import Request
+from relay_gguf.convert.run import ConvertedFiles, run
+from relay_gguf.gguf_file.header import Header, read_header
 
 OUTTYPES = {"f32": "F32", "f16": "F16", "bf16": "BF16", "q8_0": "Q8_0"}
 OURS = {"general.quantized_by", "relay.source"}
@@ -32,9 +33,9 @@ PATCHED = ("bos", "bos_49152", "bos_denied", "bos_unnamed")
 
 
 def converted(base: Path, out: Path, *ftypes: str, **options: Any) -> list[Path]:
-    job = prepare(Request(str(base), ftypes, template="keep", **options))
+    job = prepare(Request(base=str(base), ftypes=ftypes, template="keep", **options))
     events = run(job, out, n_threads=2)
-    return [path for event in events if isinstance(event, Finished) for path in event.paths]
+    return [path for event in events if isinstance(event, ConvertedFiles) for path in event.paths]
 
 
 def as_golden(value: object) -> object:
@@ -46,13 +47,13 @@ def as_golden(value: object) -> object:
     return {"length": length, "sha256": sha256(text.encode()).hexdigest()}
 
 
-def keys_of(head: Head) -> Iterator[tuple[str, list[Any]]]:
-    for name, value in head.keys.items():
+def keys_of(head: Header) -> Iterator[tuple[str, list[Any]]]:
+    for name, value in head.metadata.items():
         kinds = [value.kind.name] + ([value.item.name] if value.item is not None else [])
         yield name, [kinds, as_golden(value.value)]
 
 
-def tensors_of(path: Path, head: Head) -> Iterator[tuple[str, list[Any]]]:
+def tensors_of(path: Path, head: Header) -> Iterator[tuple[str, list[Any]]]:
     data = path.read_bytes()
     for info in head.tensors:
         kind = GGMLQuantizationType(info.ggml_type)
@@ -70,7 +71,7 @@ def test_files_are_those_of_llama_cpps_converter(case: str, smollm2: Path, tmp_p
     verify = "spm" in case  # the proof of the others would only repeat the same vocabulary's
     files = converted(folder, tmp_path / "out", *OUTTYPES.values(), pre=pre, verify=verify)
     for path, (outtype, ftype) in zip(files, OUTTYPES.items(), strict=True):
-        head = read_head(path)
+        head = read_header(path)
         keys = dict(keys_of(head))
         expected = golden["keys"] | {
             "general.file_type": [["UINT32"], golden["file_types"][outtype]]
@@ -88,7 +89,7 @@ def test_where_a_sentencepiece_vocabulary_is_meant_to_differ(
 ) -> None:
     folder = CASES[case](tmp_path / "model", smollm2)
     (path,) = converted(folder, tmp_path / "out", "F32")
-    keys = {name: key.value for name, key in read_head(path).keys.items()}
+    keys = {name: key.value for name, key in read_header(path).metadata.items()}
     tokens, types = keys["tokenizer.ggml.tokens"], keys["tokenizer.ggml.token_type"]
     assert tokens[keys["tokenizer.ggml.eos_token_id"]] == "<|im_end|>"
     assert [types[tokens.index(text)] for text in ("<|im_start|>", "<|im_end|>")] == [3, 3]

@@ -24,7 +24,7 @@ from safetensors.numpy import load_file, save_file
 from relay_gguf.cli.app import main
 from relay_gguf.convert.arch.llama import ARCHITECTURES
 from relay_gguf.convert.quantize.ftypes import FTYPES
-from relay_gguf.gguf_file.header import Info, Kind, Value, read_head, write_head
+from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header, read_header
 
 Q = "model.layers.0.self_attn.q_proj"
 NORM = "model.norm.weight"
@@ -258,14 +258,14 @@ def gguf_of(arch: str) -> Case:
     return case
 
 
-def gguf_head(keys: Mapping[str, Value], *infos: Info) -> Case:
-    arch = {"general.architecture": Value("llama", Kind.STRING)}
-    return lambda scene: scene.gguf(write_head({**arch, **keys}, infos) + bytes(256))
+def gguf_head(keys: Mapping[str, Value], *infos: TensorInfo) -> Case:
+    arch = {"general.architecture": Value("llama", ValueType.STRING)}
+    return lambda scene: scene.gguf(pack_header({**arch, **keys}, infos) + bytes(256))
 
 
-EMBEDDING = Info("token_embd.weight", (8, 4), 0, 0)
+EMBEDDING = TensorInfo("token_embd.weight", (8, 4), 0, 0)
 SIZES = {
-    f"llama.{name}": Value(number, Kind.UINT32)
+    f"llama.{name}": Value(number, ValueType.UINT32)
     for name, number in {
         "block_count": 1,
         "context_length": 512,
@@ -306,10 +306,10 @@ CASES: dict[str, tuple[Case, str]] = {
     # the base's weights
     "a missing shard": (shard(lambda data: None), "lacks model-00002-of-"),
     "a truncated shard": (shard(lambda data: data[:-1]), "is truncated"),
-    "a garbled header": (shard(lambda data: b"\xff" * 200), "is no safetensors file"),
-    "an empty shard": (shard(lambda data: b""), "is no safetensors file"),
-    "a shard of text": (shard(lambda data: b"version https://git-lfs"), "is no safetensors file"),
-    "an index that is no JSON": (index("{"), "model.safetensors.index.json"),
+    "a garbled header": (shard(lambda data: b"\xff" * 200), "is not a safetensors file"),
+    "an empty shard": (shard(lambda data: b""), "is not a safetensors file"),
+    "a shard of text": (shard(lambda data: b"version https://git-lfs"), "is not a safetensors file"),
+    "an index that is not JSON": (index("{"), "model.safetensors.index.json"),
     "an index without a map": (index("{}"), "model.safetensors.index.json"),
     "no weights": (file("model.safetensors", None), "has no .safetensors file"),
     "a pickle": (pickle("base", "pytorch_model.bin"), "pickles, which can run code"),
@@ -341,12 +341,12 @@ CASES: dict[str, tuple[Case, str]] = {
     "a layer too few": (tensors({"model.layers.1.mlp.up_proj.weight": ones(96, 64)}), "layers.1"),
     # config.json
     "no config": (file("config.json", None), "has no config.json"),
-    "a config that is no JSON": (file("config.json", "{"), "config.json is no JSON"),
+    "a config that is not JSON": (file("config.json", "{"), "config.json is not JSON"),
     "a config that is a list": (file("config.json", "[]"), "config.json"),
     "no architecture": (config(architectures=None, model_type=None), "config.json"),
     "another architecture": (
         config(architectures=["Qwen2ForCausalLM"]),
-        f"Qwen2ForCausalLM cannot be converted. Those that can: {', '.join(ARCHITECTURES)}",
+        f"Qwen2ForCausalLM cannot be converted. Architectures that can: {', '.join(ARCHITECTURES)}",
     ),
     "experts": (config(architectures=["MixtralForCausalLM"]), "MixtralForCausalLM cannot be"),
     "hidden experts": (config(num_local_experts=8), "cannot be converted"),
@@ -368,7 +368,7 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     # the tokenizer
     "no tokenizer": (file("tokenizer.json", None), "has no tokenizer.json"),
-    "a tokenizer that is no JSON": (file("tokenizer.json", "{"), "is no tokenizer"),
+    "a tokenizer that is not JSON": (file("tokenizer.json", "{"), "is not a tokenizer"),
     "a tokenizer of another kind": (
         file("tokenizer.json", '{"model": {"type": "WordLevel", "vocab": {}, "unk_token": "u"}}'),
         "is of the kind WordLevel; ",
@@ -425,8 +425,8 @@ CASES: dict[str, tuple[Case, str]] = {
         options("--quant", "F16", "--quant", "Q8_0", "--name", "m.gguf"),
         "'m.gguf' has no {type}",
     ),
-    "a name with a folder": (options("--name", "../m.gguf"), "is no file name"),
-    "a name of no GGUF file": (options("--name", "m.bin"), "is no file name"),
+    "a name with a folder": (options("--name", "../m.gguf"), "is not a file name"),
+    "a name of no GGUF file": (options("--name", "m.bin"), "is not a file name"),
     "a context longer than a file can say": (
         options("--context-length", str(2**32)),
         "context",
@@ -441,7 +441,7 @@ CASES: dict[str, tuple[Case, str]] = {
     # presets
     "an unknown preset": (options("--preset", "mine"), "There is no preset 'mine'. There are: all"),
     "a preset that is not there": (options("--preset", "./no.toml"), "Cannot read no.toml"),
-    "a preset that is no TOML": (preset("types = ["), "mine.toml is no TOML"),
+    "a preset that is not TOML": (preset("types = ["), "mine.toml is not a TOML file"),
     "a preset without types": (preset("types = []"), "mine.toml: types = []: at least one"),
     "a preset of nothing": (preset(""), "mine.toml: types = None: at least one"),
     "a preset's unknown key": (
@@ -528,30 +528,35 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "a GGUF file of experts and an adapter": (
         lambda scene: [
-            *gguf_head(SIZES, EMBEDDING, Info("blk.0.ffn_gate_inp.weight", (2, 4), 0, 128))(scene),
+            *gguf_head(SIZES, EMBEDDING, TensorInfo("blk.0.ffn_gate_inp.weight", (2, 4), 0, 128))(
+                scene
+            ),
             *("--adapter", str(scene.adapter)),
         ],
         "blk.0.ffn_gate_inp.weight, which a Llama does not have",
     ),
-    "a part of a split GGUF file": (
-        gguf_head({"split.count": Value(2, Kind.UINT16)}),
-        "a part of a split model",
+    "a shard of a split GGUF file": (
+        gguf_head({"split.count": Value(2, ValueType.UINT16)}),
+        "a shard of a split model",
     ),
-    "a GGUF file of a type from the future": (gguf_head({}, Info("t", (8, 8), 250, 0)), "250"),
-    "a GGUF file with a number as a tensor": (gguf_head({}, Info("t", (), 0, 0)), "t"),
-    "a GGUF file with an empty tensor": (gguf_head({}, Info("t", (0, 8), 0, 0)), "t"),
+    "a GGUF file of a type from the future": (
+        gguf_head({}, TensorInfo("t", (8, 8), 250, 0)),
+        "250",
+    ),
+    "a GGUF file with a number as a tensor": (gguf_head({}, TensorInfo("t", (), 0, 0)), "t"),
+    "a GGUF file with an empty tensor": (gguf_head({}, TensorInfo("t", (0, 8), 0, 0)), "t"),
     "a GGUF file without tensors": (gguf_head({}), "model.gguf"),
     "a GGUF file without keys": (
-        gguf_head({}, Info("output_norm.weight", (8,), 0, 0)),
+        gguf_head({}, TensorInfo("output_norm.weight", (8,), 0, 0)),
         "key not found in model: llama.context_length",
     ),
     # an importance matrix
     "no imatrix": (options("--imatrix", "nowhere.dat"), "Cannot read nowhere.dat"),
-    "an imatrix of text": (imatrix(b"Dear diary, it is late"), "is no imatrix"),
-    "an empty imatrix": (imatrix(b""), "is no imatrix"),
+    "an imatrix of text": (imatrix(b"Dear diary, it is late"), "is not an imatrix"),
+    "an empty imatrix": (imatrix(b""), "is not an imatrix"),
     "a GGUF imatrix's beginning": (imatrix(b"GGUF\x03\0\0\0"), "imatrix is damaged"),
-    "an imatrix without tensors": (imatrix_of({}), "is no imatrix"),
-    "a truncated imatrix": (imatrix_of({"output.weight": ones(64)}, cut=40), "is no imatrix"),
+    "an imatrix without tensors": (imatrix_of({}), "is not an imatrix"),
+    "a truncated imatrix": (imatrix_of({"output.weight": ones(64)}, cut=40), "is not an imatrix"),
     "an imatrix of another model": (imatrix_of({"blk.77.x.weight": ones(64)}), "none of the model"),
     "an imatrix of another width": (
         imatrix_of({"blk.0.attn_q.weight": ones(128)}),
@@ -606,7 +611,7 @@ def test_an_unknown_pre_tokenizer(scene: Scene, capfd: pytest.CaptureFixture[str
 
 def test_a_pre_tokenizer_for_a_gguf_file(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     given = (scene.pico, "--quant", "Q8_0", "--out", scene.out)
-    found = read_head(scene.pico).keys["tokenizer.ggml.pre"].value
+    found = read_header(scene.pico).metadata["tokenizer.ggml.pre"].value
     for more in ((), ("--adapter", scene.adapter)):
         assert refused(capfd, *given, *more, "--pre", "foo") == (
             f"--pre is for a model in safetensors: {scene.pico} is a GGUF file, which has its "
@@ -629,7 +634,7 @@ def test_the_folder_of_the_files(scene: Scene, capfd: pytest.CaptureFixture[str]
         given = (scene.base, "--pre", "smollm", "--quant", "Q8_0", "--out", out)
         said = refused(capfd, *given)
         assert said.startswith(f"Cannot write {out}: ")
-        assert said.endswith(" is no folder.")
+        assert said.endswith(" is not a folder.")
         assert refused(capfd, *given, "--dry-run") == said
     assert path.read_text() == "mine"
 
@@ -643,7 +648,7 @@ def test_values_that_are_not_finite_can_be_allowed(value: float, scene: Scene) -
     assert exit_.value.code == 0
     for ftype in ("F32", "F16", "Q8_0"):
         path = scene.out / f"base-{ftype}.gguf"
-        assert set(tensors_of(path)) == {info.name for info in read_head(path).tensors}
+        assert set(tensors_of(path)) == {info.name for info in read_header(path).tensors}
     stored = np.frombuffer(tensors_of(scene.out / "base-F32.gguf")["blk.0.attn_q.weight"][2], "<f4")
     assert np.count_nonzero(~np.isfinite(stored)) == 1
 

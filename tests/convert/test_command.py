@@ -16,7 +16,7 @@ from conversions import Pair
 from relay_gguf import __version__
 from relay_gguf.cli.app import main
 from relay_gguf.convert.quantize.ftypes import FTYPES
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.gguf_file.header import read_header
 from relay_gguf.quant_presets import load_preset, presets
 
 SCRIPT = Path(sysconfig.get_path("scripts"), "relay-gguf")
@@ -259,7 +259,7 @@ def test_shipped_presets(preset: Any) -> None:
 
 
 def values(path: Path) -> dict[str, Any]:
-    return {name: value.value for name, value in read_head(path).keys.items()}
+    return {name: value.value for name, value in read_header(path).metadata.items()}
 
 
 def test_the_relay_preset(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
@@ -380,7 +380,7 @@ def test_a_gguf_file_takes_the_preset_too(
 
 def test_split_by_the_command(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
     out = ran(capfd, *convert, "--quant", "Q8_0", "--split-max-size", "500K", "--dry-run")
-    assert "out/pico-relay-Q8_0-00001-of-00003.gguf and 2 more parts\n" in out
+    assert "out/pico-relay-Q8_0-00001-of-00003.gguf and 2 more shards\n" in out
     ran(capfd, *convert, "--quant", "Q8_0", "--split-max-size", "500K", "--quiet")
     names = [f"pico-relay-Q8_0-0000{number}-of-00003.gguf" for number in (1, 2, 3)]
     assert sorted(path.name for path in Path("out").glob("*.gguf")) == names
@@ -420,6 +420,6 @@ def test_into_lm_studio_at_once(
 
 
 def test_the_base_is_named_as_the_adapter_names_it(real_files: Path) -> None:
-    keys = read_head(real_files / "relay-smollm2-135m-Q8_0.gguf").keys
+    keys = read_header(real_files / "relay-smollm2-135m-Q8_0.gguf").metadata
     base = "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct"
     assert keys["general.base_model.0.repo_url"].value == base

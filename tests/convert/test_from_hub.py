@@ -11,7 +11,7 @@ from hf_models import PICO, write_adapter, write_mistral
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
 from hub_server import Repos, serving
 
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.gguf_file.header import read_header
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +40,9 @@ def test_a_base_and_an_adapter_of_the_hub(
         run = convert("o/base", "--adapter", "o/adapter", "--out", str(out), "-q", "Q8_0")
         assert run.returncode == 0, run.stderr
         assert not [request for request in hub.requests if "consolidated" in request]
-    keys = {name: key.value for name, key in read_head(out / "adapter-Q8_0.gguf").keys.items()}
+    keys = {
+        name: key.value for name, key in read_header(out / "adapter-Q8_0.gguf").metadata.items()
+    }
     assert keys["relay.source"] == "o/base"
     assert keys["relay.adapter"] == "o/adapter"
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/base"

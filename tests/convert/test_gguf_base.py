@@ -20,8 +20,8 @@ from relay_gguf.convert.arch.weights import GgufWeights
 from relay_gguf.convert.job import prepare
 from relay_gguf.convert.read.checkpoint import open_folder
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.facts import read_facts
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.gguf_file.gguf_model import read_gguf
+from relay_gguf.gguf_file.header import read_header
 
 LLAMA3 = {
     "rope_type": "llama3",
@@ -75,7 +75,7 @@ def test_merged_as_into_the_folder(
     for ftype in types:
         (left,), (right,) = theirs[ftype], ours[ftype]
         assert tensors_of(left) == tensors_of(right)
-        keys, expected = (dict(read_head(path).keys) for path in (right, left))
+        keys, expected = (dict(read_header(path).metadata) for path in (right, left))
         assert keys.pop("relay.source").value == "Tiny-Base-" + f"{BASES[name]['dtype']}.gguf"
         assert expected.pop("relay.source").value == "Tiny-Base"
         assert keys == expected
@@ -119,7 +119,7 @@ def test_a_quantized_base_is_dequantized(
         assert np.array_equal(rows, values[tensor.name].reshape(tensor.shape)), tensor.name
     wanted = request(path, "F32", adapter=pair.adapter, allow_requantize=True)
     ((merged,),) = converted(wanted, tmp_path / "out").values()
-    origin = read_facts(merged).origin
+    origin = read_gguf(merged).origin
     assert origin["base_type"] == ftype
     assert origin["source"] == path.name
     head = "blk.0.ffn_up.weight"
@@ -135,7 +135,7 @@ def test_a_quantized_base_is_taken_on_demand_alone(
     pair = make("F32")
     path = quantized(file_of(pair), tmp_path, "Q4_0").rename(tmp_path / "tiny.gguf")
     for adapter in (pair.adapter, None):
-        with pytest.raises(ConversionError, match="or take --allow-requantize"):
+        with pytest.raises(ConversionError, match="or give --allow-requantize"):
             prepare(request(path, "Q8_0", adapter=adapter))
         job = prepare(request(path, "Q8_0", adapter=adapter, allow_requantize=True))
         assert job.model.notes[0] == (

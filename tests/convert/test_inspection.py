@@ -20,14 +20,15 @@ from typer.testing import CliRunner
 from relay_gguf.cli.convert.publish import inspect as inspect_command
 from relay_gguf.convert.inspect.finding import Finding, has_problem
 from relay_gguf.convert.inspect.inspection import inspect
-from relay_gguf.convert.inspect.lines import inspect_lines
+from relay_gguf.convert.inspect.overview import inspect_lines
 from relay_gguf.convert.quantize.ggml import check_opens
 from relay_gguf.convert.template import relay_template
 from relay_gguf.display import size
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.fit.placement import LoadSettings
-from relay_gguf.gguf_file.facts import entries, read_facts, repo_of
-from relay_gguf.gguf_file.header import Info
+from relay_gguf.gguf_file.gguf_model import read_gguf
+from relay_gguf.gguf_file.header import TensorInfo
+from relay_gguf.gguf_file.values import entries, repo_of
 from relay_gguf.llama.load import measure
 
 MISSING = object()
@@ -51,7 +52,7 @@ def at(name: str, item: Any = MISSING) -> Change:
 
 
 def findings(path: Path) -> list[Finding]:
-    return inspect(read_facts(path))
+    return inspect(read_gguf(path))
 
 
 def wrong(path: Path) -> list[tuple[str, str, str]]:
@@ -67,7 +68,7 @@ size          {size}, Q8_0, 31.39 bits per weight
 tensors       11 F32 (39 KB), 1 Q8_0 (1 KB)
 embedding     Q8_0, output F32
 vocabulary    8 tokens, gpt2, default
-memory        about 158 MB with 4096 tokens of context: weights 39 KB, cache 263 KB, work 157 MB
+memory        about 158 MB with 4096 tokens of context: weights 39 KB, cache 263 KB, compute 157 MB
 sampling      temperature 0.3, top-k 40, repetition penalty 1.1, penalty window 4096, \
 order penalties;temperature;top_k;top_p;min_p
 license       cc-by-nc-4.0
@@ -91,7 +92,7 @@ Nothing is wrong."""
 
 def test_a_sound_file(tmp_path: Path) -> None:
     path = write(tmp_path / "tiny-Q8_0.gguf")
-    facts = read_facts(path)
+    facts = read_gguf(path)
     assert "\n".join(inspect_lines(facts, inspect(facts))) == SOUND.format(
         path=path, size=size(path.stat().st_size)
     )
@@ -104,7 +105,7 @@ size          98 MB, Q4_1, 5.74 bits per weight
 tensors       210 Q4_1 (66 MB), 1 Q8_0 (30 MB), 61 F32 (141 KB)
 embedding     Q8_0, output the same
 vocabulary    49,152 tokens, gpt2, smollm
-memory        about 348 MB with 4096 tokens of context: weights 97 MB, cache 94 MB, work 157 MB
+memory        about 348 MB with 4096 tokens of context: weights 97 MB, cache 94 MB, compute 157 MB
 license       apache-2.0
 languages     en
 
@@ -123,14 +124,14 @@ note     There are no sampling defaults: apps take theirs, mostly a temperature 
 
 
 def test_the_demo_model(smollm2: Path) -> None:
-    facts = read_facts(smollm2)
+    facts = read_gguf(smollm2)
     lines = list(inspect_lines(facts, inspect(facts)))
     assert lines[0] == str(smollm2)
     assert "\n".join(lines[1:]) == DEMO.format(path=smollm2)
 
 
 def test_memory_is_what_llama_cpp_takes(smollm2: Path) -> None:
-    need, measured = read_facts(smollm2).memory(), measure(smollm2, LoadSettings(0, 4096))
+    need, measured = read_gguf(smollm2).memory(), measure(smollm2, LoadSettings(0, 4096))
     assert need is not None
     assert measured is not None
     assert need.weights == measured.weights
@@ -174,15 +175,15 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         # ChatML
         (
             at("tokenizer.ggml.token_type", [3, 1, 3, 1, 1, 1, 1, 1]),
-            ("problem", "chatml", "<|im_start|> is no control token: llama.cpp reads it as lett"),
+            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it as lett"),
         ),
         (
             at("tokenizer.ggml.token_type", [3, 5, 3, 1, 1, 1, 1, 1]),
-            ("problem", "chatml", "<|im_start|> is no control token: llama.cpp reads it as lett"),
+            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it as lett"),
         ),
         (
             at("tokenizer.ggml.token_type", [3, 4, 3, 1, 1, 1, 1, 1]),
-            ("note", "chatml", "<|im_start|> is a token of users: whoever types it begins a turn"),
+            ("note", "chatml", "<|im_start|> is a user-defined token: whoever types it begins a "),
         ),
         (
             at("tokenizer.ggml.token_type", [3, 2, 3, 1, 1, 1, 1, 1]),
@@ -190,7 +191,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             at("tokenizer.ggml.token_type", [3, 3, 1, 1, 1, 1, 1, 1]),
-            ("note", "chatml", "<|im_end|> is no control token. llama.cpp corrects that, other"),
+            ("note", "chatml", "<|im_end|> is not a control token. llama.cpp corrects that, other"),
         ),
         (
             at("tokenizer.ggml.tokens", ["<s>", "<|im_start|>", *"xyzuvw"]),
@@ -203,9 +204,9 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             at("tokenizer.ggml.eos_token_id", 99),
-            ("note", "eos", "The end of a reply is not told. llama.cpp also stops"),
+            ("note", "eos", "The end of a reply is not set. llama.cpp also stops"),
         ),
-        (at("tokenizer.ggml.eos_token_id"), ("note", "eos", "The end of a reply is not told.")),
+        (at("tokenizer.ggml.eos_token_id"), ("note", "eos", "The end of a reply is not set.")),
         (
             at("tokenizer.ggml.bos_token_id"),
             ("problem", "bos", "Prompts should begin with BOS, and the file has no such token"),
@@ -278,11 +279,11 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             at("llama.context_length"),
-            ("problem", "context", "llama.context_length is lacking: llama.cpp refuses the file."),
+            ("problem", "context", "llama.context_length is missing: llama.cpp refuses the file."),
         ),
         (
             at("llama.context_length", "long"),
-            ("problem", "context", "llama.context_length is lacking: llama.cpp refuses the file."),
+            ("problem", "context", "llama.context_length is missing: llama.cpp refuses the file."),
         ),
         # sampling
         (
@@ -307,7 +308,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
             ("note", "sampling", "The order of samplers has unknown ones: temp."),
         ),
         # other kinds
-        (at("general.type", "adapter"), ("problem", "kind", "This is no model, it is of the type")),
+        (at("general.type", "adapter"), ("problem", "kind", "This is not a model: general.type is")),
         (at("general.architecture"), ("problem", "kind", "The file does not say what it is:")),
         (at("tokenizer.ggml.tokens"), ("problem", "kind", "There is no vocabulary: this is")),
         (at("tokenizer.ggml.tokens", [1, 2]), ("problem", "kind", "There is no vocabulary: this")),
@@ -357,7 +358,7 @@ def test_a_template_does_not_help_where_there_is_no_chatml(tmp_path: Path) -> No
 # The tensors
 
 
-def moved(index: int) -> list[Info]:
+def moved(index: int) -> list[TensorInfo]:
     """Tensors with a hole between them."""
     infos = tensors()
     return [
@@ -369,8 +370,8 @@ def moved(index: int) -> list[Info]:
 @pytest.mark.parametrize(
     ("infos", "lacking", "text"),
     [
-        (tensors(), 1, "tiny.gguf is cut off: it has {has} bytes of {needs}."),
-        (tensors(), 30_000, "tiny.gguf is cut off: it has {has} bytes of {needs}."),
+        (tensors(), 1, "tiny.gguf is truncated: it has {has} bytes of {needs}."),
+        (tensors(), 30_000, "tiny.gguf is truncated: it has {has} bytes of {needs}."),
         (
             moved(3),
             0,
@@ -380,7 +381,7 @@ def moved(index: int) -> list[Info]:
     ],
 )
 def test_tensors_that_are_not_there(
-    infos: list[Info], lacking: int, text: str, tmp_path: Path
+    infos: list[TensorInfo], lacking: int, text: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "tiny.gguf", infos=infos, lacking=lacking)
     has = path.stat().st_size
@@ -402,7 +403,7 @@ def test_a_type_that_is_not_known(tmp_path: Path) -> None:
     path = write(tmp_path / "tiny.gguf", infos=infos)
     what = "blk.0.attn_q.weight is of type 999, which relay-gguf does not know."
     assert wrong(path) == [("note", "file", f"{what} Whether the file is whole was not checked.")]
-    assert "1 type 999 (0 KB)" in "\n".join(inspect_lines(read_facts(path), []))
+    assert "1 type 999 (0 KB)" in "\n".join(inspect_lines(read_gguf(path), []))
 
 
 @pytest.mark.parametrize(
@@ -436,9 +437,9 @@ def test_a_file_of_24_gigabytes(tmp_path: Path) -> None:
         "tokenizer.ggml.merges": [f"t{n} u" for n in range(200_000)],
     }
     rows = 24_000_000_000 // (2 * 131072)
-    infos = [Info("token_embd.weight", (131072, rows), int(Type.F16), 0)]
+    infos = [TensorInfo("token_embd.weight", (131072, rows), int(Type.F16), 0)]
     path = write(tmp_path / "huge.gguf", keys, infos)  # a hole takes no room on the disk
-    assert read_facts(path).size > 24_000_000_000
+    assert read_gguf(path).size > 24_000_000_000
     assert wrong(path) == []
 
 
@@ -460,24 +461,24 @@ def write_parts(folder: Path, names: Mapping[int, str] | None = None) -> list[Pa
 def test_parts(tmp_path: Path) -> None:
     paths = write_parts(tmp_path)
     assert wrong(paths[0]) == []
-    assert findings(paths[0])[0].text == "The file is whole: 3 parts with 12 tensors."
-    facts = read_facts(paths[0])
+    assert findings(paths[0])[0].text == "The file is whole: 3 shards with 12 tensors."
+    facts = read_gguf(paths[0])
     assert facts.size == sum(path.stat().st_size for path in paths)
-    assert f"size          {size(facts.size)}, 3 parts, Q8_0" in "\n".join(inspect_lines(facts, []))
+    assert f"size          {size(facts.size)}, 3 shards, Q8_0" in "\n".join(inspect_lines(facts, []))
     with pytest.raises(
-        ModelError, match=r"is part 2 of 3\. The first part says .* name .*00001-of"
+        ModelError, match=r"is shard 2 of 3\. The first shard says .* name .*00001-of"
     ):
-        read_facts(paths[1])
+        read_gguf(paths[1])
 
 
 def test_parts_that_are_not_there(tmp_path: Path) -> None:
     paths = write_parts(tmp_path)
     paths[2].unlink()
-    text = "1 of 3 parts are missing: tiny-00003-of-00003.gguf."
+    text = "1 of 3 shards are missing: tiny-00003-of-00003.gguf."
     assert wrong(paths[0]) == [("problem", "file", text)]
     (tmp_path / "other").mkdir()
     renamed = write_parts(tmp_path / "other", {0: "tiny.gguf"})
-    text = "It is part 1 of 3 and not named so: llama.cpp does not find the others."
+    text = "It is shard 1 of 3 and not named so: llama.cpp does not find the others."
     assert wrong(renamed[0]) == [("problem", "file", text)]
 
 
@@ -486,10 +487,10 @@ def test_a_part_that_is_cut_off_or_of_another_file(tmp_path: Path) -> None:
     size = paths[1].stat().st_size
     with paths[1].open("r+b") as file:
         file.truncate(size - 5)
-    text = f"tiny-00002-of-00003.gguf is cut off: it has {size - 5:,} bytes of {size:,}."
+    text = f"tiny-00002-of-00003.gguf is truncated: it has {size - 5:,} bytes of {size:,}."
     assert wrong(paths[0]) == [("problem", "file", text)]
     write(paths[1], {"split.no": 1, "split.count": 3}, tensors()[:1])
-    text = "The parts have 9 tensors and should have 12."
+    text = "The shards have 9 tensors and should have 12."
     assert wrong(paths[0]) == [("problem", "file", text)]
 
 
@@ -503,8 +504,8 @@ def test_a_part_that_is_cut_off_or_of_another_file(tmp_path: Path) -> None:
         (b"", r"x\.gguf is not a GGUF file"),
         (b"GGU", r"x\.gguf is not a GGUF file"),
         (b"PK\x03\x04 zip", r"x\.gguf is not a GGUF file"),
-        (b"GGUF", r"x\.gguf is damaged: its head"),
-        (b"GGUF\x03\0\0\0" + b"\xff" * 16, r"x\.gguf is damaged: its head"),
+        (b"GGUF", r"x\.gguf is damaged: its header"),
+        (b"GGUF\x03\0\0\0" + b"\xff" * 16, r"x\.gguf is damaged: its header"),
     ],
 )
 def test_what_is_no_model(content: bytes | None, message: str, tmp_path: Path) -> None:
@@ -512,34 +513,34 @@ def test_what_is_no_model(content: bytes | None, message: str, tmp_path: Path) -
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(ModelError, match=message):
-        read_facts(path)
+        read_gguf(path)
 
 
 def test_a_folder(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is a folder\. Name the \.gguf file in it\."):
-        read_facts(tmp_path)
+        read_gguf(tmp_path)
 
 
 def test_a_head_that_ends_early(tmp_path: Path) -> None:
     data = write(tmp_path / "tiny.gguf").read_bytes()
     for end in (5, 40, 300, 5000):
         (tmp_path / "cut.gguf").write_bytes(data[:end])
-        with pytest.raises(ModelError, match=r"cut\.gguf is damaged: its head"):
-            read_facts(tmp_path / "cut.gguf")
+        with pytest.raises(ModelError, match=r"cut\.gguf is damaged: its header"):
+            read_gguf(tmp_path / "cut.gguf")
 
 
 @pytest.mark.parametrize("given", [["a"], "b", 0, 7])
 def test_an_alignment_that_is_none(given: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "tiny.gguf", good_keys() | {"general.alignment": given})
-    with pytest.raises(ModelError, match=r"tiny\.gguf is damaged: its head"):
-        read_facts(path)
+    with pytest.raises(ModelError, match=r"tiny\.gguf is damaged: its header"):
+        read_gguf(path)
 
 
 @pytest.mark.parametrize("name", [name for name in good_keys() if "template" not in name])
 @pytest.mark.parametrize("given", ["text", 7, 4_000_000_000, True, 0.5, ["a"], [1, 2], []])
 def test_values_of_any_kind_do_no_harm(name: str, given: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "tiny.gguf", good_keys() | {name: given})
-    facts = read_facts(path)
+    facts = read_gguf(path)
     found = inspect(facts)
     assert list(inspect_lines(facts, found))
     facts.memory(1 << 40)
@@ -557,7 +558,7 @@ def other_keys(**changes: Any) -> dict[str, Any]:
 def test_another_architecture(tmp_path: Path) -> None:
     path = write(tmp_path / "g.gguf", other_keys())
     assert wrong(path) == []
-    assert "architecture  gemma3, 9,824 parameters" in list(inspect_lines(read_facts(path), []))
+    assert "architecture  gemma3, 9,824 parameters" in list(inspect_lines(read_gguf(path), []))
 
 
 @pytest.mark.parametrize(
@@ -575,7 +576,7 @@ def test_another_architecture(tmp_path: Path) -> None:
     ],
 )
 def test_the_cache_of_a_token(changes: dict[str, Any], per_token: int, tmp_path: Path) -> None:
-    need = read_facts(write(tmp_path / "g.gguf", other_keys(**changes))).memory(1000)
+    need = read_gguf(write(tmp_path / "g.gguf", other_keys(**changes))).memory(1000)
     assert (None if need is None else need.kv) == (per_token and 1000 * per_token)
 
 

@@ -127,12 +127,12 @@ def test_a_layer_that_the_base_does_not_have(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("keys", "message"),
     [
-        (["model.x.lora_A.weight"], "only a part of lora_A and lora_B"),
-        (["model.x.lora_magnitude_vector"], "only a part of lora_A and lora_B"),
-        (["model.x.lora_C.weight"], "not understood"),
-        (["something"], "not understood"),
+        (["model.x.lora_A.weight"], "only one of lora_A and lora_B"),
+        (["model.x.lora_magnitude_vector"], "only one of lora_A and lora_B"),
+        (["model.x.lora_C.weight"], "which relay-gguf does not know"),
+        (["something"], "which relay-gguf does not know"),
         (["model.x.token_adapter.trainable_tokens_delta"], "without trainable_token_indices"),
-        (["model.x.lora_B.bias"], "left over"),
+        (["model.x.lora_B.bias"], "which has no place in model.x"),
     ],
 )
 def test_leftover_tensors(tmp_path: Path, keys: list[str], message: str) -> None:
@@ -169,8 +169,8 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
     good = (GOLDEN / "bases" / "llama" / "model.safetensors").read_bytes()
     broken = {
         "truncated": (good[:-1], "is truncated"),
-        "header": (good[:100], "is no safetensors file"),
-        "empty": (b"", "is no safetensors file"),
+        "header": (good[:100], "is not a safetensors file"),
+        "empty": (b"", "is not a safetensors file"),
     }
     for name, (content, message) in broken.items():
         folder = tmp_path / name
@@ -186,5 +186,5 @@ def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
         open_folder(tmp_path)
     one = tmp_path / "one.safetensors"
     one.write_bytes(good)
-    with pytest.raises(ConversionError, match="stands in one"):
+    with pytest.raises(ConversionError, match="is in one"):
         Checkpoint([one, one])

@@ -13,7 +13,7 @@ from hf_models import TINY, write_adapter, write_mistral
 
 from relay_gguf.convert.job import prepare
 from relay_gguf.convert.read.source import open_adapter_source
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 
 AXOLOTL = """\
 ---
@@ -144,6 +144,6 @@ def test_the_choice_stands_in_file_and_report(pair: Pair, tmp_path: Path) -> Non
     adapter = telling(pair, tmp_path / "lora", {"README.md": AXOLOTL})
     ((path,),) = converted(request(pair.base, "Q8_0", adapter=adapter), tmp_path / "out").values()
     report = json.loads((tmp_path / "out" / "lora-Q8_0.report.json").read_text("utf-8"))
-    for origin in (read_facts(path).origin, report["origin"]):
+    for origin in (read_gguf(path).origin, report["origin"]):
         assert origin["merge_base"] == "nf4-double"
         assert origin["merge_reason"].startswith("README.md tells of training in 4 bits")

@@ -26,12 +26,12 @@ from relay_gguf import __version__
 from relay_gguf.apps.lmstudio import preset_json
 from relay_gguf.cli.convert.publish import card as card_command
 from relay_gguf.cli.convert.publish import upload as upload_command
-from relay_gguf.convert.metadata import Card
+from relay_gguf.convert.metadata import MetadataOverride
 from relay_gguf.convert.publish.folder import read_sums, sums_text, write_folder, written_lines
-from relay_gguf.convert.publish.modelcard import Entry, code, escaped, front_matter, page
-from relay_gguf.convert.publish.upload import Plan, plan_lines, plan_upload, upload
+from relay_gguf.convert.publish.modelcard import PublishedType, code, escaped, front_matter, page
+from relay_gguf.convert.publish.upload import UploadPlan, plan_lines, plan_upload, upload
 from relay_gguf.errors import ConversionError, ModelError, RelayError, SettingsError
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.hub import api as hub
 
 Folder = Callable[..., Path]
@@ -203,9 +203,9 @@ def commands(text: str) -> list[str]:
     return [part.partition("\n```")[0] for part in text.split("```bash\n")[1:]]
 
 
-def entry(out: Path, *names: str, **changes: Any) -> Entry:
-    facts = read_facts(out / names[0])
-    return replace(Entry(facts.ftype, names, facts, 0.01, {}, 5), **changes)
+def entry(out: Path, *names: str, **changes: Any) -> PublishedType:
+    facts = read_gguf(out / names[0])
+    return replace(PublishedType(facts.ftype, names, facts, 0.01, {}, 5), **changes)
 
 
 @pytest.mark.parametrize("repo", list(COMMANDS))
@@ -473,10 +473,10 @@ def test_the_repository_of_a_page_stays(folder: Folder) -> None:
 @pytest.mark.parametrize(
     ("report", "why"),
     [
-        ("{", "it is no report of relay-gguf"),
-        ("[1]", "it is no report of relay-gguf"),
-        ('{"files": [{"name": "../tiny-Q8_0.gguf"}]}', "it is no report of relay-gguf"),
-        ('{"files": []}', "it is no report of relay-gguf"),
+        ("{", "it is not a report of relay-gguf"),
+        ("[1]", "it is not a report of relay-gguf"),
+        ('{"files": [{"name": "../tiny-Q8_0.gguf"}]}', "it is not a report of relay-gguf"),
+        ('{"files": []}', "it is not a report of relay-gguf"),
         ('{"files": [{"name": "none.gguf"}]}', "There is no file"),
         ('{"files": [{"name": "x.report.json"}]}', "is not a GGUF file"),
     ],
@@ -484,7 +484,7 @@ def test_the_repository_of_a_page_stays(folder: Folder) -> None:
 def test_reports_that_are_none(report: str, why: str, folder: Folder) -> None:
     out = folder()
     (out / "x.report.json").write_text(report)
-    with pytest.raises(ConversionError, match=f"nothing to write a page for. x.report.json.*{why}"):
+    with pytest.raises(ConversionError, match=f"can be described. x.report.json.*{why}"):
         write_folder(out)
     folder("Q8_0")
     (note,) = write_folder(out).notes
@@ -582,9 +582,11 @@ def test_checksums_of_other_files_stay(folder: Folder) -> None:
 
 
 def test_after_a_conversion(pico_mistral: Pair, tmp_path: Path) -> None:
-    about = Card({"license": "mit", "author": "Me"}, "o/base", ("o/data",), {"temperature": 0.3})
+    about = MetadataOverride(
+        {"license": "mit", "author": "Me"}, "o/base", ("o/data",), {"temperature": 0.3}
+    )
     for ftype in ("Q8_0", "Q4_K_M"):
-        wanted = request(pico_mistral.base, ftype, adapter=pico_mistral.adapter, card=about)
+        wanted = request(pico_mistral.base, ftype, adapter=pico_mistral.adapter, metadata=about)
         converted(wanted, tmp_path)
         write_folder(tmp_path)
     front = yaml.safe_load(readme(tmp_path).split("---\n")[1])
@@ -622,7 +624,7 @@ class Sender:
         return f"https://hub/{repo}/commit/1"
 
 
-def states(plan: Plan) -> dict[str, str]:
+def states(plan: UploadPlan) -> dict[str, str]:
     return {item.name: item.state for item in plan.items}
 
 
@@ -732,7 +734,7 @@ def no_models(out: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (damage, r"tiny-Q8_0\.gguf is not what SHA256SUMS says: it is damaged, or was changed\. "),
+        (damage, r"tiny-Q8_0\.gguf differs from its checksum in SHA256SUMS: damaged, or changed\. "),
         (unlisted, r"SHA256SUMS does not have more\.gguf\. `relay-gguf card .*` writes both anew"),
         (lost, r"SHA256SUMS lists tiny-Q8_0\.gguf, which is not there\. `relay-gguf card"),
         (no_sums, r"SHA256SUMS does not have tiny-Q4_K_M\.gguf, tiny-Q8_0\.gguf\. `relay-gguf"),
@@ -845,11 +847,11 @@ def test_an_upload(ready: Path, fake: FakeHub) -> None:
 @pytest.mark.parametrize(
     ("arguments", "found", "error", "message"),
     [
-        (["o"], None, SettingsError, "'o' is no repository: give OWNER/NAME."),
-        (["o/r:Q8_0"], None, SettingsError, "'o/r:Q8_0' is no repository: give OWNER/NAME."),
-        (["./o/r"], None, SettingsError, "'./o/r' is no repository: give OWNER/NAME."),
-        (["o/r"], None, SettingsError, "Nobody can be asked here whether to send: give --yes, or"),
-        (["o/r", "--private", "--yes"], Found(False, {}), ModelError, "o/r is there and public."),
+        (["o"], None, SettingsError, "'o' is not the name of a repository: give OWNER/NAME."),
+        (["o/r:Q8_0"], None, SettingsError, "'o/r:Q8_0' is not the name of a repository: give OWNER/NAME."),
+        (["./o/r"], None, SettingsError, "'./o/r' is not the name of a repository: give OWNER/NAME."),
+        (["o/r"], None, SettingsError, "There is no terminal to ask whether to send: give --yes, or"),
+        (["o/r", "--private", "--yes"], Found(False, {}), ModelError, "o/r exists and is public."),
     ],
 )
 def test_refusals(
@@ -883,7 +885,7 @@ def test_the_card_command(folder: Folder) -> None:
     assert run("card", out) == f"{out} has SHA256SUMS, lm_studio_preset.json, README.md.\n"
     run("card", out, "--repo", "o/r")
     assert "relay-gguf chat o/r:Q8_0" in readme(out)
-    with pytest.raises(SettingsError, match="'o' is no repository"):
+    with pytest.raises(SettingsError, match="'o' is not the name of a repository"):
         run("card", out, "--repo", "o")
 
 

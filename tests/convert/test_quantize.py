@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.convert.read import merge
-from relay_gguf.gguf_file.header import Head, read_head
+from relay_gguf.gguf_file.header import Header, read_header
 
 Floats = NDArray[np.float32]
 ODD = Shape(96, 9, 3, 1, 32, 160)
@@ -97,9 +97,9 @@ def test_a_gguf_file_of_another_program(pico: Path, tmp_path: Path) -> None:
     wanted = request(pico, "Q4_K_M", template="keep")
     ((ours,),) = converted(wanted, tmp_path / "ours").values()
     theirs = quantized(pico, tmp_path, "Q4_K_M")
-    keys = dict(read_head(ours).keys)
+    keys = dict(read_header(ours).metadata)
     assert str(keys.pop("general.quantized_by").value).startswith("relay-gguf ")
-    assert list(keys.items()) == list(read_head(theirs).keys.items())
+    assert list(keys.items()) == list(read_header(theirs).metadata.items())
     assert tensors_of(ours) == tensors_of(theirs)
 
 
@@ -169,7 +169,7 @@ def test_an_imatrix(
         theirs = tensors_of(quantized(source, tmp_path, ftype, weights))
         assert tensors_of(ours) == theirs, ftype
         assert theirs != tensors_of(files["mistral"][ftype])
-        keys = read_head(ours).keys
+        keys = read_header(ours).metadata
         said = {n: value.value for n, value in keys.items() if n.startswith("quantize.imatrix.")}
         assert said == {
             "quantize.imatrix.file": "imatrix",
@@ -209,24 +209,24 @@ def test_parts_of_a_split_file(
     assert [part.name for part in parts] == [
         f"pico-relay-Q4_K_M-{number:05d}-of-{count:05d}.gguf" for number in range(1, count + 1)
     ]
-    heads = [read_head(part) for part in parts]
+    heads = [read_header(part) for part in parts]
     tensors = tensors_of(whole)
     for number, (part, head) in enumerate(zip(parts, heads, strict=True)):
         assert len(head.tensors) == 1 or part.stat().st_size - head.size <= 200_000
-        split = {n: value.value for n, value in head.keys.items() if n.startswith("split.")}
+        split = {n: value.value for n, value in head.metadata.items() if n.startswith("split.")}
         assert split == {
             "split.no": number,
             "split.count": count,
             "split.tensors.count": len(tensors),
         }
-        assert set(head.keys) == set(split) or number == 0
+        assert set(head.metadata) == set(split) or number == 0
     keys = {n: value for n, value in heads[0].keys.items() if not n.startswith("split.")}
-    assert keys == read_head(whole).keys
+    assert keys == read_header(whole).metadata
     assert [item for part in parts for item in tensors_of(part).items()] == list(tensors.items())
     assert n_parameters(parts[0]) == n_parameters(whole) == sum(map(size_of, heads))
 
 
-def size_of(head: Head) -> int:
+def size_of(head: Header) -> int:
     return sum(int(np.prod(info.shape)) for info in head.tensors)
 
 

@@ -14,9 +14,9 @@ from pico import write_pico
 
 from relay_gguf.convert.inspect import rewrite as module
 from relay_gguf.convert.inspect.rewrite import put_template, template_of
-from relay_gguf.convert.template import kind_of, relay_template
-from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.convert.template import relay_template, template_kind
+from relay_gguf.errors import ConversionError, ModelError
+from relay_gguf.gguf_file.header import read_header
 
 
 @pytest.fixture
@@ -28,18 +28,18 @@ def model(pico: Path, tmp_path: Path) -> Path:
 
 
 def tensors(path: Path) -> tuple[list[Any], str]:
-    head = read_head(path)
+    head = read_header(path)
     return list(head.tensors), sha256(path.read_bytes()[head.size :]).hexdigest()
 
 
 def test_the_tensors_stay(model: Path) -> None:
-    before, keys = tensors(model), dict(read_head(model).keys)
+    before, keys = tensors(model), dict(read_header(model).metadata)
     model.chmod(0o640)
     steps = list(put_template(model))
     assert steps[-1][0] == steps[-1][1]
     assert tensors(model) == before
-    assert kind_of(template_of(model)) == "relay"
-    now = read_head(model).keys
+    assert template_kind(template_of(model)) == "relay"
+    now = read_header(model).metadata
     new = ("tokenizer.chat_template", "tokenizer.ggml.eot_token_id")
     assert dict(now) == keys | {name: now[name] for name in new}
     assert now["tokenizer.ggml.tokens"].value[now[new[1]].value] == "<|im_end|>"
@@ -55,12 +55,12 @@ def test_a_second_time_changes_nothing(model: Path) -> None:
 
 
 def test_templates_for_tools_would_come_before_ours(model: Path) -> None:
-    head = read_head(model)
-    text = module.Value("{{ messages }}", module.Kind.STRING)
+    head = read_header(model)
+    text = module.Value("{{ messages }}", module.ValueType.STRING)
     list(module.rewrite(model, {"tokenizer.chat_template.tool_use": text}))
-    assert len(read_head(model).keys) == len(head.keys) + 1
+    assert len(read_header(model).metadata) == len(head.metadata) + 1
     list(put_template(model))
-    assert "tokenizer.chat_template.tool_use" not in read_head(model).keys
+    assert "tokenizer.chat_template.tool_use" not in read_header(model).metadata
 
 
 def test_links_keep_their_bytes(model: Path, tmp_path: Path) -> None:
@@ -71,7 +71,7 @@ def test_links_keep_their_bytes(model: Path, tmp_path: Path) -> None:
     list(put_template(soft))
     assert hard.read_bytes() == model.read_bytes() == before
     assert not soft.is_symlink()
-    assert kind_of(template_of(soft)) == "relay"
+    assert template_kind(template_of(soft)) == "relay"
 
 
 @pytest.mark.parametrize("bos", [True, False])
@@ -86,9 +86,9 @@ def test_the_first_part_of_a_split_file(pico: Path, tmp_path: Path) -> None:
     assert len(parts) > 1
     later = [path.read_bytes() for path in parts[1:]]
     list(put_template(parts[0]))
-    assert kind_of(template_of(parts[0])) == "relay"
+    assert template_kind(template_of(parts[0])) == "relay"
     assert [path.read_bytes() for path in parts[1:]] == later
-    with pytest.raises(ConversionError, match=f"the keys are in {parts[0].name}"):
+    with pytest.raises(ConversionError, match=f"the metadata is in {parts[0].name}"):
         list(put_template(parts[1]))
 
 
@@ -103,7 +103,7 @@ BREAK: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
     "no room": lambda m: m.setattr(
         module.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 10})
     ),
-    "while writing": lambda m: m.setattr(module, "write_head", fail),
+    "while writing": lambda m: m.setattr(module, "pack_header", fail),
     "at fsync": lambda m: m.setattr(os, "fsync", fail),
     "at copying the mode": lambda m: m.setattr(module.shutil, "copymode", fail),
     "reading back": lambda m: m.setattr(module, "_check", fail),
@@ -152,5 +152,5 @@ def test_refusals(smollm2: Path, tmp_path: Path) -> None:
         list(put_template(path))
     with pytest.raises(ConversionError, match="has no chat template"):
         template_of(path)
-    with pytest.raises(ConversionError, match="There is no file"):
+    with pytest.raises(ModelError, match="There is no file"):
         template_of(tmp_path / "nothing.gguf")

@@ -29,13 +29,15 @@ from safetensors.numpy import load_file
 from relay_gguf import disk
 from relay_gguf.convert import run as running
 from relay_gguf.convert.arch.weights import ModelWeights, Tensor
-from relay_gguf.convert.job import Job, Request, prepare
-from relay_gguf.convert.run import Finished, Progress, check, run
-from relay_gguf.convert.write import verify as proof
+from relay_gguf.convert.job import ConversionJob, prepare
+from relay_gguf.convert.request import Request
+from relay_gguf.convert.run import ConvertedFiles, Progress, check, run
+from relay_gguf.convert.write import verify as verification
 from relay_gguf.convert.write.journal import Journal
 from relay_gguf.convert.write.output import Output
+from relay_gguf.disk import PARTIAL
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import read_head
+from relay_gguf.gguf_file.header import read_header
 
 TYPES = ("Q8_0", "Q4_K_M", "Q2_K")
 PATIENCE = 60.0
@@ -58,7 +60,7 @@ class KilledError(BaseException):
     """Stands for a kill: nobody catches it."""
 
 
-def stopped(wanted: Request, out: Path, n_tensors: int, **options: Any) -> Job:
+def stopped(wanted: Request, out: Path, n_tensors: int, **options: Any) -> ConversionJob:
     """Convert, and close the generator when some tensors are done."""
     job = prepare(wanted)
     events: Any = run(job, out, n_threads=1, **options)
@@ -114,7 +116,7 @@ def test_a_killed_conversion_goes_on(real: Pair, real_files: Path, tmp_path: Pat
     process.communicate()
     left = {path.name for path in tmp_path.iterdir()}
     names = [f"relay-smollm2-135m-{ftype}.gguf" for ftype in ("Q8_0", "Q4_K_M")]
-    assert left == {JOURNAL, *(f"{name}.partial" for name in names)}
+    assert left == {JOURNAL, *(f"{name}{PARTIAL}" for name in names)}
     done = len(journal(tmp_path)) - 1
 
     process = start(real, tmp_path, *types)
@@ -122,7 +124,7 @@ def test_a_killed_conversion_goes_on(real: Pair, real_files: Path, tmp_path: Pat
     assert (process.returncode, errors) == (0, "")
     events = [json.loads(line) for line in printed.splitlines()]
     first = next(event for event in events if event.get("stage") == "convert")
-    order = [info.name for info in read_head(real_files / names[0]).tensors]
+    order = [info.name for info in read_header(real_files / names[0]).tensors]
     assert first["what"] == order[done]
     expected = digests(real_files)
     assert {name: digests(tmp_path)[name] for name in names} == {n: expected[n] for n in names}
@@ -137,16 +139,16 @@ def test_a_generator_that_is_closed(wanted: Request, whole: Path, tmp_path: Path
     assert digests(tmp_path) == digests(whole)
 
 
-Harm = Callable[[Path, Job], None]
+Harm = Callable[[Path, ConversionJob], None]
 """Something that happens to what a killed conversion left."""
 
 
 def flipped(tensor: int | None) -> Harm:
     """A letter of the head is another, or a byte of a finished tensor."""
 
-    def harm(out: Path, job: Job) -> None:
+    def harm(out: Path, job: ConversionJob) -> None:
         file = job.targets[1].files[0]
-        path = out / f"{file.name}.partial"
+        path = out / f"{file.name}{PARTIAL}"
         data = bytearray(path.read_bytes())
         at = data.index(b"Pico-Mistral")
         data[at if tensor is None else file.layout.slots[tensor].offset + 5] ^= 1
@@ -158,37 +160,37 @@ def flipped(tensor: int | None) -> Harm:
 def cut(tensor: int | None) -> Harm:
     """The file ends within a finished tensor, or within the head."""
 
-    def harm(out: Path, job: Job) -> None:
+    def harm(out: Path, job: ConversionJob) -> None:
         file = job.targets[1].files[0]
         at = 100 if tensor is None else file.layout.slots[tensor].offset + 5
-        os.truncate(out / f"{file.name}.partial", at)
+        os.truncate(out / f"{file.name}{PARTIAL}", at)
 
     return harm
 
 
-def lost(out: Path, job: Job) -> None:
-    (out / f"{job.targets[1].files[0].name}.partial").unlink()
+def lost(out: Path, job: ConversionJob) -> None:
+    (out / f"{job.targets[1].files[0].name}{PARTIAL}").unlink()
 
 
-def grown(out: Path, job: Job) -> None:
-    with (out / f"{job.targets[1].files[0].name}.partial").open("ab") as file:
+def grown(out: Path, job: ConversionJob) -> None:
+    with (out / f"{job.targets[1].files[0].name}{PARTIAL}").open("ab") as file:
         file.write(b"half a slab")
 
 
 def journal_with(end: bytes) -> Harm:
-    def harm(out: Path, job: Job) -> None:
+    def harm(out: Path, job: ConversionJob) -> None:
         with (out / JOURNAL).open("ab") as file:
             file.write(end)
 
     return harm
 
 
-def shorter_journal(out: Path, job: Job) -> None:
+def shorter_journal(out: Path, job: ConversionJob) -> None:
     *lines, last = (out / JOURNAL).read_bytes().splitlines(keepends=True)
     (out / JOURNAL).write_bytes(b"".join(lines) + last[:20])
 
 
-def no_journal(out: Path, job: Job) -> None:
+def no_journal(out: Path, job: ConversionJob) -> None:
     (out / JOURNAL).write_bytes(b"\0\0\0\0")
 
 
@@ -389,7 +391,7 @@ def test_the_check_before_refuses_as_the_run(
         (said,) = refusals(wanted, out)
         assert said.startswith("The files take ")
     out.write_text("mine")
-    assert refusals(wanted, out) == {f"Cannot write {out}: it is no folder."}
+    assert refusals(wanted, out) == {f"Cannot write {out}: it is not a folder."}
     out.unlink()
     for name in ("pico-relay-Q2_K.gguf", "pico-relay-Q8_0.report.json"):
         out.mkdir()
@@ -417,7 +419,7 @@ def test_two_at_once(wanted: Request, tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match="Another relay-gguf converts into"):
         check(prepare(wanted), tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == before
-    assert [event.ftype for event in events if isinstance(event, Finished)] == list(TYPES)
+    assert [event.ftype for event in events if isinstance(event, ConvertedFiles)] == list(TYPES)
 
 
 # Stopped
@@ -440,7 +442,7 @@ def test_ctrl_c(options: list[str], n_tensors: int, real: Pair, tmp_path: Path) 
     _, errors = process.communicate(timeout=PATIENCE)
     assert time.monotonic() - began < 1
     assert process.returncode == 130
-    assert errors == "Stopped. The same command goes on from here; --restart begins anew.\n"
+    assert errors == "Stopped. The same command resumes here; with --restart it begins anew.\n"
     assert not list(tmp_path.glob("*.gguf"))
     assert len(journal(tmp_path)) > n_tensors
 
@@ -493,7 +495,7 @@ def test_what_is_done_needs_no_room(
 ) -> None:
     size = sum(path.stat().st_size for path in whole.glob("*.gguf"))
     stopped(wanted, tmp_path, 15)
-    done = sum(path.stat().st_size for path in tmp_path.glob("*.partial"))
+    done = sum(path.stat().st_size for path in tmp_path.glob(f"*{PARTIAL}"))
     free(monkeypatch, lambda: size - done + 1000)
     converted(wanted, tmp_path)
     assert digests(tmp_path) == digests(whole)
@@ -665,16 +667,16 @@ def test_the_norms_of_the_merge(plain: Path, tmp_path: Path) -> None:
     assert report_of(tmp_path / "out", "Q8_0")["merge"] == norms
 
 
-# The proof
+# Verification
 
 
-def test_without_the_proof(
+def test_files_are_not_read_back_without_verification(
     wanted: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def unexpected(*args: Any, **options: Any) -> None:
-        raise AssertionError("nothing should be proved")
+        raise AssertionError("nothing should be verified")
 
-    monkeypatch.setattr(running, "prove", unexpected)
+    monkeypatch.setattr(running, "verify", unexpected)
     events = list(run(prepare(replace(wanted, verify=False)), tmp_path))
     assert {event.stage for event in events if isinstance(event, Progress)} == {"resume", "convert"}
     for ftype in TYPES:
@@ -683,21 +685,23 @@ def test_without_the_proof(
         assert report_of(tmp_path, ftype)["verified"] is None
 
 
-def test_a_report_claims_no_proof_that_was_left_out(wanted: Request, tmp_path: Path) -> None:
+def test_a_report_does_not_claim_a_verification_that_was_left_out(
+    wanted: Request, tmp_path: Path
+) -> None:
     killed(replace(wanted, verify=False), tmp_path, before_the_second_name)
-    proved: list[str] = []
+    verified: list[str] = []
     with pytest.MonkeyPatch.context() as monkeypatch:
-        prove = proof.prove
+        verify = verification.verify
 
         def spy(outputs: Any, *args: Any, **options: Any) -> Any:
-            proved.append(outputs[0].file.name)
-            return prove(outputs, *args, **options)
+            verified.append(outputs[0].file.name)
+            return verify(outputs, *args, **options)
 
-        monkeypatch.setattr(running, "prove", spy)
+        monkeypatch.setattr(running, "verify", spy)
         converted(wanted, tmp_path)
     reports = [report_of(tmp_path, ftype) for ftype in TYPES]
     claimed = [report["files"][0]["name"] for report in reports if report["verified"]]
-    assert claimed == proved
+    assert claimed == verified
 
 
 def harm_after_writing(change: Callable[[Output, bytearray], None]) -> Callable[[Output], str]:
@@ -762,7 +766,7 @@ def test_stages_and_their_shares(wanted: Request, whole: Path, tmp_path: Path) -
     events = list(run(prepare(wanted), tmp_path, n_threads=2))
     sizes: Mapping[str, int] = {p.name: p.stat().st_size for p in whole.glob("*.gguf")}
     progress = [event for event in events if isinstance(event, Progress)]
-    assert [event.ftype for event in events if isinstance(event, Finished)] == list(TYPES)
+    assert [event.ftype for event in events if isinstance(event, ConvertedFiles)] == list(TYPES)
     encoding = [event for event in progress if event.stage == "convert"]
     assert {event.total for event in encoding} == {sum(sizes.values())}
     shares = [event.done for event in encoding]

@@ -30,7 +30,7 @@ from relay_gguf.conversation.events import Prompted
 from relay_gguf.conversation.messages import Message
 from relay_gguf.conversation.prompt import Encoder, render
 from relay_gguf.conversation.session import Session
-from relay_gguf.convert.template import kind_of, relay_template
+from relay_gguf.convert.template import relay_template, template_kind
 from relay_gguf.llama.tokenizer import tokenize
 
 GOLDEN = json.loads(
@@ -461,4 +461,4 @@ SMOLLM2 = "{% for message in messages %}{{'<|im_start|>' + message['role'] + ...
     ],
 )
 def test_kinds(template: str | None, kind: str) -> None:
-    assert kind_of(template) == kind
+    assert template_kind(template) == kind

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_gguf.dataset.build import Options, conversations
-from relay_gguf.dataset.conversation import Limits
+from relay_gguf.dataset.drafts import ConversationLimits
 from relay_gguf.dataset.tally import Tally
 
 
@@ -25,7 +25,7 @@ def made(
     file = folder / name
     file.parent.mkdir(parents=True, exist_ok=True)
     file.write_bytes(log if isinstance(log, bytes) else log.encode())
-    return told([file], Options(nicks, limits=Limits(**limits or {}), **options), tally)
+    return told([file], Options(nicks, limits=ConversationLimits(**limits or {}), **options), tally)
 
 
 def told(files: Sequence[Path], options: Options, tally: Tally | None = None) -> list[str]:

@@ -191,11 +191,11 @@ def test_a_tokenizer_counts(log: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "why"),
     [
-        (("no.log", "--as", "a"), "There is no no.log"),
+        (("no.log", "--as", "a"), "There is no file no.log"),
         (("{log}", "--as", "a", "--split", "0.1"), "--split needs --out"),
         (("{log}", "--as", "ann", "--min-replies", "9"), "came out. The model says too little in"),
         (("{log}", "--as", "a", "--format", "mirc"), "--format is 'mirc'; it may be irssi"),
-        (("{log}", "--as", "a", "-o", "{log}"), "is there already; --force"),
+        (("{log}", "--as", "a", "-o", "{log}"), "exists already; --force"),
         (("{log}", "--as", "a", "--bios", "{log}"), "is no TOML"),
         (("{log}", "--as", "a", "--tokenizer", "{log}"), "Cannot read the tokenizer"),
         (("{log}", "--as", "a", "-o", "{log}/no/out"), "Cannot write"),
@@ -229,7 +229,7 @@ def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
     arguments = ["dataset", log, "--as", "zed", "-o", out, "--unknown", unknown]
     done = CliRunner().invoke(APP, [str(argument) for argument in arguments])
     assert str(done.exception) == (
-        "No conversation came out. --as must be one who answers. "
+        "No conversation came out. --as must name somebody who answers. "
         "Who speaks: bob (2), ann (2), ann_ (1)."
     )
     assert "conversations without a reply 1" in " ".join(done.stderr.split())

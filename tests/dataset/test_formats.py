@@ -13,7 +13,7 @@ from dataset.irc_clients import CLIENTS
 
 from relay_gguf.dataset.build import Options
 from relay_gguf.dataset.logs.formats import READERS, open_log, target_of
-from relay_gguf.dataset.logs.line import Line
+from relay_gguf.dataset.logs.log_line import LogLine
 from relay_gguf.dataset.tally import Tally
 
 GOLDEN = Path(__file__).parent.parent / "golden" / "logs"
@@ -215,7 +215,7 @@ LINES = {
 def test_a_line(name: str, text: str, says: tuple[str, ...], tmp_path: Path) -> None:
     (tmp_path / "x").write_text(text + "\n", "utf-8")
     (line,) = open_log(tmp_path / "x", name).lines
-    assert isinstance(line, Line)
+    assert isinstance(line, LogLine)
     assert (line.kind.value, line.nick, line.text) == says
 
 
@@ -241,7 +241,7 @@ def test_what_a_log_is_named_after(path: str, target: str) -> None:
 def times(folder: Path, text: str, name: str = "x.log") -> list[float]:
     """Hours between the lines of a log and its first."""
     (folder / name).write_text(text)
-    found = [line.time for line in open_log(folder / name).lines if isinstance(line, Line)]
+    found = [line.time for line in open_log(folder / name).lines if isinstance(line, LogLine)]
     dated = [time for time in found if time is not None]
     return [(time - dated[0]) / 3600 for time in dated]
 
@@ -319,12 +319,12 @@ def test_files_that_are_no_logs_are_named_and_the_rest_is_read(tmp_path: Path) -
     tally = Tally()
     assert CONVERSATION in told([logs], Options(["ann"]), tally)
     assert {path.name: why.split(",")[0].split(" (")[0] for path, why in tally.skipped} == {
-        "a.bin": "it is no text",
-        "a.png": "it is no text",
+        "a.bin": "it is not text",
+        "a.png": "it is not text",
         "b.log": "it is empty",
-        "c.bin.gz": "it is no text",
+        "c.bin.gz": "it is not text",
         "c.gz": "the gzip file is damaged",
-        "d.txt": "it is no log of irssi",
+        "d.txt": "it is not a log of irssi",
     }
 
 

@@ -11,12 +11,12 @@ from dataset.chats import made, scene, told
 from relay_gguf.conversation.export import FORMATS, write
 from relay_gguf.conversation.messages import NICKS, Message, cast, join, slap, topic, wildcard
 from relay_gguf.dataset.build import Options
-from relay_gguf.dataset.conversation import Limits
-from relay_gguf.dataset.logs.line import fold
+from relay_gguf.dataset.drafts import ConversationLimits
+from relay_gguf.dataset.logs.log_line import fold
 from relay_gguf.dataset.masks import Masks
 from relay_gguf.dataset.people import pattern
 from relay_gguf.dataset.tally import Tally
-from relay_gguf.dataset.turns import Style
+from relay_gguf.dataset.turns import TurnStyle
 
 
 def test_silences(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_addresses(tmp_path: Path) -> None:
         + "anon: hi\nanon: hi\nanon: hi\nanon: ...\nuser: hi\nuser: nobody: hi\n"
         + "anon: bob: hi\nuser: http://x\n"
     ]
-    assert made(tmp_path, log, style=Style(prefix_nicks=True)) == [
+    assert made(tmp_path, log, style=TurnStyle(prefix_nicks=True)) == [
         scene("anon")
         + "anon: bob: hi\nanon: bob: hi\nanon: bob: hi\nanon: bob: ...\nuser: bob: hi\n"
         + "user: nobody: hi\nanon: carol: bob: hi\nuser: http://x\n"
@@ -237,7 +237,7 @@ def test_masks(tmp_path: Path) -> None:
         "10:00 <bob> ann: hi, BOB here\n10:00 <ann> hi bob_ and bob-\n"
         "10:00  * carol pokes ann\n10:00 <ann> carol: Bob!\n"
     )
-    style = Style(prefix_nicks=True, masks=Masks(0))
+    style = TurnStyle(prefix_nicks=True, masks=Masks(0))
     (text,) = made(tmp_path, log, style=style)
     masks = Masks(0)
     bob, carol = masks.mask("1"), masks.mask("2")
@@ -275,7 +275,7 @@ def test_our_own_exports_read_back(style: str, tmp_path: Path) -> None:
     dated = [(1_700_000_000.0 + 100 * n, message) for n, message in enumerate(EXPORTED)]
     path = write(dated, style, tmp_path, channel="lisbon", model="m", now=time.time())
     tally = Tally()
-    found = told([path], Options(["user"], limits=Limits(join_lines=1)), tally)
+    found = told([path], Options(["user"], limits=ConversationLimits(join_lines=1)), tally)
     assert "".join(found) == "".join(f"{line.nick}: {line.content}\n" for line in EXPORTED)
     assert len(found) == 2
     assert tally.unknown == 0

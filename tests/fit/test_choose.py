@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from relay_gguf.convert.write.header import tensor_bytes
-from relay_gguf.convert.write.plan import plan
-from relay_gguf.convert.write.sizes import _outline
+from relay_gguf.convert.write.layout import tensor_bytes
+from relay_gguf.convert.write.sizes import outline_model
+from relay_gguf.convert.write.targets import plan_targets
 from relay_gguf.errors import MemoryShortError
 from relay_gguf.fit.catalogue import catalogue
 from relay_gguf.fit.choose import Candidate, better, candidates, choose
@@ -115,13 +115,13 @@ def test_what_is_taken_where() -> None:
 PUBLISHED = {"F16": 24.5, "Q8_0": 13.0, "Q4_K_M": 7.48, "Q2_K": 4.79}
 """Gigabytes, as the author's page has them."""
 VOCABULARY = 8_000_000
-"""Bytes of 131,074 tokens and their merges in a head, about."""
+"""Bytes of 131,074 tokens and their merges in a header, about."""
 
 
 def test_the_catalogue_is_what_the_converter_would_write() -> None:
-    keys, tensors = _outline(None)
+    metadata, tensors = outline_model(None)
     by_name = {tensor.name: tensor for tensor in tensors}
-    targets = plan(keys, tensors, {file.ftype: file.file for file in catalogue()})
+    targets = plan_targets(metadata, tensors, {file.ftype: file.file for file in catalogue()})
     assert [target.ftype for target in targets] == list(PUBLISHED)
     for target, file in zip(targets, catalogue(), strict=True):
         sizes: dict[str, int] = {}

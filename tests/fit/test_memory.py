@@ -20,8 +20,8 @@ from relay_gguf.errors import MemoryShortError
 from relay_gguf.fit.memory import GIB, KV_TYPES, MIB, MemoryNeed, ModelSizes, padded
 from relay_gguf.fit.placement import LoadSettings
 from relay_gguf.fit.plan import LoadOptions, fit
-from relay_gguf.gguf_file.facts import read_facts
-from relay_gguf.gguf_file.header import Info
+from relay_gguf.gguf_file.gguf_model import read_gguf
+from relay_gguf.gguf_file.header import TensorInfo
 from relay_gguf.llama.load import measure, plan_file
 from relay_gguf.machine.devices import Gpu, Machine
 
@@ -62,7 +62,7 @@ def made(kind: str, smollm2: Path, folder: Path) -> Path:
 @pytest.mark.parametrize("kind", ["SmolLM2", "pico", "mini", "tied", "Llama 3.2", "Nemo", "70B"])
 def test_estimates_are_near_what_llama_cpp_says(kind: str, smollm2: Path, tmp_path: Path) -> None:
     path = made(kind, smollm2, tmp_path)
-    sizes = read_facts(path).sizes()
+    sizes = read_gguf(path).sizes()
     assert sizes.blocks_of_32 == (kind != "pico"), "heads of 16 values"
     for n_ctx, n_ubatch, kv_type in [
         (2048, 512, "f16"),
@@ -107,12 +107,12 @@ def test_what_cannot_be_loaded_is_not_measured(tmp_path: Path) -> None:
 def sizes_of(
     tmp_path: Path,
     changed: dict[str, Any],
-    infos: list[Info] | None = None,
+    infos: list[TensorInfo] | None = None,
     gone: str = "none",
 ) -> ModelSizes:
     """Of a tiny model with some keys changed, and those that begin with `gone` left out."""
     keys = {name: item for name, item in good_keys().items() if not name.startswith(gone)}
-    return read_facts(write(tmp_path / "m.gguf", keys | changed, infos)).sizes()
+    return read_gguf(write(tmp_path / "m.gguf", keys | changed, infos)).sizes()
 
 
 def test_parts_of_a_model(tmp_path: Path) -> None:
@@ -138,8 +138,8 @@ def test_parts_of_a_model(tmp_path: Path) -> None:
 
 def test_experts_belong_to_their_block(tmp_path: Path) -> None:
     offset = 1 << 20
-    experts = Info("blk.0.ffn_gate_exps.weight", (4, 64, 32), int(Type.Q8_0), offset)
-    more = Info("blk.1.ffn_gate_exps.weight", (4, 64, 32), int(Type.Q8_0), offset * 2)
+    experts = TensorInfo("blk.0.ffn_gate_exps.weight", (4, 64, 32), int(Type.Q8_0), offset)
+    more = TensorInfo("blk.1.ffn_gate_exps.weight", (4, 64, 32), int(Type.Q8_0), offset * 2)
     found = sizes_of(tmp_path, {"llama.block_count": 2}, [*tensors(), experts, more])
     assert found.blocks == (sizes_of(tmp_path, {}).blocks[0] + 4 * 64 * 34, 4 * 64 * 34)
 
@@ -195,7 +195,7 @@ def test_odd_heads_give_no_odd_sizes(
 
 def test_a_file_without_tensors_is_planned(tmp_path: Path) -> None:
     path = write(tmp_path / "vocabulary.gguf", good_keys(), [])
-    plan = plan_file(path, read_facts(path).sizes(), ROOMY, LoadOptions())
+    plan = plan_file(path, read_gguf(path).sizes(), ROOMY, LoadOptions())
     assert plan.shares[0].weights == 0
 
 
@@ -207,7 +207,7 @@ def test_a_context_is_padded(n_ctx: int, expected: int) -> None:
 @pytest.mark.parametrize(("kind", "n_bytes"), [("f16", 160), ("q8_0", 85), ("q4_0", 45)])
 def test_relays_cache_takes_kibibytes_a_token(nemo: Path, kind: str, n_bytes: int) -> None:
     assert list(KV_TYPES) == ["f16", "q8_0", "q4_0"]
-    assert read_facts(nemo).sizes().kv(40, 4096, kind) == n_bytes * 1024 * 4096
+    assert read_gguf(nemo).sizes().kv(40, 4096, kind) == n_bytes * 1024 * 4096
 
 
 # Plans of a real file
@@ -231,7 +231,7 @@ def test_relay_is_planned(
     nemo: Path, machine: Machine, layers: int, n_ctx: int, kv_type: str
 ) -> None:
     """With cards that this llama.cpp does not see, and so measures no work space on."""
-    plan = plan_file(nemo, read_facts(nemo).sizes(), machine, LoadOptions())
+    plan = plan_file(nemo, read_gguf(nemo).sizes(), machine, LoadOptions())
     at = plan.settings
     assert plan.fits
     assert (at.n_gpu_layers, at.n_ctx, at.kv_type) == (layers, n_ctx, kv_type)
@@ -240,11 +240,11 @@ def test_relay_is_planned(
 def test_relay_does_not_fit_into_eight_gibibytes_in_use(nemo: Path) -> None:
     """Of 8 GiB, 6 are free: the Q2_K file is for these."""
     with pytest.raises(MemoryShortError, match=r"needs 7\.3 GiB of RAM"):
-        plan_file(nemo, read_facts(nemo).sizes(), replace(ROOMY, available=6 * GIB), LoadOptions())
+        plan_file(nemo, read_gguf(nemo).sizes(), replace(ROOMY, available=6 * GIB), LoadOptions())
 
 
 def test_where_room_is_scarce_work_space_is_measured(nemo: Path) -> None:
-    sizes, tight = read_facts(nemo).sizes(), replace(ROOMY, available=int(8.3 * GIB))
+    sizes, tight = read_gguf(nemo).sizes(), replace(ROOMY, available=int(8.3 * GIB))
     measured = measure(nemo, LoadSettings(0, 4096))
     assert measured is not None
     assert fit(sizes, ROOMY, LoadOptions()).shares[0].compute != (

@@ -17,21 +17,21 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file.header import Info, Kind, Value, read_head, write_head
+from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header, read_header
 
-SCALARS: dict[Kind, st.SearchStrategy[Any]] = {
-    Kind.UINT8: st.integers(0, 2**8 - 1),
-    Kind.INT8: st.integers(-(2**7), 2**7 - 1),
-    Kind.UINT16: st.integers(0, 2**16 - 1),
-    Kind.INT16: st.integers(-(2**15), 2**15 - 1),
-    Kind.UINT32: st.integers(0, 2**32 - 1),
-    Kind.INT32: st.integers(-(2**31), 2**31 - 1),
-    Kind.FLOAT32: st.floats(width=32, allow_nan=False),
-    Kind.BOOL: st.booleans(),
-    Kind.STRING: st.text(max_size=20),
-    Kind.UINT64: st.integers(0, 2**64 - 1),
-    Kind.INT64: st.integers(-(2**63), 2**63 - 1),
-    Kind.FLOAT64: st.floats(allow_nan=False),
+SCALARS: dict[ValueType, st.SearchStrategy[Any]] = {
+    ValueType.UINT8: st.integers(0, 2**8 - 1),
+    ValueType.INT8: st.integers(-(2**7), 2**7 - 1),
+    ValueType.UINT16: st.integers(0, 2**16 - 1),
+    ValueType.INT16: st.integers(-(2**15), 2**15 - 1),
+    ValueType.UINT32: st.integers(0, 2**32 - 1),
+    ValueType.INT32: st.integers(-(2**31), 2**31 - 1),
+    ValueType.FLOAT32: st.floats(width=32, allow_nan=False),
+    ValueType.BOOL: st.booleans(),
+    ValueType.STRING: st.text(max_size=20),
+    ValueType.UINT64: st.integers(0, 2**64 - 1),
+    ValueType.INT64: st.integers(-(2**63), 2**63 - 1),
+    ValueType.FLOAT64: st.floats(allow_nan=False),
 }
 SIZES = st.integers(0, 2**64 - 1)
 
@@ -41,13 +41,15 @@ def values(draw: st.DrawFn) -> Value:
     kind = draw(st.sampled_from(list(SCALARS)))
     if draw(st.booleans()):
         return Value(draw(SCALARS[kind]), kind)
-    return Value(draw(st.lists(SCALARS[kind], max_size=5)), Kind.ARRAY, kind)
+    return Value(draw(st.lists(SCALARS[kind], max_size=5)), ValueType.ARRAY, kind)
 
 
 @st.composite
-def infos(draw: st.DrawFn) -> Info:
+def infos(draw: st.DrawFn) -> TensorInfo:
     shape = tuple(draw(st.lists(SIZES, max_size=4)))
-    return Info(draw(st.text(max_size=20)), shape, draw(st.integers(0, 2**32 - 1)), draw(SIZES))
+    return TensorInfo(
+        draw(st.text(max_size=20)), shape, draw(st.integers(0, 2**32 - 1)), draw(SIZES)
+    )
 
 
 @pytest.fixture(scope="module")
@@ -62,25 +64,25 @@ NAMES = st.text(max_size=20).filter(lambda name: name != "general.alignment")
 @given(st.dictionaries(NAMES, values(), max_size=6), st.lists(infos(), max_size=4))
 @example({}, [])
 def test_a_head_is_read_as_it_was_written(
-    path: Path, keys: Mapping[str, Value], tensors: list[Info]
+    path: Path, keys: Mapping[str, Value], tensors: list[TensorInfo]
 ) -> None:
-    written = write_head(keys, tensors)
+    written = pack_header(keys, tensors)
     path.write_bytes(written + b"weights")
-    head = read_head(path)
-    assert dict(head.keys) == dict(keys)
-    assert list(head.keys) == list(keys)
+    head = read_header(path)
+    assert dict(head.metadata) == dict(keys)
+    assert list(head.metadata) == list(keys)
     assert list(head.tensors) == tensors
     assert head.size == len(written)
     assert head.size % 32 == 0
-    assert write_head(head.keys, head.tensors) == written
+    assert pack_header(head.metadata, head.tensors) == written
 
 
 def test_bytes_that_are_no_utf8_survive(path: Path) -> None:
     token = b"\xff\xc3".decode("utf-8", "surrogateescape")
-    written = write_head({"tokens": Value([token], Kind.ARRAY, Kind.STRING)}, [])
+    written = pack_header({"tokens": Value([token], ValueType.ARRAY, ValueType.STRING)}, [])
     assert b"\xff\xc3" in written
     path.write_bytes(written)
-    assert read_head(path).keys["tokens"].value == [token]
+    assert read_header(path).metadata["tokens"].value == [token]
 
 
 @pytest.fixture(scope="module")
@@ -128,11 +130,11 @@ def test_the_gguf_package_reads_the_same(by_gguf: Path, alignment: int, tmp_path
         writer.write_kv_data_to_file()
         writer.write_tensors_to_file()
         writer.close()
-    head, reader = read_head(path), GGUFReader(path)
+    head, reader = read_header(path), GGUFReader(path)
     fields = {n: f for n, f in reader.fields.items() if not n.startswith("GGUF.")}
-    assert list(head.keys) == list(fields)
+    assert list(head.metadata) == list(fields)
     for name, field in fields.items():
-        found = head.keys[name]
+        found = head.metadata[name]
         kinds = [found.kind] + ([] if found.item is None else [found.item])
         assert [int(kind) for kind in field.types] == kinds, name
         assert field.contents() == found.value, name
@@ -152,7 +154,7 @@ def outcome(path: Path, content: bytes) -> str:
     began = perf_counter()
     tracemalloc.start()
     try:
-        read_head(path)
+        read_header(path)
         result = "read"
     except ModelError:
         result = "refused"
@@ -164,15 +166,15 @@ def outcome(path: Path, content: bytes) -> str:
     return result
 
 
-SMALL = write_head(
+SMALL = pack_header(
     {
-        "general.architecture": Value("llama", Kind.STRING),
-        "general.alignment": Value(32, Kind.UINT32),
-        "a": Value([1, 2], Kind.ARRAY, Kind.INT32),
-        "b": Value(["x", "yz"], Kind.ARRAY, Kind.STRING),
-        "c": Value(0.5, Kind.FLOAT64),
+        "general.architecture": Value("llama", ValueType.STRING),
+        "general.alignment": Value(32, ValueType.UINT32),
+        "a": Value([1, 2], ValueType.ARRAY, ValueType.INT32),
+        "b": Value(["x", "yz"], ValueType.ARRAY, ValueType.STRING),
+        "c": Value(0.5, ValueType.FLOAT64),
     },
-    [Info("t", (2, 32), 0, 0), Info("u", (8,), 1, 256)],
+    [TensorInfo("t", (2, 32), 0, 0), TensorInfo("u", (8,), 1, 256)],
 )
 EXTREMES = [(4, 8), (4, 9), (4, 2**31), (4, 2**32 - 1), (8, 2**32), (8, 2**62), (8, 2**64 - 1)]
 
@@ -208,18 +210,18 @@ def test_noise(path: Path, noise: bytes) -> None:
 @pytest.mark.parametrize(
     "alignment",
     [
-        Value(0, Kind.UINT32),
-        Value(-32, Kind.INT32),
-        Value(3, Kind.UINT32),
-        Value("wide", Kind.STRING),
-        Value([32], Kind.ARRAY, Kind.UINT32),
-        Value(float("nan"), Kind.FLOAT32),
-        Value(float("inf"), Kind.FLOAT64),
+        Value(0, ValueType.UINT32),
+        Value(-32, ValueType.INT32),
+        Value(3, ValueType.UINT32),
+        Value("wide", ValueType.STRING),
+        Value([32], ValueType.ARRAY, ValueType.UINT32),
+        Value(float("nan"), ValueType.FLOAT32),
+        Value(float("inf"), ValueType.FLOAT64),
     ],
     ids=["0", "negative", "odd", "a text", "a list", "nan", "infinite"],
 )
 def test_an_alignment_that_is_none(path: Path, alignment: Value) -> None:
-    assert outcome(path, write_head({"general.alignment": alignment}, [])) == "refused"
+    assert outcome(path, pack_header({"general.alignment": alignment}, [])) == "refused"
 
 
 @pytest.mark.parametrize(
@@ -237,4 +239,4 @@ def test_an_alignment_that_is_none(path: Path, alignment: Value) -> None:
 def test_no_head(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ModelError, match=says):
-        read_head(path)
+        read_header(path)

@@ -10,7 +10,7 @@ import pytest
 from hub_server import COMMIT, TOKEN, Handler, serving
 
 from relay_gguf.errors import ModelError
-from relay_gguf.gguf_file.header import Info, Value, Kind, write_head
+from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header
 from relay_gguf.hub import api as hub
 from relay_gguf.hub import file as hub_file
 from relay_gguf.hub.api import UnreachableError
@@ -92,9 +92,9 @@ def test_what_cannot_be_chosen(wanted: RepoFile, files: list[str], message: str)
 
 def head_of(n_tokens: int) -> bytes:
     """The head of a model with such a vocabulary."""
-    tokens = Value([f"token {n}" for n in range(n_tokens)], Kind.ARRAY, Kind.STRING)
-    keys = {"general.name": Value("r", Kind.STRING), "tokenizer.ggml.tokens": tokens}
-    return write_head(keys, [Info("output.weight", (4, 32), 0, 0)])
+    tokens = Value([f"token {n}" for n in range(n_tokens)], ValueType.ARRAY, ValueType.STRING)
+    keys = {"general.name": Value("r", ValueType.STRING), "tokenizer.ggml.tokens": tokens}
+    return pack_header(keys, [TensorInfo("output.weight", (4, 32), 0, 0)])
 
 
 SMALL, LARGE = head_of(10) + bytes(1_000_000), head_of(40_000) + bytes(2_000_000)
@@ -131,7 +131,7 @@ def test_what_a_repository_holds(server: type[Handler]) -> None:
 def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> None:
     server.mood.ranges = ranges
     header = hub_file.remote_header("o/r", "r-Q4_K_M.gguf")
-    assert len(header.keys["tokenizer.ggml.tokens"].value) == 40_000
+    assert len(header.metadata["tokenizer.ggml.tokens"].value) == 40_000
     assert [info.name for info in header.tensors] == ["output.weight"]
     assert len(server.asked) == 2, "256 KiB are too little, 2 MiB are enough"
     assert server.asked[1].endswith("-2097151")

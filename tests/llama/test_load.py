@@ -18,7 +18,7 @@ from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.fit.memory import GIB, MIB
 from relay_gguf.fit.placement import LoadSettings, Plan
 from relay_gguf.fit.plan import LoadOptions, fit
-from relay_gguf.gguf_file.facts import read_facts
+from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.llama import load as llama_load
 from relay_gguf.llama.load import TRIES, plan_file
 from relay_gguf.machine.devices import Gpu, Machine
@@ -131,7 +131,7 @@ def test_a_context_shrinks_until_it_fits(
 
 def test_a_cache_of_odd_heads_stays_in_f16(pico: Path, watched: Watched) -> None:
     """llama.cpp cannot quantize it, and would refuse a plan that does."""
-    model = read_facts(pico).sizes()
+    model = read_gguf(pico).sizes()
     needs = (
         model.weights + model.process + model.compute_buffer(2048, 128) + model.kv(2, 2048, "f16")
     )
@@ -177,7 +177,7 @@ def test_a_part_that_is_missing(smollm2: Path, tmp_path: Path, watched: Watched)
 def test_memory_that_keys_do_not_tell_is_measured(
     pico: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sizes = read_facts(pico).sizes()
+    sizes = read_gguf(pico).sizes()
     on = Machine(8 * GIB, 8 * GIB, 0.0)
     unknown = replace(sizes, kv_width=0.0)
     plan = plan_file(pico, unknown, on, LoadOptions())
@@ -188,7 +188,7 @@ def test_memory_that_keys_do_not_tell_is_measured(
 
 def test_a_short_model_of_unknown_memory(smollm2: Path, tmp_path: Path) -> None:
     path = write_pico(tmp_path / "short.gguf", smollm2, n_ctx_train=300)
-    sizes = replace(read_facts(path).sizes(), kv_width=0.0)
+    sizes = replace(read_gguf(path).sizes(), kv_width=0.0)
     plan = plan_file(path, sizes, Machine(8 * GIB, 8 * GIB, 0.0), LoadOptions())
     assert plan.settings.n_ctx == 300
     kv = 2 * 2 * 16 * 2 * 2 * 512  # of the padded context; the log has two digits

@@ -1,4 +1,4 @@
-"""`relay-gguf convert`, `presets`, `template` and `demo`: what their options are called.
+"""`relay-gguf convert` and `template`: their options.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -6,6 +6,7 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -15,8 +16,7 @@ from relay_gguf.cli.options import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
-    from relay_gguf.convert.job import Request
-    from relay_gguf.models.demo import Demo
+    from relay_gguf.convert.request import Request
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
@@ -24,63 +24,73 @@ _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 def convert(
     base: Annotated[
         str,
-        typer.Argument(help="A folder of safetensors, OWNER/NAME on the hub, or a GGUF file."),
+        typer.Argument(
+            help="The model: a folder of safetensors, OWNER/NAME on the hub, or a GGUF file."
+        ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder of the files.")],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
     adapter: Annotated[
         str | None, typer.Option(help="A LoRA adapter to merge: a folder, or OWNER/NAME.")
     ] = None,
     quant: Annotated[
         list[str] | None,
-        typer.Option("--quant", "-q", help="A type, as Q4_K_M; several times for several files."),
+        typer.Option("--quant", "-q", help="File type, as Q4_K_M; repeat it for several files."),
     ] = None,
     preset: Annotated[
-        str | None, typer.Option(help="Types, names and card: see `relay-gguf presets`.")
+        str | None, typer.Option(help="Types, file names and metadata: see `relay-gguf presets`.")
     ] = None,
     name: Annotated[
-        str | None, typer.Option(help="File name, as model-{type}.gguf. [the model's name]")
+        str | None, typer.Option(help="File name, as model-{type}.gguf. [by the model's name]")
     ] = None,
     merge_base: Annotated[
         str,
         typer.Option(
-            help="Merge into: original weights; nf4 or nf4-double, which QLoRA training saw; "
-            "auto, by what the adapter's folder tells."
+            help="Merge into the original weights, or into nf4 or nf4-double, with which "
+            "QLoRA training computed; auto decides by the adapter's folder."
         ),
     ] = "auto",
     context_length: Annotated[
-        int | None, typer.Option(min=1, help="Tokens of context to claim. [the config's]")
+        int | None,
+        typer.Option(
+            min=1, help="Context length in tokens that the file claims. [as in the config]"
+        ),
     ] = None,
     imatrix: Annotated[
-        Path | None, typer.Option(help="Importance matrix, from llama-imatrix.")
+        Path | None, typer.Option(help="Importance matrix, a file made by llama-imatrix.")
     ] = None,
     split_max_size: Annotated[
-        str | None, typer.Option(help="Cut files into parts of at most this, as 4G.")
+        str | None, typer.Option(help="Split files into shards of at most this size, as 4G.")
     ] = None,
     template: Annotated[
-        str, typer.Option(help="The chat template: relay, for commands in any app, or keep.")
+        str,
+        typer.Option(
+            help="Chat template: relay, for commands in any app, or keep the model's own."
+        ),
     ] = "relay",
     pre: Annotated[
         str | None, typer.Option(help="llama.cpp's name of the pre-tokenizer. [looked up]")
     ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, help="[one for each core]")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, write nothing.")] = (
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="CPU threads to encode with. [one for each core]")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan and write nothing.")] = (
         False
     ),
-    force: Annotated[bool, typer.Option("--force", help="Replace files that are there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace existing files.")] = False,
     restart: Annotated[
-        bool, typer.Option("--restart", help="Discard what an interrupted conversion left.")
+        bool, typer.Option("--restart", help="Discard the files of an interrupted conversion.")
     ] = False,
     lmstudio: Annotated[
         bool, typer.Option("--lmstudio", help="Put the files into LM Studio too.")
     ] = False,
     no_verify: Annotated[
-        bool, typer.Option("--no-verify", help="Leave out the proof of the files.")
+        bool, typer.Option("--no-verify", help="Do not read the files back and check them.")
     ] = False,
     allow_nonfinite: Annotated[
         bool, typer.Option("--allow-nonfinite", help="Convert NaN and infinity too.")
     ] = False,
     allow_requantize: Annotated[
-        bool, typer.Option("--allow-requantize", help="Take a GGUF file that is quantized.")
+        bool, typer.Option("--allow-requantize", help="Accept a GGUF file that is quantized.")
     ] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
@@ -88,7 +98,14 @@ def convert(
 ) -> None:
     """Make GGUF files of a model, or of a base and its LoRA adapter.
 
-    One pass over the weights, whatever the number of types, without PyTorch and in little memory.
+    One pass over the weights for any number of types, without PyTorch and in little memory. A
+    conversion that was interrupted is resumed by the same command.
+
+    \b
+    Examples:
+      relay-gguf convert BASE-FOLDER --adapter ADAPTER-FOLDER -q Q8_0 -q Q4_K_M -o models
+      relay-gguf convert OWNER/BASE --adapter OWNER/ADAPTER --preset gpu-12gb -o models --dry-run
+      relay-gguf convert model-F16.gguf -q Q4_K_M -o models
     """
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
@@ -97,20 +114,20 @@ def convert(
     from . import screen
 
     request = _request(
-        base,
-        adapter,
-        quant,
-        preset,
-        name,
-        merge_base,
-        context_length,
-        imatrix,
-        split_max_size,
-        pre,
-        allow_nonfinite,
-        not no_verify,
-        template,
-        allow_requantize,
+        base=base,
+        adapter=adapter,
+        quant=quant or [],
+        preset=preset,
+        name=name,
+        merge_base=merge_base,
+        context_length=context_length,
+        imatrix=imatrix,
+        split_max_size=split_max_size,
+        pre=pre,
+        template=template,
+        allow_nonfinite=allow_nonfinite,
+        allow_requantize=allow_requantize,
+        verify=not no_verify,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
     job = prepare(request, weights=not dry_run)
@@ -121,7 +138,9 @@ def convert(
     try:
         show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)
     except KeyboardInterrupt:
-        typer.echo("Stopped. The same command goes on from here; --restart begins anew.", err=True)
+        typer.echo(
+            "Stopped. The same command resumes here; with --restart it begins anew.", err=True
+        )
         raise
     show.folder(write_folder(out), out)
     if lmstudio:
@@ -130,30 +149,23 @@ def convert(
         apps.install([str(out / target.files[0].name) for target in job.targets])
 
 
-def presets(
-    model: Annotated[
-        str | None,
-        typer.Argument(help="Show sizes for this model: a folder, OWNER/NAME or a GGUF file."),
-    ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
-    debug: Debug = False,
-) -> None:
-    """List presets, and how large their files would be. [for Mistral-Nemo, which Relay is]"""
-    from relay_gguf.convert.write.sizes import preset_sizes
-
-    from . import screen
-
-    screen.print_presets(preset_sizes(model), as_json=as_json)
-
-
 def template(
     file: Annotated[
-        Path | None, typer.Argument(help="A GGUF file, or the first part of one. [print ours]")
+        Path | None,
+        typer.Argument(help="A GGUF file, or the first shard of a split one. [print Relay's]"),
     ] = None,
-    write: Annotated[bool, typer.Option("--write", help="Put ours into it.")] = False,
+    write: Annotated[
+        bool, typer.Option("--write", help="Put Relay's template into the file.")
+    ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a file's chat template, or put Relay's into it: commands in any app."""
+    """Print a file's chat template, or put Relay's into it, for commands in any app.
+
+    \b
+    Examples:
+      relay-gguf template model-Q4_K_M.gguf
+      relay-gguf template model-Q4_K_M.gguf --write
+    """
     from relay_gguf.convert.inspect.rewrite import put_template, template_of
     from relay_gguf.convert.template import relay_template
     from relay_gguf.display import one_line, visible
@@ -162,7 +174,9 @@ def template(
 
     if file is None:
         if write:
-            raise SettingsError("--write needs the file to write into.")
+            raise SettingsError(
+                "--write needs the file to write into: relay-gguf template FILE --write."
+            )
         typer.echo(relay_template())
     elif not write:
         for line in template_of(file).split("\n"):
@@ -172,39 +186,11 @@ def template(
         typer.echo(one_line(f"{file} has Relay's chat template now. Its tensors are as they were."))
 
 
-def demo(debug: Debug = False) -> None:
-    """Show how the demo model is made, and what came of it; make it if it is not there."""
-    from relay_gguf.convert.demo_conversion import command, make
-    from relay_gguf.models.demo import find_demo
-
-    from . import screen
-
-    found = find_demo()
-    if found.report is None:
-        screen.making(found, make(found))
-    screen.print_demo(found, command(found, "models"))
-
-
-def made_demo(found: Demo) -> Path:
-    """The file of the demo model, made if need be; plain SmolLM2 where it cannot be made."""
-    from relay_gguf.convert.demo_conversion import make
-    from relay_gguf.display import one_line
-
-    from . import screen
-
-    try:
-        screen.making(found, make(found))
-    except ConversionError as error:
-        text = f"{error} Without it you talk to plain SmolLM2, which was never trained on IRC."
-        typer.echo(one_line(f"The demo model cannot be made: {text}"), err=True)
-        return found.base
-    return found.path
-
-
 def _request(
+    *,
     base: str,
     adapter: str | None,
-    quant: list[str] | None,
+    quant: Sequence[str],
     preset: str | None,
     name: str | None,
     merge_base: str,
@@ -212,48 +198,48 @@ def _request(
     imatrix: Path | None,
     split_max_size: str | None,
     pre: str | None,
-    allow_nonfinite: bool,
-    verify: bool,
     template: str,
+    allow_nonfinite: bool,
     allow_requantize: bool,
+    verify: bool,
 ) -> Request:
-    """What is asked for: a preset, and over it what the options say."""
-    from relay_gguf.convert.job import TEMPLATES, Request
-    from relay_gguf.convert.metadata import Card
+    """The request that the options make; they precede the values of a preset."""
+    from relay_gguf.convert.metadata import MetadataOverride
     from relay_gguf.convert.read.source import ASKED_BASES
+    from relay_gguf.convert.request import TEMPLATES, Request
     from relay_gguf.quant_presets import load_preset
 
     found = None if preset is None else load_preset(preset)
-    types = [ftype.upper() for ftype in quant or ()] or list(found.types if found else ())
+    types = [ftype.upper() for ftype in quant] or list(found.types if found else ())
     bases = [known for known in ASKED_BASES if known == merge_base]
     if not bases:
         raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(ASKED_BASES)}.")
-    kept = [known for known in TEMPLATES if known == template]
-    if not kept:
+    templates = [known for known in TEMPLATES if known == template]
+    if not templates:
         raise SettingsError(f"--template is {template!r}; it may be {', '.join(TEMPLATES)}.")
     return Request(
-        base,
-        tuple(types),
-        adapter,
-        name or (found.file if found else "") or None,
-        found.card if found else Card(),
-        bases[0],
-        context_length or (found.context_length if found else None),
-        pre,
-        imatrix,
-        None if split_max_size is None else parse_size(split_max_size),
-        allow_nonfinite,
-        verify,
-        kept[0],
-        allow_requantize,
+        base=base,
+        ftypes=tuple(types),
+        adapter=adapter,
+        name=name or (found.file if found else "") or None,
+        metadata=found.metadata if found else MetadataOverride(),
+        merge_base=bases[0],
+        context_length=context_length or (found.context_length if found else None),
+        pre=pre,
+        imatrix=imatrix,
+        max_bytes=None if split_max_size is None else parse_size(split_max_size),
+        allow_nonfinite=allow_nonfinite,
+        verify=verify,
+        template=templates[0],
+        allow_requantize=allow_requantize,
     )
 
 
 def parse_size(text: str) -> int:
-    """Bytes of `4G`, `500M`, in powers of 1000 as llama-gguf-split counts.
+    """Bytes of `4G` or `500M`, in powers of 1000, as llama-gguf-split counts.
 
     Raises:
-        ConversionError: it is no size.
+        ConversionError: the text is not a size.
     """
     match = re.fullmatch(r"(\d+)([KMG]?)B?", text.strip().upper())
     if match is None or int(match[1]) == 0:

@@ -1,4 +1,4 @@
-"""`relay-gguf inspect`, `card` and `upload`: what their options are called.
+"""`relay-gguf inspect`, `card` and `upload`: their options.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -20,32 +20,37 @@ if TYPE_CHECKING:
 
     from relay_gguf.convert.publish.upload import UploadPlan
 
-Folder = Annotated[Path, typer.Argument(help="Folder of GGUF files, the --out of a conversion.")]
+Folder = Annotated[Path, typer.Argument(help="A folder of GGUF files, the --out of a conversion.")]
 
 
 def inspect(
-    file: Annotated[Path, typer.Argument(help="A GGUF file, or the first part of a split one.")],
+    file: Annotated[Path, typer.Argument(help="A GGUF file, or the first shard of a split one.")],
     strict: Annotated[
-        bool, typer.Option("--strict", help="Exit with 1 if something would break a chat.")
+        bool, typer.Option("--strict", help="Exit with 1 if a problem would break a chat.")
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
     """Show what a GGUF file is, and what is wrong with it for Relay.
 
-    Reads its head only, so that large files take no longer than small ones.
+    Only the header is read, so large files take no longer than small ones.
+
+    \b
+    Examples:
+      relay-gguf inspect model-Q4_K_M.gguf
+      relay-gguf inspect model-Q4_K_M.gguf --strict --json
     """
     from relay_gguf.convert.inspect import inspection
     from relay_gguf.convert.inspect.finding import has_problem
     from relay_gguf.convert.inspect.overview import inspect_json, inspect_lines
     from relay_gguf.gguf_file.gguf_model import read_gguf
 
-    facts = read_gguf(file)
-    findings = inspection.inspect(facts)
+    model = read_gguf(file)
+    findings = inspection.inspect(model)
     if as_json:
-        typer.echo(json.dumps(inspect_json(facts, findings)))
+        typer.echo(json.dumps(inspect_json(model, findings)))
     else:
-        for line in inspect_lines(facts, findings):
+        for line in inspect_lines(model, findings):
             typer.echo(line)
     if strict and has_problem(findings):
         raise typer.Exit(1)
@@ -54,13 +59,14 @@ def inspect(
 def card(
     folder: Folder,
     repo: Annotated[
-        str, typer.Option(metavar="OWNER/NAME", help="The repository that the page is for.")
+        str,
+        typer.Option(metavar="OWNER/NAME", help="The repository on the hub that README.md is for."),
     ] = "",
     debug: Debug = False,
 ) -> None:
     """Write README.md, SHA256SUMS and lm_studio_preset.json of a folder anew.
 
-    `convert` does so by itself; this is for files that were changed since. A README.md of your own
+    `convert` writes them by itself; use this after a change of the files. A README.md of your own
     stays as it is.
     """
     from relay_gguf.convert.publish.folder import write_folder, written_lines
@@ -75,24 +81,31 @@ def upload(
     folder: Folder,
     repo: Annotated[str, typer.Argument(metavar="OWNER/NAME", help="A repository on the hub.")],
     private: Annotated[
-        bool, typer.Option("--private", help="Make the repository so that nobody else sees it.")
+        bool, typer.Option("--private", help="Make a new repository private.")
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Show what would be sent, send nothing.")
+        bool, typer.Option("--dry-run", help="Show the files to send and send nothing.")
     ] = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Send a folder of GGUF files to the hub; what is there already is not sent again.
+    """Send a folder of GGUF files to the hub, but for files that it has already.
 
     Each file is checked against SHA256SUMS first.
+
+    \b
+    Examples:
+      relay-gguf upload models OWNER/NAME --dry-run
+      relay-gguf upload models OWNER/NAME --private
     """
     from relay_gguf.convert.publish import upload as uploading
     from relay_gguf.hub import api as hub
 
     _check_repo(repo)
     if not (dry_run or yes or _can_ask()):
-        raise SettingsError("Nobody can be asked here whether to send: give --yes, or --dry-run.")
+        raise SettingsError(
+            "There is no terminal to ask whether to send: give --yes, or --dry-run."
+        )
     try:
         remote, compared = hub.remote(repo), True
     except hub.UnreachableError:
@@ -100,7 +113,7 @@ def upload(
             raise
         remote, compared = None, False
     if private and remote is not None and not remote.private:
-        raise ModelError(f"{repo} is there and public. Make it private on its page first.")
+        raise ModelError(f"{repo} exists and is public. Make it private on its page first.")
     plan = _checked(folder, repo, None if remote is None else remote.digests)
     for line in uploading.plan_lines(plan, compared=compared):
         typer.echo(line)
@@ -122,19 +135,19 @@ def _can_ask() -> bool:
 
 
 def _check_repo(repo: str) -> None:
-    """Refuse what is no repository's name.
+    """Refuse text that is not the name of a repository.
 
     Raises:
-        SettingsError: it is not.
+        SettingsError: it is not `owner/name`.
     """
     from relay_gguf.hub.repo import RepoFile, parse_repo
 
     if parse_repo(repo) != RepoFile(repo):
-        raise SettingsError(f"{repo!r} is no repository: give OWNER/NAME.")
+        raise SettingsError(f"{repo!r} is not the name of a repository: give OWNER/NAME.")
 
 
 def _checked(folder: Path, repo: str, there: Mapping[str, str] | None) -> UploadPlan:
-    """The plan; a bar shows how much of the folder is read, if stderr is a terminal."""
+    """The plan of an upload; a bar shows the reading, if stderr is a terminal."""
     from rich.console import Console
     from rich.progress import Progress
 

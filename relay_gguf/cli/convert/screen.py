@@ -1,4 +1,4 @@
-"""What a conversion shows: a plan, a bar, a table; or JSON objects; or nothing."""
+"""The screens of a conversion: a plan, a bar and a table; or JSON objects; or nothing."""
 
 from __future__ import annotations
 
@@ -22,14 +22,10 @@ from rich.progress import (
 )
 
 from relay_gguf.convert.job import ConversionJob
-from relay_gguf.convert.publish.folder import Written, written_lines
+from relay_gguf.convert.publish.folder import WrittenFolder, written_lines
 from relay_gguf.convert.run import ConversionEvent, ConvertedFiles, Progress
-from relay_gguf.convert.write.sizes import PresetSizes
-from relay_gguf.display import one_line, size
-from relay_gguf.errors import ConversionError
-from relay_gguf.models.demo import FTYPE, Demo
 
-from .text import demo_lines, plan_json, plan_lines, preset_lines, result_lines
+from .text import plan_json, plan_lines, result_lines
 
 STAGES: Final = {
     "wait": "waiting for another process",
@@ -38,15 +34,7 @@ STAGES: Final = {
     "convert": "converting",
     "verify": "checking",
 }
-CHECKED: Final = "checked in"
-DONE: Final = {
-    "wait": "waited",
-    "open": "opened in",
-    "resume": "opened in",
-    "convert": "converted in",
-    "verify": CHECKED,
-}
-"""What a step took its seconds for."""
+"""Stage → the words beside the bar."""
 EVERY: Final = 1.0
 """Seconds between two JSON objects of progress."""
 
@@ -61,50 +49,50 @@ COLUMNS: Final = (
 """What a bar shows."""
 
 
-class Screen(Protocol):
-    """Shows a conversion."""
+class ConversionScreen(Protocol):
+    """Shows a conversion to a person or a program."""
 
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
-        """What will be done; all of it for a dry run."""
+        """Show the plan; in full for a dry run."""
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
-        """What is being done, to its end."""
+        """Run the conversion to its end, and show its progress and result."""
 
-    def folder(self, written: Written, out: Path) -> None:
-        """What was written beside the files."""
+    def folder(self, written: WrittenFolder, out: Path) -> None:
+        """Show the files that were written beside the GGUF files."""
 
 
-def chosen(*, quiet: bool, as_json: bool) -> Screen:
-    """The screen that the options ask for."""
+def chosen(*, quiet: bool, as_json: bool) -> ConversionScreen:
+    """The screen for these options."""
     if as_json:
         return JsonScreen()
     return QuietScreen() if quiet else TextScreen()
 
 
 class QuietScreen:
-    """Shows nothing."""
+    """Shows nothing but errors."""
 
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
-        """Nothing."""
+        """Show nothing."""
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
-        """Nothing."""
+        """Run the conversion silently."""
         for _ in events:
             pass
 
-    def folder(self, written: Written, out: Path) -> None:
-        """Nothing."""
+    def folder(self, written: WrittenFolder, out: Path) -> None:
+        """Show nothing."""
 
 
 class JsonScreen:
-    """Prints an object a line."""
+    """Prints JSON objects, one on each line."""
 
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
-        """The plan."""
+        """Print the plan as an object."""
         self._print("plan", **plan_json(job, n_threads))
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
-        """Progress once a second, and what is finished."""
+        """Print progress once a second, and the report of each type."""
         last, stage = 0.0, ""
         for event in events:
             if isinstance(event, ConvertedFiles):
@@ -115,8 +103,8 @@ class JsonScreen:
                 fields = {"stage": stage, "done": event.done, "total": event.total}
                 self._print("progress", **fields, what=event.what)
 
-    def folder(self, written: Written, out: Path) -> None:
-        """The names."""
+    def folder(self, written: WrittenFolder, out: Path) -> None:
+        """Print the names of the files and the notes."""
         self._print("folder", files=list(written.names), notes=list(written.notes))
 
     def _print(self, event: str, **fields: Any) -> None:
@@ -124,24 +112,24 @@ class JsonScreen:
 
 
 class TextScreen:
-    """Prints for a person: the bar on stderr, if that is a terminal, the rest on stdout."""
+    """Prints for a person: a bar on stderr if that is a terminal, the rest on stdout."""
 
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
-        """What goes in and what comes out."""
+        """Print the model, and the files to make."""
         _print_all(plan_lines(job, out, in_full=in_full, n_threads=n_threads))
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
-        """A bar, then a table."""
-        finished = [event for event in _with_bar(events) if isinstance(event, ConvertedFiles)]
+        """Show a bar, then print a table."""
+        finished = [event for event in with_bar(events) if isinstance(event, ConvertedFiles)]
         _print_all(result_lines(finished, out))
 
-    def folder(self, written: Written, out: Path) -> None:
-        """The names."""
+    def folder(self, written: WrittenFolder, out: Path) -> None:
+        """Print the names of the files and the notes."""
         _print_all(written_lines(written, out))
 
 
-def _with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:
-    """The events, with a bar on stderr over them, if that is a terminal."""
+def with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:
+    """Pass events on, and show their progress as a bar on stderr if that is a terminal."""
     console = Console(stderr=True)
     with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
@@ -156,29 +144,13 @@ def _with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:
             yield event
 
 
-def making(demo: Demo, events: Iterator[ConversionEvent]) -> None:
-    """What the demo model is made of, a bar, and the seconds of each step: all on stderr."""
-    into = f"{demo.adapter.name} merged into {demo.base.name}, as {FTYPE}"
-    typer.echo(f"Making the demo model, the first time only: {into}.", err=True)
-    seconds: dict[str, float] = {}
-    last = time.monotonic()
-    for event in _with_bar(events):
-        step = DONE[event.stage] if isinstance(event, Progress) else CHECKED
-        now = time.monotonic()
-        seconds[step] = seconds.get(step, 0.0) + now - last
-        last = now
-    steps = ", ".join(f"{step} {count:.1f} s" for step, count in seconds.items())
-    n_bytes = size(demo.path.stat().st_size)
-    typer.echo(one_line(f"{steps[:1].upper()}{steps[1:]}: {n_bytes}, {demo.path}"), err=True)
-
-
 def _print_all(lines: Iterable[str]) -> None:
     for line in lines:
         typer.echo(line)
 
 
 def copying(steps: Iterator[tuple[int, int]]) -> None:
-    """A bar over (bytes done, bytes in all), if stderr is a terminal."""
+    """Show (bytes done, bytes in all) as a bar, if stderr is a terminal."""
     console = Console(stderr=True)
     with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("copying", total=None)
@@ -189,24 +161,3 @@ def copying(steps: Iterator[tuple[int, int]]) -> None:
 def described(event: Progress) -> str:
     """A stage in words."""
     return STAGES[event.stage] + (f" {event.what}" if event.stage == "verify" else "")
-
-
-def print_presets(found: list[PresetSizes], *, as_json: bool) -> None:
-    """The presets, as a table or as JSON."""
-    if as_json:
-        fields = [
-            {"preset": p.preset.name, "description": p.preset.description, "bytes": dict(p.sizes)}
-            for p in found
-        ]
-        typer.echo(json.dumps(fields, ensure_ascii=False))
-        return
-    _print_all(preset_lines(found))
-
-
-def print_demo(demo: Demo, command: str) -> None:
-    """What the demo model's report says, and the command that makes the same."""
-    report = demo.report
-    if report is None:
-        raise ConversionError(f"{demo.path} is gone. Run the command again.")
-    finished = ConvertedFiles(FTYPE, (demo.path,), report)
-    _print_all(demo_lines(finished, demo.folder, command))

@@ -1,4 +1,4 @@
-"""A plan, a result and the presets, in lines for a person or as JSON."""
+"""The plan of a conversion in lines for a person or as JSON, and its result in lines."""
 
 from __future__ import annotations
 
@@ -8,24 +8,24 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from relay_gguf.convert.inspect.overview import merge_in_words
 from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.read.merge import SLAB_BYTES
 from relay_gguf.convert.report import REPORT, layer_kind
 from relay_gguf.convert.run import ConvertedFiles
 from relay_gguf.convert.write.encode import AHEAD
 from relay_gguf.convert.write.targets import QuantTarget
-from relay_gguf.convert.write.sizes import PresetSizes
 from relay_gguf.display import one_line, size, visible
 
 AT_REST: Final = 170_000_000
 """Bytes that Python, its libraries and a vocabulary take, about (measured on Linux)."""
 SLABS_IN_WORK: Final = 8
-"""Copies of a slab that a thread has while it merges, encodes and measures."""
+"""Copies of a slab that a thread holds while it merges, encodes and measures."""
 
 
-def plan_lines(job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> Iterator[str]:
-    """What goes in and what comes out; with `in_full`, types, coverage and memory."""
+def plan_lines(
+    job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None
+) -> Iterator[str]:
+    """The model and its files; with `in_full` also types of tensors, coverage and memory."""
     yield one_line(_origin(job))
     origin = job.model.origin
     chosen = origin.get("merge_base", "original")
@@ -34,7 +34,7 @@ def plan_lines(job: ConversionJob, out: Path, *, in_full: bool, n_threads: int |
     width = max(len(target.ftype) for target in job.targets)
     for target in job.targets:
         files = [file.name for file in target.files]
-        names = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more parts"
+        names = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more shards"
         yield f"{target.ftype:{width}}  {size(target.size):>8}  {one_line(str(out / names))}"
         if in_full:
             yield f"{'':{width}}  {_types(target)}"
@@ -47,7 +47,7 @@ def plan_lines(job: ConversionJob, out: Path, *, in_full: bool, n_threads: int |
 
 
 def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
-    """The plan, for a program."""
+    """The plan for a program, as JSON has it."""
     return {
         "origin": dict(job.model.origin),
         "files": [
@@ -64,7 +64,7 @@ def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
 
 
 def result_lines(finished: Sequence[ConvertedFiles], out: Path) -> Iterator[str]:
-    """A table of what was made."""
+    """A table of the files that were made, and the checks."""
     if not finished:
         return
     yield ""
@@ -90,39 +90,18 @@ def result_lines(finished: Sequence[ConvertedFiles], out: Path) -> Iterator[str]
     yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
 
 
-def demo_lines(finished: ConvertedFiles, folder: Path, command: str) -> Iterator[str]:
-    """What the demo model is, its report, and how the same is made by hand."""
-    origin = finished.report["origin"]
-    yield one_line(merge_in_words(origin))
-    yield one_line(f"{origin['merge_base']}: {origin['merge_reason']}.")
-    yield from result_lines([finished], folder)
-    yield ""
-    yield "The same by hand:"
-    yield f"  {command}"
-    yield "Talk to it:"
-    yield "  relay-gguf chat --demo"
-
-
-def preset_lines(found: Sequence[PresetSizes]) -> Iterator[str]:
-    """A table of presets."""
-    yield one_line(f"Sizes for {found[0].model}:")
-    width = max(len(item.preset.name) for item in found)
-    for item in found:
-        yield ""
-        yield f"{item.preset.name:{width}}  {item.preset.description}"
-        for ftype, n_bytes in item.sizes.items():
-            yield f"{'':{width}}  {ftype:7} {size(n_bytes):>8}"
-
-
 def coverage(job: ConversionJob) -> dict[str, tuple[int, int]]:
-    """How many tensors of each kind the adapter changes, of how many; none without an adapter."""
+    """Kind of tensor → how many the adapter changes, and how many there are.
+
+    Empty without an adapter.
+    """
     changed = Counter(layer_kind(tensor.name) for tensor in job.tensors if tensor.changed)
     counts = Counter(layer_kind(tensor.name) for tensor in job.tensors)
     return {kind: (changed[kind], counts[kind]) for kind in sorted(changed)}
 
 
 def memory(n_threads: int | None) -> int:
-    """Bytes that a conversion holds, about, whatever the model."""
+    """Bytes of memory that a conversion takes, about; they do not depend on the model."""
     slabs = (n_threads or os.cpu_count() or 1) * (SLABS_IN_WORK + AHEAD)
     return AT_REST + slabs * SLAB_BYTES
 

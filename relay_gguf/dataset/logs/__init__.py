@@ -3,8 +3,8 @@
 decode                                the bytes of a file → text
 formats                               which client has written a file
 irssi weechat hexchat energymech      a reader each
-codes                                 formatting codes, taken out
+codes                                 formatting codes, removed
 clock                                 times of day → moments
-line                                  what a line of a log says
-sentences                             joins, parts, topics as those clients word them
+log_line                              a line of a log: its kind, nick, text and time
+sentences                             joins, parts and topics in the words of the clients
 """

@@ -1,9 +1,9 @@
-"""When a line was written, as far as a log says it.
+"""The time of a line, as far as a log tells it.
 
-irssi writes the time of day and a line for each new day, HexChat a date without a year, ZNC's date
-is in the file's name, and every client can be told otherwise. So the clock knows a day, believes
-what names another, and notices midnight by itself: time of day that falls by more than two hours
-belongs to the next day. Less is the end of summer time, or a message that came late.
+irssi writes the time of day and a line for each new day, HexChat a date without a year, ZNC has the
+date in the file's name, and every client can be configured otherwise. So the clock knows a day,
+takes any date that it is shown, and notices midnight by itself: a time of day that falls by more than two
+hours belongs to the next day. A smaller fall is the end of summer time, or a late message.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Final, NamedTuple
 
 DAY: Final = 86_400
 BACKWARDS: Final = 2 * 3600
-"""Seconds that a clock may fall without a new day."""
+"""Seconds that the time of day may fall without a new day."""
 
 _MONTH: Final = "jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec"
 _MONTHS: Final = {name: number for number, name in enumerate(_MONTH.split("|"), start=1)}
@@ -37,7 +37,7 @@ STAMP: Final = re.compile(
 _WHOLE: Final = re.compile(
     r"(\d{4})-(\d\d)-(\d\d) ([01]\d|2[0-3]):([0-5]\d):([0-5]\d)([ \t])", re.ASCII
 )
-"""WeeChat's, which is on every line anew: read by itself, for speed."""
+"""WeeChat's stamp, with the date on each line: it has a pattern of its own for speed."""
 
 _LONG_DATE: Final = re.compile(
     rf"({_MONTH})\w*\.? +(\d{{1,2}})(?: +\d\d:\d\d(?::\d\d)?)?(?: +\S+)?? +(\d{{4}})\b",
@@ -47,7 +47,7 @@ _ISO_DATE: Final = re.compile(r"(?<!\d)((?:19|20)\d\d)-?([01]\d)-?([0-3]\d)(?!\d
 
 
 class Stamp(NamedTuple):
-    """When a line was written, if it says so; what separates that from the rest; the rest."""
+    """The time of a line in seconds, or None; the separator behind it; and the rest of the line."""
 
     time: float | None
     sep: str
@@ -58,16 +58,16 @@ class Clock:
     """The clock of one log, from its first line to its last."""
 
     def __init__(self, name: str = "") -> None:
-        """`name`: the file's, which may have a date in it."""
+        """Begin a log; the `name` of its file may have a date in it."""
         self._day = 1
         self._year = 2000
         self._last: float | None = None
-        self._same = ""  # the stamp of the line before, which is that of many lines
+        self._same = ""  # the stamp of the line before, which many lines share
         self._same_stamp = Stamp(None, "", "")
         self.set_date(name)
 
     def set_date(self, text: str) -> bool:
-        """Take the day from a text such as `Wed Nov 15 12:00:00 2023`; whether it has one."""
+        """Take the day from a text such as `Wed Nov 15 12:00:00 2023`; False if it has no date."""
         if match := _LONG_DATE.search(text):
             found = _ordinal(int(match[3]), _MONTHS[match[1].lower()[:3]], int(match[2]))
         elif match := _ISO_DATE.search(text):
@@ -82,12 +82,12 @@ class Clock:
         return True
 
     def next_day(self) -> None:
-        """A new day, of which the log does not say which it is."""
+        """Begin a new day, whose date the log does not tell."""
         self._day += 1
         self._last, self._same = None, ""
 
     def read(self, text: str) -> Stamp:
-        """Take the time off a line."""
+        """Split a line into its time and its rest."""
         if self._same and text.startswith(self._same):
             return self._same_stamp._replace(body=text[len(self._same) :])
         if match := _WHOLE.match(text):
@@ -128,7 +128,7 @@ class Clock:
         return float(self._day * DAY + clock)
 
     def _this_year(self, month: int, day: int) -> int:
-        """A date without a year: December before January is the year before."""
+        """The day of a date without a year, which begins anew when dates fall by half a year."""
         found = _ordinal(self._year, month, day)
         if found is None:  # 29 February, and the year is a guess
             return self._day

@@ -1,4 +1,4 @@
-"""Formatting codes: colours, bold and other bytes that say how a text looks, not what it says.
+"""Formatting codes: colours, bold and other bytes that are not part of a text.
 
 mIRC's: 02 bold, 03 colour `N[,N]`, 04 colour `RRGGBB[,RRGGBB]`, 0F plain, 11 monospace, 16
 reverse, 1D italic, 1E struck, 1F underlined. Terminals': ESC [ ... m. Other controls, NUL

@@ -1,8 +1,8 @@
 """The bytes of a log as lines of text.
 
-IRC has no encoding. A line is UTF-8 if it can be, else Windows-1252, which is what clients wrote
-before. A line that is UTF-8 but for a character cut in half (a server cuts at 512 bytes) loses
-that half alone.
+IRC has no encoding. A line is decoded as UTF-8 if it can be, else as Windows-1252, which clients
+wrote before. A line in UTF-8 with a character cut in half (a server cuts at 512 bytes) loses only
+that half.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from typing import Final, cast
 from relay_gguf.errors import ConversionError
 
 LONGEST: Final = 1 << 16
-"""Bytes of a line; IRC has 512, bridges and bouncers more. What is longer is no line."""
+"""Bytes of the longest line; IRC has 512, bridges and bouncers more."""
 
 HEAD: Final = 8192
-"""Bytes at the begin of a file, in which one that is no text has a NUL."""
+"""Bytes at the beginning of a file that are searched for a NUL, which text does not have."""
 
 _UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
 _MULTIBYTE: Final = re.compile(
@@ -31,7 +31,7 @@ _CUT: Final = re.compile(rb"(?:[\xc2-\xdf]|[\xe0-\xef][\x80-\xbf]|[\xf0-\xf4][\x
 
 
 def text_of(raw: bytes) -> str:
-    """A line's bytes as text."""
+    """The text of a line's bytes."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
@@ -44,18 +44,18 @@ def text_of(raw: bytes) -> str:
 
 
 def lines_of(path: Path) -> Iterator[str | None]:
-    """The lines of a file, also of a gzipped one, without their ends.
+    """The lines of a file, which may be gzipped, without their line ends.
 
-    None stands for a line that is too long to be one.
+    None stands for a line that is longer than `LONGEST`.
 
     Raises:
-        ConversionError: the file is no text, or cannot be read, or not to its end.
+        ConversionError: the file is not text, or cannot be read to its end.
     """
     try:
         with _opened(path) as file:
             head = file.peek(HEAD)[:HEAD]
             if b"\0" in head and not head.startswith(_UTF16):
-                raise ConversionError("it is no text (it has NUL bytes)")
+                raise ConversionError("it is not text (it has NUL bytes)")
             while raw := file.readline(LONGEST):
                 if len(raw) == LONGEST and not raw.endswith(b"\n"):
                     _skip_rest(file)

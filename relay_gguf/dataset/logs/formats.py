@@ -1,7 +1,7 @@
-"""Which client wrote a log, and its lines whoever wrote them.
+"""Which client wrote a log, and the lines of a log of any client.
 
-A file is recognized by its first lines: each reader takes them, and the one that understands most
-is asked first from there on. A line that it does not know is shown to the others, since people
+A file is recognized by its first lines: each reader gets them, and the reader that knows most of
+them is asked first from there on. A line that it does not know is given to the others, since people
 change clients and go on in the same file.
 """
 
@@ -20,9 +20,9 @@ from . import energymech, hexchat, irssi, weechat
 from .clock import Clock
 from .codes import plain
 from .decode import lines_of
-from .line import OTHER, Event, Kind, Line
+from .log_line import OTHER, LineKind, LogEvent, LogLine
 
-Reader = Callable[[str, str, Clock], Event | None]
+Reader = Callable[[str, str, Clock], LogEvent | None]
 
 READERS: Final[dict[str, Reader]] = {
     irssi.NAME: irssi.read,
@@ -39,8 +39,8 @@ _ENDING: Final = re.compile(
 )
 
 
-class Unknown(NamedTuple):
-    """A line that no reader knows, as it stands in the file; "" if it is too long to be one."""
+class UnknownLine(NamedTuple):
+    """A line that no reader knows, as it is in the file; empty if it is too long."""
 
     number: int
     raw: str
@@ -48,19 +48,23 @@ class Unknown(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Log:
-    """A file: its format, the channel or person it is named after, its lines."""
+    """A log file: its format, the channel or person that it is named after, its lines."""
 
     path: Path
     format: str
     target: str
-    lines: Iterator[Line | Unknown]
+    lines: Iterator[LogLine | UnknownLine]
 
 
 def open_log(path: Path, name: str | None = None) -> Log:
-    """A log, its format recognized unless `name` says it; the rest is read as it is asked for.
+    """Open a log and recognize its format; the lines are read as they are asked for.
+
+    Args:
+        path: of the file.
+        name: of the format, a key of `READERS`; None recognizes it.
 
     Raises:
-        ConversionError: the file cannot be read, or is no log that a reader knows.
+        ConversionError: the file cannot be read, or no reader knows its format.
         SettingsError: there is no format of that name.
     """
     if name is not None and name not in READERS:
@@ -71,7 +75,7 @@ def open_log(path: Path, name: str | None = None) -> Log:
     if not first:
         raise ConversionError("it is empty")
     if found is None:
-        raise ConversionError(f"it is no log of {', '.join(READERS)}")
+        raise ConversionError(f"it is not a log of {', '.join(READERS)}")
     order = [READERS[found]]
     if name is None:
         order += [reader for known, reader in READERS.items() if known != found]
@@ -79,7 +83,7 @@ def open_log(path: Path, name: str | None = None) -> Log:
 
 
 def target_of(path: Path) -> str:
-    """The channel, or the person, that a log is named after.
+    """The channel or person that a log is named after.
 
     irssi: `#boats.log`; WeeChat: `irc.libera.#boats.weechatlog`; HexChat: `libera-#boats.log`; ZNC:
     `#boats/2023-11-15.log`; energymech: `#boats_20231115.log`.
@@ -93,11 +97,13 @@ def target_of(path: Path) -> str:
     return path.parent.name if re.fullmatch(r"[\d-]*", name) else name.rpartition(".")[2]
 
 
-def _read(lines: Iterator[str | None], order: list[Reader], name: str) -> Iterator[Line | Unknown]:
+def _read(
+    lines: Iterator[str | None], order: list[Reader], name: str
+) -> Iterator[LogLine | UnknownLine]:
     clock, first = Clock(name), order[0]
     for number, raw in enumerate(lines, start=1):
         if raw is None:
-            yield Unknown(number, "")
+            yield UnknownLine(number, "")
             continue
         text = plain(raw)
         time, sep, body = clock.read(text)
@@ -105,12 +111,12 @@ def _read(lines: Iterator[str | None], order: list[Reader], name: str) -> Iterat
         if event is None:
             event = _by_others(body, sep, clock, order) if text.strip() else OTHER
         if event is None:
-            yield Unknown(number, raw)
+            yield UnknownLine(number, raw)
         else:
-            yield Line(event[0], event[1], event[2], event[3], time)
+            yield LogLine(event[0], event[1], event[2], event[3], time)
 
 
-def _by_others(body: str, sep: str, clock: Clock, order: list[Reader]) -> Event | None:
+def _by_others(body: str, sep: str, clock: Clock, order: list[Reader]) -> LogEvent | None:
     for reader in order[1:]:
         if (event := reader(body, sep, clock)) is not None:
             return event
@@ -118,7 +124,10 @@ def _by_others(body: str, sep: str, clock: Clock, order: list[Reader]) -> Event 
 
 
 def _recognized(lines: list[str | None]) -> str | None:
-    """The format that understands most: a sentence that is known counts twice one that is not."""
+    """The format that knows most lines; None if none knows any.
+
+    A line that is known by its kind counts twice.
+    """
     scores: dict[str, int] = {}
     for name, reader in READERS.items():
         clock, scores[name] = Clock(), 0
@@ -126,6 +135,6 @@ def _recognized(lines: list[str | None]) -> str | None:
             _, sep, body = clock.read(plain(raw or ""))
             event = reader(body, sep, clock) if body else None
             if event is not None:
-                scores[name] += 1 if event.kind is Kind.OTHER else 2
+                scores[name] += 1 if event.kind is LineKind.OTHER else 2
     best = max(scores, key=lambda name: scores[name])
     return best if scores[best] else None

@@ -17,7 +17,7 @@ import re
 from typing import Final
 
 from .clock import Clock
-from .line import OTHER, Event, Kind
+from .log_line import OTHER, LineKind, LogEvent
 from .sentences import CHANNEL, EXPORTED, HOST, NICK, heard, hint, sentences, split_rank
 
 NAME: Final = "irssi"
@@ -31,36 +31,36 @@ _ACCOUNT: Final = rf"{HOST}(?: \[\S*\])?(?: \[.*\])?"
 
 _SENTENCES: Final = (
     *sentences(
-        (rf"{NICK} {_ACCOUNT} has joined {CHANNEL}", Kind.JOINED),
-        (rf"{NICK} {HOST} has left {CHANNEL}.*", Kind.LEFT),
-        (rf"(?:{CHANNEL} )?{NICK} {HOST} has quit.*", Kind.LEFT),
-        (rf"{NICK} was kicked from {CHANNEL} by .*", Kind.LEFT),
-        (rf"{NICK} is now known as (?P<text>\S+)", Kind.NICK),
-        (r"You're now known as (?P<text>\S+)", Kind.NICK),
-        (rf"{NICK} changed the topic of {CHANNEL} to: (?P<text>.*)", Kind.TOPIC),
-        (rf"Topic for {CHANNEL}: (?P<text>.*)", Kind.TOPIC),
-        (rf"Topic unset by {NICK} on {CHANNEL}", Kind.TOPIC),
-        (rf"(?:Irssi: )?{CHANNEL}: Total of \d+ nicks.*", Kind.NAMES),
-        (rf"(?:ServerMode|mode)/{CHANNEL} .*", Kind.MODE),
+        (rf"{NICK} {_ACCOUNT} has joined {CHANNEL}", LineKind.JOINED),
+        (rf"{NICK} {HOST} has left {CHANNEL}.*", LineKind.LEFT),
+        (rf"(?:{CHANNEL} )?{NICK} {HOST} has quit.*", LineKind.LEFT),
+        (rf"{NICK} was kicked from {CHANNEL} by .*", LineKind.LEFT),
+        (rf"{NICK} is now known as (?P<text>\S+)", LineKind.NICK),
+        (r"You're now known as (?P<text>\S+)", LineKind.NICK),
+        (rf"{NICK} changed the topic of {CHANNEL} to: (?P<text>.*)", LineKind.TOPIC),
+        (rf"Topic for {CHANNEL}: (?P<text>.*)", LineKind.TOPIC),
+        (rf"Topic unset by {NICK} on {CHANNEL}", LineKind.TOPIC),
+        (rf"(?:Irssi: )?{CHANNEL}: Total of \d+ nicks.*", LineKind.NAMES),
+        (rf"(?:ServerMode|mode)/{CHANNEL} .*", LineKind.MODE),
     ),
     *EXPORTED,
 )
 
 
-def read(body: str, sep: str, clock: Clock) -> Event | None:
-    """What a line says, its time taken off; None if this is no line of irssi's."""
+def read(body: str, sep: str, clock: Clock) -> LogEvent | None:
+    """The event of a line without its time; None if this is not a line of irssi's."""
     if match := _SAID.match(body):
-        return Event(Kind.SAID, split_rank(match[1].partition(":#")[0]), match[2] or "")
+        return LogEvent(LineKind.SAID, split_rank(match[1].partition(":#")[0]), match[2] or "")
     if body.startswith("-!- "):
         return hint(heard(body[4:].rstrip(), _SENTENCES))
     if match := _ACTED.match(body) if sep else None:
-        return Event(Kind.ACTED, split_rank(match[1]), match[2] or "")
+        return LogEvent(LineKind.ACTED, split_rank(match[1]), match[2] or "")
     if not sep and (match := _HEAD.fullmatch(body)):
         if not clock.set_date(match[2]) and match[1]:
             clock.next_day()
         return OTHER
     if match := (_NOTICE.match(body) or _PRIVATE.match(body)) if sep else None:
-        return Event(Kind.NOTICE, match[1], body[match.end() :])
+        return LogEvent(LineKind.NOTICE, match[1], body[match.end() :])
     if sep and body.startswith(("[Users #", "[@", "[ ", "[+", "!", "Irssi: ", "<-- ", "--> ")):
         return OTHER
     return None

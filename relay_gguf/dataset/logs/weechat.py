@@ -13,7 +13,7 @@ from __future__ import annotations
 from typing import Final
 
 from .clock import Clock
-from .line import OTHER, Event, Kind
+from .log_line import OTHER, LineKind, LogEvent
 from .sentences import CHANNEL, EXPORTED, NICK, heard, hint, sentences, split_rank
 
 NAME: Final = "weechat"
@@ -21,21 +21,21 @@ NAME: Final = "weechat"
 _ABOUT: Final = r"(?: [\[(].*[\])])?"
 _SENTENCES: Final = (
     *sentences(
-        (rf"{NICK}{_ABOUT} has joined {CHANNEL}", Kind.JOINED),
-        (rf"{NICK}{_ABOUT} has left {CHANNEL}.*", Kind.LEFT),
-        (rf"{NICK}{_ABOUT} has quit.*", Kind.LEFT),
-        (rf"\S+ has kicked {NICK}(?: .*)?", Kind.LEFT),
-        (r"You are now known as (?P<text>\S+)", Kind.NICK),
-        (rf"{NICK} is now known as (?P<text>\S+)", Kind.NICK),
+        (rf"{NICK}{_ABOUT} has joined {CHANNEL}", LineKind.JOINED),
+        (rf"{NICK}{_ABOUT} has left {CHANNEL}.*", LineKind.LEFT),
+        (rf"{NICK}{_ABOUT} has quit.*", LineKind.LEFT),
+        (rf"\S+ has kicked {NICK}(?: .*)?", LineKind.LEFT),
+        (r"You are now known as (?P<text>\S+)", LineKind.NICK),
+        (rf"{NICK} is now known as (?P<text>\S+)", LineKind.NICK),
         (
             rf'{NICK} has changed topic for {CHANNEL}(?: from ".*")? to "(?P<text>.*)"',
-            Kind.TOPIC,
+            LineKind.TOPIC,
         ),
-        (rf"{NICK} has unset topic for {CHANNEL}.*", Kind.TOPIC),
-        (rf'Topic for {CHANNEL} is "(?P<text>.*)"', Kind.TOPIC),
-        (rf"(?:Nicks {CHANNEL}:|Channel #\S+: \d+ nicks?) .*", Kind.NAMES),
-        (rf"Mode {CHANNEL} .*", Kind.MODE),
-        (rf"(?:Pv)?Notice\({NICK}\)(?: -> \S+)?: (?P<text>.*)", Kind.NOTICE),
+        (rf"{NICK} has unset topic for {CHANNEL}.*", LineKind.TOPIC),
+        (rf'Topic for {CHANNEL} is "(?P<text>.*)"', LineKind.TOPIC),
+        (rf"(?:Nicks {CHANNEL}:|Channel #\S+: \d+ nicks?) .*", LineKind.NAMES),
+        (rf"Mode {CHANNEL} .*", LineKind.MODE),
+        (rf"(?:Pv)?Notice\({NICK}\)(?: -> \S+)?: (?P<text>.*)", LineKind.NOTICE),
     ),
     *EXPORTED,
 )
@@ -43,8 +43,8 @@ _EVENTS: Final = frozenset({"-->", "<--", "--", "=!=", "", "⚡"})
 _ACTIONS: Final = frozenset({" *", "*"})
 
 
-def read(body: str, sep: str, clock: Clock) -> Event | None:
-    """What a line says, its time taken off; None if this is no line of WeeChat's."""
+def read(body: str, sep: str, clock: Clock) -> LogEvent | None:
+    """The event of a line without its time; None if this is not a line of WeeChat's."""
     prefix, tab, text = body.partition("\t")
     if sep != "\t" or not tab:
         return None
@@ -52,8 +52,8 @@ def read(body: str, sep: str, clock: Clock) -> Event | None:
         return hint(heard(text.rstrip(), _SENTENCES)) if text else OTHER
     if prefix in _ACTIONS:
         nick, _, text = text.partition(" ")
-        return Event(Kind.ACTED, split_rank(nick), text)
+        return LogEvent(LineKind.ACTED, split_rank(nick), text)
     nick = split_rank(prefix.strip("<>"))
     if not nick or " " in nick:
         return None
-    return Event(Kind.SAID, nick, text)
+    return LogEvent(LineKind.SAID, nick, text)

@@ -1,4 +1,4 @@
-"""Conversations as JSON lines: what is written, what is held out, what was there before."""
+"""Conversations as JSON lines, each one once, and some of them held out."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ from relay_gguf.conversation.messages import Message
 from relay_gguf.disk import partial
 from relay_gguf.errors import ConversionError, SettingsError
 
-from .conversation import Conversation
+from .drafts import Conversation
 from .tally import Tally
 
 Form = Callable[[tuple[Message, ...]], object]
 
 
 def chat_form(messages: tuple[Message, ...]) -> object:
-    """`messages` of `role` and `content`."""
+    """A conversation as `messages` with `role` and `content`."""
     return {"messages": [{"role": line.nick, "content": line.content} for line in messages]}
 
 
 def sharegpt_form(messages: tuple[Message, ...]) -> object:
-    """`conversations` of `from` and `value`."""
+    """A conversation as `conversations` with `from` and `value`, ShareGPT's form."""
     return {"conversations": [{"from": line.nick, "value": line.content} for line in messages]}
 
 
 FULL: Final = 1 << 64
 
 
-class Output:
+class JsonlWriter:
     """Writes conversations, each one once, and counts them.
 
-    Which are held out depends on their text and the seed alone: more logs do not move a
-    conversation from one side to the other.
+    Whether a conversation is held out depends on its text and the seed alone: more logs do not
+    move it from one file to the other.
     """
 
     def __init__(
@@ -45,9 +45,20 @@ class Output:
         form: Form,
         main: TextIO | None,
         held: TextIO | None,
+        *,
         share: float,
         seed: int,
     ) -> None:
+        """Write to `main`, and a `share` of the conversations to `held`; None writes nothing.
+
+        Args:
+            tally: counts conversations, messages and tokens.
+            form: messages → the JSON value of a line.
+            main: the file to train on.
+            held: the file of conversations that are held out.
+            share: how many are held out, 0 to 1.
+            seed: chooses them.
+        """
         self._tally, self._form = tally, form
         self._main, self._held = main, held
         self._limit = int(share * FULL)
@@ -55,7 +66,7 @@ class Output:
         self._seen: set[bytes] = set()
 
     def write(self, conversation: Conversation) -> None:
-        """Write a conversation, if it is new."""
+        """Write a conversation, unless the same one was written before."""
         text = json.dumps(self._form(conversation.messages), ensure_ascii=False)
         data = text.encode("utf-8", "surrogatepass")
         digest = blake2b(data, key=self._key[:64], digest_size=16).digest()
@@ -76,20 +87,28 @@ class Output:
 
 
 def held_out_path(path: Path) -> Path:
-    """Where conversations go that are held out of a file."""
+    """The path of the conversations that are held out of a file."""
     return path.with_name(f"{path.stem}-held-out{path.suffix}")
 
 
 class NewFiles:
-    """Files that get their names when all went well, so that half of one is never taken for it."""
+    """Files that get their names when all are written, so that none is ever incomplete."""
 
     def __init__(self, paths: list[Path], *, force: bool) -> None:
-        """Raises SettingsError: one is there, and is not to be replaced."""
+        """Plan to write files.
+
+        Args:
+            paths: of the files.
+            force: replace existing files.
+
+        Raises:
+            SettingsError: a file exists already, is a folder, or is named twice.
+        """
         for path in paths:
             if path.is_dir():
-                raise SettingsError(f"{path} is a folder.")
+                raise SettingsError(f"{path} is a folder. Name a file.")
             if path.exists() and not force:
-                raise SettingsError(f"{path} is there already; --force replaces it.")
+                raise SettingsError(f"{path} exists already; --force replaces it.")
         if len(set(paths)) < len(paths):
             raise SettingsError(f"{paths[0]} is asked for twice.")
         self._paths = paths

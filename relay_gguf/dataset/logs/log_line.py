@@ -1,4 +1,4 @@
-"""What a line of a log says, whichever client wrote it."""
+"""A line of a log, whichever client wrote it: its kind, nick, text, channel and time."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from functools import lru_cache
 from typing import Final, NamedTuple
 
 
-class Kind(Enum):
-    """What happened. Of `nick` and `text` each kind has what stands behind it."""
+class LineKind(Enum):
+    """What happened in a line; the comments tell the `nick` and `text` of each kind."""
 
     SAID = "said"  # who, what
     ACTED = "acted"  # who, what: `waves`
@@ -17,43 +17,43 @@ class Kind(Enum):
     TOPIC = "topic"  # who, or nobody if the client only shows it; the topic
     NICK = "nick change"  # the old nick, or nobody for the log's owner; the new one
     MODE = "mode"
-    NOTICE = "notice"  # who; also what is for one person alone
-    ENTERED = "entered"  # the log's owner comes into a channel
-    NAMES = "names"  # who is in the channel: what its owner gets for coming in
+    NOTICE = "notice"  # who; also messages to one person alone
+    ENTERED = "entered"  # the log's owner joins a channel
+    NAMES = "names"  # who is in the channel, which its owner is told on joining
     BIO = "bio"  # whose, what: only in our own exports
     USED = "used"  # who, the command: only in our own exports
-    OTHER = "other"  # known, and nothing to learn from
+    OTHER = "other"  # known, without use here
 
 
-class Event(NamedTuple):
-    """What a line says, before its time and channel are known: `channel` only if it is named.
+class LogEvent(NamedTuple):
+    """A line without its time; `channel` is empty unless the line names it.
 
-    A named tuple, as `Line` is: these are made a hundred thousand times a second.
+    A named tuple, as `LogLine` is: a hundred thousand are made in a second.
     """
 
-    kind: Kind
+    kind: LineKind
     nick: str = ""
     text: str = ""
     channel: str = ""
 
 
-class Line(NamedTuple):
+class LogLine(NamedTuple):
     """A line of a log.
 
-    `time` counts seconds on the wall clock of whoever logged; None where the log has no times.
+    `time` counts seconds on the wall clock of the log's owner; None where the log has no times.
     """
 
-    kind: Kind
+    kind: LineKind
     nick: str
     text: str
     channel: str
     time: float | None
 
 
-OTHER: Final = Event(Kind.OTHER)
+OTHER: Final = LogEvent(LineKind.OTHER)
 
 MODES: Final = "@+%&~!"
-"""What a client may put before a nick: its rank in the channel."""
+"""Characters that a client may put before a nick: its rank in the channel."""
 
 _FOLDED: Final = str.maketrans("[]\\~", "{}|^")
 

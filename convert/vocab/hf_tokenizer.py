@@ -1,6 +1,6 @@
-"""A Hugging Face tokenizer as the `tokenizer.*` keys of a GGUF file.
+"""A Hugging Face tokenizer as the `tokenizer.*` metadata of a GGUF file.
 
-With the rules of llama.cpp's converter (conversion/base.py), whose special tokens the gguf package
+By the rules of llama.cpp's converter (conversion/base.py), whose special tokens the gguf package
 reads (SpecialVocab).
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Final
 from gguf import GGUFWriter, SpecialVocab
 from tokenizers import Tokenizer
 
-from relay_gguf.conversation.prompt import IM_END, IM_START
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError
 
 from .bpe import find_pre, is_byte_level, read_bpe
@@ -36,12 +36,12 @@ PROBES: Final = (
     "Grüße aus München: 3½ Bäume, «çà et là», 東京 2024年、Привет, мир!\r\n\ttabs  and   spaces   ",
     "def f(x):\n    return {'a': [x ** 2, None]}  # https://example.org/?q=1&r=%20\n",
 )
-"""Texts that llama.cpp and the tokenizer must cut alike."""
+"""Texts that llama.cpp must tokenize as the tokenizer does."""
 
 
 @dataclass(frozen=True, slots=True)
-class Vocabulary:
-    """The tokens of a model and what is special among them."""
+class HfVocabulary:
+    """The vocabulary of a model: its tokens, the special ones, and notes for the user."""
 
     model: str  # llama.cpp's: "gpt2" for byte-level BPE, "llama" for SentencePiece
     pre: str
@@ -49,10 +49,10 @@ class Vocabulary:
     special: SpecialVocab
     tokenizer: Tokenizer | None = None  # None for a tokenizer.model without a tokenizer.json
     add_space_prefix: bool | None = None
-    notes: tuple[str, ...] = ()  # what a user should know of it
+    notes: tuple[str, ...] = ()
 
     def probes(self) -> dict[str, list[int]]:
-        """Texts, and what Hugging Face's tokenizer makes of them, without BOS and EOS."""
+        """Text → token ids by Hugging Face's tokenizer, without BOS and EOS; empty without one."""
         if self.tokenizer is None:
             return {}
         encoded = self.tokenizer.encode_batch(list(PROBES), add_special_tokens=False)
@@ -61,19 +61,20 @@ class Vocabulary:
 
 def read_vocabulary(
     folder: Path, n_vocab: int, base: Path, config: Mapping[str, Any], pre: str | None = None
-) -> Vocabulary:
+) -> HfVocabulary:
     """The vocabulary in a folder.
 
     Args:
-        folder: where the tokenizer is: the adapter's, if it brings one, else the base's.
-        n_vocab: rows of the embedding. Where tokens are fewer, unused ones fill it up.
-        base: the folder of the base, whose tokenizer tells the pre-tokenizer of a changed one.
-        config: of the base; tells special tokens that tokenizer_config.json leaves out.
+        folder: of the tokenizer: the adapter's, if it has one, else the base's.
+        n_vocab: rows of the embedding; unused tokens fill a smaller vocabulary up.
+        base: the folder of the base; its tokenizer tells the pre-tokenizer where an adapter's own
+            tokenizer does not.
+        config: config.json of the base; tells special tokens that tokenizer_config.json leaves out.
         pre: llama.cpp's name of the pre-tokenizer; None looks it up.
 
     Raises:
-        ConversionError: the tokenizer is of another kind, larger than the embedding, has a token
-            twice, or a pre-tokenizer that is not known.
+        ConversionError: the tokenizer is neither BPE nor SentencePiece, is larger than the
+            embedding, has a token twice, or has an unknown pre-tokenizer.
     """
     tokenizer, content = _open(folder), _json(folder / "tokenizer.json")
     settings = _json(folder / "tokenizer_config.json")
@@ -105,7 +106,7 @@ def read_vocabulary(
         )
     refuse_duplicates(tokens.texts, folder)
     special = _special(folder, tokens, config, settings, merges=byte_level)
-    return Vocabulary(
+    return HfVocabulary(
         "gpt2" if byte_level else "llama",
         pre if byte_level and pre else "default",
         tokens,
@@ -116,8 +117,8 @@ def read_vocabulary(
     )
 
 
-def add_keys(writer: GGUFWriter, vocabulary: Vocabulary) -> None:
-    """Write `tokenizer.*`, in the order of llama.cpp's converter."""
+def add_tokenizer_metadata(writer: GGUFWriter, vocabulary: HfVocabulary) -> None:
+    """Add `tokenizer.*`, in the order of llama.cpp's converter."""
     tokens, special = vocabulary.tokens, vocabulary.special
     if vocabulary.add_space_prefix is not None:
         writer.add_add_space_prefix(vocabulary.add_space_prefix)
@@ -139,7 +140,7 @@ def _open(folder: Path) -> Tokenizer | None:
     try:
         return Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
-        raise ConversionError(f"{path} is no tokenizer: {error}.") from error
+        raise ConversionError(f"{path} is not a tokenizer: {error}.") from error
 
 
 def _refuse_larger(tokenizer: Tokenizer, n_vocab: int, folder: Path) -> None:
@@ -160,7 +161,7 @@ def _special(
     *,
     merges: bool,
 ) -> SpecialVocab:
-    """BOS, EOS and others: what tokenizer_config.json names; the rest from the config's ids."""
+    """BOS, EOS and others by tokenizer_config.json; the rest by the ids in the config."""
     n_vocab = len(tokens.texts)
     special = SpecialVocab(folder, load_merges=merges, n_vocab=n_vocab)
     added = _post_processor(folder)
@@ -182,9 +183,9 @@ def _special(
 
 
 def _post_processor(folder: Path) -> SpecialVocab:
-    """What tokenizer.json itself says of adding BOS and EOS.
+    """Special tokens by tokenizer.json alone, which says whether BOS and EOS are added.
 
-    It counts more than tokenizer_config.json in llama.cpp's tree; gguf 0.19 has it the other way.
+    In llama.cpp's tree it precedes tokenizer_config.json; in gguf 0.19 it does not.
     """
     tokenizer, settings = _json(folder / "tokenizer.json"), _json(folder / "tokenizer_config.json")
     processor = tokenizer.get("post_processor") or {}
@@ -207,7 +208,7 @@ def _post_processor(folder: Path) -> SpecialVocab:
 
 
 def _notes(tokens: Tokens, eos: int | None) -> Iterator[str]:
-    """What a chat would stumble over."""
+    """What keeps a chat with the model from working, or makes it worse."""
     texts: Sequence[str] = tokens.texts
     missing = [text for text in (IM_START, IM_END) if text not in texts]
     if missing:
@@ -223,7 +224,7 @@ def _notes(tokens: Tokens, eos: int | None) -> Iterator[str]:
 
 
 def _json(path: Path) -> dict[str, Any]:
-    """A JSON object; an empty one where there is no file."""
+    """The JSON object in a file; an empty one where there is no file."""
     try:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:

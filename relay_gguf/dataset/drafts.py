@@ -1,4 +1,4 @@
-"""A conversation: how large it may be, while it is made, and when it is done."""
+"""A conversation: its limits, while it is made, and when it is done."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 
 from relay_gguf.conversation.messages import Message
 
-from .turns import Turn
+from .turns import LogTurn
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
-    """Where a conversation is cut, and which are kept."""
+class ConversationLimits:
+    """The limits at which a conversation ends, and the replies for which it is kept."""
 
     gap: float = 30 * 60  # seconds of silence
     max_messages: int = 200
@@ -22,7 +22,7 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """A conversation as it is trained on."""
+    """A conversation to train on; `replies` counts the model's messages."""
 
     messages: tuple[Message, ...]
     replies: int
@@ -30,15 +30,15 @@ class Conversation:
 
 
 @dataclass(slots=True)
-class Draft:
-    """A conversation under way: what it opens with, its turns, and the tokens of each.
+class ConversationDraft:
+    """A conversation while it is made: its opening messages, its turns, and the tokens of each.
 
-    `size` and `tokens` count what it opens with, and leave room for bios.
+    `size` counts messages. It and `tokens` include the opening, and leave room for bios.
     """
 
-    scene: tuple[Message, ...]
-    scene_tokens: int
+    opening: tuple[Message, ...]
+    opening_tokens: int
     size: int
     tokens: int
-    turns: list[Turn] = field(default_factory=list)
+    turns: list[LogTurn] = field(default_factory=list)
     costs: list[int] = field(default_factory=list)

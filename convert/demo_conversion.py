@@ -1,4 +1,4 @@
-"""The demo model, made on first use, as `relay-gguf convert` would make it."""
+"""Makes the demo model on first use, as `relay-gguf convert` would make it."""
 
 from __future__ import annotations
 
@@ -17,23 +17,24 @@ from relay_gguf.disk import lock
 from relay_gguf.errors import ConversionError
 from relay_gguf.models.demo import FTYPE, Demo
 
-from .job import Request, prepare
-from .run import Event, Progress, run
+from .job import prepare
+from .request import Request
+from .run import ConversionEvent, Progress, run
 
 LOCK: Final = "lock"
-OURS: Final = re.compile(r"[0-9a-f]{16}")
+DEMO_FOLDER: Final = re.compile(r"[0-9a-f]{16}")
 """Names of the folders of demo models: nothing else is removed."""
 PAUSE: Final = 0.1
-"""Seconds between two looks at what another process is doing."""
+"""Seconds between two tries to get the lock."""
 
 
-def make(demo: Demo) -> Iterator[Event]:
-    """Make it, unless another process does so meanwhile; then remove those of other versions.
+def make(demo: Demo) -> Iterator[ConversionEvent]:
+    """Make the demo model, unless another process does meanwhile; remove those of old versions.
 
-    What was interrupted is begun anew. Closing the generator stops.
+    An interrupted conversion is begun anew. Closing the generator stops it.
 
     Raises:
-        ConversionError: the cache cannot be written, or has no room.
+        ConversionError: the cache cannot be written, or its disk has not enough room.
     """
     with _opened(demo.folder.parent) as file:
         while not lock(file):
@@ -41,10 +42,10 @@ def make(demo: Demo) -> Iterator[Event]:
             time.sleep(PAUSE)
         if demo.report is None:
             yield Progress("open", 0, 1)
-            job = prepare(_request(demo))
+            job = prepare(demo_request(demo))
             yield from run(job, demo.folder, force=True, restart=True)
         for folder in demo.folder.parent.iterdir():
-            if folder != demo.folder and OURS.fullmatch(folder.name):
+            if folder != demo.folder and DEMO_FOLDER.fullmatch(folder.name):
                 shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -55,13 +56,19 @@ def command(demo: Demo, out: str) -> str:
     return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
-def _request(demo: Demo) -> Request:
-    return Request(str(demo.base), (FTYPE,), str(demo.adapter), allow_requantize=True)
+def demo_request(demo: Demo) -> Request:
+    """The request for the demo model's file."""
+    return Request(
+        base=str(demo.base),
+        ftypes=(FTYPE,),
+        adapter=str(demo.adapter),
+        allow_requantize=True,
+    )
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[BinaryIO]:
-    """The file by whose lock processes wait for one another."""
+    """The lock file by which processes wait for one another."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         file = (folder / LOCK).open("a+b")

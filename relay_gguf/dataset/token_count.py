@@ -1,4 +1,4 @@
-"""How many tokens a message takes: estimated, or counted by a model's tokenizer."""
+"""The number of tokens of a message: estimated, or counted by a model's tokenizer."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from relay_gguf.conversation.messages import Message
 from relay_gguf.errors import SettingsError
 
 AROUND: Final = 5
-"""Tokens of ChatML around a message: its begin, the role, a line break, its end, a line break."""
+"""Tokens of ChatML around a message: <|im_start|>, role, line break, <|im_end|>, line break."""
 
 BYTES: Final = 3.5
-"""Bytes of chat that make a token: 3.46 with SmolLM2's tokenizer on made-up chats in English."""
+"""Bytes of chat for each token: 3.46 with SmolLM2's tokenizer on made-up chats in English."""
 
 Count = Callable[[Message], int]
 
 
 def estimate(message: Message) -> int:
-    """Tokens of a message, by its length."""
+    """Tokens of a message, estimated by its length."""
     content = message.content
     size = len(content) if content.isascii() else len(content.encode("utf-8", "replace"))
     return AROUND + int(size / BYTES) + 1
 
 
 def counter(path: Path) -> Count:
-    """Counts tokens with a tokenizer.json, or that of a model's folder.
+    """A function that counts tokens with a tokenizer.json, or with that of a model's folder.
 
     Raises:
-        SettingsError: it cannot be read.
+        SettingsError: the tokenizer cannot be read.
     """
     from tokenizers import Tokenizer
 

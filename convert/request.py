@@ -1,0 +1,47 @@
+"""The request for a conversion: what a user asks for, before anything is opened or checked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from .metadata import MetadataOverride
+from .read.source import AskedBase
+
+Template = Literal["relay", "keep"]
+
+TEMPLATES: Final[tuple[Template, ...]] = get_args(Template)
+TYPE: Final = "{type}"
+"""Stands for the file type in a pattern of file names."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """A base, maybe an adapter, and the files to make of them."""
+
+    base: str
+    """A folder of safetensors, `owner/name` on the hub, or a GGUF file."""
+    ftypes: tuple[str, ...]
+    """File types, keys of `FTYPES`."""
+    adapter: str | None = None
+    """The folder of a LoRA adapter, or `owner/name` on the hub."""
+    name: str | None = None
+    """The pattern of file names, with `{type}` in it; None takes the model's name."""
+    metadata: MetadataOverride = field(default_factory=MetadataOverride)
+    merge_base: AskedBase = "auto"
+    context_length: int | None = None
+    """Tokens of context that the files claim; None takes the config's number."""
+    pre: str | None = None
+    """llama.cpp's name of the pre-tokenizer; None looks it up."""
+    imatrix: Path | None = None
+    max_bytes: int | None = None
+    """The most bytes of tensors in a file; None does not split."""
+    allow_nonfinite: bool = False
+    """Convert NaN and infinity too."""
+    verify: bool = True
+    """Read the files back and let llama.cpp open them."""
+    template: Template = "relay"
+    """The chat template: Relay's, or keep the tokenizer's own."""
+    allow_requantize: bool = False
+    """Accept a quantized GGUF file as base."""
