@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import ast
 import html
+import json
 import re
 import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from fences import PAGES, ROOT, prose
+from fake import fake_session, run
+from fences import PAGES, ROOT, fences, prose
 from platformdirs.macos import MacOS
 from platformdirs.unix import Unix
+
+from relay_gguf.chat.plain import event_json
+from relay_gguf.conversation.events import Said
+from relay_gguf.conversation.messages import is_notice
 
 DOCS = ROOT / "docs"
 README = ROOT / "README.md"
@@ -54,6 +60,32 @@ def test_the_site_is_built_strictly_and_fetches_nothing() -> None:
     config = yaml.safe_load((ROOT / "mkdocs.yml").read_text("utf-8"))
     assert config["strict"] is True
     assert config["theme"]["font"] is False
+
+
+def test_the_model_reads_what_the_page_on_chats_says() -> None:
+    section = (DOCS / "chat.md").read_text("utf-8").partition("## What the model reads")[2]
+    rows = re.findall(r"^\| (`.+`|an empty line) \| (`.+`).* \|$", section, re.MULTILINE)
+    assert len(rows) == 7
+    for typed, read in rows:
+        line = "" if typed == "an empty line" else typed.strip("`")
+        session = fake_session()
+        run(session, "/join #boston")
+        said = [event.message for event in run(session, line) if isinstance(event, Said)]
+        told = [
+            message.content if is_notice(message) else f"<{message.nick}> {message.content}"
+            for message in said
+            if message.nick != "user"  # whose reply may follow
+        ]
+        assert told == re.findall(r"`(.+?)`", read)
+
+
+def test_the_objects_for_scripts_have_the_fields_that_are_shown() -> None:
+    (shown,) = [f.text for f in fences(DOCS / "scripts.md") if f.language == "json"]
+    printed = [event_json(event) for event in run(fake_session(), "hello")]
+    fields = {each["event"]: each.keys() for each in printed if each}
+    for line in shown.splitlines():
+        each = json.loads(line)
+        assert each.keys() == fields[each["event"]]
 
 
 def test_the_picture_is_small_and_refers_to_nothing_outside_itself() -> None:
