@@ -96,8 +96,8 @@ def irc(
 ) -> None:
     """Run an IRC server with the model in every channel; connect with any IRC client.
 
-    The message of the day lists what you can ask of it beside talking. Each channel is a
-    conversation of its own, and is saved.
+    Each channel is a conversation of its own, and is saved. The message of the day lists the
+    orders that the bot takes, such as retry.
 
     \b
     Examples:
@@ -154,7 +154,7 @@ def print_aliases(client: str) -> None:
     """Print lines for a client's input or configuration.
 
     Raises:
-        SettingsError: the client is not one that needs aliases.
+        SettingsError: there are no aliases for the client.
     """
     from relay_gguf.errors import SettingsError
     from relay_gguf.irc.bot.orders import aliases
@@ -217,7 +217,7 @@ def _checked(nick: str, reply: str) -> Reply:
     """The value of --reply; --model-nick is checked too.
 
     Raises:
-        SettingsError: one of them is not allowed.
+        SettingsError: the reply mode or the nick is not allowed.
     """
     from relay_gguf.errors import SettingsError
     from relay_gguf.irc.bot.addressing import Reply

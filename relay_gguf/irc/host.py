@@ -52,7 +52,7 @@ def check_port(host: str, port: int) -> None:
 
 
 def listening_error(host: str, port: int, error: OSError) -> SettingsError:
-    """What to show the user when a server cannot listen."""
+    """An `OSError` of listening as an error for the user."""
     why = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
     hint = " --port takes another one." if error.errno == errno.EADDRINUSE else ""
     return SettingsError(f"Cannot listen on {host}, port {port}: {why}.{hint}")

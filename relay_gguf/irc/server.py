@@ -33,8 +33,8 @@ _READ_BYTES = 4096
 class Server(Speaker):
     """An IRC server, from `start` to `stop`, or as long as a `with` lasts.
 
-    Each connection has a task, which sleeps until a line comes, and the timeouts of all have one:
-    idle clients cost nothing. As a `Speaker` it is what hooks act on.
+    Each connection has a task, which sleeps until a line comes, and one more task watches all
+    timeouts: idle clients cost nothing. Hooks act on the server as a `Speaker`.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Server(Speaker):
         """A server that does not listen yet.
 
         Args:
-            hooks: called for what happens; None for a server without a bot.
+            hooks: called for events and questions; None for a server without a bot.
             password: that clients have to send with PASS; '' lets everyone in.
             name: of the server, in its replies.
             limits: on clients.

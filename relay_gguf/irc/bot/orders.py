@@ -45,7 +45,7 @@ wallops watch webirc who whois whowas
 FOREIGN: Final = frozenset(_FOREIGN.split())
 """Commands of IRC that clients send on their own, so they are never passed to the model."""
 _TRAILING = re.compile(r"^(\S+ +(?:#\S+ +)?):(?=[\w#]{3}|\w+ )")
-"""A raw command up to the colon before its last parameter; the colon of a smiley is not one."""
+"""A raw command up to the colon before its last parameter, but not up to a smiley's."""
 _TROUT = re.compile(
     r"slaps (?P<nick>\S+) around a bit with a (?:large|big) trout\W*", re.IGNORECASE
 )

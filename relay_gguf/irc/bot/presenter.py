@@ -38,7 +38,7 @@ class Presenter:
             client: sent the message or order.
             nick: the model's.
             quiet: leave out IRC's own lines (`* ...`), which all have seen already, as a topic.
-            log: written with what is said in a channel.
+            log: where the messages in a channel are written; None writes none.
         """
         self._server = server
         self._where = where

@@ -1,7 +1,7 @@
 """The commands that clients send, a file for each family.
 
 table         verb → function; dispatch of a line
-registration  PASS NICK USER, and what ends registration; SETNAME PING PONG QUIT
+registration  PASS NICK USER, and the completion of registration; SETNAME PING PONG QUIT
 caps          CAP
 welcome       001 to 005, MOTD LUSERS VERSION TIME INFO ADMIN
 joining       JOIN PART KICK INVITE

@@ -76,7 +76,7 @@ async def who(network: Network, client: Client, line: Line) -> None:
 
 
 async def whois(network: Network, client: Client, line: Line) -> None:
-    """WHOIS [server] nick; hooks add to that of a persona."""
+    """WHOIS [server] nick; for a persona, hooks may add lines."""
     if not line.params or not line.params[-1]:
         client.error(ERR_NONICKNAMEGIVEN)
         return

@@ -8,7 +8,7 @@ message    a message of one or several lines
 delivery   a client's message → the clients that see it, and the hooks
 limits     sizes, counts and times
 rate_limit how many lines a client may send
-hooks      what the server calls, and what hooks may do on the server
+hooks      hooks, which the server calls, and the actions open to them
 jobs       queues of work that clients do not wait for
-speaker    what hooks may do, done: messages, topics, typing, jobs
+speaker    these actions: messages, topics, typing, jobs
 """

@@ -1,10 +1,10 @@
-"""What the server calls while clients come, talk and go, and what may be done on it in return.
+"""Hooks, which the server calls while clients come, talk and go, and the actions open to them.
 
 The server does its own part of a command first, then calls the hook. A hook may take its time:
-those about one channel are called one after another, and no client waits for them. Hooks run in
+hooks about one channel run one after another, and no client waits for them. Hooks run in
 the server's event loop, so long work belongs into a thread; from there, `loop.call_soon_threadsafe`
-leads back to `ServerActions`, whose methods are for the loop alone. What a hook raises is logged,
-and the server goes on.
+leads back to `ServerActions`, whose methods are for the loop alone. An exception in a hook is
+logged, and the server goes on.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Target = str | Client
 
 
 class ServerActions(Protocol):
-    """What hooks may do on a server. `Speaker` says what each method does and returns."""
+    """The actions of hooks on a server; the methods of `Speaker` are described there."""
 
     def say(self, target: Target, text: str, sender: str = "") -> str: ...
     def act(self, target: Target, text: str, sender: str = "") -> str: ...
@@ -79,7 +79,7 @@ class Hooks:
         """The server has started; keep it, to act on it."""
 
     def motd(self) -> Sequence[str]:
-        """The lines of the message of the day; an empty one stands for the server's own."""
+        """The lines of the message of the day; if there are none, the server shows its own."""
         return ()
 
     def leaving(self, client: Client, channel: str) -> None:

@@ -60,7 +60,7 @@ class Jobs:
 
 
 async def answer_of(question: Awaitable[T], default: T, seconds: float) -> T:
-    """What a hook returns; `default` if it raises or takes longer than `seconds`."""
+    """The result of a hook; `default` if it raises or takes longer than `seconds`."""
     try:
         return await asyncio.wait_for(question, seconds)
     except asyncio.TimeoutError:
@@ -72,7 +72,7 @@ async def answer_of(question: Awaitable[T], default: T, seconds: float) -> T:
 
 
 def attempt(hook: Callable[[], T]) -> T | None:
-    """What a hook returns that is called at once; None if it raises."""
+    """The result of a hook that is called at once; None if it raises."""
     try:
         return hook()
     except Exception:

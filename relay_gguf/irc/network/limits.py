@@ -1,4 +1,4 @@
-"""Sizes, counts and times that hold for clients, and those that clients are told (numeric 005)."""
+"""Sizes, counts and times that hold for clients, and the tokens of numeric 005 about them."""
 
 from __future__ import annotations
 

@@ -24,7 +24,7 @@ MessageKind = Literal["privmsg", "action", "notice"]
 class Fragment:
     """The text of one PRIVMSG or NOTICE line.
 
-    One that `joins` continues the line before it (draft/multiline-concat).
+    With `joins` it continues the line before it (draft/multiline-concat).
     """
 
     text: str

@@ -97,7 +97,7 @@ class Network:
         self.jobs.drop(_queue(target))
 
     async def ask(self, question: Awaitable[T], default: T) -> T:
-        """What a hook returns; `default` if it fails or takes longer than `limits.answer`."""
+        """The result of a hook; `default` if it fails or takes longer than `limits.answer`."""
         return await answer_of(question, default, self.limits.answer)
 
     # Changes that others are told

@@ -1,4 +1,4 @@
-"""What hooks may do on a server: send messages, set topics, show typing, queue jobs.
+"""The actions of hooks on a server: send messages, set topics, show typing, queue jobs.
 
 All of it is for the server's own event loop, and returns at once.
 """
@@ -105,7 +105,7 @@ class Speaker:
         return first if receivers else ""
 
     def _resolve(self, target: Target) -> tuple[str, list[Client]]:
-        """The name of a target, and the clients that get what is said there."""
+        """The name of a target, and the clients that receive its messages."""
         if isinstance(target, Client):
             return target.nick, [] if target.gone else [target]
         if is_channel(target):

@@ -13,7 +13,7 @@ from relay_gguf.irc.protocol.modes import BOT
 class Persona:
     """A nick that hooks speak under: the model's, or a service's such as `*relay`.
 
-    One that is `present` is a member of every open channel; to the others one can write.
+    A `present` persona is a member of every open channel; the others only get messages.
     """
 
     nick: str

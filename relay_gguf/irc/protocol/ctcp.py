@@ -14,7 +14,7 @@ _PING_BYTES = 64
 
 
 def answers(text: str) -> Iterator[str]:
-    """The texts of the NOTICEs that answer a CTCP request: one, or none if it is not known."""
+    """The text of the NOTICE that answers a CTCP request; none if the request is not known."""
     verb, _, rest = text.strip("\x01").partition(" ")
     match verb.upper():
         case "VERSION":

@@ -40,7 +40,7 @@ class Framer:
         self._skips = False
 
     def feed(self, data: bytes) -> Iterator[bytes | None]:
-        """The lines that end in `data`, without their ends; None for one that was too long.
+        """The lines that end in `data`, without their ends; None for a line that was too long.
 
         CR, LF and both end a line (modern.ircdocs, Message Format); empty lines are left out.
         """

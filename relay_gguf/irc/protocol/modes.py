@@ -33,7 +33,7 @@ VALUED: Final = ALWAYS_VALUED + LIMIT
 
 
 class ModeChange(NamedTuple):
-    """A mode that is set or removed, with its value if it has one."""
+    """A mode set (`+`) or removed (`-`); `value` is '' if the mode has none."""
 
     sign: str
     letter: str
