@@ -191,7 +191,8 @@ def test_the_next_better_file() -> None:
     assert better(other, 16.1, machine, LoadOptions()) is None
 
 
-def test_readme_tells_the_same() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/models.md"])
+def test_the_table_of_machines_is_what_is_chosen(page: str) -> None:
     def chosen(*names: str) -> list[Candidate]:
         machines = [MACHINES[name] for name in names]
         return [choose(candidates(catalogue(), m, LoadOptions()), m) for m in machines]
@@ -206,10 +207,10 @@ def test_readme_tells_the_same() -> None:
     layers = [card.plan.settings.n_gpu_layers for card in cards if card.plan]
     on_gpu = ", ".join("all" if count == 41 else str(count) for count in layers)
     bare = chosen("CPU, 8 GB DDR4", "CPU, 16 GB DDR4", "CPU, 16 GB DDR5")
-    readme = (Path(__file__).parents[2] / "README.md").read_text("utf-8")
+    text = (Path(__file__).parents[2] / page).read_text("utf-8")
     for row in (
         f"| Mac with 8, 16, 24, 64 GB | {files(macs)} | all layers |",
         f"| card with 6, 8, 12, 16, 24 GB | {files(cards)} | {on_gpu} of 41 layers |",
         f"| no GPU, 8 GB; 16 GB of DDR4; of DDR5 | {files(bare)} | |",
     ):
-        assert row in readme
+        assert row in text
