@@ -19,7 +19,8 @@ IM_START, IM_END, BOS = 256, 257, 258
 class FakeEngine:
     """A vocabulary of bytes and three control tokens; replies come from a queue.
 
-    `prompts` holds the ids of every prompt, `cache` what a real engine would hold.
+    `prompts` holds the ids of every prompt, `params` how each was sampled, `cache` the ids that a
+    real engine's cache would hold.
     """
 
     name = "fake"
@@ -36,6 +37,7 @@ class FakeEngine:
         self.vocabulary = vocabulary
         self.control = ControlTokens(IM_START, IM_END, BOS, "<s>")
         self.prompts: list[list[int]] = []
+        self.params: list[SamplingParams] = []
         self.cache: list[int] = []
         self.forgotten: list[tuple[int, int]] = []
         self.on_token: Callable[[int], None] = lambda count: None
@@ -50,6 +52,7 @@ class FakeEngine:
     def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
         assert 0 < len(prompt) < self.n_ctx
         self.prompts.append(list(prompt))
+        self.params.append(params)
         reused = 0
         while reused < min(len(self.cache), len(prompt) - 1) and (
             self.cache[reused] == prompt[reused]

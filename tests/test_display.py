@@ -90,7 +90,9 @@ def test_one_line_makes_one_space_of_many() -> None:
         ("a\x1b[31mb", 12, 0, 0, "a^[[31mb"),
     ],
 )
-def test_wrapped(text: str, columns: int, column: int, indent: int, wrapped: str) -> None:
+def test_texts_wrap_at_words(
+    text: str, columns: int, column: int, indent: int, wrapped: str
+) -> None:
     assert wrap(text, columns, column, indent) == wrapped
 
 
@@ -177,7 +179,7 @@ def test_a_cut_text_fits(text: str, columns: int) -> None:
         ("", 0, ""),
     ],
 )
-def test_cut(text: str, columns: int, shown: str) -> None:
+def test_a_text_that_does_not_fit_ends_in_an_ellipsis(text: str, columns: int, shown: str) -> None:
     assert cut(text, columns) == shown
 
 

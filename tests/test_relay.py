@@ -11,7 +11,7 @@ from fake import FakeEngine
 from hub_server import Handler, serving
 from pico import write_pico
 
-from relay_gguf import RelayLM, suggest_relay_model
+from relay_gguf import Message, RelayLM, SamplingParams, suggest_relay_model
 from relay_gguf.conversation.events import Said
 from relay_gguf.errors import CommandError, ContextError
 from relay_gguf.fit.catalogue import catalogue
@@ -155,6 +155,43 @@ def test_a_cancel_that_comes_too_late_stops_nothing() -> None:
         if isinstance(event, Said):
             relay.cancel()
     assert relay.respond() == "two"
+
+
+def test_nicks_parameters_and_trimming_may_be_changed() -> None:
+    engine = FakeEngine(["hello"])
+    relay = RelayLM(engine=engine)
+    relay.nicks = {"system": "*", "model": "bot", "input": "me"}
+    relay.nicks["input"] = "you"
+    relay.params = SamplingParams(max_tokens=3)
+    relay.exact_trim = True
+    relay.message("input", "hi")
+    assert relay.respond() == "hel"
+    assert relay.context == [
+        {"role": "you", "content": "hi"},
+        {"role": "bot", "content": "hel"},
+    ]
+    assert (relay.params.max_tokens, relay.exact_trim, relay.reserve) == (3, True, 3)
+
+
+def test_a_full_context_loses_its_oldest_messages() -> None:
+    relay = RelayLM(engine=FakeEngine(["x" * 40] * 30, n_ctx=700), max_tokens=60)
+    relay.join("model", "random")
+    context = relay.context
+    for number in range(20):
+        relay.message("input", f"message number {number}")
+        relay.respond()
+    assert relay.context is context, "whoever holds the list still sees it"
+    assert [entry["content"] for entry in context[:3]] == [
+        "/join #random",
+        "* Now talking in #random",
+        "* anon has joined #random",
+    ]
+    assert "message number 0" not in [entry["content"] for entry in context]
+    lines = [Message(entry["role"], entry["content"]) for entry in context]
+    assert sum(relay.sizes(lines)) < 700
+    with pytest.raises(ContextError):
+        relay.check_room([Message("anon", "x" * 600)], fresh=False, answered=True)
+    relay.check_room([Message("anon", "x" * 600)], fresh=True, answered=True)
 
 
 def test_export_never_overwrites(tmp_path: Path) -> None:

@@ -79,7 +79,7 @@ PARAMS = [
 
 @pytest.mark.parametrize("params", PARAMS, ids=str)
 @pytest.mark.parametrize("seed", range(12))
-def test_random_logits(params: SamplingParams, seed: int) -> None:
+def test_random_logits_are_sampled_as_transformers_does(params: SamplingParams, seed: int) -> None:
     rng = np.random.default_rng(seed)
     size = [5, 40, 41, 1000, 49152][seed % 5]
     logits = (rng.standard_normal(size) * rng.choice([0.1, 1, 4])).astype(np.float32)
@@ -91,7 +91,9 @@ def test_random_logits(params: SamplingParams, seed: int) -> None:
 
 
 @pytest.mark.parametrize("params", PARAMS[:4], ids=str)
-def test_real_logits(smollm2_engine: LlamaEngine, params: SamplingParams) -> None:
+def test_real_logits_are_sampled_as_transformers_does(
+    smollm2_engine: LlamaEngine, params: SamplingParams
+) -> None:
     text = "The captain looked at the sea and said that the weather would be"
     prompt = smollm2_engine.tokenize(text)
     list(smollm2_engine.generate(prompt, replace(params, max_tokens=1, seed=0)))
@@ -182,7 +184,7 @@ def test_a_seed_gives_the_same_draws_on_every_machine() -> None:
         ({"temperature": math.nan}, "temperature is nan; it must be 0 to 100."),
     ],
 )
-def test_values_out_of_range(values: dict[str, Any], message: str) -> None:
+def test_values_out_of_range_are_refused(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingsError) as error:
         SamplingParams(**values)
     assert str(error.value) == message

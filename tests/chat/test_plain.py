@@ -167,7 +167,7 @@ TRANSCRIPTS = {
 
 
 @pytest.mark.parametrize(("replies", "typed", "text"), TRANSCRIPTS.values(), ids=TRANSCRIPTS.keys())
-def test_lines(replies: list[str], typed: str, text: str) -> None:
+def test_a_chat_is_written_as_lines(replies: list[str], typed: str, text: str) -> None:
     assert output(fake_session(replies), typed) == inspect.cleandoc(text) + "\n" * bool(text)
 
 
@@ -222,7 +222,7 @@ def test_a_nick_from_a_session_file_is_shown_and_not_obeyed() -> None:
     assert out.getvalue() == "<a^[[2Jb> hi\n"
 
 
-def test_objects_of_a_chat() -> None:
+def test_a_chat_is_written_as_objects() -> None:
     session = fake_session(["Ahoy! \x1b[2J 漢字", "Well?"])
     asked = f"{HEAD}<|im_start|>anon\nhello<|im_end|>\n<|im_start|>user\n"
     silent = (
@@ -244,7 +244,7 @@ def test_objects_of_a_chat() -> None:
     ]
 
 
-def test_objects_of_commands_about_the_last_turn() -> None:
+def test_commands_about_the_last_turn_are_written_as_objects() -> None:
     session = fake_session(["I would say that", " it", "two"], max_tokens=11)
     asked = f"{HEAD}<|im_start|>anon\nhi<|im_end|>\n<|im_start|>user\n"
     assert objects(session, "hi\n/continue\n/retry\n/undo\n") == [
@@ -261,7 +261,7 @@ def test_objects_of_commands_about_the_last_turn() -> None:
     ]
 
 
-def test_objects_of_a_line_that_is_too_long() -> None:
+def test_a_line_that_is_too_long_is_an_error_and_a_draft() -> None:
     failed, draft = objects(fake_session(n_ctx=200), "x" * 300)
     assert failed["event"] == "error"
     assert "398 tokens" in failed["text"]
@@ -307,7 +307,7 @@ def test_ctrl_c_twice_leaves() -> None:
     )
 
 
-def test_bytes_that_are_no_utf_8(smollm2: Path) -> None:
+def test_bytes_that_are_not_utf_8_are_replaced(smollm2: Path) -> None:
     options = ["--plain", "--threads", "1", "--max-tokens", "1"]
     done = subprocess.run(
         [sys.executable, "-m", "relay_gguf", "chat", smollm2, *options],

@@ -159,7 +159,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     time.tzset()
 
 
-def test_a_chat_on_80_columns() -> None:
+def test_a_chat_fits_80_columns() -> None:
     replies = [
         "Ahoy! I have sailed from Tortuga to Nassau and back, and never once have I been sober "
         "enough to tell the one from the other.",
@@ -202,7 +202,7 @@ def test_a_chat_on_80_columns() -> None:
             """)
 
 
-def test_a_chat_on_40_columns() -> None:
+def test_a_chat_fits_40_columns() -> None:
     with chatting(fake_session(["Ahoy! I have sailed from Tortuga to Nassau and back."])) as chat:
         chat.type("/topic pirates\r")
         chat.type("where have you been all these years, and with whom?\r")
@@ -623,7 +623,7 @@ SCREENS = {
 
 
 @pytest.mark.parametrize(("replies", "typed", "screen"), SCREENS.values(), ids=SCREENS.keys())
-def test_screen(replies: list[str], typed: str, screen: str) -> None:
+def test_the_screen_shows_the_chat(replies: list[str], typed: str, screen: str) -> None:
     with chatting(fake_session(replies)) as chat:
         chat.type(typed)
         chat.shows(screen)
@@ -636,7 +636,7 @@ def test_a_reset_is_not_put_into_the_mouth_of_the_model() -> None:
     assert "<user> /reset" not in chat.written
 
 
-def test_help_on_80_columns() -> None:
+def test_help_fits_80_columns() -> None:
     with chatting(fake_session(), WIDE) as chat:
         chat.type("/help\r")
         chat.shows("""
@@ -717,13 +717,13 @@ def test_a_pasted_text_is_one_message() -> None:
 
 
 @pytest.mark.parametrize("keys", ["\x04", "\x03\x03", "/quit\r", "/exit\r", "hello\r\x03\x03"])
-def test_leaving(keys: str) -> None:
+def test_keys_that_leave_the_chat(keys: str) -> None:
     chat = chatted(fake_session(), keys)
     assert chat.written.endswith("\x1b[?2004l")  # bracketed paste is off again
 
 
 @pytest.mark.parametrize("keys", ["\x03hello\r\x03", "hello\x03\x03", "hello\x04\x03\x03"])
-def test_staying(keys: str) -> None:
+def test_ctrl_c_and_ctrl_d_after_typing_do_not_leave(keys: str) -> None:
     session = fake_session()
     chatted(session, f"{keys}still here\r/quit\r")
     assert session.transcript.turns[-1].said.line == "still here"
@@ -781,7 +781,7 @@ def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_ctrl_c_while_the_model_writes(presses: int, screen: str) -> None:
+def test_ctrl_c_stops_the_model_while_it_writes(presses: int, screen: str) -> None:
     session = fake_session(["I would say that it is late."])
 
     def press(count: int) -> None:
@@ -817,12 +817,12 @@ def colours(chat: Chat) -> set[str]:
     }
 
 
-def test_no_colour() -> None:
+def test_without_colour_there_is_none() -> None:
     typed = "hello\r/slap\r/join\r/retry\r/help\r/quit\r"
     assert colours(chatted(fake_session(), typed)) <= {"", "0", "1"}
 
 
-def test_colour() -> None:
+def test_with_colour_notices_differ_from_talk() -> None:
     typed = "hello\r/slap\r/join\r/quit\r"
     assert colours(chatted(fake_session(), typed, colour=True)) >= {"2", "32"}
 

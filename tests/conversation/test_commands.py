@@ -37,7 +37,9 @@ from relay_gguf.conversation.commands import COMMANDS, Call, Say, Wildcard, pars
         ("/topic\tx", Wildcard("/topic\tx", "")),
     ],
 )
-def test_parse(line: str, meaning: Say | Call | Wildcard) -> None:
+def test_a_line_is_a_message_a_command_or_one_for_the_model(
+    line: str, meaning: Say | Call | Wildcard
+) -> None:
     assert parse(line) == meaning
 
 

@@ -72,7 +72,7 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("style", FORMATS)
-def test_format(style: str, tmp_path: Path) -> None:
+def test_a_scene_is_written_in_each_format(style: str, tmp_path: Path) -> None:
     path = write(SCENE, style, tmp_path, channel="café", model="model_Q4", now=NOON)
     assert path.read_text("utf-8") == FILES[style]
     assert path.name == f"relay-café-20231115-120000{FORMATS[style][0]}"

@@ -23,7 +23,7 @@ def texts(lines: list[Message]) -> list[list[str]]:
     return [[lines[index].content for index in group] for group in turns(lines, NICKS)]
 
 
-def test_a_scene_in_turns() -> None:
+def test_a_scene_is_grouped_into_turns() -> None:
     lines = [
         *join(NICKS, "model", "random"),
         *topic(NICKS, "input", "random", "tea"),
@@ -59,7 +59,7 @@ def test_a_scene_in_turns() -> None:
         ),
     ],
 )
-def test_odd_contexts_in_turns(lines: list[Message], groups: list[list[str]]) -> None:
+def test_odd_contexts_are_grouped_into_turns(lines: list[Message], groups: list[list[str]]) -> None:
     assert texts(lines) == groups
 
 
@@ -81,7 +81,9 @@ SIZES = st.lists(st.integers(1, 50), min_size=1, max_size=20)
 
 
 @given(SIZES, st.sets(st.integers(0, 19)), st.integers(1, 400), st.integers(0, 400))
-def test_fit(sizes: list[int], pinned: set[int], limit: int, target: int) -> None:
+def test_a_full_context_drops_its_oldest_turns_and_no_more(
+    sizes: list[int], pinned: set[int], limit: int, target: int
+) -> None:
     """Oldest first, never a pinned turn or the last, no more than needed, and it fits after."""
     needed = sum(s for i, s in enumerate(sizes) if i in pinned or i == len(sizes) - 1)
     try:

@@ -57,7 +57,7 @@ def test_every_command_of_the_table_does_something() -> None:
     assert set(ACTIONS) == set(COMMANDS)
 
 
-def test_a_turn_as_events() -> None:
+def test_a_turn_yields_its_events_in_order() -> None:
     session = fake_session(["hé"])
     (typed, typing, prompted, *pieces, said) = run(session, "hello")
 
@@ -170,7 +170,7 @@ def test_lazy_goes_on_from_a_beginning() -> None:
 @pytest.mark.parametrize(
     "line", ["/lazy do you like?", "/lazy do you like ?", "/lazy? do you like"]
 )
-def test_lazy_as_a_draft(line: str) -> None:
+def test_lazy_with_a_question_mark_writes_a_draft(line: str) -> None:
     session = fake_session([" me"])
     assert draft(run(session, line)) == "do you like me"
     assert context(session) == []
@@ -207,7 +207,7 @@ def test_a_cancelled_reply_is_kept_and_marked() -> None:
     assert last.answer.cut
 
 
-def test_a_reply_cancelled_before_its_first_token() -> None:
+def test_a_reply_cancelled_before_its_first_token_is_none() -> None:
     session = fake_session(["never", "said"])
     cancel_at(session, 1)
     assert notices(run(session, "hi")) == ["* No reply; /retry asks again."]
@@ -237,7 +237,7 @@ def test_cancel_without_a_reply_does_nothing() -> None:
 # A full context
 
 
-def test_old_turns_go_and_the_head_stays() -> None:
+def test_old_turns_go_and_the_pinned_ones_stay() -> None:
     session = fake_session(["x" * 40] * 30, n_ctx=1000, max_tokens=100)
     run(session, "/topic the sea", "/cast I am old", "/topic the deep sea")
     trimmed = []
@@ -388,12 +388,12 @@ def test_help_lists_every_command() -> None:
 
 
 @pytest.mark.parametrize("line", ["/exit", "/quit"])
-def test_leaving(line: str) -> None:
+def test_exit_and_quit_leave(line: str) -> None:
     assert run(fake_session(), line) == [Left()]
 
 
 @pytest.mark.parametrize("style", ["jsonl", "txt", "md", "irssi", "weechat"])
-def test_export(style: str, tmp_path: Path) -> None:
+def test_export_writes_a_new_file_each_time(style: str, tmp_path: Path) -> None:
     session = fake_session(["aye"], exports=tmp_path)
     first = notices(run(session, "/cast I'm a *pirate*", "hi", f"/export {style}"))[-1]
     second = notices(run(session, f"/export {style}"))[-1]
@@ -403,13 +403,13 @@ def test_export(style: str, tmp_path: Path) -> None:
     assert "aye" in files[0].read_text("utf-8")
 
 
-def test_export_of_an_unknown_kind() -> None:
+def test_an_unknown_export_format_is_refused_with_the_list() -> None:
     assert notices(run(fake_session(), "/export pdf")) == [
         "* No format 'pdf'. There are: jsonl, txt, md, irssi, weechat."
     ]
 
 
-def test_start_options() -> None:
+def test_a_session_starts_with_a_channel_a_topic_and_a_bio() -> None:
     session = Session(Dialogue(Generator(FakeEngine(), SamplingParams()), channel="#boston"))
     list(session.start(topic="Tea", cast="a rebel"))
     assert context(session) == [

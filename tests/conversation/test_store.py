@@ -231,7 +231,7 @@ def test_saving_names_the_session_and_forks_a_named_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["../x", "a/b", ".hidden", "x" * 81, "a\nb", "a ", "con:", "\x1b[2J"]
 )
-def test_names_that_are_no_file_names(tmp_path: Path, name: str) -> None:
+def test_names_that_cannot_be_file_names_are_refused(tmp_path: Path, name: str) -> None:
     with chat(tmp_path) as session, pytest.raises(StoreError, match="not a session name"):
         session.dialogue.save(name)
 
@@ -246,7 +246,7 @@ def test_a_taken_name_is_not_overwritten(tmp_path: Path) -> None:
     assert (tmp_path / "x.jsonl").read_bytes() == before
 
 
-def test_load_of_nothing_known(tmp_path: Path) -> None:
+def test_loading_an_unknown_session_is_refused(tmp_path: Path) -> None:
     with chat(tmp_path, "ok") as session:
         assert notices(run(session, "/load")) == ["* None saved."]
         assert notices(run(session, "/load who")) == [
@@ -258,7 +258,7 @@ def test_load_of_nothing_known(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")
-def test_only_the_user_can_read(tmp_path: Path) -> None:
+def test_only_the_user_can_read_the_files(tmp_path: Path) -> None:
     folder = tmp_path / "new"
     with chat(folder) as session:
         run(session, "secret")
@@ -348,7 +348,7 @@ def test_a_folder_that_cannot_be_written_is_a_notice(tmp_path: Path) -> None:
         assert session.transcript.context[-1].content == "ok"
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_a_session_is_open_in_one_process_at_a_time(tmp_path: Path) -> None:
     with chat(tmp_path) as session:
         run(session, "hi", "/save x")
         code = (
@@ -410,7 +410,7 @@ HEADER_LINE = b'{"event": "session", "version": 1, "model": "", "path": "", "voc
         b"\xff",
     ],
 )
-def test_lines_that_are_no_records(line: bytes) -> None:
+def test_lines_that_are_not_records_are_told(line: bytes) -> None:
     with pytest.raises(StoreError, match="damaged at line 2"):
         decode(HEADER_LINE + line + b"\n", Path("x"))
 
