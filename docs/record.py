@@ -13,6 +13,7 @@ import io
 import os
 import sys
 import time
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -102,6 +103,20 @@ FORMAT = """\
 """
 
 
+class Terminal(pyte.Screen):
+    """A screen that answers questions of the program, as where its cursor is.
+
+    The chat asks that, and shows its status line once it knows.
+    """
+
+    answer: Callable[[str], object] | None = None
+
+    def write_process_input(self, data: str) -> None:
+        """Send the terminal's answer to the program."""
+        if self.answer is not None:
+            self.answer(data)
+
+
 def main() -> None:
     """Play the chat and write the picture."""
     screen = play(LINES)
@@ -109,9 +124,9 @@ def main() -> None:
     PICTURE.write_text(drawn(screen), "utf-8", newline="\n")
 
 
-def play(lines: tuple[str, ...]) -> pyte.Screen:
+def play(lines: tuple[str, ...]) -> Terminal:
     """The screen of a terminal after a chat in which `lines` were typed."""
-    screen = pyte.Screen(COLUMNS, ROWS)
+    screen = Terminal(COLUMNS, ROWS)
     emulator = pyte.Stream(screen)
     with TemporaryDirectory() as folder:
         environment = {
@@ -128,8 +143,7 @@ def play(lines: tuple[str, ...]) -> pyte.Screen:
             dimensions=(ROWS, COLUMNS),
         )
 
-        # The chat asks where the cursor is, and shows its status line once it knows.
-        screen.write_process_input = chat.send
+        screen.answer = chat.send
 
         def settle(patience: float) -> None:
             """Feed the screen until nothing has come for a while."""
