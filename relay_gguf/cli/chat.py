@@ -41,27 +41,37 @@ if TYPE_CHECKING:
     from relay_gguf.settings import ChatSettings
 
 NEWEST = ""
-"""The name that --resume means without one."""
+"""The value of --resume without a name: the newest session."""
 
 
 def chat(
     context: typer.Context,
     model: ModelArgument = None,
     demo: AsDemo = False,
-    channel: Annotated[str | None, typer.Option(help="The first channel. [random]")] = None,
-    topic: Annotated[str | None, typer.Option(help="Its topic.")] = None,
-    cast: Annotated[str | None, typer.Option(help="Who the model is.")] = None,
+    channel: Annotated[
+        str | None, typer.Option(help="Channel of the first scene. [random]")
+    ] = None,
+    topic: Annotated[str | None, typer.Option(help="Topic of that channel.")] = None,
+    cast: Annotated[str | None, typer.Option(help="Bio of the model, as /cast gives it.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="[NAME]", help="Go on with a session; without NAME the newest."),
+        typer.Option(metavar="[NAME]", help="Go on with a session; without NAME, the newest."),
     ] = None,
     temperature: Temperature = None,
-    top_k: Annotated[int | None, typer.Option(help="0 is off. [40]")] = None,
-    top_p: Annotated[float | None, typer.Option(help="1 is off. [0.95]")] = None,
-    min_p: Annotated[float | None, typer.Option(help="0 is off. [0.05]")] = None,
-    repeat_penalty: Annotated[float | None, typer.Option(help="1 is off. [1.1]")] = None,
+    top_k: Annotated[
+        int | None, typer.Option(help="Only the K likeliest tokens; 0 is all. [40]")
+    ] = None,
+    top_p: Annotated[
+        float | None, typer.Option(help="Likeliest tokens with this sum; 1 is all. [0.95]")
+    ] = None,
+    min_p: Annotated[
+        float | None, typer.Option(help="Least share of the best token's; 0 is off. [0.05]")
+    ] = None,
+    repeat_penalty: Annotated[
+        float | None, typer.Option(help="Penalty on tokens that were used; 1 is off. [1.1]")
+    ] = None,
     max_tokens: MaxTokens = None,
-    seed: Annotated[int | None, typer.Option(help="The same seed gives the same replies.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Number that makes replies repeatable.")] = None,
     yes: Yes = False,
     n_ctx: NCtx = None,
     n_gpu_layers: Layers = None,
@@ -74,20 +84,33 @@ def chat(
     threads: Threads = None,
     exact_trim: Annotated[
         bool | None,
-        typer.Option("--exact-trim", help="Read a trimmed context anew: slow, exact."),
+        typer.Option("--exact-trim", help="After dropping old messages, read the rest anew."),
     ] = None,
-    plain: Annotated[bool, typer.Option("--plain", help="Lines in, lines out.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Lines in, JSON objects out.")] = False,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Read and write lines, as with a pipe.")
+    ] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Read lines and write JSON objects.")
+    ] = False,
     show_prompt: Annotated[
         bool, typer.Option("--show-prompt", help="Print each prompt to stderr.")
     ] = False,
-    color: Annotated[bool | None, typer.Option("--color/--no-color", help="[--color]")] = None,
+    color: Annotated[
+        bool | None, typer.Option("--color/--no-color", help="Colours in a terminal. [--color]")
+    ] = None,
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with defaults for these options.")
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Chat in a terminal; with a pipe, line by line."""
+    """Chat in a terminal; with a pipe, line by line.
+
+    \b
+    Examples:
+      relay-gguf chat --demo
+      relay-gguf chat --channel ships --cast "I'm a pirate"
+      relay-gguf chat model.gguf --json < lines.txt
+    """
     talk(
         given_settings(context, config),
         model=model,
@@ -115,11 +138,11 @@ def talk(
 
     Args:
         settings: the options that have defaults.
-        model: the one named on the command line, which goes before all others.
+        model: the model argument of the command line, which goes before that of the settings.
         demo: take the demo model.
-        resume: the session to go on with; `NEWEST` for the newest.
-        plain: use nothing that only a terminal can do.
-        as_json: write JSON objects.
+        resume: the name of a session to go on with; `NEWEST` for the newest, None for a new one.
+        plain: read and write lines in a terminal too.
+        as_json: write JSON objects instead of lines.
         show_prompt: write each prompt to stderr.
         yes: download without asking.
 
@@ -183,7 +206,7 @@ def _model_path(
     screen: Watcher,
     yes: bool,
 ) -> Path:
-    """The model that was named, or the session's, or the usual one, or this machine's best."""
+    """The model file: of the argument, or the session, or the settings, or this machine's best."""
     from relay_gguf.conversation.store import peek, session_path
     from relay_gguf.errors import StoreError
     from relay_gguf.models.demo import demo_folder
