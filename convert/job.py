@@ -93,7 +93,7 @@ def _check(request: Request) -> None:
             f"There is no merge base {request.merge_base}. There are: {', '.join(ASKED_BASES)}."
         )
     if request.merge_base not in ("auto", "original") and request.adapter is None:
-        raise ConversionError("--merge-base is for merging an adapter: give it as --adapter.")
+        raise ConversionError("--merge-base is for merging an adapter: give --adapter.")
     if request.pre == "":
         raise ConversionError("--pre is empty. Leave it out, or give llama.cpp's name.")
     if (pattern := request.name) is not None:

@@ -83,7 +83,11 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     model = ModelWeights(merged, llama)
     folder = given.folder if given and given.has_tokenizer else source.folder
     vocabulary = read_vocabulary(
-        folder, llama.vocab_size, source.folder, source.config, request.pre
+        folder,
+        llama.vocab_size,
+        base=source.folder,
+        config=source.config,
+        pre=request.pre,
     )
     label = given.label if given else source.label
     n_parameters = sum(tensor.size for tensor in model.tensors)
@@ -205,7 +209,7 @@ def _same_vocabulary(given: AdapterSource, base: GgufBase, merged: Merged) -> Hf
     known = base.llama.vocab_size
     found = None
     if given.has_tokenizer and rows == known:
-        found = read_vocabulary(given.folder, known, given.folder, {}, "any")
+        found = read_vocabulary(given.folder, known, base=given.folder, config={}, pre="any")
         tokens = base.weights.metadata.get("tokenizer.ggml.tokens")
         if tokens is not None and list(tokens.value) == list(found.tokens.texts):
             return found

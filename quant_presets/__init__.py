@@ -68,7 +68,7 @@ def load_preset(name: str) -> Preset:
     known = sorted(path.stem for path in FOLDER.glob("*.toml"))
     if name not in known:
         raise SettingsError(
-            f"There is no preset {name!r}. There are {', '.join(known)}; or name a .toml file."
+            f"There is no preset {name!r}. There are: {', '.join(known)}; or name a .toml file."
         )
     return read_preset(FOLDER / f"{name}.toml")
 

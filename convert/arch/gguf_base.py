@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Final
 
-from relay_gguf.convert.read.checkpoint import Array, CheckpointTensor
+from relay_gguf.convert.read.arrays import Array
+from relay_gguf.convert.read.checkpoint import CheckpointTensor
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 

@@ -13,7 +13,8 @@ from typing import Any, Final
 import numpy as np
 from gguf import MODEL_ARCH, GGUFWriter, RopeScalingType, get_tensor_name_map
 
-from relay_gguf.convert.read.checkpoint import Array, CheckpointTensor
+from relay_gguf.convert.read.arrays import Array
+from relay_gguf.convert.read.checkpoint import CheckpointTensor
 from relay_gguf.errors import ConversionError
 
 ARCHITECTURES: Final = ("LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM")

@@ -16,7 +16,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES
 
 from relay_gguf.convert.quantize.ggml import Type, can_decode, decode, row_bytes
-from relay_gguf.convert.read.checkpoint import Array
+from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.merge import Merged, Slab
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata, TensorInfo, read_header

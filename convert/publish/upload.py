@@ -107,7 +107,7 @@ def plan_upload(
     except OSError as error:
         where = error.filename or folder
         raise ConversionError(f"Cannot read {where}: {error.strerror or error}.") from error
-    return UploadPlan(folder, repo, tuple(items), tuple(left_out), new_page)
+    return UploadPlan(folder, repo, items=tuple(items), left_out=tuple(left_out), page=new_page)
 
 
 def upload(plan: UploadPlan, send: Send, *, private: bool = False) -> str:

@@ -20,7 +20,7 @@ import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
-from relay_gguf.convert.read.checkpoint import Array, Bytes
+from relay_gguf.convert.read.arrays import Array, Bytes
 from relay_gguf.errors import ConversionError
 from relay_gguf.llama.log import WARN, LogLines
 from relay_gguf.llama.native import lib

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from gguf import GGMLQuantizationType
 
-from relay_gguf.convert.read.checkpoint import Array
+from relay_gguf.convert.read.arrays import Array
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import ValueType, read_header
 

@@ -1,5 +1,6 @@
 """Weights and configurations, off the disk.
 
+arrays      arrays of values and of bytes
 config      config.json and other JSON files
 checkpoint  safetensors; rows of a tensor in float32
 nf4         4-bit weights of bitsandbytes, back to float32

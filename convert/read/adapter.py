@@ -18,7 +18,8 @@ import numpy as np
 
 from relay_gguf.errors import ConversionError
 
-from .checkpoint import Array, Checkpoint
+from .arrays import Array
+from .checkpoint import Checkpoint
 from .config import read_object
 
 PREFIX: Final = "base_model.model."
@@ -188,7 +189,9 @@ def _read_module(
         scale = scale_of(config, module, rank)
         transposed = embeds or bool(config.get("fan_in_fan_out"))
         shape = (columns, rows) if transposed else (rows, columns)
-        change("weight").delta = Delta(a, b, scale, shape, transposed, magnitude)
+        change("weight").delta = Delta(
+            a, b, scale=scale, shape=shape, transposed=transposed, magnitude=magnitude
+        )
         if (key := left.pop(("lora_B", "bias"), None)) is not None:
             change("bias").bias = np.float32(scale) * checkpoint.rows(key)
     elif a is not None or b is not None or magnitude is not None:

@@ -15,14 +15,11 @@ from typing import Any, Final, Protocol
 
 import numpy as np
 from gguf.utility import LocalTensor, SafetensorsLocal
-from numpy.typing import NDArray
 
 from relay_gguf.errors import ConversionError
 
 from . import nf4
-
-Array = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+from .arrays import Array, Bytes
 
 ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
 """Bytes of an element, for the types that are read."""
@@ -159,10 +156,10 @@ class Checkpoint:
         else:
             absmax_values = nf4.dequantize_absmax(
                 scales,
-                _floats(_whole(nested_map), "F32"),
-                _floats(_whole(nested_absmax), "F32"),
-                np.float32(fields["nested_offset"]),
-                int(fields["nested_blocksize"]),
+                nested_map=_floats(_whole(nested_map), "F32"),
+                nested_absmax=_floats(_whole(nested_absmax), "F32"),
+                offset=np.float32(fields["nested_offset"]),
+                blocksize=int(fields["nested_blocksize"]),
             )
         return nf4.QuantState(
             shape=tuple(fields["shape"]),

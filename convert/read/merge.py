@@ -16,7 +16,8 @@ from relay_gguf.errors import ConversionError
 
 from . import nf4
 from .adapter import Adapter, Delta, TensorChange
-from .checkpoint import Array, Checkpoint, CheckpointTensor, Tensors
+from .arrays import Array
+from .checkpoint import Checkpoint, CheckpointTensor, Tensors
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
 MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
@@ -84,10 +85,10 @@ class Merged:
         return MergedTensor(
             info,
             change,
-            self._stored_as.get(name, name),
-            self._base,
-            self._adapter,
-            self._merge_base if round_trip else "original",
+            stored_as=self._stored_as.get(name, name),
+            base=self._base,
+            adapter=self._adapter,
+            merge_base=self._merge_base if round_trip else "original",
         )
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
@@ -152,6 +153,7 @@ class MergedTensor:
         self,
         info: CheckpointTensor,
         change: TensorChange,
+        *,
         stored_as: str,
         base: Tensors,
         adapter: Adapter | None,

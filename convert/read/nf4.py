@@ -13,10 +13,8 @@ from functools import cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array = NDArray[np.float32]
-Bytes = NDArray[np.uint8]
+from .arrays import Array, Bytes
 
 BLOCK: Final = 64
 NESTED_BLOCK: Final = 256

@@ -60,7 +60,12 @@ class HfVocabulary:
 
 
 def read_vocabulary(
-    folder: Path, n_vocab: int, base: Path, config: Mapping[str, Any], pre: str | None = None
+    folder: Path,
+    n_vocab: int,
+    *,
+    base: Path,
+    config: Mapping[str, Any],
+    pre: str | None = None,
 ) -> HfVocabulary:
     """The vocabulary in a folder.
 
@@ -107,13 +112,13 @@ def read_vocabulary(
     refuse_duplicates(tokens.texts, folder)
     special = _special(folder, tokens, config, settings, merges=byte_level)
     return HfVocabulary(
-        "gpt2" if byte_level else "llama",
-        pre if byte_level and pre else "default",
-        tokens,
-        special,
-        tokenizer,
-        settings.get("add_prefix_space"),
-        tuple(_notes(tokens, special.special_token_ids.get("eos"))),
+        model="gpt2" if byte_level else "llama",
+        pre=pre if byte_level and pre else "default",
+        tokens=tokens,
+        special=special,
+        tokenizer=tokenizer,
+        add_space_prefix=settings.get("add_prefix_space"),
+        notes=tuple(_notes(tokens, special.special_token_ids.get("eos"))),
     )
 
 

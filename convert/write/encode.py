@@ -17,7 +17,7 @@ import numpy as np
 
 from relay_gguf.convert.arch.weights import Read, Tensor, Weights
 from relay_gguf.convert.quantize.ggml import Type, decode, encode
-from relay_gguf.convert.read.checkpoint import Array, Bytes
+from relay_gguf.convert.read.arrays import Array, Bytes
 from relay_gguf.convert.read.merge import Slab, slabs
 from relay_gguf.errors import ConversionError
 
@@ -79,7 +79,13 @@ class TensorStats:
         squares, base, moved, not_finite = stored["sums"]
         kinds = {kind.name: kind for kind in Type}
         errors = {kinds[name]: ErrorSums(*error) for name, error in stored["errors"].items()}
-        return cls(squares, base, moved, int(not_finite), errors)
+        return cls(
+            squares=squares,
+            base_squares=base,
+            moved_squares=moved,
+            not_finite=int(not_finite),
+            errors=errors,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from relay_gguf.convert.read.checkpoint import Bytes
+from relay_gguf.convert.read.arrays import Bytes
 from relay_gguf.disk import CHUNK, digest, partial, sync_folder
 from relay_gguf.errors import ConversionError
 

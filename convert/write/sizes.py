@@ -52,7 +52,9 @@ def outline_model(model: str | None) -> tuple[Metadata, list[Tensor]]:
     writer = GGUFWriter(None, "llama")
     add_llama_metadata(writer, llama)
     if folder is not None and (folder / "tokenizer.json").exists():
-        vocabulary = read_vocabulary(folder, llama.vocab_size, folder, config, "any")
+        vocabulary = read_vocabulary(
+            folder, llama.vocab_size, base=folder, config=config, pre="any"
+        )
         add_tokenizer_metadata(writer, vocabulary)
     tied = bool(config.get("tie_word_embeddings"))
     shapes = outline(llama, tied=tied)

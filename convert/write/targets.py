@@ -10,7 +10,7 @@ from pathlib import Path
 
 from relay_gguf.convert.arch.weights import Tensor
 from relay_gguf.convert.quantize.ggml import Type, planned_types
-from relay_gguf.convert.read.checkpoint import Array
+from relay_gguf.convert.read.arrays import Array
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 

@@ -12,29 +12,18 @@ else. After a power loss at any step, the same call goes on:
 from __future__ import annotations
 
 import filecmp
-import json
 import os
-import stat
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
-from typing import Final
 
 from relay_gguf import disk
 from relay_gguf.disk import lock
 from relay_gguf.errors import SettingsError, StoreError
 
-VERSION: Final = 1
-
-
-class InstallState(Enum):
-    """Whether an installed file is as we left it."""
-
-    SAME = "ok"
-    CHANGED = "changed"
-    MISSING = "missing"
+from .manifest import InstallState, OwnedFile, marks_of, read, write
 
 
 class InstallResult(Enum):
@@ -45,35 +34,6 @@ class InstallResult(Enum):
     WRITTEN = "wrote"
     THERE = "there"
     FOREIGN = "left"
-
-
-@dataclass(frozen=True, slots=True)
-class FileMark:
-    """The size in bytes and time of change by which we know a file of ours."""
-
-    size: int
-    mtime_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class OwnedFile:
-    """A file of ours; while it is being replaced, it has the marks of the old and the new one.
-
-    The `n_folders` above it are removed with it, once they are empty.
-    """
-
-    path: Path
-    marks: tuple[FileMark, ...]
-    n_folders: int
-
-    @property
-    def state(self) -> InstallState:
-        """Whether the file is as we left it, was changed, or is missing."""
-        if not os.path.lexists(self.path):
-            return InstallState.MISSING
-        return (
-            InstallState.SAME if set(_marks(self.path)) & set(self.marks) else InstallState.CHANGED
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,14 +77,14 @@ def install(
         if todo:
             done |= _put(todo, owned, manifest, copy, on_copy)
         touched = [
-            replace(entry, marks=_marks(path))
+            replace(entry, marks=marks_of(path))
             for path, entry in owned.items()
             if done.get(path) is InstallResult.THERE
             and entry.marks
             and entry.state is InstallState.CHANGED
         ]
         if touched:
-            _write(manifest, owned | {entry.path: entry for entry in touched})
+            write(manifest, owned | {entry.path: entry for entry in touched})
     return [found for item in wanted if (found := done[item.path])]
 
 
@@ -153,38 +113,8 @@ def uninstall(paths: Iterable[Path], manifest: Path) -> dict[Path, tuple[Install
                     del owned[entry.path]
                 removed[entry.path] = state, size
         finally:
-            _write(manifest, owned)
+            write(manifest, owned)
     return removed
-
-
-def read(manifest: Path) -> dict[Path, OwnedFile]:
-    """Our files, by path.
-
-    Raises:
-        StoreError: the manifest cannot be read, is damaged, or is of a newer version.
-    """
-    try:
-        saved = json.loads(manifest.read_text("utf-8"))
-        if saved["version"] > VERSION:
-            raise StoreError(f"{manifest} is of a newer relay-gguf. Update this one.")
-        entries = [
-            OwnedFile(
-                Path(entry["path"]),
-                tuple(FileMark(int(size), int(mtime)) for size, mtime in entry["marks"]),
-                int(entry["n_folders"]),
-            )
-            for entry in saved["files"]
-        ]
-    except FileNotFoundError:
-        return {}
-    except OSError as error:
-        raise StoreError(f"Cannot read {manifest}: {error.strerror}.") from error
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise StoreError(
-            f"{manifest} is damaged, so relay-gguf does not know its own files. Move it away, and "
-            "remove the files that you do not want by hand."
-        ) from error
-    return {entry.path: entry for entry in entries}
 
 
 def _look(item: WantedFile, entry: OwnedFile | None) -> InstallResult | None:
@@ -216,7 +146,7 @@ def _is_same(item: WantedFile, entry: OwnedFile | None) -> bool:
         return True
     if (
         entry
-        and _marks(item.path) == _marks(item.source) != ()
+        and marks_of(item.path) == marks_of(item.source) != ()
         and entry.state is InstallState.SAME
     ):
         return True  # a copy has its source's time; so gigabytes need not be read
@@ -238,13 +168,13 @@ def _put(
     folders: list[Path] = []
     try:
         owned |= claims
-        _write(manifest, owned)
+        write(manifest, owned)
         for item in items:
             folders = disk.make_folders(item.path.parent) + folders
         hows = _place(items, copy, on_copy)
-        new = {path: _marks(disk.partial(path)) for path in claims}
+        new = {path: marks_of(disk.partial(path)) for path in claims}
         owned |= {path: replace(old, marks=old.marks + new[path]) for path, old in claims.items()}
-        _write(manifest, owned)
+        write(manifest, owned)
         for path in reversed(claims):
             if claims[path].state is InstallState.CHANGED:
                 raise SettingsError(f"{path} appeared meanwhile. It was left as it is.")
@@ -259,10 +189,10 @@ def _put(
                 owned.pop(path)
                 owned |= {path: entry} if entry else {}
             disk.remove_empty(folders)
-            _write(manifest, owned)
+            write(manifest, owned)
         raise
     if any(claim.marks for claim in claims.values()):
-        _write(manifest, owned)
+        write(manifest, owned)
     return hows
 
 
@@ -297,25 +227,6 @@ def _place(
         on_copy(source, size)
         disk.write_new(place, source)
     return hows
-
-
-def _marks(path: Path) -> tuple[FileMark, ...]:
-    """The mark of a file; empty for a folder or a symbolic link, which are never ours."""
-    found = path.lstat()
-    return (FileMark(found.st_size, found.st_mtime_ns),) if stat.S_ISREG(found.st_mode) else ()
-
-
-def _write(manifest: Path, owned: Mapping[Path, OwnedFile]) -> None:
-    files = [
-        {
-            "path": str(entry.path),
-            "marks": [[mark.size, mark.mtime_ns] for mark in entry.marks],
-            "n_folders": entry.n_folders,
-        }
-        for entry in owned.values()
-    ]
-    text = json.dumps({"version": VERSION, "files": files}, indent=1)
-    disk.write_whole(manifest, text.encode())
 
 
 @contextmanager

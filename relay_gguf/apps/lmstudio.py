@@ -22,6 +22,7 @@ from relay_gguf.sampling import DEFAULTS
 
 from . import installed
 from .installed import InstallResult, WantedFile
+from .manifest import read
 
 PUBLISHER: Final = "relay-gguf"
 """Not the author's name: beside the author's own files nobody could tell them apart, and `lms
@@ -62,8 +63,8 @@ class InstalledModel:
         return f"{parse_name(self.files[0].name).model}-GGUF"
 
 
-def manifest() -> Path:
-    """The path of the list of files that relay-gguf installed in LM Studio."""
+def manifest_path() -> Path:
+    """The path of the manifest of our files in LM Studio."""
     return DIRS.user_data_path / "lmstudio.json"
 
 
@@ -196,7 +197,7 @@ def install(
         if places.preset is None:
             raise SettingsError("The preset goes into LM Studio's own folder: name it with --home.")
         wanted.append(WantedFile(places.preset, preset_json().encode(), optional=True))
-    done = installed.install(wanted, manifest(), copy=copy, on_copy=on_copy)
+    done = installed.install(wanted, manifest_path(), copy=copy, on_copy=on_copy)
     return {item.path: how for item, how in zip(wanted, done, strict=True)}
 
 
@@ -206,7 +207,7 @@ def find_installed(names: Sequence[str] | None) -> list[Path]:
     Raises:
         SettingsError: no installed file has such a name.
     """
-    owned = installed.read(manifest())
+    owned = read(manifest_path())
     found: dict[Path, None] = {} if names else dict.fromkeys(owned)
     for name in names or ():
         hits = [path for path in owned if name in (path.name, str(path))]

@@ -14,8 +14,8 @@ import typer
 from .options import Debug
 
 if TYPE_CHECKING:
-    from relay_gguf.apps.installed import OwnedFile
     from relay_gguf.apps.lmstudio import Places
+    from relay_gguf.apps.manifest import OwnedFile
     from relay_gguf.gguf_file.header import Metadata
 
 
@@ -124,7 +124,7 @@ def uninstall(
     """Remove files that `install` put there, unless they were changed since."""
     from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
-    from relay_gguf.apps.installed import InstallState
+    from relay_gguf.apps.manifest import InstallState
     from relay_gguf.display import size
     from relay_gguf.errors import SettingsError
 
@@ -133,7 +133,7 @@ def uninstall(
             "Name the files to remove, or give --all. `relay-gguf lmstudio status` lists them."
         )
     paths = studio.find_installed(names)
-    removed = installed.uninstall(paths, studio.manifest()) if paths else {}
+    removed = installed.uninstall(paths, studio.manifest_path()) if paths else {}
     says = {
         InstallState.SAME: "removed",
         InstallState.CHANGED: "kept",
@@ -154,11 +154,11 @@ def uninstall(
 @lmstudio.command()
 def status(home: Home = None, models: Models = None, debug: Debug = False) -> None:
     """Show LM Studio's folders, and the files that `install` put there."""
-    from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
+    from relay_gguf.apps import manifest
     from relay_gguf.errors import SettingsError
 
-    owned = installed.read(studio.manifest())
+    owned = manifest.read(studio.manifest_path())
     preset = None
     try:
         places = studio.find_places(home, models)
@@ -247,7 +247,7 @@ def _print_note(places: Places) -> None:
 
 def _details(entry: OwnedFile) -> str:
     """Size, and whether other names have the same bytes."""
-    from relay_gguf.apps.installed import InstallState
+    from relay_gguf.apps.manifest import InstallState
     from relay_gguf.display import size
 
     if entry.state is InstallState.MISSING:

@@ -95,11 +95,11 @@ def _of_log(
     people = People(options.nicks)
     secrets = Secrets(log.target)
     segmenter = Segmenter(
-        options.channel or (log.target if log.target.startswith("#") else ""),
-        people,
-        LogTurns(people, options.style),
-        secrets,
-        options.count,
+        channel=options.channel or (log.target if log.target.startswith("#") else ""),
+        people=people,
+        turns=LogTurns(people, options.style),
+        secrets=secrets,
+        count=options.count,
         limits=options.limits,
         bios=options.bios,
         topics=options.topics,

@@ -19,6 +19,15 @@ class ConversationLimits:
     min_replies: int = 1
     join_lines: float | None = None  # seconds between lines of one person that become one message
 
+    def joins(self, before: LogTurn, turn: LogTurn) -> bool:
+        """Whether a turn is a line that continues the message of the turn before it."""
+        seconds = self.join_lines
+        if seconds is None or not (before.said and turn.said) or before.nick != turn.nick:
+            return False
+        if before.time is None or turn.time is None:
+            return False
+        return abs(turn.time - before.time) <= seconds
+
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
@@ -42,3 +51,17 @@ class ConversationDraft:
     tokens: int
     turns: list[LogTurn] = field(default_factory=list)
     costs: list[int] = field(default_factory=list)
+
+    def put(self, turn: LogTurn, tokens: int) -> None:
+        """Add a turn of so many tokens."""
+        self.turns.append(turn)
+        self.costs.append(tokens)
+        self.size += len(turn.messages)
+        self.tokens += tokens
+
+    def has_room(self, turn: LogTurn, tokens: int, limits: ConversationLimits) -> bool:
+        """Whether a turn of so many tokens fits within the limits."""
+        return (
+            self.tokens + tokens <= limits.max_tokens
+            and self.size + len(turn.messages) <= limits.max_messages
+        )

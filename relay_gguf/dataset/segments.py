@@ -47,12 +47,12 @@ class Segmenter:
 
     def __init__(
         self,
+        *,
         channel: str,
         people: People,
         turns: LogTurns,
         secrets: Secrets,
         count: Count,
-        *,
         limits: ConversationLimits,
         bios: Mapping[str, str],
         topics: bool,
@@ -83,9 +83,7 @@ class Segmenter:
         self._bio_size = 4 if bios else 0
         self._bio_tokens = 2 * max((sum(map(count, pair)) for pair in pairs), default=0)
         self._openings: dict[tuple[Role, str, str], tuple[tuple[Message, ...], int]] = {}
-        self._held: LogTurn | None = (
-            None  # a line that begins with a slash, until we know what it is
-        )
+        self._held: LogTurn | None = None  # begins with a slash, and may be a command
         self._came: tuple[Role, float | None] | None = None
         self._last: float | None = None
 
@@ -203,14 +201,14 @@ class Segmenter:
         draft = self._draft
         if draft is None:
             draft = self._draft = self._open(turn)
-        elif draft.tokens + tokens <= limits.max_tokens and self._joins(draft.turns[-1], turn):
+        elif draft.tokens + tokens <= limits.max_tokens and limits.joins(draft.turns[-1], turn):
             before = draft.turns[-1]
             content = f"{before.messages[0].content}\n{turn.messages[0].content}"
             draft.turns[-1] = turn._replace(messages=(Message(NICKS[turn.role], content),))
             draft.tokens += tokens
             draft.costs[-1] += tokens
             return
-        if self._is_full(draft, turn, tokens):
+        if not draft.has_room(turn, tokens, limits):
             rest = _after_last_reply(draft.turns)
             if 2 * len(rest) > len(draft.turns):
                 rest = []
@@ -218,33 +216,11 @@ class Segmenter:
             self._close(carry=len(rest))
             draft = self._draft = self._open((rest or [turn])[0])
             for each, cost in zip(rest, carried, strict=True):
-                self._put(draft, each, cost)
-            if self._is_full(draft, turn, tokens):  # with what it answers it is too long
+                draft.put(each, cost)
+            if not draft.has_room(turn, tokens, limits):  # too long with the lines that it answers
                 self._close()
                 draft = self._draft = self._open(turn)
-        self._put(draft, turn, tokens)
-
-    def _put(self, draft: ConversationDraft, turn: LogTurn, tokens: int) -> None:
-        draft.turns.append(turn)
-        draft.costs.append(tokens)
-        draft.size += len(turn.messages)
-        draft.tokens += tokens
-
-    def _is_full(self, draft: ConversationDraft, turn: LogTurn, tokens: int) -> bool:
-        limits = self._limits
-        return (
-            draft.tokens + tokens > limits.max_tokens
-            or draft.size + len(turn.messages) > limits.max_messages
-        )
-
-    def _joins(self, before: LogTurn, turn: LogTurn) -> bool:
-        """Whether a line continues the message before it."""
-        seconds = self._limits.join_lines
-        if seconds is None or not (before.said and turn.said) or before.nick != turn.nick:
-            return False
-        if before.time is None or turn.time is None:
-            return False
-        return abs(turn.time - before.time) <= seconds
+        draft.put(turn, tokens)
 
     def _open(self, first: LogTurn) -> ConversationDraft:
         """A conversation that begins with a turn; there is room in it for the longest bios."""

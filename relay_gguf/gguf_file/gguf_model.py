@@ -189,19 +189,19 @@ class GgufModel:
                 output += n_bytes
         tied = self.tensor(OUTPUT) is None
         arch, per_token = self.architecture, self._kv_bytes() or 0
+        n_tokens = len(texts(self.metadata, "tokenizer.ggml.tokens"))
         return ModelSizes(
-            str(self.path),
-            tuple(blocks[number] for number in sorted(blocks)),
-            embedding,
-            output + embedding if tied else output,
-            per_token / 2 / len(blocks) if blocks else 0.0,
-            tied,
-            max(0, self.context_length or 0) or 1 << 20,
-            max(0, integer(self.metadata, f"{arch}.embedding_length") or 0),
-            max(0, *integers(self.metadata, f"{arch}.feed_forward_length"), 0),
-            len(texts(self.metadata, "tokenizer.ggml.tokens"))
-            or max(0, integer(self.metadata, f"{arch}.vocab_size") or 0),
-            not any(size % 32 for size in self._head_sizes() or ()),
+            name=str(self.path),
+            blocks=tuple(blocks[number] for number in sorted(blocks)),
+            embedding=embedding,
+            output=output + embedding if tied else output,
+            kv_width=per_token / 2 / len(blocks) if blocks else 0.0,
+            tied=tied,
+            n_ctx_train=max(0, self.context_length or 0) or 1 << 20,
+            n_embd=max(0, integer(self.metadata, f"{arch}.embedding_length") or 0),
+            n_ff=max(0, *integers(self.metadata, f"{arch}.feed_forward_length"), 0),
+            n_vocab=n_tokens or max(0, integer(self.metadata, f"{arch}.vocab_size") or 0),
+            blocks_of_32=not any(size % 32 for size in self._head_sizes() or ()),
         )
 
     def _head_sizes(self) -> tuple[int, int] | None:

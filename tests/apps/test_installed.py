@@ -15,14 +15,8 @@ import pytest
 from small_files import no_links, tree
 
 from relay_gguf import disk
-from relay_gguf.apps.installed import (
-    InstallResult,
-    InstallState,
-    WantedFile,
-    install,
-    read,
-    uninstall,
-)
+from relay_gguf.apps.installed import InstallResult, WantedFile, install, uninstall
+from relay_gguf.apps.manifest import InstallState, read
 from relay_gguf.disk import lock
 from relay_gguf.errors import SettingsError, StoreError
 
@@ -124,7 +118,7 @@ CASES = [((NAMES[0],), False), ((NAMES[0],), True), (NAMES, False), (NAMES, True
 
 
 @pytest.mark.parametrize(("names", "copy"), CASES)
-def test_the_power_is_lost_while_installing(
+def test_a_power_loss_while_installing_is_repaired(
     tmp_path: Path, names: tuple[str, ...], copy: bool
 ) -> None:
     machine = Machine(tmp_path, names, copy)
@@ -150,7 +144,7 @@ def test_the_power_is_lost_while_installing(
 
 
 @pytest.mark.parametrize("copy", [False, True])
-def test_the_power_is_lost_while_replacing(tmp_path: Path, copy: bool) -> None:
+def test_a_power_loss_while_replacing_is_repaired(tmp_path: Path, copy: bool) -> None:
     machine = Machine(tmp_path, NAMES, copy)
 
     def start() -> None:
@@ -175,7 +169,7 @@ def test_the_power_is_lost_while_replacing(tmp_path: Path, copy: bool) -> None:
     assert {len(entry.marks) for entry in read(machine.manifest).values()} == {1}
 
 
-def test_the_power_is_lost_while_uninstalling(tmp_path: Path) -> None:
+def test_a_power_loss_while_uninstalling_is_repaired(tmp_path: Path) -> None:
     machine = Machine(tmp_path, NAMES)
 
     def start() -> None:
@@ -218,7 +212,9 @@ def test_an_error_takes_back_what_has_no_name_yet(tmp_path: Path, copy: bool) ->
     assert len(said) > 10
 
 
-def test_a_copy_that_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_copy_that_breaks_off_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine(tmp_path, NAMES, copy=True)
     machine.start()
 
@@ -234,7 +230,9 @@ def test_a_copy_that_breaks_off(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     assert read(machine.manifest) == {}
 
 
-def test_a_disk_without_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_told_before_copying(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     machine = Machine(tmp_path, NAMES, copy=True)
     machine.start(b"x" * 1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=2999))
@@ -357,7 +355,7 @@ def test_ours_turned_into_a_link_is_not_ours(tmp_path: Path) -> None:
     assert path.is_symlink()
 
 
-def test_what_uninstalling_frees(tmp_path: Path) -> None:
+def test_uninstalling_tells_the_bytes_that_it_frees(tmp_path: Path) -> None:
     machine = Machine(tmp_path, NAMES)
     machine.start()
     machine.install()
@@ -374,7 +372,7 @@ def test_what_uninstalling_frees(tmp_path: Path) -> None:
 @pytest.mark.skipif(
     sys.platform == "win32" or os.geteuid() == 0, reason="Windows has no modes, root needs none"
 )
-def test_a_folder_without_permission(tmp_path: Path) -> None:
+def test_a_folder_without_permission_is_named(tmp_path: Path) -> None:
     machine = Machine(tmp_path, NAMES)
     machine.start()
     machine.app.chmod(0o500)
@@ -383,7 +381,7 @@ def test_a_folder_without_permission(tmp_path: Path) -> None:
     assert machine.files() == {}
 
 
-def test_one_process_at_a_time(tmp_path: Path) -> None:
+def test_one_process_installs_at_a_time(tmp_path: Path) -> None:
     machine = Machine(tmp_path, NAMES)
     machine.start()
     machine.install()
@@ -406,7 +404,9 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
         (b'{"version": 2}', "newer relay-gguf"),
     ],
 )
-def test_a_manifest_that_cannot_be_used(tmp_path: Path, content: bytes, message: str) -> None:
+def test_a_damaged_or_newer_manifest_is_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
     machine = Machine(tmp_path, NAMES)
     machine.start()
     machine.manifest.parent.mkdir()

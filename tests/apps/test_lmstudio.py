@@ -55,7 +55,7 @@ def settings(home: Path, **fields: Any) -> None:
     (home / "settings.json").write_text(json.dumps(fields))
 
 
-def test_the_usual_home(home: Path) -> None:
+def test_the_usual_home_is_found(home: Path) -> None:
     assert studio.find_places() == studio.Places(home, home / "models")
 
 
@@ -113,7 +113,7 @@ def test_the_settings_name_the_models_folder(home: Path, tmp_path: Path) -> None
         (b'{"downloadsFolder": "D:\\\\models"}', "no models folder of this system"),
     ],
 )
-def test_settings_that_say_nothing_usable(home: Path, content: bytes, note: str) -> None:
+def test_settings_without_a_usable_folder_are_noted(home: Path, content: bytes, note: str) -> None:
     (home / "settings.json").write_bytes(content)
     places = studio.find_places()
     assert places.models == home / "models"
@@ -121,7 +121,7 @@ def test_settings_that_say_nothing_usable(home: Path, content: bytes, note: str)
     assert bool(note) == bool(places.note)
 
 
-def test_never_started(user: Path, tmp_path: Path) -> None:
+def test_lm_studio_that_never_started_is_told(user: Path, tmp_path: Path) -> None:
     with pytest.raises(SettingsError, match=r"never started here\. Start it once, or .* --home"):
         studio.find_places()
     with pytest.raises(SettingsError, match=r"no folder .*nowhere. --models should be"):
@@ -165,7 +165,9 @@ def test_all_shards_of_a_split_file_are_found_by_any_of_them() -> None:
     ["", ".", "..", ".x", "x.", " x", "x ", "a/b", "a\\b", "a:b", "a\nb", "\x1b[2J", "x" * 101],
 )
 @pytest.mark.parametrize("what", ["publisher", "repo"])
-def test_names_that_are_no_folders(home: Path, tmp_path: Path, what: str, name: str) -> None:
+def test_names_that_cannot_be_folders_are_refused(
+    home: Path, tmp_path: Path, what: str, name: str
+) -> None:
     places, models = studio.find_places(), studio.open_models([gguf(tmp_path / NAME)])
     names = {"publisher": "p", "repo": "r"} | {what: name}
     with pytest.raises(SettingsError, match=f"The {what} .* Name another with --{what}"):
@@ -176,7 +178,7 @@ def test_names_that_are_no_folders(home: Path, tmp_path: Path, what: str, name: 
 # Installing
 
 
-def test_a_link_and_what_to_do_next(home: Path, tmp_path: Path) -> None:
+def test_installing_links_the_file_and_says_what_to_do_next(home: Path, tmp_path: Path) -> None:
     file = gguf(tmp_path / NAME)
     target = home / "models" / "relay-gguf" / REPO / NAME
     assert run("install", file) == (
@@ -255,14 +257,14 @@ def test_a_split_model_is_installed_whole(
     assert not folder.exists()
 
 
-def test_a_missing_part_is_told_before_anything_is_done(home: Path, tmp_path: Path) -> None:
+def test_a_missing_shard_is_told_before_anything_is_done(home: Path, tmp_path: Path) -> None:
     gguf(tmp_path / "r-00001-of-00002.gguf")
     with pytest.raises(ModelError, match=r"no shard r-00002-of-00002.gguf of"):
         run("install", tmp_path / "r-00001-of-00002.gguf")
     assert list(home.iterdir()) == []
 
 
-def test_what_is_no_model(home: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(home: Path, tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"hello")
     (tmp_path / "y.gguf").write_bytes(b"GGUF")
     (tmp_path / "z.gguf").mkdir()
@@ -279,7 +281,7 @@ def test_what_is_no_model(home: Path, tmp_path: Path) -> None:
     assert list(home.iterdir()) == []
 
 
-def test_two_files_for_one_place(home: Path, tmp_path: Path) -> None:
+def test_two_files_for_one_place_are_refused(home: Path, tmp_path: Path) -> None:
     files = [gguf(tmp_path / str(n) / NAME, bytes([n])) for n in (1, 2)]
     with pytest.raises(SettingsError, match="Two of the files would be"):
         run("install", *files)
@@ -289,7 +291,9 @@ def test_two_files_for_one_place(home: Path, tmp_path: Path) -> None:
 def test_a_plain_template_is_told(home: Path, tmp_path: Path) -> None:
     for template in ("", "<|im_start|>assistant"):
         file = gguf(tmp_path / "plain-Q8_0.gguf", template=template)
-        assert "plain-Q8_0.gguf does not have Relay's chat template" in run("install", file, "--repo", "r")
+        assert "plain-Q8_0.gguf does not have Relay's chat template" in run(
+            "install", file, "--repo", "r"
+        )
         run("uninstall", "--all")
 
 
@@ -340,7 +344,7 @@ def test_ours_is_no_longer_ours_when_changed(home: Path, tmp_path: Path) -> None
     assert not target.parent.parent.exists()
 
 
-def test_a_file_that_was_only_touched(home: Path, tmp_path: Path) -> None:
+def test_a_file_that_was_only_touched_is_still_ours(home: Path, tmp_path: Path) -> None:
     file = gguf(tmp_path / NAME)
     run("install", file)
     os.utime(file, (1, 1))
@@ -354,7 +358,7 @@ def test_a_file_that_was_only_touched(home: Path, tmp_path: Path) -> None:
 # Uninstalling and status
 
 
-def test_uninstall_by_name(home: Path, tmp_path: Path) -> None:
+def test_uninstall_takes_names_of_files(home: Path, tmp_path: Path) -> None:
     files = [gguf(tmp_path / f"relay-{ftype}.gguf", ftype.encode()) for ftype in ("Q8_0", "Q2_K")]
     run("install", *files, "--preset")
     folder = home / "models" / "relay-gguf" / "relay-GGUF"
@@ -375,7 +379,7 @@ def test_uninstall_wants_names_or_all(arguments: list[str]) -> None:
         run("uninstall", *arguments)
 
 
-def test_status(home: Path, tmp_path: Path) -> None:
+def test_status_lists_folders_and_files(home: Path, tmp_path: Path) -> None:
     assert run("status") == (
         f"home    {home}\nmodels  {home / 'models'}\n"
         "No model is installed.\nNo preset is installed.\n"
@@ -393,7 +397,7 @@ def test_status(home: Path, tmp_path: Path) -> None:
     assert f"removed {target}  {shown} are free now\n" in run("uninstall", "--all")
 
 
-def test_status_where_lm_studio_is_not(user: Path) -> None:
+def test_status_works_without_lm_studio(user: Path) -> None:
     assert run("status").startswith("LM Studio was never started here. Start it once")
 
 

@@ -55,7 +55,7 @@ def options(file: Path) -> dict[str, str]:
 # What it says
 
 
-def test_the_whole_text(tmp_path: Path) -> None:
+def test_a_modelfile_is_this_text(tmp_path: Path) -> None:
     file = gguf(tmp_path / NAME, keys=ENDS)
     assert run(file) == (
         "# Relay for Ollama, by relay-gguf. Needs Ollama 0.30 or newer.\n"
@@ -100,7 +100,9 @@ def sampling(name: str, value: float, kind: ValueType = ValueType.FLOAT32) -> Me
         ({"llama.context_length": Value("long", ValueType.STRING)}, "num_ctx", "4096"),
     ],
 )
-def test_the_files_own_values(tmp_path: Path, keys: Metadata, option: str, value: str) -> None:
+def test_values_of_the_file_precede_the_defaults(
+    tmp_path: Path, keys: Metadata, option: str, value: str
+) -> None:
     assert options(gguf(tmp_path / NAME, keys=keys))[option] == value
 
 
@@ -133,18 +135,18 @@ def test_a_stop_string_only_where_no_token_ends_a_turn(
 
 
 @pytest.mark.parametrize("name", ["a b.gguf", 'a "b" c.gguf', "'a'.gguf", "# a.gguf", "é.gguf"])
-def test_paths_with_blanks_and_quotes(tmp_path: Path, name: str) -> None:
+def test_paths_may_have_blanks_and_quotes(tmp_path: Path, name: str) -> None:
     file = gguf(tmp_path / "my  models" / name)
     assert options(file)["FROM"] == str(file)
 
 
-def test_a_path_that_ends_with_a_blank(tmp_path: Path) -> None:
+def test_a_path_that_ends_with_a_blank_is_quoted(tmp_path: Path) -> None:
     file = gguf(tmp_path / "model.gguf ")
     assert options(file)["FROM"] == str(file)
 
 
 @pytest.mark.parametrize("name", ["a\u00a0b.gguf", "a\nb.gguf", "a\x1b[2J.gguf", "a\u202eb.gguf"])
-def test_paths_with_characters_that_ollama_drops(tmp_path: Path, name: str) -> None:
+def test_paths_with_characters_that_ollama_drops_are_refused(tmp_path: Path, name: str) -> None:
     with pytest.raises(ModelError, match=r"Ollama cannot read the name .*Rename"):
         run(gguf(tmp_path / name))
 
@@ -191,7 +193,7 @@ def test_out_never_goes_over_another_file(tmp_path: Path) -> None:
             run(file, "--out", out)
 
 
-def test_what_is_no_model(tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x.gguf").write_bytes(b"hello")
     with pytest.raises(ModelError, match="is not a GGUF file"):
         run(tmp_path / "x.gguf")
@@ -226,7 +228,7 @@ def test_a_file_without_relays_template_is_told(tmp_path: Path, template: str) -
         (f"{'x' * 100}-Q8_0.gguf", f"{'x' * 80}:q8_0"),
     ],
 )
-def test_default_names(file: str, name: str) -> None:
+def test_the_default_name_is_made_of_the_files_name(file: str, name: str) -> None:
     assert default_name(Path(file)) == name
     assert check_name(name) == name
 
@@ -234,12 +236,12 @@ def test_default_names(file: str, name: str) -> None:
 @pytest.mark.parametrize(
     "name", ["relay", "relay:q4_k_m", "ann/relay", "host.org:80/ann/r:x", "_x"]
 )
-def test_names(name: str) -> None:
+def test_names_that_ollama_takes_are_taken(name: str) -> None:
     assert check_name(name) == name
 
 
 @pytest.mark.parametrize("name", ["-f", "a b", "", "a\nb", "relay:", "/x", "é", "a;b", "x" * 81])
-def test_names_that_are_none(name: str) -> None:
+def test_names_that_ollama_refuses_are_refused(name: str) -> None:
     with pytest.raises(SettingsError, match="it should be like relay or relay:q4_k_m"):
         check_name(name)
 
@@ -270,7 +272,9 @@ def script(path: Path, version: str, ending: str = "exit 0") -> None:
     path.chmod(0o755)
 
 
-def test_create(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_create_runs_ollama_with_the_modelfile(
+    ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     file = gguf(tmp_path / NAME)
     text, told = run(file, "--create")
     assert (text, told) == ("Now: ollama run relay-smollm2-135m:q4_k_m\n", "")
@@ -281,7 +285,7 @@ def test_create(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str])
     assert (ollama / "modelfile").read_text() == run(file)[0]
 
 
-def test_create_from_a_file_that_stays(
+def test_create_takes_a_modelfile_that_stays(
     ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "Modelfile"
@@ -290,27 +294,31 @@ def test_create_from_a_file_that_stays(
     assert (ollama / "modelfile").read_text() == out.read_text()
 
 
-def test_create_fails(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_failure_of_ollama_is_told(
+    ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     script(ollama / "ollama", "0.30.2", "echo 'Error: no server' >&2; exit 3")
     with pytest.raises(ModelError, match=r"`ollama create relay` failed \(3\); see above why"):
         run(gguf(tmp_path / NAME), "--create", "--name", "relay")
     assert capfd.readouterr().err == "Error: no server\n"
 
 
-def test_an_old_ollama(ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_old_ollama_is_told(
+    ollama: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     script(ollama / "ollama", "0.29.9")
     assert "too old for the file's template" in run(gguf(tmp_path / NAME), "--create")[1]
     script(ollama / "ollama", "unknown")
     assert run(gguf(tmp_path / NAME), "--create")[1] == ""
 
 
-def test_a_program_that_cannot_be_run(ollama: Path, tmp_path: Path) -> None:
+def test_a_program_that_cannot_be_run_is_told(ollama: Path, tmp_path: Path) -> None:
     (ollama / "ollama").write_text("#!/no/such/shell\n")
     with pytest.raises(ModelError, match=r"Cannot run .*ollama: No such file"):
         run(gguf(tmp_path / NAME), "--create")
 
 
-def test_no_ollama(ollama: Path, tmp_path: Path) -> None:
+def test_a_missing_ollama_is_told(ollama: Path, tmp_path: Path) -> None:
     (ollama / "ollama").unlink()
     out = tmp_path / "Modelfile"
     with pytest.raises(RelayError, match=r"no `ollama` on the PATH: install it"):

@@ -14,7 +14,8 @@ from safetensors.numpy import save_file
 from relay_gguf.convert.arch.weights import GgufWeights
 from relay_gguf.convert.job import prepare
 from relay_gguf.convert.read import nf4
-from relay_gguf.convert.read.checkpoint import Array, Bytes, open_folder
+from relay_gguf.convert.read.arrays import Array, Bytes
+from relay_gguf.convert.read.checkpoint import open_folder
 from relay_gguf.convert.read.merge import LINEARS, MergeBase
 from relay_gguf.convert.request import Request
 from relay_gguf.convert.run import ConvertedFiles, run

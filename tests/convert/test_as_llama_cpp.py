@@ -84,7 +84,7 @@ def test_files_are_those_of_llama_cpps_converter(case: str, smollm2: Path, tmp_p
 
 
 @pytest.mark.parametrize("case", ["spm", "spm_json"])
-def test_where_a_sentencepiece_vocabulary_is_meant_to_differ(
+def test_a_sentencepiece_vocabulary_differs_only_where_it_is_meant_to(
     case: str, smollm2: Path, tmp_path: Path
 ) -> None:
     folder = CASES[case](tmp_path / "model", smollm2)

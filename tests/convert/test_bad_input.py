@@ -308,7 +308,10 @@ CASES: dict[str, tuple[Case, str]] = {
     "a truncated shard": (shard(lambda data: data[:-1]), "is truncated"),
     "a garbled header": (shard(lambda data: b"\xff" * 200), "is not a safetensors file"),
     "an empty shard": (shard(lambda data: b""), "is not a safetensors file"),
-    "a shard of text": (shard(lambda data: b"version https://git-lfs"), "is not a safetensors file"),
+    "a shard of text": (
+        shard(lambda data: b"version https://git-lfs"),
+        "is not a safetensors file",
+    ),
     "an index that is not JSON": (index("{"), "model.safetensors.index.json"),
     "an index without a map": (index("{}"), "model.safetensors.index.json"),
     "no weights": (file("model.safetensors", None), "has no .safetensors file"),
@@ -359,7 +362,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a scaling in words": (config(rope_scaling="linear"), "rope_scaling"),
     "an unknown scaling": (
         config(rope_scaling={"rope_type": "longrope", "factor": 2.0}),
-        "the rope scaling",
+        "the RoPE scaling",
     ),
     "another activation": (config(hidden_act="gelu"), "hidden_act is 'gelu'"),
     "a context that is too long": (
@@ -586,7 +589,7 @@ def refused(capfd: pytest.CaptureFixture[str], *arguments: str | Path) -> str:
 
 
 @pytest.mark.parametrize(("case", "says"), CASES.values(), ids=CASES.keys())
-def test_refused(
+def test_bad_input_is_refused_before_anything_is_written(
     case: Case,
     says: str,
     scene: Scene,
@@ -603,13 +606,19 @@ def test_refused(
     assert not scene.out.exists()
 
 
-def test_an_unknown_pre_tokenizer(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+def test_an_unknown_pre_tokenizer_is_refused_with_a_remedy(
+    scene: Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
     said = refused(capfd, scene.base, "--quant", "Q8_0", "--out", scene.out)
-    assert said.startswith(f"{scene.base / 'tokenizer.json'} has a pre-tokenizer that llama.cpp's ")
+    assert said.startswith(
+        f"{scene.base / 'tokenizer.json'} has a pre-tokenizer that is not in llama.cpp's "
+    )
     assert said.endswith("If you know its name there, give it: --pre NAME.")
 
 
-def test_a_pre_tokenizer_for_a_gguf_file(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_gguf_file_keeps_its_own_pre_tokenizer(
+    scene: Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
     given = (scene.pico, "--quant", "Q8_0", "--out", scene.out)
     found = read_header(scene.pico).metadata["tokenizer.ggml.pre"].value
     for more in ((), ("--adapter", scene.adapter)):
@@ -623,12 +632,14 @@ def test_a_pre_tokenizer_for_a_gguf_file(scene: Scene, capfd: pytest.CaptureFixt
     assert exit_.value.code == 0
 
 
-def test_no_type_at_all(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_conversion_needs_a_type(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     said = refused(capfd, scene.base, "--out", scene.out)
     assert said == "No type is asked for. Give --quant TYPE or --preset NAME."
 
 
-def test_the_folder_of_the_files(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_file_cannot_be_the_output_folder(
+    scene: Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
     path = scene.write("a file", "mine")
     for out in (path, path / "below"):
         given = (scene.base, "--pre", "smollm", "--quant", "Q8_0", "--out", out)

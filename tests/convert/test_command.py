@@ -83,7 +83,9 @@ Note: Nothing in the adapter's folder tells of training in 4 bits. If it was tra
 """
 
 
-def test_a_dry_run(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_dry_run_shows_the_plan_and_writes_nothing(
+    convert: Sequence[object], capfd: pytest.CaptureFixture[str]
+) -> None:
     assert ran(capfd, *convert, *THREE, "--dry-run") == PLAN
     assert not Path("out").exists()
     (plan,) = map(json.loads, ran(capfd, *convert, *THREE, "--dry-run", "--json").splitlines())
@@ -95,7 +97,7 @@ def test_a_dry_run(convert: Sequence[object], capfd: pytest.CaptureFixture[str])
     assert not Path("out").exists()
 
 
-def test_a_dry_run_refuses_as_the_run(
+def test_a_dry_run_refuses_what_the_run_refuses(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     ran(capfd, *convert, "--quant", "Q8_0", "--quiet")
@@ -112,7 +114,7 @@ def test_a_dry_run_refuses_as_the_run(
     assert {path: path.stat().st_mtime_ns for path in Path("out").iterdir()} == before
 
 
-def test_a_table_of_what_was_made(
+def test_the_result_is_a_table_of_the_files(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     plan, _, table = ran(capfd, *convert, *THREE).partition("\n\n")
@@ -145,7 +147,7 @@ SIZES = {
 }
 
 
-def test_objects_come_in_order(
+def test_json_objects_come_in_order(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     events = [json.loads(line) for line in ran(capfd, *convert, *THREE, "--json").splitlines()]
@@ -163,7 +165,7 @@ def test_objects_come_in_order(
         assert event == {"event": "finished", **report}
 
 
-def test_quiet(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
+def test_quiet_prints_nothing(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
     assert ran(capfd, *convert, "--quant", "Q8_0", "--quiet") == ""
     assert Path("out/pico-relay-Q8_0.gguf").exists()
 
@@ -212,7 +214,7 @@ relay     Relay's four published files
 """
 
 
-def test_presets_with_their_sizes(
+def test_presets_are_listed_with_their_sizes(
     pico_mistral: Pair, real: Pair, real_files: Path, pico: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert ran(capfd, "presets") == NEMO
@@ -231,7 +233,7 @@ def test_presets_with_their_sizes(
     assert json.loads(ran(capfd, "presets", pico, "--json"))[0]["bytes"]["F16"] > 1_000_000
 
 
-def test_presets_of_a_file_that_is_quantized(
+def test_presets_have_sizes_for_a_quantized_file_too(
     real: Pair, real_files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     sizes = [
@@ -241,7 +243,9 @@ def test_presets_of_a_file_that_is_quantized(
     assert sizes[1] == pytest.approx(sizes[0], rel=1e-3)
 
 
-def test_presets_of_something_else(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_presets_of_something_that_is_not_a_model_are_refused(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     for name, says in {"nowhere": "nowhere", "nowhere.gguf": "There is no file"}.items():
         with pytest.raises(SystemExit) as exit_:
             main(["presets", str(tmp_path / name)])
@@ -252,7 +256,7 @@ def test_presets_of_something_else(tmp_path: Path, capfd: pytest.CaptureFixture[
 
 
 @pytest.mark.parametrize("preset", list(presets()), ids=lambda preset: preset.name)
-def test_shipped_presets(preset: Any) -> None:
+def test_the_shipped_presets_can_be_read(preset: Any) -> None:
     assert load_preset(preset.name) == preset
     assert preset.description
     assert set(preset.types) <= set(FTYPES)
@@ -262,7 +266,9 @@ def values(path: Path) -> dict[str, Any]:
     return {name: value.value for name, value in read_header(path).metadata.items()}
 
 
-def test_the_relay_preset(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_relay_preset_makes_files_as_the_author_does(
+    convert: Sequence[object], capfd: pytest.CaptureFixture[str]
+) -> None:
     ran(capfd, *convert, "--preset", "relay", "--quiet")
     names = [
         f"relay-v0.1-Mistral-Nemo-12B-2407-{t}.gguf" for t in ("F16", "Q8_0", "Q4_K_M", "Q2_K")
@@ -344,7 +350,7 @@ MINE_SAYS = {
 }
 
 
-def test_a_preset_of_one_s_own(
+def test_a_preset_of_one_s_own_sets_types_names_and_metadata(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("mine.toml").write_text("\ufeff" + MINE, "utf-8")  # as Windows' editor saves it
@@ -356,7 +362,7 @@ def test_a_preset_of_one_s_own(
         assert {key: keys.get(key) for key in MINE_SAYS} == MINE_SAYS
 
 
-def test_options_go_before_the_preset(
+def test_options_precede_the_preset(
     convert: Sequence[object], capfd: pytest.CaptureFixture[str]
 ) -> None:
     Path("mine.toml").write_text(MINE, "utf-8")
@@ -368,7 +374,7 @@ def test_options_go_before_the_preset(
     assert keys["general.name"] == "My model"
 
 
-def test_a_gguf_file_takes_the_preset_too(
+def test_a_gguf_file_takes_the_preset_s_metadata_too(
     pico: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -378,7 +384,9 @@ def test_a_gguf_file_takes_the_preset_too(
     assert {key: keys.get(key) for key in MINE_SAYS} == MINE_SAYS
 
 
-def test_split_by_the_command(convert: Sequence[object], capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_command_splits_files_into_shards(
+    convert: Sequence[object], capfd: pytest.CaptureFixture[str]
+) -> None:
     out = ran(capfd, *convert, "--quant", "Q8_0", "--split-max-size", "500K", "--dry-run")
     assert "out/pico-relay-Q8_0-00001-of-00003.gguf and 2 more shards\n" in out
     ran(capfd, *convert, "--quant", "Q8_0", "--split-max-size", "500K", "--quiet")
@@ -387,7 +395,7 @@ def test_split_by_the_command(convert: Sequence[object], capfd: pytest.CaptureFi
     assert len(list(Path("out").glob("*.report.json"))) == 1
 
 
-def test_the_name_of_the_folder_one_is_in(
+def test_a_model_in_the_current_folder_has_the_folder_s_name(
     pico_mistral: Pair, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: Any
 ) -> None:
     """`.` and a folder with spaces: files are called as it is."""
@@ -398,7 +406,7 @@ def test_the_name_of_the_folder_one_is_in(
     assert (tmp_path / "My Model-Q8_0.gguf").exists()
 
 
-def test_into_lm_studio_at_once(
+def test_the_files_go_into_lm_studio_at_once(
     convert: Sequence[object],
     capfd: pytest.CaptureFixture[str],
     tmp_path: Path,

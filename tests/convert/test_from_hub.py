@@ -32,7 +32,7 @@ def convert(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
-def test_a_base_and_an_adapter_of_the_hub(
+def test_a_base_and_an_adapter_of_the_hub_are_merged(
     repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -73,7 +73,7 @@ def test_a_dry_run_downloads_no_weights(
         (("o/base", "--adapter", "o/base"), "It is a whole model: give it as BASE"),
     ],
 )
-def test_refusals(
+def test_repositories_without_a_model_are_refused(
     arguments: tuple[str, ...],
     message: str,
     repos: Repos,

@@ -64,7 +64,7 @@ def file_of(pair: Pair) -> Path:
 
 @pytest.mark.parametrize("merge_base", ["original", "nf4", "nf4-double"])
 @pytest.mark.parametrize("name", BASES)
-def test_merged_as_into_the_folder(
+def test_a_gguf_base_is_merged_as_its_folder_is(
     name: str, merge_base: str, make: Callable[[str], Pair], tmp_path: Path
 ) -> None:
     pair = make(name)
@@ -81,7 +81,7 @@ def test_merged_as_into_the_folder(
         assert keys == expected
 
 
-def test_a_real_model(real: Pair, real_files: Path, tmp_path: Path) -> None:
+def test_a_real_gguf_base_takes_an_adapter(real: Pair, real_files: Path, tmp_path: Path) -> None:
     """SmolLM2, whose weights are BF16 in the folder, into what training saw."""
     ((path,),) = converted(request(real.base, "BF16"), tmp_path / "base").values()
     wanted = request(path, "Q8_0", adapter=real.adapter, merge_base="auto")
@@ -90,7 +90,9 @@ def test_a_real_model(real: Pair, real_files: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["F16", "tied, biases"])
-def test_any_rows(name: str, make: Callable[[str], Pair]) -> None:
+def test_any_rows_of_a_gguf_base_are_in_hugging_faces_order(
+    name: str, make: Callable[[str], Pair]
+) -> None:
     """Also such as begin and end within a head."""
     pair = make(name)
     folder, file = open_folder(pair.base), GgufBase(file_of(pair))
@@ -129,7 +131,7 @@ def test_a_quantized_base_is_dequantized(
     assert merged.name == "lora-F32.gguf"
 
 
-def test_a_quantized_base_is_taken_on_demand_alone(
+def test_a_quantized_base_needs_allow_requantize(
     make: Callable[[str], Pair], tmp_path: Path
 ) -> None:
     pair = make("F32")
@@ -146,7 +148,7 @@ def test_a_quantized_base_is_taken_on_demand_alone(
 # Vocabularies
 
 
-def test_the_tokenizer_of_the_base_beside_the_adapter(
+def test_an_adapter_may_have_the_tokenizer_of_its_base(
     make: Callable[[str], Pair], tmp_path: Path
 ) -> None:
     """As transformers saves it there; it proves the file then."""
@@ -171,11 +173,13 @@ def test_another_vocabulary_is_refused(
         copy_tokenizer(pair.base, adapter)
         for path in adapter.glob("*token*.json"):
             path.write_text(path.read_text("utf-8").replace("<repo_name>", "<else>"), "utf-8")
-    with pytest.raises(ConversionError, match=r"a vocabulary of its own.* the base in safetensors"):
+    with pytest.raises(ConversionError, match=r"another vocabulary.* the base in safetensors"):
         prepare(request(file_of(pair), "Q8_0", adapter=adapter))
 
 
-def test_more_tokens_than_the_file_has(make: Callable[[str], Pair], tmp_path: Path) -> None:
+def test_an_adapter_with_more_tokens_than_the_file_is_refused(
+    make: Callable[[str], Pair], tmp_path: Path
+) -> None:
     """A tokenizer that grew without its matrices: of no use with any base."""
     pair = make("F16")
     adapter = tmp_path / "lora"

@@ -90,7 +90,7 @@ ok       The sampling defaults are sound.
 Nothing is wrong."""
 
 
-def test_a_sound_file(tmp_path: Path) -> None:
+def test_a_sound_file_has_no_finding_but_ok(tmp_path: Path) -> None:
     path = write(tmp_path / "tiny-Q8_0.gguf")
     facts = read_gguf(path)
     assert "\n".join(inspect_lines(facts, inspect(facts))) == SOUND.format(
@@ -123,7 +123,7 @@ note     There are no sampling defaults: apps take theirs, mostly a temperature 
 1 problem, 1 note."""
 
 
-def test_the_demo_model(smollm2: Path) -> None:
+def test_the_demo_model_is_described(smollm2: Path) -> None:
     facts = read_gguf(smollm2)
     lines = list(inspect_lines(facts, inspect(facts)))
     assert lines[0] == str(smollm2)
@@ -175,11 +175,11 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         # ChatML
         (
             at("tokenizer.ggml.token_type", [3, 1, 3, 1, 1, 1, 1, 1]),
-            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it as lett"),
+            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it"),
         ),
         (
             at("tokenizer.ggml.token_type", [3, 5, 3, 1, 1, 1, 1, 1]),
-            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it as lett"),
+            ("problem", "chatml", "<|im_start|> is not a control token: llama.cpp reads it"),
         ),
         (
             at("tokenizer.ggml.token_type", [3, 4, 3, 1, 1, 1, 1, 1]),
@@ -308,7 +308,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
             ("note", "sampling", "The order of samplers has unknown ones: temp."),
         ),
         # other kinds
-        (at("general.type", "adapter"), ("problem", "kind", "This is not a model: general.type is")),
+        (at("general.type", "adapter"), ("problem", "kind", "This is not a model: general.")),
         (at("general.architecture"), ("problem", "kind", "The file does not say what it is:")),
         (at("tokenizer.ggml.tokens"), ("problem", "kind", "There is no vocabulary: this is")),
         (at("tokenizer.ggml.tokens", [1, 2]), ("problem", "kind", "There is no vocabulary: this")),
@@ -319,7 +319,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
     ],
 )  # fmt: skip
-def test_faults_of_keys(
+def test_faults_of_metadata_are_found(
     change: Change, expected: tuple[str, str, str] | None, tmp_path: Path
 ) -> None:
     keys = good_keys()
@@ -338,7 +338,7 @@ def test_faults_of_keys(
         check_opens([path])
 
 
-def test_no_sampling_defaults(tmp_path: Path) -> None:
+def test_a_file_without_sampling_defaults_is_noted(tmp_path: Path) -> None:
     keys = {k: v for k, v in good_keys().items() if not k.startswith("general.sampling.")}
     (found,) = wrong(write(tmp_path / "tiny.gguf", keys))
     assert found[:2] == ("note", "sampling")
@@ -380,7 +380,7 @@ def moved(index: int) -> list[TensorInfo]:
         ),
     ],
 )
-def test_tensors_that_are_not_there(
+def test_a_truncated_file_is_found(
     infos: list[TensorInfo], lacking: int, text: str, tmp_path: Path
 ) -> None:
     path = write(tmp_path / "tiny.gguf", infos=infos, lacking=lacking)
@@ -397,7 +397,7 @@ def test_more_bytes_than_tensors_do_no_harm(tmp_path: Path) -> None:
     check_opens([path])
 
 
-def test_a_type_that_is_not_known(tmp_path: Path) -> None:
+def test_an_unknown_type_of_tensor_is_noted(tmp_path: Path) -> None:
     infos = tensors()
     infos[4] = replace(infos[4], ggml_type=999)
     path = write(tmp_path / "tiny.gguf", infos=infos)
@@ -415,7 +415,7 @@ def test_a_type_that_is_not_known(tmp_path: Path) -> None:
         (Type.TQ1_0, Type.TQ2_0, ["The embedding is TQ1_0, 1.7", "The output is TQ2_0, 2.1 bits"]),
     ],
 )
-def test_few_bits_for_tokens(
+def test_few_bits_for_tokens_are_noted(
     embedding: Type, output: Type | None, expected: list[str], tmp_path: Path
 ) -> None:
     infos = tensors(output, embedding)
@@ -424,13 +424,13 @@ def test_few_bits_for_tokens(
     assert [text[: len(t)] for (*_, text), t in zip(found, expected, strict=True)] == expected
 
 
-def test_only_a_vocabulary(tmp_path: Path) -> None:
+def test_a_vocabulary_without_tensors_is_found(tmp_path: Path) -> None:
     path = write(tmp_path / "vocab.gguf", infos=[])
     what = "There is a vocabulary and no tensor: this was made to test tokenizers."
     assert wrong(path) == [("problem", "kind", what)]
 
 
-def test_a_file_of_24_gigabytes(tmp_path: Path) -> None:
+def test_a_file_of_24_gigabytes_takes_a_moment(tmp_path: Path) -> None:
     keys = good_keys() | {
         "tokenizer.ggml.tokens": [*TOKENS, *(f"t{n}" for n in range(131064))],
         "tokenizer.ggml.token_type": [3, 3, 3, *[1] * 131069],
@@ -458,20 +458,21 @@ def write_parts(folder: Path, names: Mapping[int, str] | None = None) -> list[Pa
     return paths
 
 
-def test_parts(tmp_path: Path) -> None:
+def test_a_split_model_is_described_whole(tmp_path: Path) -> None:
     paths = write_parts(tmp_path)
     assert wrong(paths[0]) == []
     assert findings(paths[0])[0].text == "The file is whole: 3 shards with 12 tensors."
     facts = read_gguf(paths[0])
     assert facts.size == sum(path.stat().st_size for path in paths)
-    assert f"size          {size(facts.size)}, 3 shards, Q8_0" in "\n".join(inspect_lines(facts, []))
+    lines = "\n".join(inspect_lines(facts, []))
+    assert f"size          {size(facts.size)}, 3 shards, Q8_0" in lines
     with pytest.raises(
         ModelError, match=r"is shard 2 of 3\. The first shard says .* name .*00001-of"
     ):
         read_gguf(paths[1])
 
 
-def test_parts_that_are_not_there(tmp_path: Path) -> None:
+def test_missing_shards_are_found(tmp_path: Path) -> None:
     paths = write_parts(tmp_path)
     paths[2].unlink()
     text = "1 of 3 shards are missing: tiny-00003-of-00003.gguf."
@@ -482,7 +483,7 @@ def test_parts_that_are_not_there(tmp_path: Path) -> None:
     assert wrong(renamed[0]) == [("problem", "file", text)]
 
 
-def test_a_part_that_is_cut_off_or_of_another_file(tmp_path: Path) -> None:
+def test_a_truncated_or_foreign_shard_is_found(tmp_path: Path) -> None:
     paths = write_parts(tmp_path)
     size = paths[1].stat().st_size
     with paths[1].open("r+b") as file:
@@ -508,7 +509,9 @@ def test_a_part_that_is_cut_off_or_of_another_file(tmp_path: Path) -> None:
         (b"GGUF\x03\0\0\0" + b"\xff" * 16, r"x\.gguf is damaged: its header"),
     ],
 )
-def test_what_is_no_model(content: bytes | None, message: str, tmp_path: Path) -> None:
+def test_a_file_that_is_not_a_model_is_refused(
+    content: bytes | None, message: str, tmp_path: Path
+) -> None:
     path = tmp_path / "x.gguf"
     if content is not None:
         path.write_bytes(content)
@@ -516,12 +519,12 @@ def test_what_is_no_model(content: bytes | None, message: str, tmp_path: Path) -
         read_gguf(path)
 
 
-def test_a_folder(tmp_path: Path) -> None:
+def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match=r"is a folder\. Name the \.gguf file in it\."):
         read_gguf(tmp_path)
 
 
-def test_a_head_that_ends_early(tmp_path: Path) -> None:
+def test_a_header_that_ends_early_is_refused(tmp_path: Path) -> None:
     data = write(tmp_path / "tiny.gguf").read_bytes()
     for end in (5, 40, 300, 5000):
         (tmp_path / "cut.gguf").write_bytes(data[:end])
@@ -530,7 +533,7 @@ def test_a_head_that_ends_early(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("given", [["a"], "b", 0, 7])
-def test_an_alignment_that_is_none(given: Any, tmp_path: Path) -> None:
+def test_an_impossible_alignment_is_refused(given: Any, tmp_path: Path) -> None:
     path = write(tmp_path / "tiny.gguf", good_keys() | {"general.alignment": given})
     with pytest.raises(ModelError, match=r"tiny\.gguf is damaged: its header"):
         read_gguf(path)
@@ -555,7 +558,7 @@ def other_keys(**changes: Any) -> dict[str, Any]:
     return keys | {"general.architecture": "gemma3"} | changes
 
 
-def test_another_architecture(tmp_path: Path) -> None:
+def test_another_architecture_is_described_too(tmp_path: Path) -> None:
     path = write(tmp_path / "g.gguf", other_keys())
     assert wrong(path) == []
     assert "architecture  gemma3, 9,824 parameters" in list(inspect_lines(read_gguf(path), []))
@@ -575,12 +578,14 @@ def test_another_architecture(tmp_path: Path) -> None:
         ({"gemma3.block_count": "many"}, None),
     ],
 )
-def test_the_cache_of_a_token(changes: dict[str, Any], per_token: int, tmp_path: Path) -> None:
+def test_the_kv_cache_of_a_token_is_computed_from_the_metadata(
+    changes: dict[str, Any], per_token: int, tmp_path: Path
+) -> None:
     need = read_gguf(write(tmp_path / "g.gguf", other_keys(**changes))).memory(1000)
     assert (None if need is None else need.kv) == (per_token and 1000 * per_token)
 
 
-def test_base_models_and_data() -> None:
+def test_base_models_and_data_sets_are_listed() -> None:
     url = "https://huggingface.co/"
     given = {
         "general.dataset.count": 3,
@@ -598,7 +603,7 @@ def test_base_models_and_data() -> None:
     ("n_bytes", "text"),
     [(0, "0 KB"), (1, "1 KB"), (1_234_567, "1 MB"), (7_480_000_000, "7.48 GB")],
 )
-def test_sizes(n_bytes: int, text: str) -> None:
+def test_large_numbers_are_shown_in_words(n_bytes: int, text: str) -> None:
     assert size(n_bytes) == text
 
 
@@ -616,7 +621,7 @@ def run(*arguments: str | Path) -> tuple[int, str]:
     return done.exit_code, done.output
 
 
-def test_strict(tmp_path: Path) -> None:
+def test_strict_exits_with_1_on_a_problem(tmp_path: Path) -> None:
     good = write(tmp_path / "good.gguf")
     bad = write(tmp_path / "bad.gguf", lacking=1)
     noted = write(tmp_path / "noted.gguf", good_keys() | {"llama.context_length": 2048})
@@ -627,7 +632,7 @@ def test_strict(tmp_path: Path) -> None:
         run(tmp_path / "none.gguf")
 
 
-def test_json(tmp_path: Path) -> None:
+def test_the_json_has_the_same_facts_for_a_program(tmp_path: Path) -> None:
     keys = good_keys() | {"general.sampling.temp": math.inf, "general.name": "Evil\x1b[2J\udcff"}
     code, printed = run(write(tmp_path / "tiny.gguf", keys), "--json", "--strict")
     assert code == 1

@@ -57,7 +57,7 @@ def served(real_files: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("scene", SCENES)
-def test_it_answers_in_role(scene: str, served: dict[str, Any]) -> None:
+def test_llama_server_answers_in_role(scene: str, served: dict[str, Any]) -> None:
     (choice,) = served["answers"][list(SCENES).index(scene)]["choices"]
     said = choice["message"]["content"]
     assert said.strip()
@@ -66,7 +66,7 @@ def test_it_answers_in_role(scene: str, served: dict[str, Any]) -> None:
     assert choice["finish_reason"] == "stop", "the end of a turn is known"
 
 
-def test_the_files_sampling_counts(served: dict[str, Any]) -> None:
+def test_llama_server_samples_as_the_file_says(served: dict[str, Any]) -> None:
     defaults = served["props"]["default_generation_settings"]["params"]
     found = {name: round(defaults[name], 4) for name in ("temperature", "top_p", "min_p")}
     assert found == {"temperature": 0.3, "top_p": 0.95, "min_p": 0.05}

@@ -12,7 +12,8 @@ from safetensors.numpy import save_file
 
 from relay_gguf.convert.read import merge
 from relay_gguf.convert.read.adapter import open_adapter
-from relay_gguf.convert.read.checkpoint import Array, Checkpoint, open_folder
+from relay_gguf.convert.read.arrays import Array
+from relay_gguf.convert.read.checkpoint import Checkpoint, open_folder
 from relay_gguf.convert.read.merge import Merged
 from relay_gguf.errors import ConversionError
 
@@ -56,7 +57,7 @@ def expected(case: str) -> dict[str, Array]:
 
 
 @pytest.mark.parametrize("case", BASES)
-def test_merged_as_peft_does(case: str) -> None:
+def test_weights_are_merged_as_peft_does(case: str) -> None:
     ours, theirs = merged(case), expected(case)
     assert set(ours.infos) == set(theirs)
     for name, tensor in theirs.items():
@@ -106,12 +107,12 @@ def copy_adapter(case: str, folder: Path, **changed: object) -> Path:
     return folder
 
 
-def test_an_adapter_of_another_model() -> None:
+def test_an_adapter_of_another_model_is_refused() -> None:
     with pytest.raises(ConversionError, match=r"is \(.*\) in the base, \(.*\) in the adapter"):
         Merged(open_folder(GOLDEN / "bases" / "llama_tied"), open_adapter(GOLDEN / "plain/adapter"))
 
 
-def test_a_layer_that_the_base_does_not_have(tmp_path: Path) -> None:
+def test_an_adapter_for_a_missing_layer_is_refused(tmp_path: Path) -> None:
     copy_adapter("rslora", tmp_path, r=4, rank_pattern={})
     prefix = "base_model.model.model.layers.99.self_attn.q_proj"
     rank, width = 4, 32
@@ -135,7 +136,9 @@ def test_a_layer_that_the_base_does_not_have(tmp_path: Path) -> None:
         (["model.x.lora_B.bias"], "which has no place in model.x"),
     ],
 )
-def test_leftover_tensors(tmp_path: Path, keys: list[str], message: str) -> None:
+def test_a_tensor_that_is_not_used_stops_the_merge(
+    tmp_path: Path, keys: list[str], message: str
+) -> None:
     copy_adapter("plain", tmp_path)
     tensors = {f"base_model.model.{key}": np.ones((4, 4), np.float32) for key in keys}
     save_file(tensors, tmp_path / "adapter_model.safetensors")
@@ -151,7 +154,7 @@ def test_leftover_tensors(tmp_path: Path, keys: list[str], message: str) -> None
         ({"init_lora_weights": "pissa_niter_16"}, "belongs to a changed base"),
     ],
 )
-def test_settings_that_cannot_be_merged(
+def test_settings_that_cannot_be_merged_are_refused(
     tmp_path: Path, changed: dict[str, object], message: str
 ) -> None:
     with pytest.raises(ConversionError, match=message):
@@ -165,7 +168,7 @@ def test_a_pickle_is_refused(tmp_path: Path) -> None:
         open_adapter(tmp_path)
 
 
-def test_files_that_are_missing_or_broken(tmp_path: Path) -> None:
+def test_missing_or_broken_files_are_refused(tmp_path: Path) -> None:
     good = (GOLDEN / "bases" / "llama" / "model.safetensors").read_bytes()
     broken = {
         "truncated": (good[:-1], "is truncated"),

@@ -107,7 +107,9 @@ def telling(pair: Pair, folder: Path, files: Mapping[str, str], **settings: Any)
 
 
 @pytest.mark.parametrize(("files", "base", "reason"), CASES.values(), ids=CASES.keys())
-def test_auto(files: Mapping[str, str], base: str, reason: str, pair: Pair, tmp_path: Path) -> None:
+def test_auto_decides_by_the_adapters_folder(
+    files: Mapping[str, str], base: str, reason: str, pair: Pair, tmp_path: Path
+) -> None:
     adapter = telling(pair, tmp_path / "lora", files)
     job = prepare(request(pair.base, "Q8_0", adapter=adapter))
     assert job.model.origin["merge_base"] == base
@@ -123,7 +125,7 @@ def test_auto(files: Mapping[str, str], base: str, reason: str, pair: Pair, tmp_
         ({"base_model_name_or_path": "someone/mistral-7b"}, None),
     ],
 )
-def test_signs_in_the_adapters_config(
+def test_signs_in_the_adapters_config_are_found(
     settings: Mapping[str, Any], sign: str | None, pair: Pair, tmp_path: Path
 ) -> None:
     adapter = telling(pair, tmp_path / "lora", {}, **settings)
@@ -131,7 +133,7 @@ def test_signs_in_the_adapters_config(
     assert (found and (found.file, found.sign)) == (sign and ("adapter_config.json", sign))
 
 
-def test_the_users_word_counts(pair: Pair, tmp_path: Path) -> None:
+def test_the_users_choice_precedes_the_signs(pair: Pair, tmp_path: Path) -> None:
     adapter = telling(pair, tmp_path / "lora", {"README.md": AXOLOTL})
     for asked in ("original", "nf4", "nf4-double"):
         job = prepare(request(pair.base, "Q8_0", adapter=adapter, merge_base=asked))
@@ -140,7 +142,7 @@ def test_the_users_word_counts(pair: Pair, tmp_path: Path) -> None:
         assert any("--merge-base auto" in note for note in job.model.notes) == (asked == "original")
 
 
-def test_the_choice_stands_in_file_and_report(pair: Pair, tmp_path: Path) -> None:
+def test_file_and_report_name_the_choice(pair: Pair, tmp_path: Path) -> None:
     adapter = telling(pair, tmp_path / "lora", {"README.md": AXOLOTL})
     ((path,),) = converted(request(pair.base, "Q8_0", adapter=adapter), tmp_path / "out").values()
     report = json.loads((tmp_path / "out" / "lora-Q8_0.report.json").read_text("utf-8"))

@@ -29,7 +29,7 @@ def test_a_4_bit_checkpoint_reads_as_its_matrices(kind: str, tensor: str) -> Non
 
 
 @pytest.mark.parametrize("tensor", ["normal", "outliers"])
-def test_the_round_trip(tensor: str) -> None:
+def test_the_round_trip_is_bitsandbytes_own(tensor: str) -> None:
     matrix = stored("matrices").rows(tensor)
     absmax = nf4.block_absmax(matrix)
     for kind, scales in (("single", absmax), ("double", nf4.round_trip_absmax(absmax))):
@@ -37,7 +37,7 @@ def test_the_round_trip(tensor: str) -> None:
         assert np.array_equal(nf4.round_trip_rows(matrix, absmax, scales, 0), expected)
 
 
-def test_scales_in_several_nested_blocks() -> None:
+def test_scales_may_fill_several_nested_blocks() -> None:
     golden = stored("nested")
     back = nf4.round_trip_absmax(golden.rows("absmax"))
     assert np.array_equal(back, golden.rows("dequantized"))

@@ -165,7 +165,7 @@ tokens as the model's own tokenizer. `*.report.json` has the error of every tens
 """
 
 
-def test_the_page(folder: Folder) -> None:
+def test_the_model_card_of_a_folder(folder: Folder) -> None:
     folder("Q4_K_M", error=0.03652495)
     out = folder("Q8_0")
     written = write_folder(out)
@@ -209,13 +209,13 @@ def entry(out: Path, *names: str, **changes: Any) -> PublishedType:
 
 
 @pytest.mark.parametrize("repo", list(COMMANDS))
-def test_commands_of_the_page(repo: str, folder: Folder) -> None:
+def test_the_model_card_has_a_command_for_each_program(repo: str, folder: Folder) -> None:
     out = folder("F16", "Q4_K_M")
     found = [entry(out, f"tiny-{ftype}.gguf") for ftype in ("F16", "Q4_K_M")]
     assert commands(page(found, repo)) == COMMANDS[repo]
 
 
-def test_commands_where_no_type_is_in_the_name(tmp_path: Path) -> None:
+def test_commands_name_the_file_where_its_name_has_no_type(tmp_path: Path) -> None:
     write(tmp_path / "a b.gguf")
     found = [entry(tmp_path, "a b.gguf")]
     assert commands(page(found, "o/r")) == [
@@ -226,7 +226,7 @@ def test_commands_where_no_type_is_in_the_name(tmp_path: Path) -> None:
     ]
 
 
-def test_commands_of_parts(tmp_path: Path) -> None:
+def test_commands_download_all_shards(tmp_path: Path) -> None:
     names = [f"x-F16-{n:05d}-of-00002.gguf" for n in (1, 2)]
     write(tmp_path / names[0])
     text = page([entry(tmp_path, *names)], "o/r")
@@ -239,7 +239,7 @@ def test_commands_of_parts(tmp_path: Path) -> None:
     assert f"| `{names[0]}` and 1 more part |" in text
 
 
-def test_a_model_that_is_not_relay(folder: Folder) -> None:
+def test_a_model_that_is_not_relay_has_no_word_of_relay(folder: Folder) -> None:
     out = folder("Q8_0", keys={"tokenizer.chat_template": "{{ messages }}"})
     assert write_folder(out).names == ("SHA256SUMS", "README.md")
     text = readme(out)
@@ -248,7 +248,7 @@ def test_a_model_that_is_not_relay(folder: Folder) -> None:
     assert "relay" not in yaml.safe_load(text.split("---")[1])["tags"]
 
 
-def test_what_was_not_checked_or_measured(folder: Folder) -> None:
+def test_the_card_says_what_was_not_checked_or_measured(folder: Folder) -> None:
     nothing = {"attn_q": {"moved": None}}
     out = folder("Q8_0", verified=None, error=None, merge=nothing, imatrix="data.imatrix")
     write_folder(out)
@@ -264,13 +264,15 @@ def test_what_was_not_checked_or_measured(folder: Folder) -> None:
     assert text.endswith("\n\nNot checked: `tiny-Q8_0.gguf`.\n")
 
 
-def test_a_model_without_an_author(folder: Folder) -> None:
+def test_a_model_without_an_author_has_no_line_for_one(folder: Folder) -> None:
     text = page([entry(folder("Q8_0", keys={"general.author": ""}), "tiny-Q8_0.gguf")])
     assert "\n\nThe model's license is cc-by-nc-4.0.\n\n" in text
 
 
 @pytest.mark.parametrize("with_adapter", [True, False])
-def test_a_base_that_is_quantized(with_adapter: bool, pico_mistral: Pair, tmp_path: Path) -> None:
+def test_the_card_names_a_quantized_base(
+    with_adapter: bool, pico_mistral: Pair, tmp_path: Path
+) -> None:
     ((base,),) = converted(request(pico_mistral.base, "Q4_1"), tmp_path / "base").values()
     adapter = write_adapter(tmp_path / "lora", pico_mistral.base) if with_adapter else None
     out = tmp_path / "out"
@@ -286,7 +288,7 @@ def test_a_base_that_is_quantized(with_adapter: bool, pico_mistral: Pair, tmp_pa
     )
 
 
-def test_files_of_which_some_were_checked(folder: Folder) -> None:
+def test_the_card_names_the_files_that_were_checked(folder: Folder) -> None:
     out = folder("F16", "Q8_0", "Q2_K")
     found = [entry(out, f"tiny-{ftype}.gguf", alike=0) for ftype in ("F16", "Q8_0")]
     text = page([*found, entry(out, "tiny-Q2_K.gguf", alike=None)])
@@ -341,7 +343,9 @@ HUB = "https://huggingface.co/"
         ({"general.languages": []}, {}),
     ],
 )
-def test_front_matter(keys: dict[str, Any], expected: dict[str, Any], tmp_path: Path) -> None:
+def test_the_front_matter_has_license_origin_and_tags(
+    keys: dict[str, Any], expected: dict[str, Any], tmp_path: Path
+) -> None:
     write(tmp_path / "x.gguf", good_keys() | keys)
     found = front_matter([entry(tmp_path, "x.gguf")])
     assert {name: found.get(name) for name in expected} == expected
@@ -400,11 +404,11 @@ def test_text_of_a_file_is_only_text_on_the_page(tmp_path: Path) -> None:
         ("<b>&amp;~x~", "\\<b\\>\\&amp;\\~x\\~"),
     ],
 )
-def test_escapes(text: str, expected: str) -> None:
+def test_text_is_escaped_for_markdown(text: str, expected: str) -> None:
     assert escaped(text) == expected
 
 
-def test_names_as_code() -> None:
+def test_plain_names_are_shown_as_code() -> None:
     assert code("a-b_c.gguf") == "`a-b_c.gguf`"
     assert code("a`b") == "a\\`b"
 
@@ -481,7 +485,7 @@ def test_the_repository_of_a_page_stays(folder: Folder) -> None:
         ('{"files": [{"name": "x.report.json"}]}', "is not a GGUF file"),
     ],
 )
-def test_reports_that_are_none(report: str, why: str, folder: Folder) -> None:
+def test_files_that_are_not_reports_are_left_out(report: str, why: str, folder: Folder) -> None:
     out = folder()
     (out / "x.report.json").write_text(report)
     with pytest.raises(ConversionError, match=f"can be described. x.report.json.*{why}"):
@@ -492,12 +496,14 @@ def test_reports_that_are_none(report: str, why: str, folder: Folder) -> None:
     assert why in note
 
 
-def test_an_empty_folder(tmp_path: Path) -> None:
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"has no \*\.report\.json, which a conversion leav"):
         write_folder(tmp_path)
 
 
-def test_a_folder_that_cannot_be_written(folder: Folder, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_folder_that_cannot_be_written_is_named(
+    folder: Folder, monkeypatch: pytest.MonkeyPatch
+) -> None:
     out = folder("Q8_0")
 
     def full(path: Path, data: bytes) -> None:
@@ -526,7 +532,7 @@ def test_sha256sum_reads_our_checksums(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_checksums_as_others_write_them(tmp_path: Path) -> None:
+def test_checksums_are_read_as_others_write_them(tmp_path: Path) -> None:
     digest = "AB" * 32
     lines = [f"{digest} *a.gguf", f"{digest}  b.gguf\r", "# no", f"{digest}  ../c", "ab  d", ""]
     (tmp_path / "SHA256SUMS").write_bytes("\n".join(lines).encode())
@@ -538,7 +544,7 @@ def age(path: Path, seconds: int) -> None:
     os.utime(path, ns=(when, when))
 
 
-def test_what_is_told_is_taken_only_if_it_is_newer(
+def test_a_known_checksum_is_taken_only_if_it_is_newer_than_the_file(
     folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A file of gigabytes is read again only where it may have changed."""
@@ -581,7 +587,7 @@ def test_checksums_of_other_files_stay(folder: Folder) -> None:
 # A real conversion
 
 
-def test_after_a_conversion(pico_mistral: Pair, tmp_path: Path) -> None:
+def test_a_conversion_writes_the_card_and_checksums(pico_mistral: Pair, tmp_path: Path) -> None:
     about = MetadataOverride(
         {"license": "mit", "author": "Me"}, "o/base", ("o/data",), {"temperature": 0.3}
     )
@@ -663,7 +669,7 @@ def git_blob(data: bytes) -> str:
     return sha1(b"blob %d\0" % len(data) + data, usedforsecurity=False).hexdigest()
 
 
-def test_what_is_there_is_not_sent_again(ready: Path) -> None:
+def test_files_on_the_hub_are_not_sent_again(ready: Path) -> None:
     data = {name: (ready / name).read_bytes() for name in NAMES}
     there = {
         "tiny-Q8_0.gguf": sha256(data["tiny-Q8_0.gguf"]).hexdigest(),
@@ -734,7 +740,7 @@ def no_models(out: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "message"),
     [
-        (damage, r"tiny-Q8_0\.gguf differs from its checksum in SHA256SUMS: damaged, or changed\. "),
+        (damage, r"tiny-Q8_0\.gguf differs from its checksum in SHA256SUMS: damaged, or changed"),
         (unlisted, r"SHA256SUMS does not have more\.gguf\. `relay-gguf card .*` writes both anew"),
         (lost, r"SHA256SUMS lists tiny-Q8_0\.gguf, which is not there\. `relay-gguf card"),
         (no_sums, r"SHA256SUMS does not have tiny-Q4_K_M\.gguf, tiny-Q8_0\.gguf\. `relay-gguf"),
@@ -742,13 +748,15 @@ def no_models(out: Path) -> None:
         (no_models, r"has no GGUF file\. Give the --out of a conversion\."),
     ],
 )
-def test_what_is_not_sent(harm: Callable[[Path], None], message: str, ready: Path) -> None:
+def test_a_folder_that_differs_from_its_checksums_is_not_sent(
+    harm: Callable[[Path], None], message: str, ready: Path
+) -> None:
     harm(ready)
     with pytest.raises(ConversionError, match=message):
         plan_upload(ready, "o/r")
 
 
-def test_a_folder_that_is_none(tmp_path: Path) -> None:
+def test_a_folder_that_does_not_exist_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConversionError, match=r"There is no folder .*none\."):
         plan_upload(tmp_path / "none", "o/r")
 
@@ -759,7 +767,7 @@ def test_every_byte_is_read_once(ready: Path) -> None:
     assert sum(read) == plan.size
 
 
-def test_lines_of_a_plan(ready: Path) -> None:
+def test_a_plan_lists_the_files_and_their_states(ready: Path) -> None:
     plan = plan_upload(ready, "o/r", {"LICENSE": git_blob(b"terms"), "SHA256SUMS": "x"})
     lines = list(plan_lines(plan, compared=True))
     assert [line.split()[0] for line in lines[:-1]] == [item.state for item in plan.items]
@@ -815,7 +823,7 @@ def run(*arguments: str | Path, given: str = "") -> str:
     return done.output
 
 
-def test_a_dry_run(ready: Path, fake: FakeHub) -> None:
+def test_a_dry_run_sends_nothing(ready: Path, fake: FakeHub) -> None:
     printed = run("upload", ready, "o/r", "--dry-run")
     assert printed.splitlines()[-1].startswith("Would send 8 files, ")
     assert printed.endswith(" KB to o/r, public.\n")
@@ -823,7 +831,7 @@ def test_a_dry_run(ready: Path, fake: FakeHub) -> None:
     assert fake.send.said is None
 
 
-def test_a_dry_run_without_the_hub(ready: Path, fake: FakeHub) -> None:
+def test_a_dry_run_does_not_need_the_hub(ready: Path, fake: FakeHub) -> None:
     fake.found = hub.UnreachableError("The hub is offline.")
     printed = run("upload", ready, "o/r", "--dry-run")
     assert printed.startswith("The hub cannot be asked which of these files it has.\n")
@@ -833,7 +841,7 @@ def test_a_dry_run_without_the_hub(ready: Path, fake: FakeHub) -> None:
     assert fake.send.said is None
 
 
-def test_an_upload(ready: Path, fake: FakeHub) -> None:
+def test_an_upload_tells_the_commit(ready: Path, fake: FakeHub) -> None:
     printed = run("upload", ready, "o/r", "--yes", "--private")
     assert printed.endswith("\nhttps://hub/o/r/commit/1\n")
     assert list(fake.send.sent) == NAMES
@@ -847,14 +855,14 @@ def test_an_upload(ready: Path, fake: FakeHub) -> None:
 @pytest.mark.parametrize(
     ("arguments", "found", "error", "message"),
     [
-        (["o"], None, SettingsError, "'o' is not the name of a repository: give OWNER/NAME."),
-        (["o/r:Q8_0"], None, SettingsError, "'o/r:Q8_0' is not the name of a repository: give OWNER/NAME."),
-        (["./o/r"], None, SettingsError, "'./o/r' is not the name of a repository: give OWNER/NAME."),
-        (["o/r"], None, SettingsError, "There is no terminal to ask whether to send: give --yes, or"),
+        (["o"], None, SettingsError, "'o' is not the name of a repository: "),
+        (["o/r:Q8_0"], None, SettingsError, "'o/r:Q8_0' is not the name of a repository: "),
+        (["./o/r"], None, SettingsError, "'./o/r' is not the name of a repository: "),
+        (["o/r"], None, SettingsError, "There is no terminal to ask whether to send: give --yes"),
         (["o/r", "--private", "--yes"], Found(False, {}), ModelError, "o/r exists and is public."),
     ],
 )
-def test_refusals(
+def test_an_upload_that_cannot_be_is_refused(
     arguments: list[str],
     found: Found | None,
     error: type[RelayError],
@@ -870,7 +878,7 @@ def test_refusals(
 
 
 @pytest.mark.parametrize(("answer", "sent"), [("y\n", True), ("n\n", False), ("\n", False)])
-def test_a_person_is_asked(
+def test_a_person_is_asked_before_anything_is_sent(
     answer: str, sent: bool, ready: Path, fake: FakeHub, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("relay_gguf.cli.convert.publish._can_ask", lambda: True)
@@ -880,7 +888,7 @@ def test_a_person_is_asked(
     assert printed.endswith("Nothing was sent.\n") != sent
 
 
-def test_the_card_command(folder: Folder) -> None:
+def test_the_card_command_writes_the_folder_anew(folder: Folder) -> None:
     out = folder("Q8_0")
     assert run("card", out) == f"{out} has SHA256SUMS, lm_studio_preset.json, README.md.\n"
     run("card", out, "--repo", "o/r")
@@ -929,7 +937,7 @@ def test_the_hub_gets_the_files(ready: Path, server: type[Handler]) -> None:
 
 
 @needs_send
-def test_the_hub_refuses(ready: Path, server: type[Handler]) -> None:
+def test_a_refusal_of_the_hub_is_told(ready: Path, server: type[Handler]) -> None:
     status, _, errors = command(ready, "closed/r", "--yes")
     assert (status, errors.splitlines()[-1]) == (
         1,

@@ -64,7 +64,7 @@ def files(
 
 @pytest.mark.parametrize("model", ["mistral", "odd", "tiny"])
 @pytest.mark.parametrize("ftype", FTYPES)
-def test_a_file_is_llama_cpps(
+def test_files_equal_those_of_llama_cpps_quantizer(
     files: Mapping[str, Files], model: str, ftype: str, tmp_path: Path
 ) -> None:
     ours = files[model]
@@ -85,7 +85,9 @@ def test_types_that_rows_do_not_divide_by_fall_back(files: Mapping[str, Files]) 
 
 
 @pytest.mark.parametrize("source", SOURCES)
-def test_a_gguf_file_as_the_source(files: Mapping[str, Files], source: str, tmp_path: Path) -> None:
+def test_a_gguf_file_can_be_the_source(
+    files: Mapping[str, Files], source: str, tmp_path: Path
+) -> None:
     path = files["mistral"][source]
     made = converted(request(path, "F32", "Q8_0", "Q4_K_M", "Q2_K"), tmp_path / "ours")
     for ftype, (ours,) in made.items():
@@ -93,7 +95,7 @@ def test_a_gguf_file_as_the_source(files: Mapping[str, Files], source: str, tmp_
         assert ours.read_bytes() == quantized(path, tmp_path, ftype).read_bytes(), ftype
 
 
-def test_a_gguf_file_of_another_program(pico: Path, tmp_path: Path) -> None:
+def test_a_gguf_file_of_another_program_can_be_the_source(pico: Path, tmp_path: Path) -> None:
     wanted = request(pico, "Q4_K_M", template="keep")
     ((ours,),) = converted(wanted, tmp_path / "ours").values()
     theirs = quantized(pico, tmp_path, "Q4_K_M")
@@ -149,7 +151,7 @@ def write_dat_imatrix(path: Path, weights: Mapping[str, Floats]) -> None:
     ("write", "dataset"),
     [(write_gguf_imatrix, "chats.txt, more.txt"), (write_dat_imatrix, "chats.txt")],
 )
-def test_an_imatrix(
+def test_an_imatrix_changes_files_as_in_llama_cpp(
     write: Callable[[Path, Mapping[str, Floats]], None],
     dataset: str,
     files: Mapping[str, Files],
@@ -198,7 +200,7 @@ def test_neither_slabs_nor_threads_change_a_byte(
         assert path.read_bytes() == files["mistral"][ftype].read_bytes(), ftype
 
 
-def test_parts_of_a_split_file(
+def test_shards_are_those_of_llama_gguf_split(
     files: Mapping[str, Files], pico_mistral: Pair, tmp_path: Path
 ) -> None:
     whole = files["mistral"]["Q4_K_M"]
@@ -220,7 +222,7 @@ def test_parts_of_a_split_file(
             "split.tensors.count": len(tensors),
         }
         assert set(head.metadata) == set(split) or number == 0
-    keys = {n: value for n, value in heads[0].keys.items() if not n.startswith("split.")}
+    keys = {n: value for n, value in heads[0].metadata.items() if not n.startswith("split.")}
     assert keys == read_header(whole).metadata
     assert [item for part in parts for item in tensors_of(part).items()] == list(tensors.items())
     assert n_parameters(parts[0]) == n_parameters(whole) == sum(map(size_of, heads))

@@ -32,7 +32,7 @@ def tensors(path: Path) -> tuple[list[Any], str]:
     return list(head.tensors), sha256(path.read_bytes()[head.size :]).hexdigest()
 
 
-def test_the_tensors_stay(model: Path) -> None:
+def test_tensors_stay_as_they_are_to_the_byte(model: Path) -> None:
     before, keys = tensors(model), dict(read_header(model).metadata)
     model.chmod(0o640)
     steps = list(put_template(model))
@@ -75,13 +75,15 @@ def test_links_keep_their_bytes(model: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("bos", [True, False])
-def test_bos_where_the_model_wants_it(bos: bool, smollm2: Path, tmp_path: Path) -> None:
+def test_the_template_writes_bos_where_the_model_wants_it(
+    bos: bool, smollm2: Path, tmp_path: Path
+) -> None:
     path = write_pico(tmp_path / "pico.gguf", smollm2, add_bos=bos)
     list(put_template(path))
     assert template_of(path) == relay_template(bos=bos)
 
 
-def test_the_first_part_of_a_split_file(pico: Path, tmp_path: Path) -> None:
+def test_the_first_shard_takes_the_template(pico: Path, tmp_path: Path) -> None:
     parts = next(iter(converted(request(pico, "Q8_0", max_bytes=100_000), tmp_path).values()))
     assert len(parts) > 1
     later = [path.read_bytes() for path in parts[1:]]
@@ -113,7 +115,9 @@ BREAK: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 
 
 @pytest.mark.parametrize("step", BREAK)
-def test_a_failure_at_any_step(step: str, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_at_any_step_leaves_the_file_as_it_was(
+    step: str, model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = model.read_bytes()
     with monkeypatch.context() as patch:
         BREAK[step](patch)
@@ -123,7 +127,9 @@ def test_a_failure_at_any_step(step: str, model: Path, monkeypatch: pytest.Monke
     assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
 
 
-def test_a_disk_that_holds_something_else(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_damaged_copy_never_replaces_the_file(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     before = model.read_bytes()
 
     def spoil(source: Path, copy: Path) -> None:
@@ -137,7 +143,7 @@ def test_a_disk_that_holds_something_else(model: Path, monkeypatch: pytest.Monke
     assert model.read_bytes() == before
 
 
-def test_stopped_half_way(model: Path) -> None:
+def test_stopping_half_way_leaves_the_file_as_it_was(model: Path) -> None:
     before = model.read_bytes()
     steps = put_template(model)
     next(steps)
@@ -146,7 +152,7 @@ def test_stopped_half_way(model: Path) -> None:
     assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
 
 
-def test_refusals(smollm2: Path, tmp_path: Path) -> None:
+def test_files_that_cannot_take_the_template_are_refused(smollm2: Path, tmp_path: Path) -> None:
     path = write_pico(tmp_path / "pico.gguf", smollm2, without=("<|im_end|>",))
     with pytest.raises(ConversionError, match="Relay speaks ChatML"):
         list(put_template(path))

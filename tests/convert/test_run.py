@@ -35,7 +35,7 @@ from relay_gguf.convert.run import ConvertedFiles, Progress, check, run
 from relay_gguf.convert.write import verify as verification
 from relay_gguf.convert.write.journal import Journal
 from relay_gguf.convert.write.output import Output
-from relay_gguf.disk import PARTIAL
+from relay_gguf.disk import EARLIER_PARTIAL, PARTIAL
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import read_header
 
@@ -108,7 +108,7 @@ def wait_for(process: subprocess.Popen[str], out: Path, n_tensors: int) -> None:
         time.sleep(0.01)
 
 
-def test_a_killed_conversion_goes_on(real: Pair, real_files: Path, tmp_path: Path) -> None:
+def test_a_killed_conversion_is_resumed(real: Pair, real_files: Path, tmp_path: Path) -> None:
     types = ("--quant", "Q8_0", "--quant", "Q4_K_M", "--json")
     process = start(real, tmp_path, *types)
     wait_for(process, tmp_path, 100)
@@ -131,11 +131,36 @@ def test_a_killed_conversion_goes_on(real: Pair, real_files: Path, tmp_path: Pat
     assert digests(tmp_path).keys() == expected.keys()
 
 
-def test_a_generator_that_is_closed(wanted: Request, whole: Path, tmp_path: Path) -> None:
+def test_a_conversion_that_was_stopped_is_resumed(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
     stopped(wanted, tmp_path, 7)
     assert not list(tmp_path.glob("*.gguf"))
     assert not list(tmp_path.glob("*.json"))
     converted(wanted, tmp_path)
+    assert digests(tmp_path) == digests(whole)
+
+
+def test_a_conversion_that_an_earlier_release_began_is_resumed(
+    wanted: Request, whole: Path, tmp_path: Path, opened: list[str]
+) -> None:
+    """Unfinished files of the converter had another ending then."""
+    job = stopped(wanted, tmp_path, 7)
+    for path in tmp_path.glob(f"*{PARTIAL}"):
+        path.rename(path.with_name(path.name.removesuffix(PARTIAL) + EARLIER_PARTIAL))
+    opened.clear()
+    converted(wanted, tmp_path)
+    assert opened == [tensor.name for tensor in job.tensors[7:]]
+    assert digests(tmp_path) == digests(whole)
+
+
+def test_restart_discards_the_files_of_an_earlier_release_too(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
+    stopped(wanted, tmp_path, 7)
+    for path in tmp_path.glob(f"*{PARTIAL}"):
+        path.rename(path.with_name(path.name.removesuffix(PARTIAL) + EARLIER_PARTIAL))
+    converted(wanted, tmp_path, restart=True)
     assert digests(tmp_path) == digests(whole)
 
 
@@ -215,7 +240,7 @@ def no_journal(out: Path, job: ConversionJob) -> None:
         "a lost journal",
     ],
 )
-def test_what_is_damaged_is_made_again(
+def test_damaged_tensors_are_made_again(
     harm: Harm,
     begins_at: int,
     wanted: Request,
@@ -278,7 +303,7 @@ KILLS = {before_the_second_name: 1, after_the_first_name: 1, at_the_very_end: 3}
 
 
 @pytest.mark.parametrize(("kill", "n_named"), KILLS.items())
-def test_killed_while_files_get_their_names(
+def test_a_kill_while_files_get_their_names_loses_nothing(
     kill: Kill,
     n_named: int,
     wanted: Request,
@@ -304,7 +329,9 @@ def test_a_finished_file_that_was_taken_away_is_made_again(
     assert digests(tmp_path) == digests(whole)
 
 
-def test_files_beside_their_source(pico_mistral: Pair, tmp_path: Path, opened: list[str]) -> None:
+def test_files_may_be_written_beside_their_source(
+    pico_mistral: Pair, tmp_path: Path, opened: list[str]
+) -> None:
     folder = tmp_path / "model"
     shutil.copytree(pico_mistral.base, folder)
     wanted = request(folder, "Q8_0")
@@ -317,7 +344,9 @@ def test_files_beside_their_source(pico_mistral: Pair, tmp_path: Path, opened: l
 # Refused
 
 
-def test_another_command_in_the_same_folder(wanted: Request, whole: Path, tmp_path: Path) -> None:
+def test_another_conversion_in_the_same_folder_is_refused(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
     stopped(wanted, tmp_path, 3)
     before = digests(tmp_path)
     other = replace(wanted, ftypes=("F16",))
@@ -329,7 +358,9 @@ def test_another_command_in_the_same_folder(wanted: Request, whole: Path, tmp_pa
     assert left == {"pico-relay-F16.gguf", "pico-relay-F16.report.json"}
 
 
-def test_restart(wanted: Request, whole: Path, tmp_path: Path, opened: list[str]) -> None:
+def test_restart_discards_an_unfinished_conversion(
+    wanted: Request, whole: Path, tmp_path: Path, opened: list[str]
+) -> None:
     job = stopped(wanted, tmp_path, 3)
     opened.clear()
     converted(wanted, tmp_path, restart=True)
@@ -349,7 +380,9 @@ def test_a_changed_source_is_another_conversion(
         converted(copied, out)
 
 
-def test_files_that_are_there(wanted: Request, whole: Path, tmp_path: Path) -> None:
+def test_existing_files_are_replaced_by_force_alone(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
     taken = tmp_path / "pico-relay-Q4_K_M.gguf"
     taken.write_text("mine")
     with pytest.raises(ConversionError) as error:
@@ -380,7 +413,7 @@ def refusals(wanted: Request, out: Path) -> set[str]:
     return said
 
 
-def test_the_check_before_refuses_as_the_run(
+def test_the_check_refuses_what_the_run_refuses(
     wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "out"
@@ -410,7 +443,7 @@ def test_the_check_before_refuses_as_the_run(
     converted(wanted, out, restart=True)
 
 
-def test_two_at_once(wanted: Request, tmp_path: Path) -> None:
+def test_a_second_conversion_into_a_folder_is_refused(wanted: Request, tmp_path: Path) -> None:
     events = run(prepare(wanted), tmp_path, n_threads=1)
     next(events)
     before = {path.name for path in tmp_path.iterdir()}
@@ -434,7 +467,9 @@ def test_two_at_once(wanted: Request, tmp_path: Path) -> None:
         (["--preset", "all"], 2),
     ],
 )
-def test_ctrl_c(options: list[str], n_tensors: int, real: Pair, tmp_path: Path) -> None:
+def test_ctrl_c_stops_and_the_same_command_resumes(
+    options: list[str], n_tensors: int, real: Pair, tmp_path: Path
+) -> None:
     process = start(real, tmp_path, *options)
     wait_for(process, tmp_path, n_tensors)
     began = time.monotonic()
@@ -447,7 +482,9 @@ def test_ctrl_c(options: list[str], n_tensors: int, real: Pair, tmp_path: Path) 
     assert len(journal(tmp_path)) > n_tensors
 
 
-def test_ctrl_c_while_llama_cpp_plans(wanted: Request, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_ctrl_c_is_not_lost_while_llama_cpp_plans(
+    wanted: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Between two lines of its log, where Python runs, and no exception passes through C."""
     log, sent = logging.getLogger("relay_gguf.llama.cpp"), False
 
@@ -476,7 +513,7 @@ def free(monkeypatch: pytest.MonkeyPatch, measure: Callable[[], int]) -> None:
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_a_disk_that_is_too_full(
+def test_a_disk_that_is_too_full_is_refused_before(
     there: bool, wanted: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out = tmp_path / "a" / "b"
@@ -490,7 +527,7 @@ def test_a_disk_that_is_too_full(
     assert list(tmp_path.rglob("*")) == ([out.parent, out] if there else [])
 
 
-def test_what_is_done_needs_no_room(
+def test_a_resumed_conversion_needs_room_for_the_rest_alone(
     wanted: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(path.stat().st_size for path in whole.glob("*.gguf"))
@@ -501,7 +538,7 @@ def test_what_is_done_needs_no_room(
     assert digests(tmp_path) == digests(whole)
 
 
-def test_what_restart_discards_is_room(
+def test_discarded_files_count_as_room(
     wanted: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     size = sum(path.stat().st_size for path in whole.glob("*.gguf"))
@@ -515,7 +552,7 @@ def test_what_restart_discards_is_room(
     assert digests(tmp_path) == digests(whole)
 
 
-def test_a_disk_that_fills_up(
+def test_a_disk_that_fills_up_keeps_nothing_half_made(
     wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, write = tmp_path / "out", Output.write
@@ -533,7 +570,7 @@ def test_a_disk_that_fills_up(
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits like these")
 @pytest.mark.parametrize("limit", [100, 6000, 300_000])
-def test_a_file_that_the_system_does_not_let_grow(
+def test_a_limit_on_the_size_of_files_is_told(
     limit: int, pico_mistral: Pair, tmp_path: Path
 ) -> None:
     given = [pico_mistral.base, "--pre", "smollm", "--no-verify", "--quant", "Q8_0"]
@@ -560,7 +597,7 @@ def test_a_file_that_the_system_does_not_let_grow(
     assert not out.exists()
 
 
-def test_a_report_that_does_not_fit(
+def test_a_report_that_does_not_fit_leaves_nothing_behind(
     wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(path: Path, data: bytes) -> None:
@@ -574,7 +611,7 @@ def test_a_report_that_does_not_fit(
     assert not out.exists()
 
 
-def test_a_folder_that_cannot_be_written(
+def test_a_folder_that_cannot_be_written_is_named(
     wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(path: object, *args: Any, **options: Any) -> int:
@@ -597,7 +634,7 @@ def report_of(out: Path, ftype: str) -> dict[str, Any]:
     return report
 
 
-def test_the_report_is_right(
+def test_the_report_tells_files_origin_and_checks(
     pico_mistral: Pair, wanted: Request, whole: Path, tmp_path: Path
 ) -> None:
     reports = {ftype: report_of(whole, ftype) for ftype in TYPES}
@@ -629,7 +666,9 @@ def values_of(path: Path) -> dict[str, Any]:
     }
 
 
-def test_errors_are_those_of_the_file(wanted: Request, whole: Path, tmp_path: Path) -> None:
+def test_errors_in_the_report_are_those_of_the_file(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
     ((path,),) = converted(replace(wanted, ftypes=("F32",)), tmp_path).values()
     exact = values_of(path)
     for ftype in TYPES:
@@ -646,7 +685,7 @@ def test_errors_are_those_of_the_file(wanted: Request, whole: Path, tmp_path: Pa
         assert report["error"] == pytest.approx(np.sqrt(squares / all_squares), rel=1e-4)
 
 
-def test_the_norms_of_the_merge(plain: Path, tmp_path: Path) -> None:
+def test_the_report_has_the_norms_of_the_merge(plain: Path, tmp_path: Path) -> None:
     base = write_mistral(tmp_path / "base", plain, PICO, dtype="F32")
     adapter = write_adapter(tmp_path / "lora", base, modules=("self_attn.q_proj", "mlp.up_proj"))
     weights = load_file(base / "model.safetensors")
@@ -748,7 +787,7 @@ def zeros(output: Output, data: bytearray) -> None:
         (zeros, "is not what was written"),
     ],
 )
-def test_a_disk_that_gives_something_else_back(
+def test_a_disk_that_gives_other_bytes_back_is_found(
     change: Callable[[Output, bytearray], None],
     says: str,
     wanted: Request,
@@ -762,7 +801,9 @@ def test_a_disk_that_gives_something_else_back(
     assert not out.exists()
 
 
-def test_stages_and_their_shares(wanted: Request, whole: Path, tmp_path: Path) -> None:
+def test_progress_grows_to_the_end_of_each_stage(
+    wanted: Request, whole: Path, tmp_path: Path
+) -> None:
     events = list(run(prepare(wanted), tmp_path, n_threads=2))
     sizes: Mapping[str, int] = {p.name: p.stat().st_size for p in whole.glob("*.gguf")}
     progress = [event for event in events if isinstance(event, Progress)]

@@ -267,11 +267,11 @@ def test_there_are_golden_cases() -> None:
 
 
 @pytest.mark.parametrize("trim", [False, True])
-def test_in_python(trim: bool) -> None:
+def test_the_template_writes_the_golden_prompts_in_python(trim: bool) -> None:
     assert unlike(sandboxed(trim=trim), ALL) == {}
 
 
-def test_in_lm_studio() -> None:
+def test_the_template_writes_the_golden_prompts_in_lm_studio() -> None:
     if reason := no_huggingface():
         pytest.skip(reason)
     malformed = {
@@ -280,14 +280,14 @@ def test_in_lm_studio() -> None:
     assert unlike(huggingface, ALL | malformed) == {}
 
 
-def test_in_llama_server(smollm2: Path) -> None:
+def test_the_template_writes_the_golden_prompts_in_llama_server(smollm2: Path) -> None:
     if reason := no_llama_server():
         pytest.skip(reason)
     assert unlike(llama_server(smollm2), ALL, bos="") == {}  # BOS begins the first turn
 
 
 @pytest.mark.parametrize("name", MALFORMED)
-def test_malformed_histories(name: str) -> None:
+def test_malformed_histories_do_no_harm(name: str) -> None:
     context, line = MALFORMED[name]
     assert jinja(relay_template(), [context]) == [prompt(line, MODEL)]
 
@@ -299,17 +299,17 @@ def test_malformed_histories(name: str) -> None:
     ("given", "printed"),
     [("<s>", "<s>"), ("<|begin|>", "<|begin|>"), ("<|im_start|>", ""), ("", ""), (None, "")],
 )
-def test_bos(given: str | None, printed: str) -> None:
+def test_a_prompt_begins_with_bos_once(given: str | None, printed: str) -> None:
     (text,) = jinja(relay_template(), [say(("user", "hi"), bos_token=given)])
     assert text == prompt("anon: hi", MODEL).replace("<s>", printed)
 
 
-def test_no_variables_at_all() -> None:
+def test_the_template_needs_no_variables() -> None:
     (text,) = jinja(relay_template(), [{"messages": [{"role": "user", "content": "hi"}]}])
     assert text == prompt("anon: hi").removeprefix("<s>") + "<|im_end|>\n"
 
 
-def test_a_model_that_wants_no_bos() -> None:
+def test_a_model_without_bos_gets_none() -> None:
     (text,) = jinja(relay_template(bos=False), [say(("user", "hi"))])
     assert text == prompt("anon: hi", MODEL).removeprefix("<s>")
 
@@ -460,5 +460,5 @@ SMOLLM2 = "{% for message in messages %}{{'<|im_start|>' + message['role'] + ...
         (" \n", "none"),
     ],
 )
-def test_kinds(template: str | None, kind: str) -> None:
+def test_kinds_of_templates_are_told_apart(template: str | None, kind: str) -> None:
     assert template_kind(template) == kind

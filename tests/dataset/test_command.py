@@ -74,7 +74,7 @@ tokens                           137  about
 """
 
 
-def test_to_a_file(log: Path, tmp_path: Path) -> None:
+def test_conversations_go_to_a_file(log: Path, tmp_path: Path) -> None:
     done = run("dataset", log, "--as", "ann", "-o", tmp_path / "out.jsonl")
     assert done.stdout == ""
     assert done.stderr == TABLE
@@ -83,14 +83,14 @@ def test_to_a_file(log: Path, tmp_path: Path) -> None:
     assert found["messages"][-1] == {"role": "user", "content": "well"}
 
 
-def test_to_a_pipe(log: Path) -> None:
+def test_conversations_go_to_a_pipe(log: Path) -> None:
     done = run("dataset", log, "--as", "ann", "--sharegpt")
     (found,) = map(json.loads, done.stdout.splitlines())
     assert found["conversations"][-1] == {"from": "user", "value": "well"}
     assert done.stderr == TABLE
 
 
-def test_to_a_terminal(log: Path) -> None:
+def test_on_a_terminal_conversations_are_only_counted(log: Path) -> None:
     pexpect = pytest.importorskip("pexpect")
     code = "from relay_gguf.cli.dataset import dataset; import typer; typer.run(dataset)"
     seen, status = pexpect.run(
@@ -136,14 +136,14 @@ def test_unknown_lines_are_written_out(log: Path, tmp_path: Path) -> None:
     assert "unknown 1 --unknown FILE writes them out" in " ".join(done.stderr.split())
 
 
-def test_duplicates(log: Path, tmp_path: Path) -> None:
+def test_duplicates_are_written_once(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     done = run("dataset", log, log, "--as", "ann", "-o", out)
     assert len(read(out)) == 1
     assert "seen before 1" in " ".join(done.stderr.split())
 
 
-def test_held_out(many: Path, tmp_path: Path) -> None:
+def test_a_share_of_conversations_is_held_out(many: Path, tmp_path: Path) -> None:
     out, held = tmp_path / "out.jsonl", tmp_path / "out-held-out.jsonl"
 
     def split(seed: int, *more: Path) -> tuple[str, str]:
@@ -175,7 +175,7 @@ def test_held_out(many: Path, tmp_path: Path) -> None:
     assert set(first[0].splitlines()) <= set(again[0].splitlines())
 
 
-def test_a_tokenizer_counts(log: Path, tmp_path: Path) -> None:
+def test_a_tokenizer_counts_the_tokens(log: Path, tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models, pre_tokenizers
 
     tokenizer = Tokenizer(models.WordLevel({"?": 0}, unk_token="?"))
@@ -196,19 +196,21 @@ def test_a_tokenizer_counts(log: Path, tmp_path: Path) -> None:
         (("{log}", "--as", "ann", "--min-replies", "9"), "came out. The model says too little in"),
         (("{log}", "--as", "a", "--format", "mirc"), "--format is 'mirc'; it may be irssi"),
         (("{log}", "--as", "a", "-o", "{log}"), "exists already; --force"),
-        (("{log}", "--as", "a", "--bios", "{log}"), "is no TOML"),
+        (("{log}", "--as", "a", "--bios", "{log}"), "is not a TOML file"),
         (("{log}", "--as", "a", "--tokenizer", "{log}"), "Cannot read the tokenizer"),
         (("{log}", "--as", "a", "-o", "{log}/no/out"), "Cannot write"),
     ],
 )
-def test_what_cannot_be(arguments: tuple[str, ...], why: str, log: Path) -> None:
+def test_options_that_cannot_be_are_refused(
+    arguments: tuple[str, ...], why: str, log: Path
+) -> None:
     before = log.read_text()
     with pytest.raises(RelayError, match=why):
         run("dataset", *(argument.format(log=log) for argument in arguments))
     assert log.read_text() == before
 
 
-def test_all_is_held_out(log: Path, tmp_path: Path) -> None:
+def test_holding_all_out_is_refused(log: Path, tmp_path: Path) -> None:
     """One conversation falls on one side; the training's is not left empty."""
     out = tmp_path / "out.jsonl"
     for seed in range(20):
@@ -223,7 +225,7 @@ def test_all_is_held_out(log: Path, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir()] == [log.name]
 
 
-def test_nobody_of_that_name(log: Path, tmp_path: Path) -> None:
+def test_a_nick_that_nobody_has_is_told_with_those_who_speak(log: Path, tmp_path: Path) -> None:
     """The counts say what was left out, no empty file is left to be trained on."""
     out, unknown = tmp_path / "out.jsonl", tmp_path / "unknown"
     arguments = ["dataset", log, "--as", "zed", "-o", out, "--unknown", unknown]
@@ -260,7 +262,7 @@ def config(*arguments: object) -> dict[str, Any]:
     return found
 
 
-def test_a_recipe(log: Path, tmp_path: Path) -> None:
+def test_a_recipe_is_axolotls_configuration(log: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.jsonl"
     run("dataset", log, "--as", "ann", "-o", out)
     found = config("mistralai/Mistral-Nemo-Base-2407", "--data", out)
@@ -283,7 +285,7 @@ def test_a_recipe(log: Path, tmp_path: Path) -> None:
     assert found["val_set_size"] == 0.1
 
 
-def test_a_recipe_of_what_was_held_out_in_sharegpt(many: Path, tmp_path: Path) -> None:
+def test_a_recipe_takes_held_out_conversations_and_sharegpt(many: Path, tmp_path: Path) -> None:
     out = tmp_path / 'o"ut #1.jsonl'
     run("dataset", many, "--as", "ann", "-o", out, "--sharegpt", "--split", 0.2)
     found = config("mistralai/base", "--data", out, "--chatml")
@@ -314,7 +316,7 @@ def test_a_recipe_looks_into_a_folder(log: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("chatml", [True, False])
-def test_a_recipe_for_a_base_on_the_hub_that_is_no_mistral(
+def test_a_recipe_for_an_unknown_base_says_what_to_add(
     chatml: bool, log: Path, tmp_path: Path
 ) -> None:
     out = tmp_path / "out.jsonl"
@@ -333,14 +335,14 @@ def test_a_recipe_for_a_base_on_the_hub_that_is_no_mistral(
 
 
 @pytest.mark.parametrize("base", ["base", "a/b/c", "own er/name"])
-def test_a_recipe_for_what_is_no_base(base: str, tmp_path: Path) -> None:
+def test_a_recipe_for_something_that_is_not_a_base_is_refused(base: str, tmp_path: Path) -> None:
     data = tmp_path / "x"
     data.write_text('{"messages": []}\n')
     with pytest.raises(SettingsError, match="is neither a folder nor OWNER/NAME"):
         config(base, "--data", data)
 
 
-def test_a_recipe_without_data(tmp_path: Path) -> None:
+def test_a_recipe_without_data_is_refused(tmp_path: Path) -> None:
     (tmp_path / "x").write_text("{}\n")
     with pytest.raises(SettingsError, match="neither messages nor conversations"):
         config("base", "--data", tmp_path / "x")

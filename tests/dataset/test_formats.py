@@ -118,7 +118,7 @@ user: well
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_log(name: str, tmp_path: Path) -> None:
+def test_a_log_of_each_client_is_read(name: str, tmp_path: Path) -> None:
     tally = Tally()
     assert made(tmp_path, LOGS[name], tally=tally) == [CONVERSATION]
     assert (tally.files, tally.unknown) == ({name: 1}, 0)
@@ -126,17 +126,17 @@ def test_a_log(name: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_log_of_windows_and_gzipped(name: str, tmp_path: Path) -> None:
+def test_windows_line_ends_and_gzip_are_read(name: str, tmp_path: Path) -> None:
     data = gzip.compress(LOGS[name].replace("\n", "\r\n").encode())
     assert made(tmp_path, data, name="#boats.log.gz") == [CONVERSATION]
 
 
 @pytest.mark.parametrize("name", LOGS)
-def test_a_format_that_is_named(name: str, tmp_path: Path) -> None:
+def test_a_named_format_is_not_recognized_but_taken(name: str, tmp_path: Path) -> None:
     assert made(tmp_path, LOGS[name], format=name) == [CONVERSATION]
 
 
-def test_formats_mixed_in_one_file(tmp_path: Path) -> None:
+def test_formats_may_be_mixed_in_one_file(tmp_path: Path) -> None:
     tally = Tally()
     log = "".join(LOGS.values())
     assert made(tmp_path, log, name="boats/2023-11-15.log", channel="#boats", tally=tally) == [
@@ -212,7 +212,9 @@ LINES = {
 @pytest.mark.parametrize(
     ("name", "text", "says"), [(name, *case) for name, cases in LINES.items() for case in cases]
 )
-def test_a_line(name: str, text: str, says: tuple[str, ...], tmp_path: Path) -> None:
+def test_a_line_of_each_kind_is_read(
+    name: str, text: str, says: tuple[str, ...], tmp_path: Path
+) -> None:
     (tmp_path / "x").write_text(text + "\n", "utf-8")
     (line,) = open_log(tmp_path / "x", name).lines
     assert isinstance(line, LogLine)
@@ -234,7 +236,7 @@ def test_a_line(name: str, text: str, says: tuple[str, ...], tmp_path: Path) -> 
         ("bob.log", "bob"),
     ],
 )
-def test_what_a_log_is_named_after(path: str, target: str) -> None:
+def test_a_log_is_named_after_its_channel_or_person(path: str, target: str) -> None:
     assert target_of(Path(path)) == target
 
 
@@ -258,7 +260,7 @@ def test_time_goes_on(tmp_path: Path) -> None:
     assert times(tmp_path, new_year) == [0, 2]
 
 
-def test_odd_bytes(tmp_path: Path) -> None:
+def test_bytes_of_any_encoding_become_text(tmp_path: Path) -> None:
     log = (
         b"12:00 <bob> \x02bold\x02 \x0304,12red\x03 \x1b[31mred\x1b[0m \x0ftab\there\r\n"
         b"12:00 <ann> \x01\x07caf\xc3\xa9\x08\n"
@@ -282,7 +284,7 @@ def test_odd_bytes(tmp_path: Path) -> None:
     assert tally.empty == 3
 
 
-def test_long_lines(tmp_path: Path) -> None:
+def test_lines_that_are_too_long_are_skipped(tmp_path: Path) -> None:
     tally = Tally()
     log = f"12:00 <bob> {'x ' * 5000}\n12:00 <bob> {'y' * 200_000}\n12:01 <ann> hm\n"
     (text,) = made(tmp_path, log, tally=tally)
@@ -290,7 +292,7 @@ def test_long_lines(tmp_path: Path) -> None:
     assert (tally.lines, tally.unknown) == (3, 1)
 
 
-def test_what_no_reader_knows_is_told(tmp_path: Path) -> None:
+def test_lines_that_no_reader_knows_are_told(tmp_path: Path) -> None:
     tally, found = Tally(), []
     (tmp_path / "#c.log").write_text("12:00 <ann> hi\nhm?\n\n*** what\n")
     from relay_gguf.dataset.build import conversations
@@ -380,7 +382,7 @@ def test_logs_that_real_clients_wrote(client: str) -> None:
 @pytest.mark.clients
 @pytest.mark.skipif(sys.platform == "win32", reason="they are of Unix")
 @pytest.mark.parametrize("program", ["irssi", "weechat-headless"])
-def test_a_real_client(program: str, tmp_path: Path) -> None:
+def test_a_real_client_writes_what_is_read_here(program: str, tmp_path: Path) -> None:
     if shutil.which(program) is None:
         pytest.skip(f"{program} is not installed")
     log = CLIENTS[program](tmp_path / "home")

@@ -26,7 +26,7 @@ lines = st.lists(
 
 @settings(max_examples=150)
 @given(data=st.one_of(st.binary(max_size=400), lines.map(b"\n".join)), seed=st.integers(0, 3))
-def test_any_bytes(data: bytes, seed: int) -> None:
+def test_any_bytes_are_read_without_harm(data: bytes, seed: int) -> None:
     tally = Tally()
     name = [None, *READERS][seed]
     options = Options(
@@ -47,7 +47,7 @@ def test_any_bytes(data: bytes, seed: int) -> None:
 
 
 @given(cut=st.integers(0, 4000), noise=st.binary(max_size=6))
-def test_a_log_with_noise_in_it(cut: int, noise: bytes) -> None:
+def test_noise_in_a_log_does_no_harm(cut: int, noise: bytes) -> None:
     data = "".join(LOGS.values()).encode()
     with TemporaryDirectory() as folder:
         file = Path(folder) / "#c.log"

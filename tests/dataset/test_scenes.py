@@ -19,7 +19,7 @@ from relay_gguf.dataset.tally import Tally
 from relay_gguf.dataset.turns import TurnStyle
 
 
-def test_silences(tmp_path: Path) -> None:
+def test_a_silence_ends_a_conversation(tmp_path: Path) -> None:
     log = "10:00 <b> 1\n10:01 <ann> 2\n10:32 <b> 3\n11:02 <ann> 4\n12:00 <ann> 5\n"
     assert made(tmp_path, log) == [
         scene("anon") + "anon: 1\nuser: 2\n",
@@ -30,7 +30,7 @@ def test_silences(tmp_path: Path) -> None:
     assert len(made(tmp_path, "<b> 1\n<ann> 2\n<b> 3\n<ann> 4\n")) == 1
 
 
-def test_who_came_last_opens(tmp_path: Path) -> None:
+def test_who_came_last_joins_the_other(tmp_path: Path) -> None:
     b, ann = "-!- b [~b@h] has joined #boats\n", "-!- ann [~a@h] has joined #boats\n"
     assert made(tmp_path, f"10:00 {b}10:01 <ann> hi\n") == [scene("anon") + "user: hi\n"]
     assert made(tmp_path, f"10:00 {b}10:01 {ann}10:02 <b> hi\n10:02 <ann> hi\n") == [
@@ -45,14 +45,14 @@ def test_who_came_last_opens(tmp_path: Path) -> None:
     ]
 
 
-def test_it_ends_with_the_model(tmp_path: Path) -> None:
+def test_a_conversation_ends_with_the_model(tmp_path: Path) -> None:
     tally = Tally()
     log = "10:00 <b> hi\n10:01 <ann> hi\n10:02 <b> you there?\n10:03  * b waits\n"
     assert made(tmp_path, log, tally=tally) == [scene("anon") + "anon: hi\nuser: hi\n"]
     assert tally.unanswered == 3
 
 
-def test_conversations_left_out(tmp_path: Path) -> None:
+def test_conversations_with_too_few_replies_are_left_out(tmp_path: Path) -> None:
     tally = Tally()
     log = (
         "08:00 <b> a\n09:00 <b> a\n09:01 <ann> b\n10:00 <b> a\n10:01 <ann> b\n10:02 <b> c\n"
@@ -75,7 +75,7 @@ def test_cut_for_size_keeps_question_and_answer_together(tmp_path: Path) -> None
     )
 
 
-def test_too_long_messages(tmp_path: Path) -> None:
+def test_messages_that_are_too_long_are_left_out(tmp_path: Path) -> None:
     tally = Tally()
     log = f"10:00 <b> hi\n10:00 <b> {'long ' * 300}\n10:00 <ann> hi\n"
     found = made(tmp_path, log, limits={"max_tokens": 256}, tally=tally)
@@ -83,7 +83,7 @@ def test_too_long_messages(tmp_path: Path) -> None:
     assert tally.too_long == 1
 
 
-def test_lines_joined(tmp_path: Path) -> None:
+def test_lines_of_one_person_are_joined(tmp_path: Path) -> None:
     log = (
         "10:00:00 <b> a\n10:00:05 <b> b\n10:00:20 <b> c\n"
         "10:00:20 <c> d\n10:00:21 <ann> e\n10:00:22 <ann> f\n"
@@ -93,7 +93,7 @@ def test_lines_joined(tmp_path: Path) -> None:
     ]
 
 
-def test_addresses(tmp_path: Path) -> None:
+def test_addresses_of_the_model_are_taken_off(tmp_path: Path) -> None:
     log = """\
 10:00 <bob> ann: hi
 10:00 <bob> ANN, hi
@@ -116,7 +116,7 @@ def test_addresses(tmp_path: Path) -> None:
     ]
 
 
-def test_actions(tmp_path: Path) -> None:
+def test_actions_become_commands_or_stars(tmp_path: Path) -> None:
     log = """\
 10:00  * bob waves
 10:00  * ann waves back
@@ -182,11 +182,11 @@ def test_a_change_that_nobody_can_follow_is_told(tmp_path: Path) -> None:
         ("a.c", "abc", False),
     ],
 )
-def test_patterns(given: str, nick: str, matches: bool) -> None:
+def test_patterns_name_the_model(given: str, nick: str, matches: bool) -> None:
     assert bool(pattern(given).fullmatch(fold(nick))) is matches
 
 
-def test_bios(tmp_path: Path) -> None:
+def test_bios_are_asked_for_at_the_beginning(tmp_path: Path) -> None:
     log = "10:00 <bob> hi\n10:00 -!- ann is now known as zoe\n10:00 <zoe> hi\n"
     bios = {"ann": "a sailor", "bob": "a baker"}
     assert made(tmp_path, log, bios=bios) == [
@@ -201,7 +201,7 @@ def test_bios(tmp_path: Path) -> None:
     assert "a baker" not in text
 
 
-def test_topics(tmp_path: Path) -> None:
+def test_topics_are_set_and_changed(tmp_path: Path) -> None:
     log = """\
 10:00 <bob> hi
 10:00 <ann> hi
@@ -222,7 +222,7 @@ def test_topics(tmp_path: Path) -> None:
     assert not any("/topic" in text for text in made(tmp_path, log, topics=False))
 
 
-def test_channels(tmp_path: Path) -> None:
+def test_a_change_of_channel_ends_a_conversation(tmp_path: Path) -> None:
     log = "10:00 -!- ann [~a@h] has joined #cats\n10:00 <ann> hi\n"
     assert made(tmp_path, log) == [scene() + "user: hi\n"]
     assert made(tmp_path, log, name="x.log") == [scene(channel="cats") + "user: hi\n"]
@@ -232,7 +232,7 @@ def test_channels(tmp_path: Path) -> None:
     assert made(tmp_path, "<ann> hi\n", name="x.log") == [scene(channel="random") + "user: hi\n"]
 
 
-def test_masks(tmp_path: Path) -> None:
+def test_masks_replace_nicks_in_texts_too(tmp_path: Path) -> None:
     log = (
         "10:00 <bob> ann: hi, BOB here\n10:00 <ann> hi bob_ and bob-\n"
         "10:00  * carol pokes ann\n10:00 <ann> carol: Bob!\n"
@@ -281,7 +281,7 @@ def test_our_own_exports_read_back(style: str, tmp_path: Path) -> None:
     assert tally.unknown == 0
 
 
-def test_a_log_that_begins_in_the_middle(tmp_path: Path) -> None:
+def test_a_log_may_begin_in_the_middle(tmp_path: Path) -> None:
     log = "nd then?\n10:00 <ann> 1\n10:00 <bob> 2\n10:00 <ann> 3\n"
     tally = Tally()
     assert made(tmp_path, log, tally=tally) == [scene() + "user: 1\nanon: 2\nuser: 3\n"]

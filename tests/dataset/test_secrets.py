@@ -126,17 +126,17 @@ HARMLESS = [
 @pytest.mark.parametrize(
     ("kind", "text"), [(k, text) for k, texts in SECRETS.items() for text in texts]
 )
-def test_a_secret(kind: str, text: str) -> None:
+def test_a_message_with_a_secret_is_found(kind: str, text: str) -> None:
     assert secret(text) == kind
 
 
 @pytest.mark.parametrize("text", HARMLESS)
-def test_no_secret(text: str) -> None:
+def test_a_harmless_message_is_kept(text: str) -> None:
     assert secret(text) is None
 
 
 @pytest.mark.parametrize("nick", ["NickServ", "chanserv", "Q", "X", "AuthServ", "*status", "*log"])
-def test_a_service(nick: str) -> None:
+def test_services_are_known_by_their_nicks(nick: str) -> None:
     assert is_service(nick)
     assert not is_service(nick.lower().strip("*sq") + "ann")
 
@@ -212,7 +212,7 @@ def test_they_do_not_come_out_and_are_counted(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     "name", ["nickserv.log", "irc.net.nickserv.weechatlog", "*status.log", "Q.log"]
 )
-def test_a_talk_with_a_service(name: str, tmp_path: Path) -> None:
+def test_a_talk_with_a_service_is_left_out(name: str, tmp_path: Path) -> None:
     tally = Tally()
     assert (
         made(tmp_path, "12:00 <ann> help me\n12:00 <ann> hunter2\n", name=name, tally=tally) == []

@@ -63,7 +63,7 @@ NAMES = st.text(max_size=20).filter(lambda name: name != "general.alignment")
 
 @given(st.dictionaries(NAMES, values(), max_size=6), st.lists(infos(), max_size=4))
 @example({}, [])
-def test_a_head_is_read_as_it_was_written(
+def test_a_header_is_read_as_it_was_written(
     path: Path, keys: Mapping[str, Value], tensors: list[TensorInfo]
 ) -> None:
     written = pack_header(keys, tensors)
@@ -77,7 +77,7 @@ def test_a_head_is_read_as_it_was_written(
     assert pack_header(head.metadata, head.tensors) == written
 
 
-def test_bytes_that_are_no_utf8_survive(path: Path) -> None:
+def test_bytes_that_are_not_utf8_survive(path: Path) -> None:
     token = b"\xff\xc3".decode("utf-8", "surrogateescape")
     written = pack_header({"tokens": Value([token], ValueType.ARRAY, ValueType.STRING)}, [])
     assert b"\xff\xc3" in written
@@ -187,14 +187,14 @@ def test_every_beginning_is_refused(path: Path) -> None:
 
 @settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=4))
-def test_flipped_bytes(path: Path, flips: list[tuple[int, int]]) -> None:
+def test_flipped_bytes_do_no_harm(path: Path, flips: list[tuple[int, int]]) -> None:
     content = bytearray(SMALL)
     for at, value in flips:
         content[at] = value
     outcome(path, bytes(content))
 
 
-def test_numbers_that_lead_astray(path: Path) -> None:
+def test_numbers_that_lead_astray_are_refused(path: Path) -> None:
     for at in range(4, len(SMALL) - 8):
         for size, number in EXTREMES:
             data = number.to_bytes(size, "little")
@@ -202,7 +202,7 @@ def test_numbers_that_lead_astray(path: Path) -> None:
 
 
 @given(st.binary(max_size=200))
-def test_noise(path: Path, noise: bytes) -> None:
+def test_noise_is_refused(path: Path, noise: bytes) -> None:
     assert outcome(path, noise) == "refused"
     outcome(path, SMALL[:8] + noise)
 
@@ -220,7 +220,7 @@ def test_noise(path: Path, noise: bytes) -> None:
     ],
     ids=["0", "negative", "odd", "a text", "a list", "nan", "infinite"],
 )
-def test_an_alignment_that_is_none(path: Path, alignment: Value) -> None:
+def test_an_impossible_alignment_is_refused(path: Path, alignment: Value) -> None:
     assert outcome(path, pack_header({"general.alignment": alignment}, [])) == "refused"
 
 
@@ -236,7 +236,7 @@ def test_an_alignment_that_is_none(path: Path, alignment: Value) -> None:
         (b"GGUF" + struct.pack("<IQQ", 3, 2**60, 0), "is damaged"),
     ],
 )
-def test_no_head(path: Path, content: bytes, says: str) -> None:
+def test_a_file_without_a_header_is_refused(path: Path, content: bytes, says: str) -> None:
     path.write_bytes(content)
     with pytest.raises(ModelError, match=says):
         read_header(path)

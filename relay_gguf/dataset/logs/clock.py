@@ -2,8 +2,8 @@
 
 irssi writes the time of day and a line for each new day, HexChat a date without a year, ZNC has the
 date in the file's name, and every client can be configured otherwise. So the clock knows a day,
-takes any date that it is shown, and notices midnight by itself: a time of day that falls by more than two
-hours belongs to the next day. A smaller fall is the end of summer time, or a late message.
+takes any date that it is shown, and notices midnight by itself: a time of day that falls by more
+than two hours belongs to the next day. A smaller fall is the end of summer time, or a late message.
 """
 
 from __future__ import annotations
