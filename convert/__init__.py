@@ -12,11 +12,11 @@ request          what a user asks for
 model            its tensors and metadata, opened
 job              a conversion planned and checked completely before anything is written
 run              a job done, with its progress as events
+once             a job done by one process alone, as in a cache
 output_folder    whether the files have room, and errors in words
 report           a report beside each file
 metadata         the `general.*` metadata of a file
 template         the chat template, whose source is relay.jinja
-demo_conversion  makes the demo model
 inspect/         what is wrong with a GGUF file, and mending it
 publish/         a folder of files for the hub
 """

@@ -83,7 +83,7 @@ def smollm2() -> Path:
 @pytest.fixture(scope="session")
 def made_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo model, converted once for all tests."""
-    from relay_gguf.convert.demo_conversion import make
+    from relay_gguf.cli.demo import make
 
     demo = replace(find_demo(), folder=tmp_path_factory.mktemp("demo") / "made")
     for _ in make(demo):

@@ -5,6 +5,11 @@ Loads nothing heavy by itself: the command line imports it for --help.
 
 from __future__ import annotations
 
+import re
+import shlex
+import shutil
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +22,12 @@ from relay_gguf.errors import ConversionError
 from .options import Debug
 
 if TYPE_CHECKING:
+    from relay_gguf.convert.request import Request
     from relay_gguf.convert.run import ConversionEvent, ConvertedFiles
     from relay_gguf.models.demo import Demo
 
+DEMO_FOLDER: Final = re.compile(r"[0-9a-f]{16}")
+"""Names of the folders of demo models: nothing else in the cache is removed."""
 VERIFIED: Final = "checked in"
 STEPS: Final = {
     "wait": "waited",
@@ -33,13 +41,55 @@ STEPS: Final = {
 
 def demo(debug: Debug = False) -> None:
     """Show how the demo model is made, and its report; make it if it does not exist."""
-    from relay_gguf.convert.demo_conversion import command, make
     from relay_gguf.models.demo import find_demo
 
     found = find_demo()
     if found.report is None:
         show_making(found, make(found))
     print_demo(found, command(found, "models"))
+
+
+def make(demo: Demo) -> Iterator[ConversionEvent]:
+    """Make the demo model, unless another process does; then remove those of other versions.
+
+    Raises:
+        ConversionError: the cache cannot be written, or its disk has not enough room.
+    """
+    from relay_gguf.convert.once import run_once
+
+    def remove_others() -> None:
+        for folder in demo.folder.parent.iterdir():
+            if folder != demo.folder and DEMO_FOLDER.fullmatch(folder.name):
+                shutil.rmtree(folder, ignore_errors=True)
+
+    yield from run_once(
+        demo_request(demo),
+        demo.folder,
+        is_done=lambda: demo.report is not None,
+        clean_up=remove_others,
+    )
+
+
+def demo_request(demo: Demo) -> Request:
+    """The request for the demo model's file."""
+    from relay_gguf.convert.request import Request
+    from relay_gguf.models.demo import FTYPE
+
+    return Request(
+        base=str(demo.base),
+        ftypes=(FTYPE,),
+        adapter=str(demo.adapter),
+        allow_requantize=True,
+    )
+
+
+def command(demo: Demo, out: str) -> str:
+    """The command that makes the same file, for this system's shell."""
+    from relay_gguf.models.demo import FTYPE
+
+    words = ["relay-gguf", "convert", str(demo.base), "--adapter", str(demo.adapter)]
+    words += ["--allow-requantize", "--quant", FTYPE, "--out", out]
+    return subprocess.list2cmdline(words) if sys.platform == "win32" else shlex.join(words)
 
 
 def demo_file(found: Demo | None = None) -> Path:
@@ -59,7 +109,6 @@ def demo_file(found: Demo | None = None) -> Path:
     found = found or find_demo()
     if found.report is not None:
         return found.path
-    from relay_gguf.convert.demo_conversion import make
     from relay_gguf.display import one_line
 
     try:

@@ -1,6 +1,6 @@
 """The demo model: SmolLM2-135M, which the `demo` extra brings, with Relay's adapter merged into it.
 
-Its inputs, and its place in the cache; `relay_gguf.convert.demo_conversion` makes it on first use.
+Its inputs, and its place in the cache; `relay_gguf.cli.demo` has it made on first use.
 """
 
 from __future__ import annotations

@@ -17,8 +17,7 @@ from conversions import converted, quantized, request
 from hf_models import TINY, write_adapter, write_mistral
 
 from relay_gguf.cli.app import main
-from relay_gguf.cli.demo import demo_file
-from relay_gguf.convert.demo_conversion import command, demo_request, make
+from relay_gguf.cli.demo import command, demo_file, demo_request, make
 from relay_gguf.convert.request import Request
 from relay_gguf.convert.run import Progress
 from relay_gguf.disk import digest
