@@ -1,4 +1,4 @@
-"""A Python process of our own: for what may end a process, or must outlive none."""
+"""Child processes in Python: for code that may end its process, and must end with its parent."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import IO
 
 EXIT_SECONDS = 5.0
-"""How long a child that was killed may take to be gone."""
+"""Seconds that a killed child may take to be gone."""
 WINDOWS = {0xC0000005: "an access violation", 0xC000001D: "an illegal instruction"}
 """What Windows has in place of signals: NTSTATUS codes of ntstatus.h."""
 
@@ -36,21 +36,23 @@ def start(
     stderr: int | None = None,
     variables: Mapping[str, str] | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Run a module of ours, with pipes to and from it; it ends when its stdin does.
+    """Run a module of this package with pipes as stdin and stdout; it must end when its stdin ends.
 
     Ctrl-C in the terminal reaches the parent alone.
 
     Args:
-        module: which `python -m` runs.
-        arguments: for it.
-        stderr: where that goes, as `subprocess` has it; None is our own.
-        variables: of its environment, over ours.
+        module: the name of a module that `python -m` can run.
+        arguments: of its command line.
+        stderr: where its stderr goes, as for `subprocess`; None for our own stderr.
+        variables: environment variables, over our own.
     """
     environment = {**os.environ, **(variables or {})}
-    # What this process imports from, and nothing of the folder that it happens to be in.
+    # The child imports from where this process does, and nothing from its current folder.
     environment["PYTHONPATH"] = os.pathsep.join(path or str(Path.cwd()) for path in sys.path)
     environment["PYTHONSAFEPATH"] = "1"
-    environment["GGML_NO_BACKTRACE"] = "1"  # which llama.cpp asks of a debugger, for seconds
+    environment["GGML_NO_BACKTRACE"] = (
+        "1"  # or llama.cpp would ask a debugger for one, which takes seconds
+    )
     return subprocess.Popen(
         [sys.executable, *_RUN, module, *arguments],
         stdin=subprocess.PIPE,
@@ -62,7 +64,7 @@ def start(
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:
-    """End a child at once, if it has not ended, and close its pipes."""
+    """End a child at once, if it still runs, and close its pipes."""
     process.kill()
     process.wait(EXIT_SECONDS)
     for pipe in (process.stdin, process.stdout):
@@ -83,7 +85,7 @@ def died_of(code: int | None) -> str:
 
 
 def replies() -> IO[bytes]:
-    """What was stdout, for the parent alone: what C libraries print goes to stderr from now on."""
+    """The pipe to the parent, which was stdout: from now on C libraries print to stderr instead."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     found = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
@@ -91,7 +93,7 @@ def replies() -> IO[bytes]:
 
 
 def end_with_parent() -> None:
-    """End this process when stdin does, which the parent holds open; it may be deep in C then."""
+    """End this process when its stdin ends with the parent, even in the middle of a C call."""
 
     def wait() -> None:
         while os.read(0, 1 << 12):

@@ -1,12 +1,12 @@
 """Every error that a user may see.
 
     RelayError
-    ├── ModelError       the file is missing, broken, of an unknown kind, or lacks what Relay needs
+    ├── ModelError       the file is missing, broken, of an unknown kind, or lacks ChatML tokens
     │   └── MemoryShortError  the model does not fit into this machine's memory
-    ├── WorkerError      another machine that should help does not, or cannot
+    ├── WorkerError      another machine that should lend its devices does not answer, or cannot
     ├── EngineError      llama.cpp could not evaluate a prompt
     ├── ContextError     a message, bio or topic is longer than the context holds
-    ├── CommandError     a command was typed that cannot be done now
+    ├── CommandError     a typed command is wrong, or cannot be done now
     ├── StoreError       a session or an installed file cannot be read, written or locked
     ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
     └── SettingsError    an option or a line of the config file is wrong
@@ -22,7 +22,7 @@ class RelayError(Exception):
 
 
 class ModelError(RelayError):
-    """The model file is missing, broken, of an unknown kind, or lacks what Relay needs."""
+    """The model file is missing, broken, of an unknown kind, or lacks ChatML tokens."""
 
 
 class MemoryShortError(ModelError):
@@ -30,7 +30,7 @@ class MemoryShortError(ModelError):
 
 
 class WorkerError(RelayError):
-    """Another machine that should help does not, or cannot; names its address."""
+    """Another machine that should lend its devices does not, or cannot; names its address."""
 
 
 class EngineError(RelayError):
@@ -42,7 +42,7 @@ class ContextError(RelayError):
 
 
 class CommandError(RelayError):
-    """A command was typed that cannot be done now."""
+    """A typed command is wrong, or cannot be done now."""
 
 
 class StoreError(RelayError):

@@ -1,7 +1,7 @@
-"""Options of the chat: their defaults, the config file, the folders.
+"""Settings of the chat: their defaults, the config file, the command line over both.
 
-The config file is `config.toml` in the platform's config folder; a key is the long option's name,
-with or without its hyphens turned into underscores:
+The config file is `config.toml` in the platform's config folder. Its keys are the names of the long
+options, with hyphens or underscores:
 
     model = "~/models/relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf"
     temperature = 0.5
@@ -27,7 +27,7 @@ from .toml import read_toml
 
 @dataclass(frozen=True, slots=True)
 class ChatSettings:
-    """Every option that has a default. Where that is None, the machine decides."""
+    """The settings of a chat. None leaves a value to the planner or, for a seed, to chance."""
 
     model: str | None = None
     channel: str = DEFAULT_CHANNEL
@@ -62,7 +62,7 @@ class ChatSettings:
 
     @property
     def load(self) -> LoadOptions:
-        """The options that the model is loaded with."""
+        """The settings that the model is loaded with."""
         return LoadOptions(
             self.n_ctx,
             self.n_gpu_layers,
@@ -75,7 +75,7 @@ class ChatSettings:
 
     @property
     def sampling(self) -> SamplingParams:
-        """The options that the engine samples with."""
+        """The settings that tokens are sampled with."""
         return SamplingParams(**self._sampled())
 
     def _sampled(self) -> dict[str, Any]:
@@ -89,25 +89,33 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),
     **dict.fromkeys(("color", "exact_trim", "no_gpu"), (bool,)),
-    "worker": (str, list),  # one, or several
+    "worker": (str, list),  # one worker, or several
 }
 
 
+_SPELLED: Final = {str: "a string", int: "an integer", float: "a number", bool: "true or false"}
+
+
 def _shares(text: str) -> tuple[float, ...]:
-    """`3,1` as numbers."""
+    """The shares of `3,1`: one number for each GPU."""
     try:
         return tuple(float(share) for share in text.split(","))
     except ValueError:
         raise SettingsError(
-            f"tensor_split is {text!r}; it must be shares, one for each GPU, as 3,1."
+            f"tensor_split is {text!r}; it must be one share for each GPU, like 3,1."
         ) from None
 
 
 def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
-    """The options that a config file sets; none if there is no file, unless the user `named` it.
+    """The settings in a config file, by name; empty if there is no file.
+
+    Args:
+        path: the file.
+        named: whether the user named it; then it must be there.
 
     Raises:
-        SettingsError: it is no TOML, has an unknown key, or a value of the wrong kind.
+        SettingsError: the file is not TOML, has an unknown key or a value of the wrong type, or was
+            named and is not there.
     """
     try:
         table = read_toml(path)
@@ -121,22 +129,24 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
     for key, value in table.items():
         name = key.replace("-", "_")
         if name not in KINDS:
-            raise SettingsError(f"{path}: unknown key {key!r}. Known are: {', '.join(KINDS)}.")
+            raise SettingsError(f"{path}: unknown key {key!r}. Known keys: {', '.join(KINDS)}.")
         kinds = KINDS[name]
         if not isinstance(value, kinds) or (isinstance(value, bool) and bool not in kinds):
-            raise SettingsError(
-                f"{path}: {key} = {value!r} should be a {kinds[0].__name__} in TOML's sense."
-            )
+            raise SettingsError(f"{path}: {key} = {value!r} must be {_SPELLED[kinds[0]]}.")
         if isinstance(value, list) and not all(isinstance(item, str) for item in value):
-            raise SettingsError(f"{path}: {key} = {value!r} should be a list of str.")
+            raise SettingsError(f"{path}: {key} = {value!r} must be a list of strings.")
         config[name] = value
     return config
 
 
 def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSettings:
-    """Options from the command line (None: not given) over those of the config file.
+    """The settings of the command line over those of the config file.
 
-    Whoever types --no-gpu means the workers of the config file too.
+    --no-gpu on the command line excludes the workers of the config file too.
+
+    Args:
+        given: from the command line, by name; None for an option that was not given.
+        config: from the config file, by name.
 
     Raises:
         SettingsError: a value is outside its range.
@@ -148,11 +158,11 @@ def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSe
 
 
 def usual_settings(given: Mapping[str, Any], config: Path | None = None) -> ChatSettings:
-    """Options from the command line over RELAY_MODEL, and that over the config file's.
+    """The settings of the command line over RELAY_MODEL, and that over the config file.
 
     Args:
-        given: by name; None is not given.
-        config: the file that the user named; None is the one in its usual place.
+        given: from the command line, by name; None for an option that was not given.
+        config: the config file that the user named; None for the one in its usual place.
 
     Raises:
         SettingsError: a value is wrong, or the file that was named is not there.

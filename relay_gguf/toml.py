@@ -15,23 +15,23 @@ else:
 
 
 def parse_toml(text: str) -> dict[str, Any]:
-    """The table that a text is.
+    """The table of a TOML text.
 
     Raises:
-        ValueError: it is no TOML.
+        ValueError: it is not TOML.
     """
     return tomllib.loads(text)
 
 
 def read_toml(path: Path) -> dict[str, Any]:
-    """The table in a file.
+    """The table of a TOML file.
 
     Raises:
-        SettingsError: the file cannot be read, or is no TOML.
+        SettingsError: the file cannot be read, or is not TOML.
     """
     try:
         return parse_toml(path.read_text("utf-8-sig"))
     except OSError as error:
         raise SettingsError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:  # TOML's own, and UnicodeDecodeError
-        raise SettingsError(f"{path} is no TOML: {error}.") from error
+        raise SettingsError(f"{path} is not a TOML file: {error}.") from error

@@ -1,7 +1,7 @@
-"""The command line: what each option is called, and how errors end.
+"""The command line: all commands, and what becomes of their errors.
 
-Importing this loads neither llama.cpp nor numpy, so that --help is quick; the commands import what
-they need.
+Importing this loads neither llama.cpp nor numpy, so that --help is quick; commands import what they
+need when they run.
 """
 
 from __future__ import annotations
@@ -52,7 +52,9 @@ def _print_version(wanted: bool) -> None:
 def root(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_print_version, is_eager=True, help="Say which it is."),
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
     ] = False,
 ) -> None:
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
@@ -80,7 +82,7 @@ app.add_typer(ollama)
 
 
 def bare_resume(arguments: list[str]) -> list[str]:
-    """`--resume` without a name, which typer's options cannot have, as `--resume=`."""
+    """The arguments with a bare `--resume` as `--resume=`: options of typer need a value."""
     return [
         "--resume="
         if argument == "--resume" and (not following or following.startswith("-"))
@@ -90,7 +92,11 @@ def bare_resume(arguments: list[str]) -> list[str]:
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line. Exits with 0, 1 (an error), 2 (wrong usage) or 130 (Ctrl-C)."""
+    """Run the command line. Exits with 0, 1 (an error), 2 (wrong usage) or 130 (Ctrl-C).
+
+    Args:
+        arguments: without the program's name; None for those of this process.
+    """
     arguments = sys.argv[1:] if arguments is None else arguments
     debug = "--debug" in arguments or bool(os.environ.get("RELAY_DEBUG"))
     if debug:
@@ -121,7 +127,7 @@ def main(arguments: list[str] | None = None) -> None:
 
 
 def _flush() -> None:
-    """Write out what was printed. Where that fails, what is left must not fail again at exit."""
+    """Flush stdout. If that fails, replace stdout, so that it does not fail again at exit."""
     if sys.stdout is None:
         return
     try:
@@ -134,7 +140,7 @@ def _flush() -> None:
 
 
 def _complain(text: str) -> NoReturn:
-    """Say what is wrong in one line, in which a file's metadata may stand; exit with 1."""
+    """Print an error in one line, which may quote a file's metadata, and exit with 1."""
     from relay_gguf.display import one_line
 
     typer.echo(f"relay-gguf: {one_line(text)}", err=True)

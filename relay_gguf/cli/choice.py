@@ -54,14 +54,14 @@ def confirm(question: str) -> bool:
 def ask(found: Suggestion, usual: Candidate) -> Candidate:
     """Let the user choose among the files that fit.
 
-    How fast the hub sends is measured first, which takes 2 s.
+    The speed of the hub is measured first, which takes 2 s.
 
     Args:
-        found: the files, and what they would be like.
-        usual: what Enter takes.
+        found: the published files on this machine.
+        usual: the file that Enter takes.
 
     Raises:
-        DeclinedError: the user takes none.
+        DeclinedError: the user chose none.
         typer.Abort: Ctrl-C or Ctrl-D instead of an answer.
     """
     fitting = [candidate for candidate in found.candidates if candidate.plan is not None]
@@ -83,19 +83,21 @@ def ask(found: Suggestion, usual: Candidate) -> Candidate:
         if chosen is not None:
             return chosen
         types = ", ".join(candidate.file.ftype for candidate in fitting)
-        typer.echo(f"{said!a} is none of 1 to {len(fitting)}, nor of {types}.", err=True)
+        typer.echo(
+            f"{said!a} is neither a number from 1 to {len(fitting)} nor one of {types}.", err=True
+        )
 
 
 def table(
     found: Suggestion, fitting: Sequence[Candidate], usual: Candidate, speed: float | None
 ) -> Iterator[str]:
-    """What there is to choose from.
+    """The lines of the table to choose from.
 
     Args:
-        found: what reaches which speed.
-        fitting: the files that fit into this machine.
-        usual: the one that is marked.
-        speed: bytes a second that the hub sends; None is not known.
+        found: the published files on this machine.
+        fitting: those that fit.
+        usual: the file that is marked.
+        speed: bytes a second that the hub sends; None if unknown.
     """
     yield f"No file of Relay's reaches {found.min_speed:g} tokens a second on this machine:"
     rows = [TITLES]
@@ -123,17 +125,17 @@ def table(
 
 
 def minutes(n_bytes: int, speed: float | None) -> str:
-    """How long a download takes, `12 min`; `?` where that is not known.
+    """The time of a download as text, `12 min`; `?` if unknown.
 
     Args:
         n_bytes: to download.
-        speed: bytes a second.
+        speed: bytes a second; None if unknown.
     """
     return "?" if not speed else f"{math.ceil(n_bytes / speed / 60)} min"
 
 
 def _named(said: str, fitting: Sequence[Candidate]) -> Candidate | None:
-    """The file of a number or a type."""
+    """The file with a number of the table or of a type; None if there is none."""
     if said.isascii() and said.isdigit():
         number = int(said)
         return fitting[number - 1] if 0 < number <= len(fitting) else None

@@ -1,4 +1,4 @@
-"""`relay-gguf doctor`: does llama.cpp work on this machine, and what mends it.
+"""`relay-gguf doctor`: does llama.cpp work on this machine, and if not, what to do.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -22,14 +22,14 @@ def doctor(
     context: typer.Context,
     worker: Workers = None,
     report: Annotated[
-        bool, typer.Option("--report", help="Print what a bug report needs.")
+        bool, typer.Option("--report", help="Print a report to paste into an issue.")
     ] = False,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Test every device that llama.cpp has here, anew; what does not work is not used.
+    """Test again every device that llama.cpp finds; broken ones are not used from then on.
 
-    Exits with 1 where no model can be run.
+    Exits with 1 if no model can run.
     """
     from relay_gguf.doctor.advice import amx_advice, verdict_lines
     from relay_gguf.doctor.verdict import renewed
@@ -39,7 +39,7 @@ def doctor(
     from relay_gguf.workers.protocol import ask_all
 
     addresses = parse_addresses(given_settings(context).load.workers)
-    ask_all(addresses)  # llama.cpp would end the process where one does not answer
+    ask_all(addresses)  # llama.cpp would end the process if one did not answer
     found = renewed(
         thorough=True, workers=[str(address) for address in addresses], on_device=_testing
     )
@@ -62,7 +62,7 @@ def doctor(
 
 
 def _build(found: Verdict) -> str:
-    """llama.cpp's own words, without asking again what it can do."""
+    """llama.cpp's line on how it was built, without another self-test."""
     from relay_gguf.doctor.self_test import SELFTEST
 
     os.environ |= {**found.hidden, SELFTEST: "0"}

@@ -1,4 +1,4 @@
-"""`relay-gguf download`: what its options are called, what it prints.
+"""`relay-gguf download`: its options, what it prints.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -23,7 +23,7 @@ def download(
     model: Annotated[
         str | None,
         typer.Argument(
-            help="OWNER/NAME[:TYPE] or OWNER/NAME/FILE.gguf on the hub. [this machine's best]"
+            help="OWNER/NAME[:TYPE] or OWNER/NAME/FILE.gguf on the hub. [the best for this machine]"
         ),
     ] = None,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
@@ -31,9 +31,9 @@ def download(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Download a model, or check one that is here, and print its path.
+    """Download a model, or check a file on this disk, and print its path.
 
-    Goes on where it was interrupted. What is on the disk is not downloaded again.
+    An interrupted download goes on where it ended. Files on this disk are not downloaded again.
     """
     from relay_gguf.display import size
     from relay_gguf.gguf_file.name import shard_paths
@@ -64,21 +64,21 @@ def download(
     if checked:
         typer.echo(f"Checked: {size(n_bytes)} with the right checksum.", err=True)
     else:
-        typer.echo("Not checked: nothing here says what its checksum should be.", err=True)
+        typer.echo("Not checked: nothing here tells its checksum.", err=True)
     typer.echo(str(path.absolute()))
 
 
 def chosen(model: str | None, min_speed: float | None = None, *, yes: bool = False) -> str:
-    """The model to download: where none was named, the published file for this machine.
+    """The model to download: if none was named, the published file for this machine.
 
     Args:
-        model: what the user named.
-        min_speed: tokens a second that the file must reach; None is what the config file says.
-        yes: where no file does, take the fastest without asking.
+        model: the model argument.
+        min_speed: tokens a second that the file must reach; None for the config file's value.
+        yes: if no file is that fast, take the fastest without asking.
 
     Raises:
-        DeclinedError: no file reaches it, and the user takes none.
-        MemoryShortError: none of them fits.
+        DeclinedError: no file is that fast, and the user chose none.
+        MemoryShortError: no published file fits into this machine.
         SettingsError: the speed, or the config file, is wrong.
     """
     if model is not None:
@@ -99,10 +99,10 @@ def chosen(model: str | None, min_speed: float | None = None, *, yes: bool = Fal
 
 
 def _verified(files: list[Path], screen: Watcher) -> bool:
-    """Read files that were here before; False where nothing says what they should be.
+    """Check files that were here before; False if the checksum of one is unknown.
 
     Raises:
-        ModelError: one is damaged.
+        ModelError: a file is damaged.
     """
     from relay_gguf.hub.checksum import verify
 

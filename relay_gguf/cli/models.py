@@ -1,4 +1,4 @@
-"""`relay-gguf devices`, `plan` and `models`: what their options are called, what they print.
+"""`relay-gguf devices`, `plan` and `models`: their options, what they print.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -33,7 +33,9 @@ if TYPE_CHECKING:
     from relay_gguf.hub.repo import RepoFile
     from relay_gguf.machine.devices import Machine
 
-Measure = Annotated[bool, typer.Option("--measure", help="Measure the RAM anew; keep that.")]
+Measure = Annotated[
+    bool, typer.Option("--measure", help="Measure the RAM's bandwidth again, and keep the result.")
+]
 
 
 def devices(
@@ -43,7 +45,7 @@ def devices(
     measure: Measure = False,
     debug: Debug = False,
 ) -> None:
-    """What there is to run a model on."""
+    """Show the devices that a model can run on, with free memory and bandwidth."""
     from relay_gguf.doctor.advice import amx_advice, notices
     from relay_gguf.doctor.verdict import verdict
     from relay_gguf.llama.backends import build, cpu
@@ -71,7 +73,7 @@ def plan(
     context: typer.Context,
     model: Annotated[
         str | None,
-        typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [as chat]"),
+        typer.Argument(help="A GGUF file, or OWNER/NAME[:TYPE] on the hub. [as for chat]"),
     ] = None,
     n_gpu_layers: Layers = None,
     n_ctx: NCtx = None,
@@ -84,9 +86,9 @@ def plan(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """How a model would be loaded: what goes where, what is left, how fast it would be.
+    """Show how a model would be loaded: its parts on each device, free memory, speed.
 
-    Of a model on the hub only the head is downloaded. Nothing is loaded.
+    Nothing is loaded. Of a model on the hub only the header is downloaded.
     """
     from relay_gguf.models.listing import plan_json, plan_lines
 
@@ -117,7 +119,7 @@ def models(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Relay's published files: what they need, which of them this machine would take."""
+    """List Relay's published files: size, speed here, and which one suits this machine."""
     from relay_gguf.errors import MemoryShortError
     from relay_gguf.fit.catalogue import catalogue
     from relay_gguf.fit.choose import candidates, choose
@@ -150,7 +152,7 @@ def models(
 
 
 def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate | None]:
-    """The plan for a model argument, and the next better file."""
+    """The plan for a model argument, the machine, and the next better file."""
     from relay_gguf.fit.choose import better
     from relay_gguf.fit.plan import fit
     from relay_gguf.gguf_file.gguf_model import read_gguf

@@ -1,4 +1,4 @@
-"""`relay-gguf worker`: what its options are called, what it prints.
+"""`relay-gguf worker`: its options, what it prints.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -21,17 +21,22 @@ if TYPE_CHECKING:
 
 
 def worker(
-    host: Annotated[str, typer.Option(help="Where to listen.")] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 50052,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free port.")] = 50052,
     device: Annotated[
         list[str] | None,
-        typer.Option(metavar="NAME", help="To lend, as `devices` lists it, or CPU. [GPUs, or CPU]"),
+        typer.Option(
+            metavar="NAME",
+            help="Device to lend, as `devices` lists it, or CPU; repeatable. [GPUs, or CPU]",
+        ),
     ] = None,
     memory: Annotated[
-        str | None, typer.Option(metavar="SIZE", help="Of each device at most: 4G. [what is free]")
+        str | None,
+        typer.Option(metavar="SIZE", help="Memory of each device at most: 4G. [all that is free]"),
     ] = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Of the CPU. [one for each physical core]")
+        int | None,
+        typer.Option(min=1, help="CPU threads, if the CPU is lent. [one for each physical core]"),
     ] = None,
     cache: Annotated[
         bool,
@@ -39,7 +44,7 @@ def worker(
     ] = False,
     trusted: Annotated[
         bool,
-        typer.Option("--i-trust-this-network", help="Listen where anybody might reach it."),
+        typer.Option("--i-trust-this-network", help="Listen on a public address all the same."),
     ] = False,
     debug: Debug = False,
 ) -> None:
@@ -55,7 +60,7 @@ def worker(
         raise WorkerError(
             f"Anybody may reach {host}, and the protocol has no password: whoever connects can "
             "read and change this machine's memory. Listen on 127.0.0.1 and use an SSH tunnel, or "
-            "on an address of your own network; --i-trust-this-network overrules this."
+            "on an address of your own network. --i-trust-this-network skips this check."
         )
     size = None if memory is None else n_bytes(memory)
     folder = str(cache_folder()) if cache else ""
@@ -76,7 +81,7 @@ def worker(
 
 
 def _lines(lending: Lending) -> Iterator[str]:
-    """What is lent, what that means, and how others use it."""
+    """Lines on the lent devices, the risk, and how other machines use them."""
     from relay_gguf.display import one_line
     from relay_gguf.fit.memory import binary
     from relay_gguf.workers.address import reach

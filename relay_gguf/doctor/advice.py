@@ -1,4 +1,4 @@
-"""A verdict in words: a line a device, what follows, and what mends it."""
+"""A verdict in words: a line for each device, the consequences, and what to do about them."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from relay_gguf.display import one_line
 
 from .result import CPU, NO_AMX, TOLERANCE, DeviceResult, Verdict
 
-MORE = "`relay-gguf doctor` says more, and what mends it."
+MORE = "`relay-gguf doctor` shows details and what to do."
 
 
 def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
-    """All of it.
+    """The whole verdict, line by line.
 
     Args:
         found: the verdict.
@@ -34,8 +34,8 @@ def verdict_lines(found: Verdict, rebuild: str) -> Iterator[str]:
         yield f"This build of llama.cpp is not right for this processor. Compile it: {rebuild}"
     if found.hidden or any(f.device in found.broken and f.backend != "RPC" for f in found.results):
         yield (
-            "What mends a GPU is most often its driver, or a build of llama.cpp for the driver "
-            "that is there: `relay-gguf devices` names one."
+            "A broken GPU mostly needs another driver, or a build of llama.cpp for the installed "
+            "driver: `relay-gguf devices` names one."
         )
 
 
@@ -65,7 +65,7 @@ def _outcome(result: DeviceResult) -> str:
 
 def _consequences(found: Verdict) -> Iterator[str]:
     if found.processor is None:
-        yield "So no model can be run with this build of llama.cpp."
+        yield "So no model can run with this build of llama.cpp."
         return
     yield from _notices(found)
     if all(result.works for result in found.results):
@@ -76,23 +76,23 @@ def _consequences(found: Verdict) -> Iterator[str]:
 
 
 def amx_advice(build: str, has_amx: bool, rebuild: str) -> str:
-    """What to do where the processor has AMX and this llama.cpp was built without; else empty.
+    """How to use the processor's AMX if this llama.cpp was built without it; else empty.
 
     Args:
-        build: llama.cpp's own words on how it was built.
-        has_amx: what the processor has.
+        build: llama.cpp's line on how it was built.
+        has_amx: whether the processor has AMX.
         rebuild: the command that compiles llama.cpp for this machine.
     """
     if not has_amx or "AMX_INT8 = 1" in build:
         return ""
     return (
-        "This processor has AMX, which this build of llama.cpp does not use: with it, prompts are "
-        f"read about twice as fast. One that does: {rebuild}"
+        "This processor has AMX, which this build of llama.cpp does not use: with it, prompts "
+        f"are read about twice as fast. To compile one that does: {rebuild}"
     )
 
 
 def notices(found: Verdict) -> list[str]:
-    """What a user should know when a chat begins; nothing where all is well."""
+    """The notices for the beginning of a chat; empty if every device works."""
     return [f"{line} {MORE}" for line in _notices(found)]
 
 
@@ -109,4 +109,4 @@ def _notices(found: Verdict) -> Iterator[str]:
             name = one_line(result.description)
             yield f"{result.device} ({name}) is not used: it {_outcome(result)}."
     if found.hidden:
-        yield "llama.cpp dies when it looks for GPUs here, so none is used."
+        yield "llama.cpp crashes when it looks for GPUs on this machine, so no GPU is used."

@@ -1,4 +1,4 @@
-"""What a bug report needs: versions, devices, flags. No names, and no paths of the home folder."""
+"""The facts for a bug report: versions, devices, flags. No user names, no paths of a home."""
 
 from __future__ import annotations
 
@@ -29,21 +29,21 @@ PACKAGES: Final = (
 SHOWN: Final = ("OMP_", "GOMP_", "KMP_", SELFTEST)
 
 
-def report_lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[str]:
-    """The report.
+def report_lines(found: Verdict, told: list[str], system_info: str) -> Iterator[str]:
+    """The report, as a block of Markdown.
 
     Args:
         found: the verdict.
-        findings: it in words.
-        system_info: llama.cpp's own line on how it was built; empty where it does not load.
+        told: the verdict in words, line by line.
+        system_info: llama.cpp's line on how it was built; empty if it could not be loaded.
     """
     yield "```text"
-    for line in _lines(found, findings, system_info):
+    for line in _lines(found, told, system_info):
         yield without_home(line)
     yield "```"
 
 
-def _lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[str]:
+def _lines(found: Verdict, told: list[str], system_info: str) -> Iterator[str]:
     yield "  ".join(f"{name} {installed_version(name) or 'not installed'}" for name in PACKAGES)
     yield f"Python {sys.version.split()[0]} ({platform.python_implementation()})"
     yield f"{platform.system()} {platform.release()} {platform.machine()}"
@@ -63,13 +63,13 @@ def _lines(found: Verdict, findings: list[str], system_info: str) -> Iterator[st
         ", ".join(f"{n}={v}" for n, v in sorted(os.environ.items()) if n.startswith(SHOWN))
         or "nothing set"
     )
-    yield from findings
+    yield from told
     if found.hidden:
         yield f"hidden: {', '.join(found.hidden)}"
 
 
 def without_home(text: str) -> str:
-    """A text in which the home folder is `~`, and the names of user and computer are gone."""
+    """A text with `~` for the home folder, and without the names of user and computer."""
     try:
         home = str(Path.home())
     except RuntimeError:

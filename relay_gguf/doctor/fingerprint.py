@@ -1,4 +1,4 @@
-"""What a verdict holds for: these libraries, on this processor, with these drivers and settings."""
+"""The key of a verdict: a hash of libraries, processor, drivers and settings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from relay_gguf.machine.cpu import cpuinfo
 
 VERSION: Final = 1
-"""Of the self-test; a new one asks again."""
+"""The version of the self-test: after a change all machines are tested again."""
 DRIVERS: Final = (
     "/proc/driver/nvidia/version",
     "/sys/module/amdgpu/version",
@@ -27,13 +27,14 @@ DRIVERS: Final = (
 )
 WINDOWS_DRIVERS: Final = ("nvcuda.dll", "vulkan-1.dll", "amdhip64.dll")
 SETTINGS: Final = ("GGML_", "VK_", "CUDA_", "HIP_", "ROCR_", "HSA_", "LD_", "DYLD_", "METAL_")
-"""Beginnings of environment variables that change which devices there are, or what they do."""
+"""Prefixes of environment variables that change the list of devices, or their behaviour."""
 HARMLESS: Final = ("CUDA_PATH", "GGML_NO_BACKTRACE")
-"""The second one is of our own children (`relay_gguf.child`), which look up the same verdict."""
+"""Variables that do not count. `relay_gguf.child` sets the second in child processes, which look up
+the same verdict."""
 
 
 def fingerprint() -> str:
-    """A SHA-256; takes a millisecond or two, and loads no library."""
+    """The SHA-256, hexadecimal; takes a millisecond or two, and loads no library."""
     digest = sha256()
     for part in _parts():
         digest.update(part.encode("utf-8", "replace") + b"\0")
@@ -41,7 +42,7 @@ def fingerprint() -> str:
 
 
 def libraries_folder() -> Path | None:
-    """Where llama.cpp's libraries are; None where there is no llama-cpp-python."""
+    """The folder of llama.cpp's libraries; None if llama-cpp-python is not installed."""
     if given := os.environ.get("LLAMA_CPP_LIB_PATH"):
         return Path(given)
     with suppress(ImportError, ValueError):
@@ -74,7 +75,7 @@ def _processor() -> Iterator[str]:
 
 
 def _files(folder: Path, pattern: str = "*") -> Iterator[str]:
-    """Name, size and time of each file, whatever they hold."""
+    """Name, size and time of each file; their contents are not read."""
     with suppress(OSError):
         for path in sorted(folder.glob(pattern)):
             found = path.stat()
@@ -82,7 +83,7 @@ def _files(folder: Path, pattern: str = "*") -> Iterator[str]:
 
 
 def _driver(path: Path) -> str:
-    """The version that a driver tells, or which files it has."""
+    """A driver's version, or the names of its files."""
     with suppress(OSError):
         if path.is_dir():
             return f"{path}: {' '.join(sorted(entry.name for entry in path.iterdir()))}"
@@ -93,7 +94,7 @@ def _driver(path: Path) -> str:
 
 
 def settings(environment: Mapping[str, str]) -> Iterator[str]:
-    """Variables that count, as NAME=value."""
+    """The environment variables that count, as NAME=value, sorted."""
     for name in sorted(environment):
         if name.startswith(SETTINGS) and name not in HARMLESS:
             yield f"{name}={environment[name]}"

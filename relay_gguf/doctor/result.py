@@ -1,4 +1,4 @@
-"""What became of each device in the self-test, and what follows for the program."""
+"""The results of the self-test by device, and the verdict: which devices can be used."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ PLAIN_CPU: Final = "CPU, plain"
 PROCESSOR: Final = (CPU, NO_AMX, PLAIN_CPU)
 """Ways of using the processor, the fastest first."""
 TOLERANCE: Final = 0.05
-"""Of the logits' deviation, the root mean square that a device's may be off the reference's.
-llama.cpp quantizes activations to 8 bits, which costs 0.3 to 2.5 % here; what computes wrong is off
-by 30 % and more if only one tensor of ten is wrong."""
+"""The error of a device's logits at most: root mean square, as a share of the reference's standard
+deviation. llama.cpp quantizes activations to 8 bits, which costs 0.3 to 2.5 % here; a device that
+computes one tensor of ten wrong is off by 30 % and more."""
 KILLED: Final = "SIGKILL"
-"""No library ends a process so: it was the system, for lack of memory, or a person."""
+"""No library ends a process with it: it was the system, for lack of memory, or a person."""
 FAR_OFF: Final = 100.0
-"""What an error is at most, NaN included."""
+"""The largest error that is recorded; NaN counts as this."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceResult:
-    """A device that was tried.
+    """The result of a device.
 
-    works: right numbers. wrong: other numbers than the reference's. died: it ended the process.
-    silent: no answer in time, or killed from outside, as a machine does that is short of memory.
-    failed: llama.cpp said that it cannot.
+    works: its logits are right. wrong: they are not. died: llama.cpp ended the process. silent: no
+    answer in time, or killed from outside, as a machine does that is short of memory. failed:
+    llama.cpp reported an error.
     """
 
     device: str  # CPU, CUDA0
@@ -39,27 +39,27 @@ class DeviceResult:
     detail: str = ""  # SIGSEGV at several tokens of Q4_K
     description: str = ""  # NVIDIA GeForce RTX 3060
     backend: str = ""  # CPU, CUDA, Metal
-    buffers: tuple[str, ...] = ()  # where its weights were: AMX, CPU_REPACK
-    error: float = 0.0  # the largest of all types, as a share of the logits' deviation
+    buffers: tuple[str, ...] = ()  # that held the weights: AMX, CPU_REPACK
+    error: float = 0.0  # the largest of all types, as a share of the logits' standard deviation
     batch: float = 0.0  # seconds for several tokens, of the slowest type
     token: float = 0.0  # seconds for one token
 
     @property
     def works(self) -> bool:
-        """It computes what it should."""
+        """Whether it computes what it should."""
         return self.outcome == "works"
 
     @property
     def usable(self) -> bool:
-        """It works, or is the processor and was not given the time to show it."""
+        """Whether it works, or is the processor and had no time to show it."""
         return self.works or (self.device in PROCESSOR and self.outcome == "silent")
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All devices that were tried.
+    """The results of all devices.
 
-    `trouble` is why nothing could be tried: the library cannot be loaded, the disk is full. `fatal`
+    `trouble` is why none could be tried: the library cannot be loaded, the disk is full. `fatal`
     says how llama.cpp ended the process before any device was tried.
     """
 
@@ -67,16 +67,18 @@ class Verdict:
     trouble: str = ""
     fatal: str = ""
     hidden: Mapping[str, str] = field(default_factory=dict)
-    """Environment variables that hide all GPUs: set, since asking for GPUs ended the process."""
+    """Environment variables that hide all GPUs; not empty if looking for GPUs ended the process."""
 
     def of(self, device: str) -> DeviceResult | None:
-        """What was found of a device; None if it was not tried."""
+        """The result of a device; None if it was not tried."""
         return next((found for found in self.results if found.device == device), None)
 
     @property
     def processor(self) -> str | None:
-        """The fastest way of using the processor that works; the usual one if none was tried, and
-        None if none of those that were tried works."""
+        """The fastest way of using the processor that works; None if no way works.
+
+        `CPU` if no way was tried and llama.cpp did not end the process.
+        """
         tried = [found for name in PROCESSOR if (found := self.of(name)) is not None]
         if not tried:
             return None if self.fatal else CPU
@@ -84,15 +86,18 @@ class Verdict:
 
     @property
     def lasting(self) -> bool:
-        """Whether it holds next time too: not if llama.cpp could not be loaded or tested, or the
-        processor had no time, or a process was killed from outside."""
+        """Whether the verdict will hold next time.
+
+        Not if llama.cpp could not be loaded or tested, if the processor had no time, or if a
+        process was killed from outside.
+        """
         silent = [found for found in self.results if found.outcome == "silent"]
         passing = any(found.device in PROCESSOR or KILLED in found.detail for found in silent)
         return not self.trouble and not self.fatal and not passing
 
     @property
     def broken(self) -> frozenset[str]:
-        """GPUs that must not be used."""
+        """The names of GPUs that must not be used."""
         others = (found for found in self.results if found.device not in PROCESSOR)
         return frozenset(found.device for found in others if not found.works)
 
@@ -103,10 +108,10 @@ class Verdict:
 
     @classmethod
     def from_json(cls, table: Mapping[str, Any]) -> Verdict:
-        """From a file.
+        """A verdict from the JSON object of a file.
 
         Raises:
-            KeyError, TypeError, ValueError: it is no verdict.
+            KeyError, TypeError, ValueError: it is not a verdict.
         """
         found = [DeviceResult(**{**f, "buffers": tuple(f["buffers"])}) for f in table["findings"]]
         hidden = {str(name): str(value) for name, value in table["hidden"].items()}

@@ -1,4 +1,4 @@
-"""The child process that tries every device, and is started again without those that end it."""
+"""Runs the child process that tries every device, and again without the devices that end it."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ from .result import (
 )
 
 SELFTEST: Final = "RELAY_SELFTEST"
-"""An environment variable: 0 uses every device untested. The child has it."""
+"""An environment variable: 0 uses every device untested. It is set in the child."""
 TRIAL: Final = "relay_gguf.llama.trial"
 LOOKING: Final = ("workers", "devices")
 """Stages before any device is tried."""
 PATIENCE, GPU_PATIENCE = 20.0, 300.0
-"""Seconds without a word after which the child is given up. A GPU's driver may compile kernels."""
+"""Seconds without a line after which the child is ended. A GPU's driver may compile kernels."""
 TELL_AFTER: Final = 3.0
-"""Seconds after which the user is told what is waited for."""
+"""Seconds after which the user is told what the program waits for."""
 MOST_RUNS: Final = 12
 HIDE_GPUS: Final = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -48,20 +48,20 @@ HIDE_GPUS: Final = {
     "GGML_METAL_DEVICES": "0",
     "ONEAPI_DEVICE_SELECTOR": "none:*",
 }
-"""What keeps each backend from looking for GPUs at all."""
+"""Environment variables that keep each backend from looking for GPUs."""
 
 Line = dict[str, Any]
 
 
 @dataclass
 class Run:
-    """How a run of the child went: what it was about to do when it ended."""
+    """A run of the child: what it was about to do when it ended, and how it ended."""
 
     stage: str = "import"
     device: str = ""
     doing: str = "starting"
-    trouble: str = ""  # it said that it could not go on
-    ended: str = ""  # died, silent; empty where it finished
+    trouble: str = ""  # its own words on why it could not go on
+    ended: str = ""  # died, silent; empty if it finished
     how: str = ""  # SIGSEGV
 
 
@@ -75,10 +75,10 @@ def ask(
     """Try every device in child processes.
 
     Args:
-        thorough: the processor without extra buffers too, where it works with them.
-        workers: addresses of other machines, which answer; tried as GPUs.
-        on_device: called with the name of a device before it is tried.
-        module: what the child runs.
+        thorough: try the processor without extra buffers too, even if it works with them.
+        workers: addresses of other machines, which must answer; tried as GPUs.
+        on_device: called with the name of each device before it is tried.
+        module: the module that the child runs.
     """
     found: dict[str, DeviceResult] = {}
     hidden: dict[str, str] = {}
@@ -117,7 +117,7 @@ def ask(
 
 
 def _code(process: subprocess.Popen[bytes]) -> int:
-    """How it exited; one that has said all and does not end is ended."""
+    """The exit code of a child that has said all; if it does not end by itself, it is ended."""
     try:
         return process.wait(child.EXIT_SECONDS)
     except subprocess.TimeoutExpired:
@@ -126,7 +126,7 @@ def _code(process: subprocess.Popen[bytes]) -> int:
 
 
 def _untried(found: Mapping[str, DeviceResult], thorough: bool) -> list[str]:
-    """The ways of using the processor to try next: slower ones where the faster ones fail."""
+    """The ways of using the processor to try next: slower ones if the faster ones failed."""
     plain = [PLAIN_CPU] if thorough and PLAIN_CPU not in found else []
     if CPU not in found:
         return [CPU, *plain]
@@ -147,7 +147,7 @@ def _run(
     on_device: Callable[[str], None] | None,
     module: str,
 ) -> Run:
-    """Start the child and fill in `found`, until it has tried everything or ends."""
+    """Start the child and add results to `found`, until it has tried everything or ends."""
     run = Run()
     with tempfile.TemporaryDirectory(prefix="relay-gguf-") as folder:
         process = child.start(
@@ -175,7 +175,7 @@ def _run(
 
 
 def _lines(process: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
-    """What the child says, until it ends or says nothing for too long."""
+    """The lines of the child, until it ends or is silent for too long."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(process, said), daemon=True).start()
     told = False
@@ -208,7 +208,7 @@ def _read(process: subprocess.Popen[bytes], said: queue.SimpleQueue[bytes | None
 
 
 def _tell(run: Run) -> bool:
-    """Say once what takes so long, where somebody reads it."""
+    """Tell the user on a terminal what takes so long; True, always."""
     if sys.stderr is not None and sys.stderr.isatty():
         what = f"{run.device}: {run.doing}" if run.device else run.doing
         sys.stderr.write(f"Testing once what llama.cpp can do on this machine ({what}) ...\n")
@@ -231,7 +231,7 @@ def _take(
 
 
 def _judged(known: DeviceResult, result: Mapping[str, Any]) -> DeviceResult:
-    """A result from what the child measured of all types."""
+    """The result of a device, from what the child measured."""
     made = replace(known, **{**result, "buffers": tuple(result["buffers"])})
     if made.outcome != "works":
         return made

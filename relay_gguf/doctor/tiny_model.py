@@ -20,23 +20,23 @@ from numpy.typing import NDArray
 from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_header
 
 N_VOCAB, N_EMBD, N_FF, N_HEAD, N_HEAD_KV = 256, 256, 512, 4, 2
-HEAD: Final = N_EMBD // N_HEAD
+HEAD_DIM: Final = N_EMBD // N_HEAD
 EPS, ROPE_BASE = 1e-5, 10000.0
 SEED: Final = 20407
 TYPES: Final = ("Q8_0", "Q4_K", "Q6_K", "F16")
-"""Types that users' files have, each with code of its own in every backend."""
+"""Quantization types of users' files, each with code of its own in every backend."""
 
 SHAPES: Final[Mapping[str, tuple[int, int]]] = {
     "attn_q": (N_EMBD, N_EMBD),
-    "attn_k": (HEAD * N_HEAD_KV, N_EMBD),
-    "attn_v": (HEAD * N_HEAD_KV, N_EMBD),
+    "attn_k": (HEAD_DIM * N_HEAD_KV, N_EMBD),
+    "attn_v": (HEAD_DIM * N_HEAD_KV, N_EMBD),
     "attn_output": (N_EMBD, N_EMBD),
     "ffn_gate": (N_FF, N_EMBD),
     "ffn_up": (N_FF, N_EMBD),
     "ffn_down": (N_EMBD, N_FF),
 }
 N_WEIGHTS: Final = sum(rows * columns for rows, columns in SHAPES.values()) + N_VOCAB * N_EMBD
-"""Those that a token is multiplied with."""
+"""The number of weights that a token is multiplied with."""
 
 Floats = NDArray[np.float32]
 
@@ -45,7 +45,7 @@ Floats = NDArray[np.float32]
 class TinyModel:
     """Tensors of one quantization type: `packed` rows of bytes as in a file, `values` in float32.
 
-    The embedding is F16, and the norms are F32 ones, whatever the type.
+    Whatever the type, the embedding is F16, and the norms are F32 and all ones.
     """
 
     ggml_type: str
@@ -54,7 +54,7 @@ class TinyModel:
 
 
 def make(ggml_type: str) -> TinyModel:
-    """The model of a type; each call gives the same."""
+    """The model of a quantization type; each call returns the same."""
     rng = np.random.default_rng(SEED)
     embedding = rng.standard_normal((N_VOCAB, N_EMBD)).astype(np.float16)
     packed = {"token_embd": _bytes(embedding)}
@@ -73,9 +73,9 @@ def _bytes(array: NDArray[np.generic]) -> NDArray[np.uint8]:
 def _random_rows(
     rng: np.random.Generator, shape: tuple[int, int], ggml_type: str
 ) -> NDArray[np.uint8]:
-    """Rows of random blocks whose values have a deviation of about 1 / sqrt(columns).
+    """Rows of random blocks whose values have a standard deviation of about 1 / sqrt(columns).
 
-    Blocks are those of ggml/src/ggml-common.h: any bytes are quants, only the scales are chosen.
+    Blocks as in ggml/src/ggml-common.h: any bytes are valid quants, only the scales are chosen.
     """
     rows, columns = shape
     unit = columns**-0.5
@@ -93,7 +93,7 @@ def _random_rows(
 
 
 def write(model: TinyModel, path: Path) -> Path:
-    """Write the GGUF file of a model; its path. It has no vocabulary, but ids."""
+    """Write the GGUF file of a model, without a vocabulary; returns its path."""
     shapes = {f"blk.0.{name}": shape for name, shape in SHAPES.items()}
     shapes |= {"token_embd": (N_VOCAB, N_EMBD), "output": (N_VOCAB, N_EMBD)}
     norms = ("blk.0.attn_norm", "blk.0.ffn_norm", "output_norm")
@@ -114,7 +114,7 @@ def write(model: TinyModel, path: Path) -> Path:
         "llama.attention.head_count": Value(N_HEAD, ValueType.UINT32),
         "llama.attention.head_count_kv": Value(N_HEAD_KV, ValueType.UINT32),
         "llama.attention.layer_norm_rms_epsilon": Value(EPS, ValueType.FLOAT32),
-        "llama.rope.dimension_count": Value(HEAD, ValueType.UINT32),
+        "llama.rope.dimension_count": Value(HEAD_DIM, ValueType.UINT32),
         "llama.rope.freq_base": Value(ROPE_BASE, ValueType.FLOAT32),
         "llama.vocab_size": Value(N_VOCAB, ValueType.UINT32),
         "tokenizer.ggml.model": Value("none", ValueType.STRING),
@@ -144,9 +144,9 @@ def _norm(x: Floats) -> Floats:
 
 
 def _rotated(x: Floats) -> Floats:
-    """Heads (n_tokens, n, HEAD) with each neighbouring pair turned by its position's angle."""
-    heads = x.reshape(len(x), -1, HEAD)
-    angles = np.arange(len(x))[:, None] * ROPE_BASE ** (-np.arange(0, HEAD, 2) / HEAD)
+    """Heads (n_tokens, n, HEAD_DIM) with each neighbouring pair turned by its position's angle."""
+    heads = x.reshape(len(x), -1, HEAD_DIM)
+    angles = np.arange(len(x))[:, None] * ROPE_BASE ** (-np.arange(0, HEAD_DIM, 2) / HEAD_DIM)
     cos, sin = np.cos(angles)[:, None], np.sin(angles)[:, None]
     even, odd = heads[..., 0::2], heads[..., 1::2]
     turned = np.stack([even * cos - odd * sin, even * sin + odd * cos], axis=-1)
@@ -154,11 +154,11 @@ def _rotated(x: Floats) -> Floats:
 
 
 def _attention(q: Floats, k: Floats, v: Floats) -> Floats:
-    """Causal attention: q (n_tokens, N_HEAD, HEAD), k (n_tokens, N_HEAD_KV, HEAD), v flat."""
+    """Causal attention: q (n_tokens, N_HEAD, HEAD_DIM), k with N_HEAD_KV heads, v flat."""
     group = N_HEAD // N_HEAD_KV
     k = np.repeat(k, group, axis=1)
-    v = np.repeat(v.reshape(len(v), N_HEAD_KV, HEAD), group, axis=1)
-    scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(HEAD)
+    v = np.repeat(v.reshape(len(v), N_HEAD_KV, HEAD_DIM), group, axis=1)
+    scores = np.einsum("ihd,jhd->hij", q, k) / np.sqrt(HEAD_DIM)
     scores += np.triu(np.full(scores.shape[1:], -np.inf), 1)
     weights = np.exp(scores - scores.max(axis=2, keepdims=True))
     weights /= weights.sum(axis=2, keepdims=True)

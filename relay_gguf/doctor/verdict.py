@@ -1,4 +1,4 @@
-"""The verdict on this machine: looked up in a millisecond, asked for where there is none."""
+"""The verdict on this machine: looked up in a millisecond, or found by a self-test and kept."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ from .result import Verdict
 from .self_test import SELFTEST, ask
 
 N_KEPT: Final = 8
-"""Verdicts: a home folder may serve several machines, a machine several environments."""
+"""The number of kept verdicts: a home folder may serve several machines and environments."""
 
 
 @cache
 def verdict() -> Verdict:
-    """What works here, asked once a process; an empty verdict where RELAY_SELFTEST is 0."""
+    """The verdict on this machine, cached; empty if RELAY_SELFTEST is 0, so that all is used."""
     if os.environ.get(SELFTEST) == "0":
         return Verdict()
     return looked_up(kept_path(), fingerprint()) or renewed()
@@ -36,12 +36,12 @@ def renewed(
     workers: Sequence[str] = (),
     on_device: Callable[[str], None] | None = None,
 ) -> Verdict:
-    """Ask now, and keep what was found of this machine.
+    """Run the self-test now, and keep the verdict on this machine.
 
     Args:
-        thorough: try the processor without extra buffers too, where it works with them.
-        workers: addresses of other machines to try.
-        on_device: called with each device before it is tried.
+        thorough: try the processor without extra buffers too, even if it works with them.
+        workers: addresses of other machines to try; their results are not kept.
+        on_device: called with the name of each device before it is tried.
     """
     found = ask(thorough=thorough, workers=workers, on_device=on_device)
     own = tuple(result for result in found.results if result.backend != "RPC")
@@ -50,12 +50,12 @@ def renewed(
 
 
 def kept_path() -> Path | None:
-    """Where verdicts are kept; None where there is no folder for it."""
+    """The file of kept verdicts; None if this user has no cache folder."""
     return cache_file("selftest.json")
 
 
 def looked_up(path: Path | None, key: str) -> Verdict | None:
-    """The verdict kept under a key; None where there is none, or the file is damaged."""
+    """The verdict kept under a key; None if there is none, or the file is damaged."""
     if path is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -64,9 +64,9 @@ def looked_up(path: Path | None, key: str) -> Verdict | None:
 
 
 def keep(path: Path | None, key: str, found: Verdict) -> None:
-    """Keep a verdict beside those of other machines. A folder that cannot be written is no error.
+    """Keep a verdict beside those of other machines; a folder that cannot be written is ignored.
 
-    What may be otherwise next time is not kept.
+    A verdict that may be another next time is not kept.
     """
     if path is None or not found.lasting:
         return
@@ -81,10 +81,10 @@ def keep(path: Path | None, key: str, found: Verdict) -> None:
 
 
 def _table(path: Path) -> dict[str, Any]:
-    """All that is kept, by key.
+    """All kept verdicts as JSON objects, by key.
 
     Raises:
-        OSError, ValueError, TypeError: there is no such file, or it is another kind of file.
+        OSError, ValueError, TypeError: there is no such file, or it is not a file of verdicts.
     """
     table = json.loads(path.read_text("utf-8"))
     if not isinstance(table, dict):

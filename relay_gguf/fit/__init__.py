@@ -1,7 +1,10 @@
-"""What a model needs, and which of the published ones a machine can run: arithmetic.
+"""How a model fits into a machine, and which of the published files suits it: arithmetic only.
 
-memory             what a model takes, by its parts
-placement, plan    which part is on which device; so that it fits
-speed, traffic     tokens a second, about; bytes between machines
-catalogue, choose  Relay's published files; the best of them for a machine
+memory       bytes that a model takes: weights, KV cache, compute buffer
+placement    which part of a model is on which device, for given settings
+plan         the settings that fit
+speed        tokens a second, estimated
+traffic      bytes that travel between machines
+catalogue    Relay's published files
+choose       the best of them for a machine
 """

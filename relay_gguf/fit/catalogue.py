@@ -1,4 +1,4 @@
-"""Relay's published files: what they are called and how large their parts are."""
+"""Relay's published files: their names, their sizes, the sizes of their blocks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ DATA: Final = "catalogue.toml"
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A file of the catalogue; `size` in bytes, rounded as its author's page has it."""
+    """A published file; `size` in bytes, rounded as on its page; `coarse` for 2 and 3-bit types."""
 
     repo: str
     file: str
@@ -28,7 +28,7 @@ class Published:
 
     @property
     def name(self) -> str:
-        """What to call it on the command line."""
+        """The file as a model argument: `OWNER/NAME:TYPE`."""
         return f"{self.repo}:{self.ftype}"
 
 

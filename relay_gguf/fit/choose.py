@@ -1,8 +1,8 @@
 """Which of the published files to take on a machine.
 
-Of the files that fit and generate at `min_speed` tokens a second or more, the one that has the most
-layers on a GPU; of equals, one that need not save on context; of equals, the best. A coarse file is
-taken only where no other one is that fast; where nothing is, the fastest.
+Of the files that fit and generate at `min_speed` tokens a second or more, the file with the most
+layers on a GPU; of equals, a file that need not save on context; of equals, the best. A coarse file
+is taken only if no other file is that fast. If no file is, the fastest is taken.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ TYPES: Final = (
     ("Q8_0", 8.50),
     ("F16", 16.0),
 )
-"""Types that people take, and their bits per weight (llama.cpp's quantize README, 8B model)."""
+"""Common quantization types, and their bits per weight (llama.cpp's quantize README, 8B model)."""
 MIN_SPEED: Final = 5.0
 """Tokens a second: about as fast as people read aloud."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A file on a machine: how it would be loaded, or why it cannot be; tokens a second."""
+    """A file on a machine: its plan or the reason why it does not fit, and its tokens a second."""
 
     file: Published
     plan: Plan | None
@@ -47,7 +47,7 @@ class Candidate:
 def candidates(
     published: Sequence[Published], machine: Machine, options: LoadOptions
 ) -> list[Candidate]:
-    """Every file with its plan on a machine, in the same order."""
+    """Each file with its plan on a machine, in the same order."""
     return [_candidate(file, machine, options) for file in published]
 
 
@@ -62,10 +62,16 @@ def _candidate(file: Published, machine: Machine, options: LoadOptions) -> Candi
 def better(
     model: ModelSizes, bits: float, machine: Machine, options: LoadOptions
 ) -> Candidate | None:
-    """The next better type of a model, as it would be on a machine; None for the best.
+    """The model in the next better quantization type, on a machine; None if there is no better.
 
-    One of the catalogue for a file of the catalogue; else its sizes are taken to grow with the
-    bits of a weight.
+    For a published file, the next better published file. For any other file, the sizes are scaled
+    with the bits of a weight.
+
+    Args:
+        model: the model's sizes.
+        bits: of a weight, on average; 0 if unknown.
+        machine: with its free memory.
+        options: of the user.
     """
     known = catalogue()
     for worse, file in zip(known[1:], known, strict=False):
@@ -84,8 +90,13 @@ def better(
 def choose(found: Sequence[Candidate], machine: Machine, min_speed: float = MIN_SPEED) -> Candidate:
     """The file to take.
 
+    Args:
+        found: all files, the best first.
+        machine: that they were planned for.
+        min_speed: tokens a second that the file should reach.
+
     Raises:
-        MemoryShortError: none fits into the machine.
+        MemoryShortError: no file fits into the machine.
     """
     fitting = [candidate for candidate in found if candidate.plan is not None]
     fast = [candidate for candidate in fitting if candidate.speed >= min_speed]

@@ -1,4 +1,4 @@
-"""What a model takes in memory: arithmetic on numbers that a file's head gives, in bytes."""
+"""Bytes that a model takes in memory, computed from the numbers in its file's header."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ DEFAULT_N_CTX: Final = 4096
 N_CTX_STEP: Final = 256
 """llama.cpp pads a context to a multiple of this (src/llama-context.cpp)."""
 KV_TYPES: Final[Mapping[str, float]] = {"f16": 2, "q8_0": 34 / 32, "q4_0": 18 / 32}
-"""Bytes for a value of the KV cache: q8_0 and q4_0 have blocks of 32 values and a scale."""
+"""Bytes of a value in the KV cache: q8_0 and q4_0 have blocks of 32 values and a scale."""
 PROCESS: Final = 64 * MIB
-"""What Python, our modules and llama.cpp's own tables take (measured on Linux)."""
+"""Bytes of Python, our modules and llama.cpp's own tables (measured on Linux)."""
 PER_TOKEN: Final = 400
-"""Bytes that llama.cpp's vocabulary takes for a token (measured: 20 MB for 49,152)."""
+"""Bytes of a token in llama.cpp's vocabulary (measured: 20 MB for 49,152 tokens)."""
 
 
 @dataclass(frozen=True, slots=True)
 class MemoryNeed:
-    """Bytes that a loaded model takes."""
+    """Bytes of a loaded model on all devices: weights, KV cache, compute buffers."""
 
     weights: int
     kv: int
@@ -40,19 +40,19 @@ class MemoryNeed:
 
 @dataclass(frozen=True, slots=True)
 class ModelSizes:
-    """The parts of a model: `blocks` by layer, `kv_width` values of K and V a token and layer."""
+    """Bytes of a model's parts; `kv_width` is the values of K and V per token and layer."""
 
     name: str
     blocks: tuple[int, ...]
     embedding: int
     output: int
     kv_width: float
-    tied: bool = False  # the output is the embedding: in RAM it is there once
+    tied: bool = False  # the output matrix is the embedding: in RAM there is one copy
     n_ctx_train: int = 1 << 20
     n_embd: int = 0
     n_ff: int = 0
     n_vocab: int = 0
-    blocks_of_32: bool = True  # of its K and V: only these can be q8_0 or q4_0
+    blocks_of_32: bool = True  # of its K and V rows, so that they can be q8_0 or q4_0
 
     @property
     def n_layers(self) -> int:
@@ -61,16 +61,16 @@ class ModelSizes:
 
     @property
     def weights(self) -> int:
-        """All of it, once."""
+        """Bytes of all weights, a tied output counted once."""
         return sum(self.blocks) + self.embedding + self.apart
 
     @property
     def apart(self) -> int:
-        """What the output takes beside the embedding, in RAM: of a tied one, its norm."""
+        """Bytes that the output takes beside the embedding, in RAM: if tied, only its norm."""
         return self.output - self.embedding if self.tied else self.output
 
     def scaled(self, factor: float) -> ModelSizes:
-        """The same model with weights of another size."""
+        """The same model with weights `factor` times as large."""
         return replace(
             self,
             blocks=tuple(int(block * factor) for block in self.blocks),
@@ -79,11 +79,11 @@ class ModelSizes:
         )
 
     def kv(self, n_blocks: int, n_ctx: int, kv_type: str) -> int:
-        """The KV cache of some blocks for a context of `n_ctx` tokens."""
+        """Bytes of the KV cache of `n_blocks` blocks for a context of `n_ctx` tokens."""
         return int(n_blocks * self.kv_width * KV_TYPES[kv_type] * padded(n_ctx))
 
     def compute_buffer(self, n_ctx: int, n_ubatch: int) -> int:
-        """llama.cpp's compute buffer, about: what a graph of `n_ubatch` tokens needs at its widest.
+        """Bytes of llama.cpp's compute buffer, estimated for `n_ubatch` tokens.
 
         The widest places are the feed-forward and the attention's projections; beside them lie a
         mask of 2 bytes for each pair of positions and one row of logits. Of what llama.cpp reserves
@@ -95,35 +95,35 @@ class ModelSizes:
 
     @property
     def process(self) -> int:
-        """What the program takes beside the model."""
+        """Bytes that the program takes in RAM beside the model."""
         return PROCESS + PER_TOKEN * self.n_vocab
 
 
 def binary(n_bytes: int) -> str:
-    """`7.3 GiB`, `212 MiB`: memory in powers of 1024, as it is sold."""
+    """A number of bytes as text, `7.3 GiB` or `212 MiB`, in powers of 1024 as memory is sold."""
     return f"{n_bytes / GIB:.1f} GiB" if abs(n_bytes) >= GIB else f"{n_bytes / MIB:.0f} MiB"
 
 
 def n_bytes(text: str) -> int:
-    """What `4G` or `512 MiB` are, in powers of 1024: the other way round of `binary`.
+    """The bytes of a text like `4G` or `512 MiB`, in powers of 1024: the reverse of `binary`.
 
     Raises:
-        SettingsError: it is no size, or none.
+        SettingsError: it is not a size, or it is 0.
     """
     match = re.fullmatch(r"\s*(\d+(?:\.\d*)?)\s*([KMGT]?)(?:i?B)?\s*", text, re.IGNORECASE)
     found = int(float(match[1]) * 1024 ** " KMGT".index(match[2].upper() or " ")) if match else 0
     if not found:
-        raise SettingsError(f"{text!r} is no size of memory: 4G and 512M are.")
+        raise SettingsError(f"{text!r} is not a size of memory: write 4G or 512M.")
     return found
 
 
 def padded(n_ctx: int) -> int:
-    """The context that llama.cpp makes of one that is asked for."""
+    """The context length that llama.cpp makes when asked for `n_ctx` tokens."""
     return -(-n_ctx // N_CTX_STEP) * N_CTX_STEP
 
 
 def layers_by_device(n_layers: int, splits: Sequence[float]) -> list[int]:
-    """How many of `n_layers` llama.cpp puts on each device, given its `tensor_split`.
+    """The number of layers that llama.cpp puts on each device, given its `tensor_split`.
 
     Its rule (src/llama-model.cpp, load_tensors): layer i goes to the first device whose cumulated
     share is over i / n_layers.
@@ -141,6 +141,6 @@ def layers_by_device(n_layers: int, splits: Sequence[float]) -> list[int]:
 
 
 def _float32(value: float) -> float:
-    """The nearest of C's floats, in which llama.cpp counts: 0.1 + 0.2 is 0.3 there."""
+    """A number rounded to float32, in which llama.cpp computes shares."""
     (rounded,) = struct.unpack("f", struct.pack("f", value))
     return float(rounded)

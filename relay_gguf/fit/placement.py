@@ -1,4 +1,4 @@
-"""What of a model is on which device, with given settings. All sizes are bytes.
+"""Which part of a model is on which device, with given settings. All sizes are bytes.
 
 llama.cpp fills GPUs from the model's end (src/llama-model.cpp, load_tensors): the output first,
 then the last blocks, each with its keys and values. The input embedding stays in RAM, and so do the
@@ -18,19 +18,20 @@ from relay_gguf.machine.devices import Gpu, Machine
 from .memory import DEFAULT_N_CTX, MIB, ModelSizes, layers_by_device
 
 CPU_UBATCH: Final = 128
-"""Tokens that a CPU evaluates at once. As fast as 512, with a quarter of the work space, and a step
-of the largest matrix, which cancelling waits for, is over four times as soon."""
+"""Tokens that a CPU evaluates at once. As fast as 512, with a quarter of the compute
+buffer; and a cancel, which waits for the product of the largest matrix, is heard four times as
+soon."""
 MARGIN: Final = 512 * MIB
-"""What stays free on each device, for what others start and drivers take; at most an eighth of what
+"""Bytes that stay free on each device for other programs and for drivers; at most an eighth of what
 is free now, for the sake of small models in small containers."""
 GPU_EXTRA: Final = 64 * MIB
-"""What kernels allocate on a GPU beside the compute buffer, about."""
+"""Bytes that kernels allocate on a GPU beside the compute buffer, about."""
 RAM: Final = "RAM"
 
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """What llama.cpp is told. `gpu` None is its own choice, -1 none, else that one alone."""
+    """Settings for llama.cpp. `gpu` None uses all GPUs, -1 no GPU, else the GPU of this index."""
 
     n_gpu_layers: int
     n_ctx: int
@@ -42,7 +43,7 @@ class LoadSettings:
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What of the model a device holds, in bytes, of the `free` ones; `margin` stays free."""
+    """The part of a model on a device, in bytes, `free` there; `margin` of these must stay free."""
 
     device: str
     free: int
@@ -55,28 +56,28 @@ class Share:
 
     @property
     def used(self) -> int:
-        """All that it holds."""
+        """Bytes that the part takes."""
         return self.weights + self.kv + self.compute
 
     @property
     def left(self) -> int:
-        """What stays free; negative where it does not fit."""
+        """Bytes that stay free; negative if the part does not fit."""
         return self.free - self.used
 
     @property
     def slack(self) -> int:
-        """What it has over its margin."""
+        """Bytes that stay free beyond the margin."""
         return self.left - self.margin
 
     @property
     def fits(self) -> bool:
-        """With the margin."""
+        """Whether the part and the margin fit."""
         return self.slack >= 0
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A model on a machine: the GPUs that hold something, and RAM as the last."""
+    """A model on a machine: a share for each GPU that is used, and for RAM as the last."""
 
     model: ModelSizes
     settings: LoadSettings
@@ -84,17 +85,17 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Every device holds its share."""
+        """Whether every device holds its share."""
         return all(share.fits for share in self.shares)
 
     @property
     def whole(self) -> bool:
-        """All layers are on a GPU."""
+        """Whether all layers are on a GPU."""
         return self.settings.n_gpu_layers >= self.model.n_layers
 
     @property
     def slack(self) -> int:
-        """Bytes that the fullest device has over its margin."""
+        """Bytes that the fullest device has beyond its margin."""
         return min(share.slack for share in self.shares)
 
     @property
@@ -118,7 +119,7 @@ class Plan:
 
 @dataclass(frozen=True, slots=True)
 class ComputeBuffers:
-    """Compute buffers by device, as a dry load measured them for `n_ubatch`; in bytes."""
+    """Bytes of compute buffers by device, measured for `n_ubatch` by a load without weights."""
 
     n_ubatch: int
     by_device: Mapping[str, int]
@@ -182,7 +183,7 @@ def _ram(
     buffers: ComputeBuffers | None,
     unified: int,
 ) -> Share:
-    """What stays in RAM: the embedding, the first blocks, the program; GPUs may live in it too."""
+    """The share of RAM: embedding, first blocks, program. GPUs take `unified` bytes of it."""
     output = not settings.n_gpu_layers
     weights = model.embedding + sum(model.blocks[:blocks])
     weights += model.apart if output else 0
@@ -213,8 +214,10 @@ def _gpu_compute(
 
 
 def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:
-    """How many layers each GPU gets: in proportion, or where a GPU has too little for that, each as
-    many as it holds. `kv` bytes come to each layer but the output, the last."""
+    """The number of layers for each GPU: in proportion, or as many as fit if a GPU has too little.
+
+    Each layer but the last, the output, needs `kv` bytes more.
+    """
     room = [max(0, n_bytes) for n_bytes in usable]
     needs = [*(layer + kv for layer in layers[:-1]), layers[-1]]
     ends = list(accumulate(needs, initial=0))
@@ -231,7 +234,7 @@ def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:
 
 
 def _proportional(layers: Sequence[int], room: Sequence[int]) -> list[int]:
-    """How many layers each GPU gets: whole ones, up to its share of all bytes."""
+    """The number of layers for each GPU: whole layers, up to its share of all bytes."""
     if not sum(room):
         return [len(layers), *[0] * (len(room) - 1)]
     bounds = [sum(layers) * part / sum(room) for part in accumulate(room)]
@@ -251,5 +254,5 @@ def _usable(free: int) -> int:
 
 
 def with_margin(usable: int) -> int:
-    """What must be free for this many bytes to be usable."""
+    """Bytes that must be free for `usable` bytes to be left beside the margin."""
     return usable + min(MARGIN, usable // 7)

@@ -1,6 +1,6 @@
-"""What of a model goes where, so that it fits: layers on GPUs, context, KV cache, batches.
+"""The settings with which a model fits: layers on GPUs, context, KV cache, batches.
 
-What is preferred, first to last: the whole model on the GPU with 4096 tokens of context; less
+In order of preference: the whole model on the GPU with 4096 tokens of context; less
 context, down to 2048; a KV cache in q8_0; fewer layers on the GPU, the others in RAM; RAM alone.
 """
 
@@ -18,16 +18,16 @@ from .memory import DEFAULT_N_CTX, KV_TYPES, N_CTX_STEP, ModelSizes, binary, pad
 from .placement import ComputeBuffers, LoadSettings, Plan, place
 
 LEAST_N_CTX: Final = 2048
-"""A context is not made smaller than this by itself."""
+"""Tokens: the planner makes no context smaller than this."""
 N_BATCH: Final = 512
-"""Tokens of a prompt that are given to llama.cpp at once."""
+"""Tokens of a prompt that llama.cpp is given at once, at most."""
 GPU_UBATCH: Final = 512
-"""Tokens that a GPU evaluates at once: it is idle with less."""
+"""Tokens that a GPU evaluates at once: fewer would leave it idle."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """What the user has decided; None is for the plan to decide."""
+    """The user's decisions on loading a model; None leaves a value to the planner."""
 
     n_ctx: int | None = None
     n_gpu_layers: int | None = None
@@ -45,11 +45,15 @@ class LoadOptions:
             raise SettingsError(f"kv_type is {self.kv_type!r}; it must be one of {known}.")
         split = self.tensor_split
         if split is not None and (not split or min(split) < 0 or not 1e-3 < sum(split) < 1e9):
-            raise SettingsError("tensor_split must be shares, one for each GPU, as 3,1.")
+            raise SettingsError("tensor_split must be one share for each GPU, like 3,1.")
         if self.no_gpu and (self.n_gpu_layers or split or self.main_gpu is not None):
-            raise SettingsError("--no-gpu leaves no layer for a GPU: take one option of the two.")
+            raise SettingsError(
+                "--no-gpu leaves no layer for a GPU: give only one of these options."
+            )
         if self.no_gpu and self.workers:
-            raise SettingsError("--no-gpu leaves nothing for a worker: take one option of the two.")
+            raise SettingsError(
+                "--no-gpu leaves nothing for a worker: give only one of these options."
+            )
 
 
 def fit(
@@ -58,13 +62,13 @@ def fit(
     """The best plan that fits.
 
     Args:
-        model: its parts.
-        machine: with what is free now.
-        options: what must not be changed.
-        buffers: measured compute buffers; estimated without.
+        model: its sizes.
+        machine: with its free memory.
+        options: the user's, which the plan keeps.
+        buffers: measured compute buffers; None to estimate them.
 
     Raises:
-        MemoryShortError: nothing fits; says what would.
+        MemoryShortError: no settings fit; says which options would.
         SettingsError: the options do not go with this machine or model.
     """
     best = None
@@ -80,7 +84,7 @@ def fit(
 
 
 def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterator[LoadSettings]:
-    """Settings to try, the best first.
+    """The settings to try, the best first.
 
     Raises:
         SettingsError: as `fit`.
@@ -103,7 +107,7 @@ def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterato
 
 
 def _memories(model: ModelSizes, options: LoadOptions) -> Iterator[tuple[int, str]]:
-    """Contexts and types of KV cache, the best first."""
+    """Context lengths with types of KV cache, the best first."""
     most = min(options.n_ctx or DEFAULT_N_CTX, model.n_ctx_train)
     least = most if options.n_ctx else min(LEAST_N_CTX, most)
     usual = ("f16", "q8_0") if model.blocks_of_32 else ("f16",)
@@ -129,19 +133,19 @@ def _check(model: ModelSizes, machine: Machine, options: LoadOptions) -> None:
     n_gpus = len(machine.gpus)
     if options.n_ctx is not None and options.n_ctx > model.n_ctx_train:
         raise SettingsError(
-            f"{model.name} reads at most {model.n_ctx_train} tokens, --n-ctx asks for "
+            f"{model.name} takes at most {model.n_ctx_train} tokens, --n-ctx asks for "
             f"{options.n_ctx}. Take --n-ctx {model.n_ctx_train} or less."
         )
     if options.kv_type not in (None, "f16") and not model.blocks_of_32:
         raise SettingsError(
-            f"{model.name} cannot have its KV cache in {options.kv_type}, which has blocks of 32 "
-            "values: its heads are of another size. Take --kv-type f16."
+            f"{model.name} cannot have a KV cache of type {options.kv_type}: its heads are not "
+            "made of blocks of 32 values. Take --kv-type f16."
         )
     wants_gpu = bool(options.n_gpu_layers) or options.main_gpu is not None
     if (wants_gpu or options.tensor_split) and not n_gpus:
         raise SettingsError(
-            "Layers are wanted on a GPU, and this llama.cpp sees none. "
-            + (machine.advice or "`relay-gguf devices` lists what there is.")
+            "The options put layers on a GPU, but this build of llama.cpp finds no GPU. "
+            + (machine.advice or "`relay-gguf devices` lists the devices.")
         )
     if options.main_gpu is not None and not 0 <= options.main_gpu < n_gpus:
         raise SettingsError(
@@ -156,7 +160,7 @@ def _check(model: ModelSizes, machine: Machine, options: LoadOptions) -> None:
 def _refusal(
     best: Plan, machine: Machine, options: LoadOptions, buffers: ComputeBuffers | None
 ) -> str:
-    """Why nothing fits, by the plan that came nearest; and what would."""
+    """The error text: what the plan that came nearest lacks, and which options would fit."""
     short = min(best.shares, key=lambda share: share.slack)
     at = best.settings
     layers = f"{at.n_gpu_layers} of {best.model.n_layers} layers on a GPU and "
@@ -175,7 +179,7 @@ def _refusal(
 
 
 def flags(plan: Plan) -> str:
-    """The options that ask for a plan."""
+    """A plan as options of the command line."""
     at = plan.settings
     layers = "--no-gpu " if at.gpu == -1 else f"--n-gpu-layers {at.n_gpu_layers} "
     on_gpu = layers if len(plan.shares) > 1 or at.gpu == -1 else ""

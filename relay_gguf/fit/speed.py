@@ -1,4 +1,4 @@
-"""How fast a plan generates, about: a token reads every weight once, and memory sets the pace."""
+"""Tokens a second of a plan, estimated: a token reads every weight, so memory sets the pace."""
 
 from __future__ import annotations
 
@@ -10,24 +10,23 @@ from .placement import RAM, Plan
 from .traffic import traffic
 
 GPU_SHARE: Final = 0.7
-"""Of a GPU's bandwidth, what llama.cpp's kernels reach when they generate."""
+"""The share of a GPU's bandwidth that llama.cpp's kernels reach when they generate."""
 RAM_SHARE: Final = 0.8
-"""The same of the bandwidth that this machine's threads were measured to have: 0.7 to 0.8 for 0.9
-billion parameters in Q4_K_M and Q8_0 on an AMD EPYC."""
+"""The share of the RAM's measured bandwidth: 0.7 to 0.8 for 0.9 billion parameters in Q4_K_M and
+Q8_0 on an AMD EPYC."""
 PER_BLOCK: Final = 0.15e-3
-"""Seconds that a block takes on a CPU beside its bytes: what small models are bound by. Measured on
-the same machine."""
+"""Seconds that a block takes on a CPU beside reading its bytes, which bounds small models. Measured
+on the same machine."""
 UNKNOWN: Final = 150e9
-"""Bytes a second of a GPU that does not say: a slow card's."""
+"""Bytes a second of a GPU whose bandwidth is unknown: those of a slow card."""
 USUAL_RAM: Final = 40e9
-"""Bytes a second of RAM that was not measured: two channels of DDR4-3200, less what is lost."""
+"""Bytes a second of RAM that was not measured: two channels of DDR4-3200, less losses."""
 
 
 def tokens_per_second(plan: Plan, machine: Machine) -> float:
     """Tokens a second that a plan generates, with its context half full.
 
-    Workers do not say how fast their memory is: each counts as a slow card, plus the time that its
-    answer is on the way.
+    Workers do not tell their memory's bandwidth: each counts as a slow card, plus its latency.
     """
     bandwidths = {gpu.name: (gpu.bandwidth or UNKNOWN) * GPU_SHARE for gpu in machine.gpus}
     bandwidths[RAM] = (machine.bandwidth or USUAL_RAM) * RAM_SHARE

@@ -1,9 +1,10 @@
 """The Hugging Face Hub, and its cache on this disk.
 
-repo               what a model argument asks of a repository
-api, file          what is there and is put there; a file's bytes from anywhere on
-rate               how fast they come
-cache, checksum    the shared cache; SHA-256 while bytes come
-download, watcher  the missing bytes: resumed, checked, then visible; who is asked and told
-progress           a bar, and a question before the download
+repo               a model argument → a repository and the files in it that are meant
+api                repositories: their files, uploads
+file               one file: its size and checksum, its bytes, its GGUF header
+rate               how fast the hub sends
+cache, checksum    the shared cache; SHA-256 computed while bytes arrive
+download           the missing bytes: resumed, checked, then visible
+watcher, progress  who is asked before a download and told how far it is; a bar on stderr
 """

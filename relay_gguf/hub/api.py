@@ -1,7 +1,7 @@
-"""The Hugging Face Hub over the network: what repositories hold, and putting files there.
+"""Repositories of the Hugging Face Hub: the list of their files, uploads, downloads of folders.
 
-Only the files called hub import its library, which knows the address, the token and the offline
-mode that the user has set. What goes wrong there ends as an error of ours.
+Only this folder imports the hub's library, which knows the address, the token and the offline mode
+that the user has set. Its errors become errors of this package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class UnreachableError(ModelError):
-    """The hub cannot be asked now."""
+    """The hub cannot be reached now."""
 
 
 def locate_folder(model: str, files: Sequence[str]) -> Path:
@@ -29,11 +29,13 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
 
     Args:
         model: a folder, or `owner/name` on the hub.
-        files: patterns of the files that are needed of a repository.
+        files: patterns of the repository's files to download.
+
+    Returns:
+        The folder in the hub's cache; a path as it was given, whether a folder is there or not.
 
     Raises:
         ModelError: the repository does not exist, is not open to this user, or cannot be reached.
-            A path is returned as it is, whether a folder is there or not.
     """
     path = Path(model).expanduser()
     wanted = None if path.exists() else parse_repo(model)
@@ -46,7 +48,7 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
 
 
 def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Type and shape of each tensor of a repository, from its files' heads alone.
+    """Name → type and shape of each tensor of a repository, from its safetensors headers alone.
 
     Raises:
         ModelError: the repository does not exist, is not open to this user, has no safetensors, or
@@ -67,8 +69,8 @@ def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
 class RemoteFile:
     """A file of a repository.
 
-    `size` is in bytes, 0 where the hub does not say. Large files have a SHA-256; `blob` is what the
-    cache calls the bytes: that, or git's SHA-1 of a file that lies in git itself.
+    `size` is in bytes, 0 if the hub does not tell. Large files have a SHA-256. `blob` names the
+    bytes in the cache: the SHA-256, or git's SHA-1 of a file that lies in git itself.
     """
 
     name: str
@@ -81,8 +83,8 @@ class RemoteFile:
 class Remote:
     """A repository at a commit.
 
-    `licence` is the hub's short name, as `cc-by-nc-4.0`; `gated` says that its terms have to be
-    accepted on its page.
+    `licence` is the hub's identifier, like `cc-by-nc-4.0`; `gated` means that a user must accept
+    its terms on its page.
     """
 
     private: bool
@@ -93,12 +95,12 @@ class Remote:
 
     @property
     def digests(self) -> dict[str, str]:
-        """Name → SHA-256 of each file, of small ones git's SHA-1."""
+        """Name → SHA-256 of each file; git's SHA-1 of small files."""
         return {file.name: file.blob for file in self.files.values()}
 
 
 def remote(repo: str) -> Remote | None:
-    """A repository and its files; None where there is none.
+    """A repository and its files; None if there is no such repository.
 
     Raises:
         ModelError: it is not open to this user, or the hub cannot be reached.
@@ -123,7 +125,7 @@ def remote(repo: str) -> Remote | None:
 
 
 def _licence(info: ModelInfo) -> str:
-    """The licence on a repository's card; where that is `other`, the name that it gives."""
+    """The licence in a repository's model card; if it is `other`, the card's name of it."""
     card = info.card_data
     said = card.get("license") if card else None
     if said == "other" and card:
@@ -132,9 +134,15 @@ def _licence(info: ModelInfo) -> str:
 
 
 def send(repo: str, files: Mapping[str, Path], *, private: bool, message: str) -> str:
-    """Put files into a repository, which is made if need be, in one commit; its address.
+    """Upload files into a repository, made if need be, in one commit; returns the commit's address.
 
-    What an interrupted upload has sent already is not sent again.
+    Files that an interrupted upload has sent are not sent again.
+
+    Args:
+        repo: OWNER/NAME.
+        files: name in the repository → file on this disk.
+        private: whether a new repository is private.
+        message: of the commit.
 
     Raises:
         ModelError: this user may not write there, the hub refuses, or cannot be reached.
@@ -159,7 +167,7 @@ def send(repo: str, files: Mapping[str, Path], *, private: bool, message: str) -
 
 
 def no_repository(what: str, repo: str) -> ModelError:
-    """The error where neither the disk nor the hub has something."""
+    """The error for a model that is neither on this disk nor on the hub."""
     return ModelError(
         f"There is no {what} here, and no repository {repo} on the hub "
         "that you may read. Check the name, or run `hf auth login`."
@@ -168,7 +176,7 @@ def no_repository(what: str, repo: str) -> ModelError:
 
 @contextmanager
 def explained(what: str, repo: str) -> Iterator[None]:
-    """Errors of the hub's library as ours."""
+    """Turn errors of the hub's library into `ModelError`; the text names `what` and `repo`."""
     from huggingface_hub.errors import (
         EntryNotFoundError,
         GatedRepoError,
@@ -198,7 +206,7 @@ def explained(what: str, repo: str) -> Iterator[None]:
             ) from error
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
             raise no_repository(what, repo) from error
-        raise UnreachableError(f"The hub answered {status} for {what}. Try later.") from error
+        raise UnreachableError(f"The hub answered {status} for {what}. Try again later.") from error
     except Exception as error:  # the hub's library passes its transport's errors on as they are
         why = str(error) or type(error).__name__
         raise UnreachableError(f"Cannot reach the hub for {what}: {why}.") from error

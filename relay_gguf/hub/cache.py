@@ -1,11 +1,11 @@
-"""The hub's shared cache on this disk: which files it has, and where a new one goes.
+"""The hub's shared cache on this disk: which files it has, and where a new file goes.
 
     models--owner--name/blobs/<checksum>            the bytes, once
     models--owner--name/snapshots/<commit>/<file>   links to them
     models--owner--name/refs/main                   the newest commit
 
-That is the layout of the hub's own library ("Understand caching" in its guides), which finds our
-files, and we its. Ours have a name of our own until they are whole.
+This is the layout of the hub's own library ("Understand caching" in its guides): each program finds
+the other's files. Files of this program have names of their own until they are whole.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from .repo import RepoFile, pick_files
 
 @dataclass(frozen=True, slots=True)
 class RepoCache:
-    """Where the files of a repository lie; `root` is that of all repositories."""
+    """A repository in the cache whose folder is `root`."""
 
     root: Path
     repo: str
 
     @property
     def folder(self) -> Path:
-        """The repository's."""
+        """The repository's folder."""
         return self.root / self._name
 
     @property
@@ -39,33 +39,33 @@ class RepoCache:
         return f"models--{self.repo.replace('/', '--')}"
 
     def blob(self, digest: str) -> Path:
-        """The bytes of a file that is whole."""
+        """The path of a whole file's bytes, by its checksum."""
         return self.folder / "blobs" / digest
 
     def partial(self, digest: str) -> Path:
-        """Those of one that is not."""
+        """The path of a file's bytes while it is downloaded."""
         return disk.partial(self.blob(digest))
 
     def lock(self, digest: str) -> Path:
-        """An empty file that stays; whoever has locked it may write the partial one."""
+        """An empty file that stays; the process that has locked it may write the partial file."""
         return self.root / ".locks" / self._name / f"{digest}.relay-gguf.lock"
 
     def file(self, commit: str, name: str) -> Path:
-        """A file of a commit."""
+        """The path of a file of a commit, a link to its bytes."""
         return self.folder / "snapshots" / commit / name
 
     def has(self, commit: str, name: str, digest: str, size: int) -> bool:
-        """Whether a file is there, of this size in bytes."""
+        """Whether a file of `size` bytes is there, under its checksum or its name."""
         for path in (self.blob(digest), self.file(commit, name)):
             if path.is_file() and path.stat().st_size == size:
                 return True
         return False
 
     def link(self, commit: str, name: str, digest: str) -> Path:
-        """Give a whole file its name in a commit; where there are no links, move it there.
+        """Give a whole file its name in a commit, by a link, else by moving it; returns that path.
 
         Raises:
-            OSError: it cannot be done.
+            OSError: neither works.
         """
         blob, path = self.blob(digest), self.file(commit, name)
         if path.is_file() and (not blob.exists() or path.samefile(blob)):
@@ -76,45 +76,45 @@ class RepoCache:
         return path
 
     def set_main(self, commit: str) -> None:
-        """Say which commit is the newest, for programs that ask the cache alone.
+        """Record the newest commit, for programs that look only into the cache.
 
         Raises:
-            OSError: it cannot be written.
+            OSError: the record cannot be written.
         """
         ref = self.folder / "refs" / "main"
         ref.parent.mkdir(parents=True, exist_ok=True)
         disk.write_whole(ref, commit.encode())
 
     def partial_size(self, digest: str) -> int:
-        """Bytes that are there of a file that is not whole."""
+        """Bytes of a file that were downloaded before, 0 if none were."""
         path = self.partial(digest)
         return path.stat().st_size if path.is_file() else 0
 
     def outdated(self, digests: Collection[str]) -> list[str]:
-        """Checksums of files begun here that are not among those which the repository has now."""
+        """Checksums of partial files that are not among `digests`, those of the repository now."""
         begun = (self.folder / "blobs").glob(f"*{disk.PARTIAL}")
         found = [path.name.removesuffix(disk.PARTIAL) for path in begun]
         return [digest for digest in found if digest not in digests]
 
     def free(self) -> int:
-        """Bytes that are free on the cache's disk.
+        """Free bytes on the cache's disk.
 
         Raises:
-            OSError: the disk does not say.
+            OSError: the system does not tell.
         """
         there = next(path for path in [self.root, *self.root.parents] if path.exists())
         return shutil.disk_usage(there).free
 
 
 def repo_cache(repo: str) -> RepoCache:
-    """Where the files of a repository lie: HF_HUB_CACHE, HF_HOME or the usual folder."""
+    """A repository in the cache: in HF_HUB_CACHE, HF_HOME or the usual folder."""
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return RepoCache(Path(HF_HUB_CACHE), repo)
 
 
 def cached(wanted: RepoFile) -> Path | None:
-    """The file in the cache, of the newest snapshot that has it and all its parts."""
+    """The file in the cache, of the newest snapshot that has all its shards; None if none has."""
     folder = repo_cache(wanted.repo).folder / "snapshots"
     snapshots = [path for path in folder.glob("*") if path.is_dir()]
     for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
@@ -128,7 +128,7 @@ def cached(wanted: RepoFile) -> Path | None:
 
 
 def _symlink(blob: Path, path: Path) -> bool:
-    """Make a link, over one that is there; False where there are none, as on many a Windows."""
+    """Make a symbolic link, replacing an old one; False if it fails, as on most Windows."""
     from huggingface_hub import constants
 
     if getattr(constants, "HF_HUB_DISABLE_SYMLINKS", False):

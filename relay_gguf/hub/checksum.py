@@ -1,4 +1,4 @@
-"""Checksums of files: SHA-256, or git's SHA-1 of those that lie in git itself."""
+"""Checksums of files: SHA-256, or git's SHA-1 of files that lie in git itself."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ _SHA1 = re.compile(r"[0-9a-f]{40}")
 
 
 def is_sha256(text: str) -> bool:
-    """Whether a text is the SHA-256 of something."""
+    """Whether a text is a SHA-256 in hexadecimal."""
     return len(text) == 64 and _SHA256.fullmatch(text) is not None
 
 
 class Checksum:
-    """Runs along with the bytes of a file, and knows what it should come to.
+    """The checksum of a file's bytes as they arrive, compared with the expected one.
 
-    git's SHA-1 is over `blob SIZE`, a null byte and the content (git's hash-object). Where neither
-    is known, any content fits.
+    git's SHA-1 is over `blob SIZE`, a null byte and the content (git's hash-object). If no
+    checksum is expected, any content fits.
     """
 
     def __init__(self, expected: str, size: int) -> None:
-        """Expect a SHA-256, git's SHA-1 of a file of `size` bytes, or anything."""
+        """Expect a SHA-256, git's SHA-1 of a file of `size` bytes, or nothing (any other text)."""
         self.expected = expected if is_sha256(expected) or _SHA1.fullmatch(expected) else ""
         if len(self.expected) == 40:
             self._running = sha1(b"blob %d\0" % size, usedforsecurity=False)
@@ -36,43 +36,47 @@ class Checksum:
             self._running = sha256()
 
     def add(self, data: bytes) -> None:
-        """The next bytes."""
+        """Add the next bytes."""
         self._running.update(data)
 
     def add_file(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
-        """The rest of an open file; `on_bytes` is told of each piece."""
+        """Add the rest of an open file; `on_bytes` is called with the size of each piece."""
         while data := file.read(_CHUNK):
             self.add(data)
             on_bytes(len(data))
 
     @property
     def found(self) -> str:
-        """What it comes to up to here."""
+        """The checksum of the bytes so far, hexadecimal."""
         return self._running.hexdigest()
 
     @property
     def fits(self) -> bool:
-        """Whether it comes to what it should."""
+        """Whether the bytes so far have the expected checksum."""
         return not self.expected or self.found == self.expected
 
 
 def promised(path: Path) -> str:
-    """The SHA-256 that a file's place promises; empty where it promises none.
+    """The SHA-256 that a file's name promises; empty if it promises none.
 
-    The hub's cache and Ollama's store both call a large file by its SHA-256: the one has links to
-    such names, the other `sha256-` before them.
+    The hub's cache and Ollama's store both name a large file by its SHA-256: the cache has links to
+    such files, Ollama puts `sha256-` before the name.
     """
-    # One link only: the cache may link on to a place where files have names of another kind.
+    # One link only: the cache may itself link to a folder where files have other names.
     name = path.readlink().name if path.is_symlink() else path.name
     match = _SHA256.fullmatch(name)
     return match[1] if match else ""
 
 
 def verify(path: Path, on_bytes: Callable[[int], None] = lambda n_bytes: None) -> bool:
-    """Read a file and compare it with what its place promises; False where that is nothing.
+    """Read a file and compare it with the checksum in its name; False if there is none.
+
+    Args:
+        path: the file.
+        on_bytes: called with the size of each piece.
 
     Raises:
-        ModelError: it is another file, or cannot be read.
+        ModelError: the file is damaged, or cannot be read.
     """
     try:
         expected = promised(path)

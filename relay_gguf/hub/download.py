@@ -1,7 +1,7 @@
-"""Model files from the hub into its shared cache: whole, with the right checksum, or not there.
+"""Downloads model files into the hub's shared cache: whole, with the right checksum, or not at all.
 
-The hub's own library throws an interrupted download away, and compares sizes only. So the bytes go
-through here: into a partial file that the next run continues, past a checksum that is compared with
+The hub's own library throws an interrupted download away, and compares only sizes. Here bytes go
+into a partial file, which the next run continues, and through a checksum, which is compared with
 the hub's before the file gets its name. One process at a time writes a file.
 """
 
@@ -29,20 +29,24 @@ from .repo import RepoFile, pick_files
 from .watcher import DeclinedError, Download, Silent, Watcher
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
-"""Seconds to wait before each new attempt of a broken download; bytes that come start them anew."""
+"""Seconds to wait before each retry of a broken download; new bytes start the list again."""
 LOOK_AGAIN: Final = 0.5
-"""Seconds between two looks whether another process is done."""
+"""Seconds between two checks whether another process is done."""
 _FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
-    """The file of a repository, or the first part of it; what is missing is downloaded.
+    """The path of a repository's file, or of its first shard; missing bytes are downloaded.
+
+    Args:
+        wanted: the repository and file.
+        watcher: is asked before a download and told how far it is; None downloads in silence.
 
     Raises:
-        DeclinedError: the watcher does not want it.
-        UnreachableError: the hub cannot be asked now; nothing was downloaded.
-        ModelError: the repository or file does not exist or is not open to this user; there is no
-            room; the connection broke and stays so; a file has not the checksum that it should.
+        DeclinedError: the watcher does not want the download.
+        UnreachableError: the hub cannot be reached now; nothing was downloaded.
+        ModelError: the repository or file does not exist or is not open to this user; the disk is
+            full; the connection broke and stays so; or a file has a wrong checksum.
     """
     watcher = watcher or Silent()
     found, names = asked(wanted)
@@ -67,10 +71,10 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
 
 
 def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
-    """A repository, and the names of its files that are asked for, the first part first.
+    """A repository, and the names in it of the wanted file or its shards, in order.
 
     Raises:
-        ModelError: there is no such repository or file, or it cannot be looked at.
+        ModelError: there is no such repository or file, or it is not open to this user.
     """
     found = remote(wanted.repo)
     if found is None:
@@ -83,14 +87,20 @@ def _there(cache: RepoCache, found: Remote, file: RemoteFile) -> bool:
 
 
 def _refuse_outside(repo: str, names: Sequence[str], commit: str) -> None:
-    """Names of the hub's become paths here: none of them may lead out of the cache."""
+    """Refuse names of the hub that, as paths, would lead out of the cache.
+
+    Raises:
+        ModelError: a name is absolute, has a `..` or a backslash in it, or is empty.
+    """
     for name in (*names, commit):
         if not name or Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
-            raise ModelError(f"{repo} has the name {name!r}, which is none for a file here.")
+            raise ModelError(
+                f"{repo} has a file named {name!r}, which cannot be a file's name here."
+            )
 
 
 def _remove_outdated(cache: RepoCache, found: Remote, files: Sequence[RemoteFile]) -> None:
-    """Remove what was begun of files that the repository has changed since."""
+    """Remove partial files whose repository has other files by now."""
     known = {file.blob for file in (*found.files.values(), *files)}
     for digest in cache.outdated(known):
         with _locked(cache.lock(digest)) as taken:
@@ -101,10 +111,10 @@ def _remove_outdated(cache: RepoCache, found: Remote, files: Sequence[RemoteFile
 def _download(
     cache: RepoCache, found: Remote, files: Sequence[RemoteFile], missing: Sequence[RemoteFile]
 ) -> Download:
-    """What is to be done.
+    """The download of the missing files.
 
     Raises:
-        ModelError: there is no room for it.
+        ModelError: the disk has too little free space.
     """
     n_bytes = sum(max(0, file.size - cache.partial_size(file.blob)) for file in missing)
     free = cache.free()
@@ -118,13 +128,13 @@ def _download(
 def _no_room(cache: RepoCache, name: str, n_bytes: int) -> ModelError:
     return ModelError(
         f"{name} needs {size(n_bytes)} more, and {size(cache.free())} are free in {cache.root}. "
-        "Make room, or set HF_HOME to a folder on another disk. What is there of it stays."
+        "Free some space, or set HF_HOME to a folder on another disk. Downloaded bytes are kept."
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """Tells a watcher how far all is, by how far one file is."""
+    """Tells a watcher the progress of the whole download, given that of one file."""
 
     watcher: Watcher
     before: int
@@ -138,7 +148,7 @@ class _Steps:
 
 
 class _Growing:
-    """A file that is not whole, with the checksum of what is there of it."""
+    """A partial file, with the checksum of its bytes so far."""
 
     def __init__(self, path: Path, wanted: RemoteFile) -> None:
         self._wanted = wanted
@@ -151,7 +161,7 @@ class _Growing:
         self.size = 0
 
     def resume(self, on_size: Callable[[int], None]) -> None:
-        """Read what is there; more than there should be is thrown away."""
+        """Read the bytes that are there; a file that is too long is emptied."""
 
         def count(n_bytes: int) -> None:
             self.size += n_bytes
@@ -163,18 +173,18 @@ class _Growing:
             self.restart()
 
     def restart(self) -> None:
-        """Throw away what is there."""
+        """Empty the file."""
         self._file.truncate(0)
         self._begin()
 
     def add(self, data: bytes) -> None:
-        """The next bytes."""
+        """Append bytes."""
         self._file.write(data)
         self.checksum.add(data)
         self.size += len(data)
 
     def sync(self) -> None:
-        """Down to the disk."""
+        """Write all bytes down to the disk."""
         self._file.flush()
         os.fsync(self._file.fileno())
 
@@ -183,7 +193,7 @@ class _Growing:
 
 
 def _fetch_file(cache: RepoCache, found: Remote, file: RemoteFile, steps: _Steps) -> None:
-    """Bring one file into the cache."""
+    """Download one file into the cache."""
     partial, blob = cache.partial(file.blob), cache.blob(file.blob)
     with _alone(cache.lock(file.blob), steps.watcher):
         if _there(cache, found, file):  # another process was quicker
@@ -214,15 +224,15 @@ def _fetch_file(cache: RepoCache, found: Remote, file: RemoteFile, steps: _Steps
 def _fill(
     cache: RepoCache, commit: str, growing: _Growing, file: RemoteFile, steps: _Steps
 ) -> None:
-    """Add what is missing, over as many connections as it takes.
+    """Append the missing bytes, over as many connections as it takes.
 
     Raises:
-        ModelError: the connection broke and stays so, or the server sends something else.
+        ModelError: the connection broke and stays so, or the server sends other bytes.
         OSError: the file cannot be written.
     """
     furthest, attempts = growing.size, iter(WAITS)
     while growing.size < file.size:
-        why = "The server ended too early."
+        why = "The server stopped too early."
         try:
             _add(
                 growing, stream(cache.repo, commit, file.name, growing.size, file.size), file, steps
@@ -243,14 +253,18 @@ def _fill(
 def _add(
     growing: _Growing, pieces: Iterator[tuple[int, bytes]], file: RemoteFile, steps: _Steps
 ) -> None:
-    """Add the pieces of one connection."""
+    """Append the pieces of one connection.
+
+    Raises:
+        ModelError: the server sends other bytes than it was asked for.
+    """
     for at, data in pieces:
         if at == 0 and growing.size:  # the server begins at 0, whatever it was asked for
             growing.restart()
         if at != growing.size or at + len(data) > file.size:
             raise ModelError(
-                f"The hub sends other bytes of {file.name} than it was asked for. Try later; a "
-                "proxy between here and the hub can be the reason."
+                f"The hub sends other bytes of {file.name} than it was asked for. Try again "
+                "later; a proxy between here and the hub can be the reason."
             )
         growing.add(data)
         steps.progress(growing.size)
@@ -258,7 +272,7 @@ def _add(
 
 @contextmanager
 def _alone(path: Path, watcher: Watcher) -> Iterator[None]:
-    """Wait until no other process has a lock, then hold it."""
+    """Hold a lock, once no other process has it."""
     while True:
         with _locked(path) as taken:
             if taken:
@@ -270,7 +284,7 @@ def _alone(path: Path, watcher: Watcher) -> Iterator[None]:
 
 @contextmanager
 def _locked(path: Path) -> Iterator[bool]:
-    """Hold a lock, or not where another process has it."""
+    """Take a lock; yields whether it was free."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("ab") as file:
         yield lock(file)
@@ -278,7 +292,7 @@ def _locked(path: Path) -> Iterator[bool]:
 
 @contextmanager
 def _writing(cache: RepoCache) -> Iterator[None]:
-    """Errors of the cache's disk as ours."""
+    """Turn errors of the cache's disk into `ModelError`."""
     try:
         yield
     except OSError as error:

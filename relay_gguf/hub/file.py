@@ -1,4 +1,4 @@
-"""One file on the hub: what it is, its bytes from anywhere on, its GGUF head."""
+"""One file on the hub: its size and checksum, its bytes from any offset, its GGUF header."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from .api import RemoteFile, explained
 from .checksum import is_sha256
 
 AT_ONCE: Final = 40 * 10**9
-"""Bytes that are asked for in one request; the hub answers none for a file of more than 50 GB."""
+"""Bytes of one request; the hub refuses requests for more than 50 GB."""
 HEADER_SIZES: Final = tuple(1 << bits for bits in (18, 21, 23, 25, 27))
-"""Bytes of a file to read until its head is among them: 256 KiB to 128 MiB. One with a vocabulary
-of 130,000 tokens takes 6 to 10 MB."""
+"""Bytes of a file to read until they hold its header: 256 KiB to 128 MiB. With a vocabulary of
+130,000 tokens a header takes 6 to 10 MB."""
 _ETAG = re.compile(r"[\w-]+", re.ASCII)
 
 
 def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
-    """A file with all that the hub says of it; the first thing that a gated repository refuses.
+    """A file with its size and checksums as the hub tells them; a gated repository refuses here.
 
     Raises:
-        ModelError: it is not open to this user, or the hub cannot be reached.
+        ModelError: the file is not open to this user, or the hub cannot be reached.
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
@@ -36,14 +36,14 @@ def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     sha256 = file.sha256 or (etag if is_sha256(etag) else "")
     size, blob = file.size or found.size or 0, sha256 or file.blob or etag
     if not size or not _ETAG.fullmatch(blob):  # the blob becomes the name of a file
-        raise ModelError(f"The hub does not say how large {repo}/{file.name} is, or which it is.")
+        raise ModelError(f"The hub tells no size or no checksum of {repo}/{file.name}.")
     return replace(file, size=size, sha256=sha256, blob=blob)
 
 
 def stream(
     repo: str, commit: str, name: str, start: int, stop: int
 ) -> Generator[tuple[int, bytes], None, None]:
-    """A file's bytes from `start` to `stop`, as they come, each piece with its place in the file.
+    """A file's bytes from `start` to `stop` as they arrive: (offset in the file, bytes) pairs.
 
     A server may begin at 0 whatever was asked, may send more, and may end before `stop`.
 
@@ -71,16 +71,21 @@ def stream(
 
 
 def remote_header(repo: str, file: str, commit: str = "") -> Header:
-    """The head of a GGUF file on the hub, read without the rest of it.
+    """The header of a GGUF file on the hub, downloaded without the tensors.
+
+    Args:
+        repo: OWNER/NAME.
+        file: its name in the repository.
+        commit: empty for the newest.
 
     Raises:
-        ModelError: it is not there or not open to this user, no GGUF file, or damaged; the hub
-            cannot be reached.
+        ModelError: the file is not there, not open to this user, not a GGUF file, or damaged; or
+            the hub cannot be reached.
     """
     what, data = f"{repo}/{file}", b""
     for wanted in HEADER_SIZES:
         for at, piece in stream(repo, commit, file, len(data), wanted):
-            data += piece[max(0, len(data) - at) :]  # a server that began at 0 says it all again
+            data += piece[max(0, len(data) - at) :]  # a server that began at 0 repeats bytes
             if len(data) >= wanted:
                 break
         if len(data) < wanted or not data.startswith(MAGIC):

@@ -1,4 +1,4 @@
-"""What a download shows on stderr: a question, a bar; without a terminal, a line now and then."""
+"""Downloads shown on stderr: a question and a bar; without a terminal, a line now and then."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from rich.progress import Progress, ProgressColumn
 
 ASK_FROM: Final = 10**9
-"""Bytes to download above which a person is asked."""
+"""Bytes to download above which the user is asked."""
 EVERY: Final = 10.0
-"""Seconds between two lines where there is no bar."""
+"""Seconds between two lines, without a bar."""
 NARROW: Final = 60
-"""Columns of a terminal below which the bar itself is left out."""
+"""Columns of a terminal below which only the numbers of the bar are shown."""
 WAITING: Final = "Another process is downloading this file: waiting for it. Ctrl-C stops waiting."
 
 Confirm = Callable[[str], bool]
@@ -165,7 +165,7 @@ def _say(text: str) -> bool:
 
 
 def _wrapped(text: str) -> str:
-    """A text in lines of the terminal, broken between words."""
+    """A text wrapped to the width of the terminal."""
     return wrap(text, os.get_terminal_size(sys.stderr.fileno()).columns or 80)
 
 

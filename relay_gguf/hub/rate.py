@@ -1,4 +1,4 @@
-"""How fast the hub sends a file here, by its first megabytes; nothing is kept of them."""
+"""How fast the hub sends a file, measured with its first megabytes, which are thrown away."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from relay_gguf.errors import ModelError
 from .file import stream
 
 N_BYTES: Final = 8_000_000
-"""Read at most."""
+"""Bytes to read at most."""
 SECONDS: Final = 2.0
-"""Read for at most, from the first byte on."""
+"""Seconds to read for at most, from the first byte on."""
 PATIENCE: Final = 3.5
-"""Seconds after which there is no answer, whatever the connection waits for."""
+"""Seconds after which the measurement is given up."""
 SLOW_START: Final = 4
-"""The first part in so many of what came does not count: a connection begins slowly."""
+"""The first 1 / SLOW_START of the bytes does not count: a connection begins slowly."""
 
 
 def download_rate(repo: str, file: str, commit: str = "") -> float | None:
-    """Bytes a second that come of a file; None if the hub cannot be asked now, or does not answer.
+    """Bytes a second of a file; None if the hub cannot be reached now, or does not answer.
 
     Takes 2 s and 8 MB at most, 3.5 s where nothing answers. The cache is not touched.
     """
@@ -41,7 +41,7 @@ def download_rate(repo: str, file: str, commit: str = "") -> float | None:
 
 
 def _arriving(repo: str, file: str, commit: str) -> Iterator[tuple[float, int]]:
-    """The time at which the file was asked for, then those at which so many bytes were here."""
+    """Pairs of a time and the bytes that had arrived by then; the first at the request, with 0."""
     start, done = time.monotonic(), 0
     yield start, 0
     with closing(stream(repo, commit, file, 0, N_BYTES)) as pieces:
@@ -55,7 +55,7 @@ def _arriving(repo: str, file: str, commit: str) -> Iterator[tuple[float, int]]:
 
 
 def _rate(arriving: Iterator[tuple[float, int]]) -> float | None:
-    """Bytes a second, from the time on at which the slow beginning was over."""
+    """Bytes a second after the slow beginning; None if no byte arrived."""
     seen: Sequence[tuple[float, int]] = list(arriving)
     end, total = seen[-1]
     if not total:

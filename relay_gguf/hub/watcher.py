@@ -1,4 +1,4 @@
-"""A download as a value, and who is asked and told about it."""
+"""A download as a value, and the protocol of a watcher, which is asked and told about it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from relay_gguf.errors import RelayError
 
 
 class DeclinedError(RelayError):
-    """The user does not want the download."""
+    """The user chose no file, or does not want the download."""
 
 
 @dataclass(frozen=True, slots=True)
 class Download:
-    """What a download would take, in bytes; `missing` of `total` are not here yet."""
+    """A download: `missing` of `total` bytes are not here yet; `free` bytes are free on disk."""
 
     repo: str
     files: tuple[str, ...]
@@ -26,33 +26,33 @@ class Download:
 
 
 class Watcher(Protocol):
-    """Is asked before a download, and told how far it is."""
+    """Someone who is asked before a download, and told how far it is."""
 
     def asks(self, download: Download) -> bool:
         """Whether to download, before the first byte."""
 
     def checking(self, done: int, total: int) -> None:
-        """How much of what was there before has been read again, in bytes."""
+        """`done` of `total` bytes that were there before have been read again and checked."""
 
     def progress(self, done: int, total: int) -> None:
-        """How much is there, in bytes."""
+        """`done` of `total` bytes are there."""
 
     def waits(self) -> None:
-        """Another process is downloading the same file."""
+        """Another process downloads the same file: this one waits."""
 
 
 class Silent:
-    """Wants everything, shows nothing."""
+    """A watcher that wants every download and shows nothing."""
 
     def asks(self, download: Download) -> bool:
-        """Yes."""
+        """Always."""
         return True
 
     def checking(self, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def progress(self, done: int, total: int) -> None:
-        """Nothing."""
+        """Do nothing."""
 
     def waits(self) -> None:
-        """Nothing."""
+        """Do nothing."""

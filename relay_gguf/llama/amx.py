@@ -1,8 +1,8 @@
-"""Keep llama.cpp from using AMX, where a compiler has spoilt it (llama.cpp issue 20824).
+"""Keeps llama.cpp from using AMX, which some compilers break (llama.cpp issue 20824).
 
 llama.cpp asks Linux for AMX when it first lists its extra buffers, and does without where Linux
 refuses. Linux refuses while a thread's alternative signal stack is too small for AMX's registers
-(validate_sigaltstack of arch/x86/kernel/fpu/xstate.c). So a small one is set for that moment.
+(validate_sigaltstack of arch/x86/kernel/fpu/xstate.c). So a small stack is set for that moment.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final
 from .backends import extra_buffers
 
 TOO_SMALL: Final = 4096
-"""Bytes: as few as Linux allows are 2048; AMX alone wants 8192."""
+"""Bytes: Linux allows 2048 and more; AMX needs 8192 for its registers alone."""
 
 
 class _Stack(ctypes.Structure):
@@ -30,9 +30,9 @@ class _Stack(ctypes.Structure):
 
 
 def refuse_amx() -> tuple[str, ...]:
-    """Have llama.cpp list its extra buffers now, without AMX; their names.
+    """Have llama.cpp list its extra buffers now, without AMX; returns their names.
 
-    It lists them once a process: without effect after a model has been loaded.
+    llama.cpp lists them once a process: after a model was loaded this has no effect.
     """
     with _small_signal_stack():
         return extra_buffers()

@@ -1,4 +1,4 @@
-"""The devices that llama.cpp itself has, as ggml lists them, and which of them it uses.
+"""The devices of llama.cpp's backends, as ggml lists them, and which of them llama.cpp uses.
 
 llama_cpp binds none of these functions. On Linux and macOS a symbol of ggml is found through the
 library of llama.cpp, whose dependency it is, and that is the very copy in use: a wheel holds each
@@ -24,20 +24,20 @@ from .native import lib
 
 CPU, GPU, IGPU = 0, 1, 2  # ggml_backend_dev_type of ggml-backend.h; 3 ACCEL and 4 META follow
 BACKENDS = {"MTL": "Metal"}
-"""Names of ggml's registry that say little; the others are CUDA, ROCm, Vulkan, SYCL and so on."""
+"""Clearer names for backends of ggml's registry; the others are CUDA, ROCm, Vulkan and so on."""
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A device as ggml describes it. Bytes."""
+    """A device as ggml describes it; sizes in bytes."""
 
     name: str  # CUDA0
     description: str  # NVIDIA GeForce RTX 3060
     kind: int  # CPU, GPU, IGPU
-    backend: str  # of the registry: CUDA, MTL
+    backend: str  # its name in the registry: CUDA, MTL
     free: int = 0
     total: int = 0
-    id: str = ""  # 0000:c1:00.0; empty where the backend knows none
+    id: str = ""  # 0000:c1:00.0; empty if the backend tells none
 
 
 class _Props(ctypes.Structure):
@@ -55,7 +55,7 @@ class _Props(ctypes.Structure):
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """The GPUs that llama.cpp uses on this machine, in its order; none if it has none.
+    """The GPUs that llama.cpp uses on this machine, in its order.
 
     With CUDA, asking for a card's free memory makes a context on it, as loading a model would.
     """
@@ -63,20 +63,20 @@ def gpus() -> tuple[Gpu, ...]:
 
 
 def usable() -> tuple[Device, ...]:
-    """The devices that llama.cpp would use, but for those that the self-test found broken."""
+    """The devices that llama.cpp would use, without those that the self-test found broken."""
     broken = verdict().broken
     return tuple(device for device in used(devices()) if device.name not in broken)
 
 
 def cpu() -> str:
-    """The processor's name; empty where ggml gives none."""
+    """The processor's name; empty if ggml tells none."""
     return next((device.description for device in devices() if device.kind == CPU), "")
 
 
 def extra_buffers() -> tuple[str, ...]:
-    """The kinds of memory in which llama.cpp arranges weights for this processor, the best first.
+    """The buffer types in which llama.cpp arranges weights for this processor, the best first.
 
-    AMX, CPU_REPACK. ggml finds out once a process, at the first call or the first model.
+    AMX, CPU_REPACK. ggml lists them once a process, at the first call or the first model.
     """
     pointer, text = ctypes.c_void_p, ctypes.c_char_p
     registry = _function("ggml_backend_reg_by_name", pointer, text)(b"CPU")
@@ -91,15 +91,15 @@ def extra_buffers() -> tuple[str, ...]:
 
 
 def build() -> str:
-    """How llama.cpp was built, in its own words: CPU : AVX2 = 1 | OPENMP = 1 | ..."""
+    """llama.cpp's line on how it was built: CPU : AVX2 = 1 | OPENMP = 1 | ..."""
     return _text(lib.llama_print_system_info())
 
 
 def used(devices: Sequence[Device]) -> tuple[Device, ...]:
-    """Those that llama.cpp puts layers on, by the rule of its src/llama.cpp.
+    """The devices that llama.cpp puts layers on, by the rule of its src/llama.cpp.
 
-    Servers first, then cards, each once though two backends may see it. A processor's own graphics
-    only where there is no card, and those of one backend.
+    RPC servers first, then cards, each once though two backends may list it. A processor's own
+    graphics only if there is no card, and only those of one backend.
     """
     servers: list[Device] = []
     found: list[Device] = []
@@ -118,13 +118,13 @@ def used(devices: Sequence[Device]) -> tuple[Device, ...]:
 def described(
     devices: Sequence[Device], host: Ram | None, cards: Sequence[GraphicsCard]
 ) -> tuple[Gpu, ...]:
-    """Devices as the rest of the program knows them, in the same order.
+    """Devices as `Gpu`s, in the same order.
 
     Args:
         devices: as ggml describes them.
-        host: the computer's memory. It is that of a device which reports none, as llama.cpp has it
-            where it splits layers (src/llama-model.cpp).
-        cards: that the system has, which knows how fast their memory is.
+        host: the computer's RAM. It counts as the memory of a device which reports none, as in
+            llama.cpp where it splits layers (src/llama-model.cpp).
+        cards: the system's graphics cards, which tell the bandwidth.
     """
     found = []
     for device in devices:
@@ -149,7 +149,7 @@ def described(
 
 
 def _bandwidth(device: Device, cards: Sequence[GraphicsCard]) -> float | None:
-    """From the card of the same place on the bus, or of the same name; or Apple's own figure."""
+    """Bytes a second of the card with the same PCI address or name, or of Apple's chip."""
     if device.backend == "RPC":  # its description is an address
         return None
     same = [card for card in cards if device.id and card.pci == device.id.lower()]
@@ -158,7 +158,7 @@ def _bandwidth(device: Device, cards: Sequence[GraphicsCard]) -> float | None:
 
 
 def devices() -> tuple[Device, ...]:
-    """Everything in ggml's registry, the processor too; none where the functions are missing."""
+    """All devices in ggml's registry, CPU included; empty if the functions are missing."""
     try:
         lib.llama_backend_init()
         return tuple(_devices())
@@ -189,7 +189,7 @@ def _devices() -> Iterator[Device]:
 
 
 def device_array(names: Sequence[str]) -> ctypes.Array[ctypes.c_void_p]:
-    """Handles of devices, in order, as `llama_model_params.devices` wants them: NULL at the end."""
+    """The handles of named devices for `llama_model_params.devices`, with NULL at the end."""
     pointer = ctypes.c_void_p
     count = _function("ggml_backend_dev_count", ctypes.c_size_t)
     get = _function("ggml_backend_dev_get", pointer, ctypes.c_size_t)
@@ -203,7 +203,7 @@ def _text(found: bytes | None) -> str:
 
 
 def _function(name: str, result: Any, *arguments: Any) -> Any:
-    """A function of ggml's.
+    """A function of ggml, with its C types set.
 
     Raises:
         AttributeError: no library has it.

@@ -1,10 +1,10 @@
 """The engine: llama.cpp through its low-level API. The only file that infers.
 
 The `Llama` class of llama-cpp-python is not used: it cannot shift its cache, cancel, ask for flash
-attention "auto" or say why a model did not load, and it allocates more work space.
+attention "auto" or say why a model did not load, and it allocates larger compute buffers.
 
 One thread owns the context, since llama.cpp is not thread-safe and since Ctrl-C reaches only the
-main thread, and only between C calls: the worker evaluates, the caller waits on a queue.
+main thread, and only between C calls: that thread evaluates, the caller waits on a queue.
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
 
 
-FIRST_PIECE: Final = 64
-"""Tokens of the first piece of a prompt that a worker gets, which may be slow."""
+FIRST_CHUNK: Final = 64
+"""Tokens of a prompt's first chunk for a worker, which may be slow."""
 
 
 class LlamaEngine(GgufEngine):
@@ -63,9 +63,9 @@ class LlamaEngine(GgufEngine):
             path: a GGUF file.
             options: context, layers for the GPU and the like; what they leave open is planned
                 (see `fit.plan`) for what this machine has free now.
-            n_threads: None is one for each physical core.
-            scene_room: bytes of RAM in which scenes wait that are not in the context now, so that
-                going back to one costs a copy.
+            n_threads: threads of the CPU; None for one for each physical core.
+            scene_room: bytes of RAM for snapshots of conversations that are not in the context
+                now, so that going back to one costs only a copy.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
@@ -97,17 +97,17 @@ class LlamaEngine(GgufEngine):
             self._tokenizer = Tokenizer(self._loaded.vocab)
             self._kv = KvCache(self._loaded, self._flag, scene_room)
             remote = any(s.device.startswith("RPC") for s in self._loaded.plan.shares)
-            self._chunk = PrefillChunk(FIRST_PIECE if remote else N_BATCH)
+            self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
         except BaseException:
             self.cancel()
-            if loading.exception() is None:  # Ctrl-C came when it was all but done
+            if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
                 self._loaded = loading.result()
             self.close()
             raise
 
     @property
     def _model(self) -> Loaded:
-        """What is loaded: llama.cpp crashes the process when it is given a freed model.
+        """The loaded model: llama.cpp crashes the process when it is given a freed one.
 
         Raises:
             EngineError: the engine was closed.
@@ -140,10 +140,10 @@ class LlamaEngine(GgufEngine):
         """
         n_ctx = self._model.n_ctx
         if not 0 < len(prompt) < n_ctx:
-            raise EngineError(f"A prompt of {len(prompt)} tokens: n_ctx is {n_ctx}.")
+            raise EngineError(f"The prompt has {len(prompt)} tokens, but n_ctx is {n_ctx}.")
         steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
-        work = (self._model, self._cache, list(prompt), params, steps)
-        running = self._thread.submit(self._run, *work)
+        arguments = (self._model, self._cache, list(prompt), params, steps)
+        running = self._thread.submit(self._run, *arguments)
         try:
             while (step := next_of(steps)) is not None:
                 yield step
@@ -167,8 +167,8 @@ class LlamaEngine(GgufEngine):
         return self._thread.submit(self._cache.remove, list(prompt[:stop]), start).result()
 
     def close(self) -> None:
-        """Free the model. Metal aborts a process that ends with a model loaded."""
-        if self._closing or os.getpid() != self._pid:  # a forked child has no worker
+        """Free the model: Metal aborts a process that ends with a model loaded."""
+        if self._closing or os.getpid() != self._pid:  # a forked child has no such thread
             return
         self._closing = True
         self.cancel()
@@ -180,7 +180,7 @@ class LlamaEngine(GgufEngine):
             self._thread.submit(free, loaded).result()
         self._thread.stop()
 
-    # From here on: the worker's side
+    # From here on: on the engine's thread
 
     def _run(
         self,
@@ -214,7 +214,7 @@ class LlamaEngine(GgufEngine):
             steps.put(None)
 
     def _evaluate(self, model: Loaded, cache: KvCache, tokens: list[int]) -> bool:
-        """Evaluate a piece of a prompt, and see how long that takes where nothing can stop it."""
+        """Evaluate a chunk of a prompt; on a GPU, measure it for the size of the next chunk."""
         began = time.perf_counter()
         done = cache.evaluate(tokens)
         if done and model.plan.settings.n_gpu_layers:
@@ -232,7 +232,7 @@ class LlamaEngine(GgufEngine):
     ) -> FinishReason:
         rng = random.Random(draw_seed() if params.seed is None else params.seed)
         ends = {model.control.im_start, model.control.im_end}
-        seen = Seen(prompt, room=model.n_ctx + 1)  # a full context is followed by one more token
+        seen = Seen(prompt, room=model.n_ctx + 1)  # after a full context comes one more token
         for count in range(1, params.max_tokens + 1):
             token = pick(*distribution(_logits(model), seen.ids, params), rng)
             if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
@@ -249,17 +249,17 @@ class LlamaEngine(GgufEngine):
 
 
 def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:
-    """llama.cpp asks before each of some 500 graph nodes a token whether to go on.
+    """The C function and data by which llama.cpp asks, some 500 times a token, whether to go on.
 
     A Python function there would cost a small model 5 % of its speed. C's strlen, given a buffer
-    that holds "" or one character, is the same question at no cost.
+    that holds "" or one character, answers at no cost.
     """
     strlen = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen
     return ctypes.cast(strlen, lib.ggml_abort_callback), ctypes.cast(flag, ctypes.c_void_p)
 
 
 def _logits(model: Loaded) -> Logits:
-    """The logits of the last token, in llama.cpp's own memory."""
+    """The logits (n_vocab,) of the last token, in llama.cpp's own memory."""
     row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
     return _array_at(ctypes.addressof(row.contents), model.n_vocab)
 

@@ -1,4 +1,4 @@
-"""This machine, put together: memory, how fast it is read, GPUs, and what could be better."""
+"""This machine as llama.cpp sees it: RAM, its bandwidth, GPUs, and advice on unused GPUs."""
 
 from __future__ import annotations
 
@@ -16,22 +16,22 @@ from relay_gguf.workers.gpus import worker_gpus
 from .backends import gpus
 
 UNKNOWN: Final = 1 << 40
-"""Bytes of RAM where it cannot be told: nothing is refused for that."""
+"""Bytes of RAM if the system does not tell: then no model is refused for its size."""
 
 
 def this_machine(*, timed: bool = True, workers: Sequence[str] = ()) -> Machine:
-    """What there is to run a model on, as it is now.
+    """The devices of this machine and of workers, with their free memory now.
 
-    How fast RAM is read is kept from one process to the next; the first one takes 0.4 s to measure
-    it, on a busy machine up to 3 s. Unless `timed` that is left out: the bandwidth is 0 then. With
-    CUDA this takes a few hundred megabytes of each card, as llama.cpp does.
+    The RAM's bandwidth is kept from one process to the next; the first process takes 0.4 s to
+    measure it, on a busy machine up to 3 s. With CUDA this call takes a few hundred megabytes of
+    each card, as llama.cpp does.
 
     Args:
-        timed: tell how fast RAM is read.
-        workers: HOST[:PORT] of other machines, whose devices go before the own ones.
+        timed: whether to tell the RAM's bandwidth; else it is 0.
+        workers: HOST[:PORT] of other machines, whose devices come before this machine's.
 
     Raises:
-        WorkerError: a worker does not answer, or is none.
+        WorkerError: an address does not answer, or is not a worker.
     """
     found = gpus()
     others = worker_gpus(workers)

@@ -1,4 +1,4 @@
-"""What llama.cpp's KV cache holds, and the evaluations that fill it. The worker's thread only."""
+"""llama.cpp's KV cache: its tokens, and the evaluations that fill it. The engine's thread only."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from .native import lib
 from .snapshots import Snapshot, Snapshots, common_prefix
 
 WORTH_KEEPING: Final = 128
-"""Tokens of a scene below which evaluating them again is as quick as a copy."""
+"""Tokens of a conversation below which evaluating them again is as quick as a copy."""
 
 
 class KvCache:
     """The cache of one context: `past` are the token ids whose K and V are in it, by position."""
 
     def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char], room: int = 0) -> None:
-        """Take an empty cache.
+        """Begin with an empty cache.
 
         Args:
-            model: with its context.
+            model: the loaded model with its context.
             flag: an evaluation stops when it holds a character.
-            room: bytes of RAM for scenes that another one has pushed out.
+            room: bytes of RAM for snapshots of conversations that made room for another.
         """
         self.past: list[int] = []
         self.snapshots = Snapshots(room)
@@ -37,16 +37,16 @@ class KvCache:
         self._batch = lib.llama_batch_get_one(self._tokens, N_BATCH)  # points to _tokens
 
     def reuse(self, prompt: Sequence[int]) -> int:
-        """Cut the cache down to what it shares with `prompt`; how many tokens that are.
+        """Cut the cache down to the prefix that it shares with `prompt`; the number of its tokens.
 
-        Never all: the last one is evaluated again, for its logits.
+        It is never the whole prompt: the last token is evaluated again, for its logits.
         """
         shared = common_prefix(self.past, prompt[:-1])
-        if 2 * shared < len(self.past) or not self.past:  # another scene
-            scene = self.snapshots.take(prompt[:-1], shared)  # before the other one pushes it out
+        if 2 * shared < len(self.past) or not self.past:  # another conversation
+            snapshot = self.snapshots.take(prompt[:-1], shared)  # before the next line drops it
             self._keep()
-            if scene is not None:
-                self._fill(scene)
+            if snapshot is not None:
+                self._fill(snapshot)
                 shared = common_prefix(self.past, prompt[:-1])
         if not lib.llama_memory_seq_rm(self._model.memory, 0, shared, -1):
             lib.llama_memory_clear(self._model.memory, True)  # a recurrent state cannot be cut
@@ -55,7 +55,7 @@ class KvCache:
         return shared
 
     def evaluate(self, tokens: list[int]) -> bool:
-        """Evaluate up to N_BATCH tokens after those in the cache; False if cancelled.
+        """Evaluate up to N_BATCH tokens after the tokens in the cache; False if cancelled.
 
         Raises:
             EngineError: llama.cpp failed.
@@ -80,11 +80,14 @@ class KvCache:
             return False
         raise EngineError(
             f"llama.cpp could not evaluate {len(tokens)} tokens after {len(self.past)} "
-            f"(llama_decode returned {status}). --debug shows its own words."
+            f"(llama_decode returned {status}). --debug shows its log."
         )
 
     def remove(self, prompt: list[int], start: int) -> bool:
-        """Remove `prompt[start:]`, which the cache begins with, and move up what follows."""
+        """Remove `prompt[start:]` and move up the tokens that follow; False if that is impossible.
+
+        The cache must begin with `prompt`.
+        """
         stop = len(prompt)
         if self.past[:stop] != prompt or not self._model.can_shift:
             return False
@@ -96,7 +99,7 @@ class KvCache:
         return True
 
     def _keep(self) -> None:
-        """Copy the scene that is in the cache to RAM, if there is room and it is worth it."""
+        """Copy the cache to RAM, if there is room and it is worth it."""
         if len(self.past) < WORTH_KEEPING or self._shifting:  # its positions are not yet right
             return
         n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
@@ -106,12 +109,12 @@ class KvCache:
         if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) == n_bytes:
             self.snapshots.keep(Snapshot(tuple(self.past), state, n_bytes))
 
-    def _fill(self, scene: Snapshot) -> None:
-        """Copy a scene back, in place of what is in the cache; the cache is empty if that fails."""
+    def _fill(self, snapshot: Snapshot) -> None:
+        """Replace the cache by a snapshot; the cache is empty if that fails."""
         ctx, memory = self._model.ctx, self._model.memory
         lib.llama_memory_clear(memory, True)
         self.past.clear()
-        if lib.llama_state_seq_set_data(ctx, scene.state, scene.n_bytes, 0):
-            self.past += scene.ids
+        if lib.llama_state_seq_set_data(ctx, snapshot.state, snapshot.n_bytes, 0):
+            self.past += snapshot.ids
         else:
             lib.llama_memory_clear(memory, True)

@@ -1,4 +1,4 @@
-"""Loading a model: is the file one, what goes where, does it speak ChatML?"""
+"""Loads a model: checks its file, plans it, makes its context, finds its ChatML tokens."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from .native import lib
 from .tokenizer import find_control
 
 TRIES: Final = 4
-"""Plans that are loaded at most, each smaller, before it is said that none would do."""
+"""The number of plans that are loaded at most, each smaller than the last."""
 STEP: Final = 512 * MIB
-"""How much less is put on a device after a load that failed for memory; at most an eighth."""
+"""Bytes less on a device after a load that failed for memory; at most an eighth."""
 WORKER_WARM_UP: Final = 32
-"""Tokens that a worker evaluates before it is said that the model is loaded."""
+"""Tokens that a worker evaluates before the model counts as loaded."""
 GGML_TYPES: Final = {
     "f16": lib.GGML_TYPE_F16,
     "q8_0": lib.GGML_TYPE_Q8_0,
@@ -42,7 +42,7 @@ GGML_TYPES: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """llama.cpp's handles of a model and its context, and what is known of them."""
+    """A loaded model: llama.cpp's handles of the model and its context, and their properties."""
 
     model: Any
     ctx: Any
@@ -53,13 +53,13 @@ class Loaded:
     control: ControlTokens
     can_shift: bool
     plan: Plan
-    n_tries: int  # more than one: memory was short in spite of the plan
+    n_tries: int  # more than 1 if memory was short in spite of the plan
     callbacks: tuple[Any, ...]  # C holds pointers to them, Python must not free them
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What llama.cpp says that a model would take, of a load without weights; in bytes."""
+    """Bytes that a model would take, as llama.cpp logs them in a load without weights."""
 
     weights: int
     kv: int
@@ -67,7 +67,7 @@ class Measured:
 
     @property
     def need(self) -> MemoryNeed:
-        """On all devices together."""
+        """The sums over all devices."""
         return MemoryNeed(self.weights, self.kv, sum(self.compute.values()))
 
 
@@ -80,18 +80,18 @@ def load(
     on_progress: Callable[[float], None] | None,
     wanted: Callable[[], bool],
 ) -> Loaded:
-    """Plan, load a model and make its context; with less, if memory turns out to be short.
+    """Plan and load a model and make its context; with a smaller plan if memory is short.
 
     Args:
         path: a GGUF file.
-        options: what the user has decided.
-        n_threads: to evaluate on.
+        options: of the user.
+        n_threads: threads to evaluate with.
         abort: C function and data that tell a running evaluation to stop.
         on_progress: called with the share that is loaded, 0 to 1.
-        wanted: asked now and then; False ends the load.
+        wanted: called now and then; False ends the load.
 
     Raises:
-        ModelError: the file is broken, of an unknown kind or no ChatML model.
+        ModelError: the file is broken, of an unknown kind or not a ChatML model.
         MemoryShortError: it does not fit into memory.
         SettingsError: the options do not go with the machine or the model.
     """
@@ -105,7 +105,7 @@ def load(
     if verdict().processor is None:
         raise ModelError(
             "This build of llama.cpp does not work on this processor: its self-test ended or gave "
-            "wrong numbers. `relay-gguf doctor` says which, and prints the command that mends it."
+            "wrong numbers. `relay-gguf doctor` shows which, and a command that compiles llama.cpp."
         )
     lib.llama_backend_init()
     facts = read_gguf(path)
@@ -126,7 +126,7 @@ def load(
 def _smaller(
     path: Path, plan: Plan, machine: Machine, options: LoadOptions
 ) -> tuple[Plan, Machine] | None:
-    """A plan with other settings, for less memory, and the machine that has it; None if none."""
+    """A plan for less memory, and the machine that has so little; None if none fits."""
     for n_steps in range(1, 8):
         less = _less(machine, plan, n_steps)
         try:
@@ -139,12 +139,12 @@ def _smaller(
 
 
 def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOptions) -> Plan:
-    """A plan for a file on this disk; where room is scarce, with measured work space.
+    """A plan for a file on this disk; if memory is scarce, with measured compute buffers.
 
     Raises:
         MemoryShortError, SettingsError: as `fit.plan.fit`.
     """
-    if not model.kv_width:  # a kind of memory that the keys do not tell
+    if not model.kv_width:  # a kind of memory that the metadata does not tell
         n_ctx = min(DEFAULT_N_CTX, model.n_ctx_train)
         measured = measure(path, LoadSettings(0, n_ctx))
         n_values = 2 * len(model.blocks) * padded(n_ctx)
@@ -161,7 +161,7 @@ def plan_file(path: Path, model: ModelSizes, machine: Machine, options: LoadOpti
 
 
 def _compute_buffers(measured: Measured, plan: Plan) -> ComputeBuffers:
-    """Compute buffers by device; what is on no GPU of the plan is in RAM."""
+    """Compute buffers by device; buffers of no GPU of the plan are in RAM."""
     by_device = dict.fromkeys((share.device for share in plan.shares), 0)
     for buffer, n_bytes in measured.compute.items():
         by_device[buffer if buffer in by_device else RAM] += n_bytes
@@ -169,7 +169,7 @@ def _compute_buffers(measured: Measured, plan: Plan) -> ComputeBuffers:
 
 
 def _less(machine: Machine, plan: Plan, n_steps: int) -> Machine:
-    """The machine with less room than a failed plan used, on GPUs; in RAM, where it used none."""
+    """The machine with less memory than a failed plan used: on its GPUs, or in RAM without."""
     room = {
         share.device: with_margin(share.used - n_steps * min(STEP, share.used // 8))
         for share in plan.shares
@@ -233,12 +233,12 @@ def _load(
 
 
 def _warm_up(path: Path, loaded: Loaded) -> None:
-    """Evaluate a batch and forget it: a GPU's kernels take their memory at the first one only.
+    """Evaluate a batch and forget it: a GPU's kernels allocate their memory at the first batch.
 
-    A worker may be a slow CPU: it evaluates a few tokens only.
+    A worker may be a slow CPU: it evaluates only a few tokens.
 
     Raises:
-        MemoryShortError: there was not enough; the model is freed.
+        MemoryShortError: there was not enough memory; the model is freed.
     """
     n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
     if any(share.device.startswith("RPC") for share in loaded.plan.shares):
@@ -255,16 +255,16 @@ def _warm_up(path: Path, loaded: Loaded) -> None:
 
 
 def free(loaded: Loaded) -> None:
-    """Give back all that a model holds."""
+    """Free a model and its context."""
     lib.llama_free(loaded.ctx)
     lib.llama_model_free(loaded.model)
 
 
 def check_file(path: Path) -> None:
-    """Refuse early what is not a GGUF file.
+    """Refuse a file that is not a GGUF file, before anything is loaded.
 
     Raises:
-        ModelError: it is not there, cannot be read, or does not begin as a GGUF file does.
+        ModelError: the file is not there, cannot be read, or does not begin with `MAGIC`.
     """
     with readable(path), path.open("rb") as file:
         magic = file.read(4)
@@ -276,7 +276,7 @@ def check_file(path: Path) -> None:
 
 
 def measure(path: Path, settings: LoadSettings) -> Measured | None:
-    """What a model would take in memory, by a load that reads no weights; None if it fails."""
+    """Bytes that a model would take, by a load that reads no weights; None if that fails."""
     with LogLines() as lines:
         params = _model_params(settings)
         params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
@@ -304,7 +304,9 @@ def _model_params(settings: LoadSettings) -> Any:
     if settings.gpu is not None:
         params.split_mode, params.main_gpu = lib.LLAMA_SPLIT_MODE_NONE, settings.gpu
     elif settings.tensor_split:
-        room = max(lib.llama_max_devices(), len(settings.tensor_split))  # it reads one a device
+        room = max(
+            lib.llama_max_devices(), len(settings.tensor_split)
+        )  # llama.cpp reads one a device
         params.tensor_split = (ctypes.c_float * room)(*settings.tensor_split)
     return params
 
@@ -315,6 +317,6 @@ def _context_params(settings: LoadSettings) -> Any:
     params.n_ctx = padded(settings.n_ctx)
     params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
     params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
-    params.n_outputs_max = 1  # one row of logits: a third of the work space
+    params.n_outputs_max = 1  # one row of logits: a third of the compute buffer
     params.flash_attn_type = -1  # auto
     return params

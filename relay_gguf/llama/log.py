@@ -1,4 +1,4 @@
-"""What llama.cpp says while it loads, and what that means for the user."""
+"""llama.cpp's log: collected while a model loads, and turned into errors for the user."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ if not logging.getLogger("relay_gguf").handlers:
 
 
 class LogLines:
-    """Collects what llama.cpp says while the `with` block runs, as (level, line)."""
+    """Collects llama.cpp's log while the `with` block runs, as (level, line)."""
 
     def __init__(self) -> None:
         self.lines: list[tuple[int, str]] = []
@@ -51,19 +51,19 @@ class LogLines:
 
     @property
     def kv(self) -> int:
-        """The KV cache on all devices, in bytes."""
+        """Bytes of the KV cache on all devices."""
         found = [re.search(r"size =\s+([\d.]+) MiB \(.*cells", line) for _, line in self.lines]
         return int(sum(float(match[1]) for match in found if match) * MIB)
 
     @property
     def weights(self) -> list[str]:
-        """The buffers that hold weights: CPU, CPU_REPACK, AMX, CUDA0."""
+        """The names of buffers that hold weights: CPU, CPU_REPACK, AMX, CUDA0."""
         found = [re.search(r"(\S+)\s+model buffer size =", line) for _, line in self.lines]
         return sorted({match[1] for match in found if match})
 
     @property
     def compute(self) -> dict[str, int]:
-        """Bytes of work space by buffer: CPU, CUDA0, CUDA_Host."""
+        """Bytes of compute buffers by name: CPU, CUDA0, CUDA_Host."""
         sizes: dict[str, int] = {}
         for _, line in self.lines:
             if match := re.search(r"(\S+)\s+compute buffer size =\s+([\d.]+) MiB", line):
@@ -72,7 +72,13 @@ class LogLines:
 
 
 def explain(path: Path, lines: Sequence[tuple[int, str]], n_ctx: int | None = None) -> ModelError:
-    """The error that tells a user why llama.cpp refused a file."""
+    """The error for a file that llama.cpp refused, from the lines of its log.
+
+    Args:
+        path: the file.
+        lines: (level, line) pairs.
+        n_ctx: tokens of context, if the context could not be made.
+    """
     said = "\n".join(line for level, line in lines if level >= WARN)
     if match := re.search(r"unknown model architecture: '([^']*)'", said):
         return ModelError(
@@ -93,4 +99,4 @@ def explain(path: Path, lines: Sequence[tuple[int, str]], n_ctx: int | None = No
     errors = [line for level, line in lines if level >= ERROR]
     reason = errors[-1] if errors else "no reason given"
     first = errors[0] if errors else reason
-    return ModelError(f"llama.cpp cannot load {path}: {first}. --debug shows all it said.")
+    return ModelError(f"llama.cpp cannot load {path}: {first}. --debug shows its log.")

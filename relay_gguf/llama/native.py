@@ -1,11 +1,11 @@
-"""llama.cpp's own library, loaded once, with the libraries that it needs. All else imports it here.
+"""llama.cpp's library, loaded once, with the libraries that it needs; the only import of llama_cpp.
 
-llama-cpp-python's wheels for CUDA do not bring NVIDIA's libraries. Where pip has installed those
+llama-cpp-python's wheels for CUDA do not bring NVIDIA's libraries. Where pip has installed them
 (`nvidia-cublas-cu12` and the like), no loader finds them by itself: they are loaded first.
 
-Before that, two things that cannot be made good later. OpenMP reads its environment when it is
-loaded: see `SHORT_SPIN`. And what may end this process is known from the self-test (`doctor.kept`),
-which asks a child process on the first start.
+Two things come before that, because they cannot be done later. OpenMP reads its environment when it
+is loaded: see `SHORT_SPIN`. And devices that would end this process are known from the self-test
+(`doctor.verdict`), which runs in a child process on the first start.
 """
 
 from __future__ import annotations
@@ -30,39 +30,39 @@ machine whose cores others want too, one spins for a thread that has lost its co
 to a tenth and less. A thousand rounds last as long as a quiet machine's threads wait for each other
 (tests/benchmarks/busy.py)."""
 WAIT_SETTINGS: Final = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME", "KMP_LIBRARY")
-"""Whoever sets one of these has decided."""
+"""OpenMP's own variables: if the user sets one, `SHORT_SPIN` is not applied."""
 
 NEEDED: Final = ("cudart", "cublasLt", "cublas")
-"""What ggml-cuda is linked with; cublas needs cublasLt."""
+"""The libraries that ggml-cuda is linked with; cublas needs cublasLt."""
 
 
 def cuda_libraries(folders: list[Path]) -> Iterator[Path]:
-    """NVIDIA's libraries in the folders of its packages, each after those that it needs."""
+    """NVIDIA's libraries in the folders of its packages, each after the libraries that it needs."""
     for name in NEEDED:
         for folder in folders:
             yield from sorted(folder.glob(f"*/lib/lib{name}.so.*"))
 
 
 def nvidia_folders() -> list[Path]:
-    """Where pip puts NVIDIA's packages: nvidia/cuda_runtime, nvidia/cu13 and the like."""
+    """The folders of NVIDIA's pip packages: nvidia/cuda_runtime, nvidia/cu13 and the like."""
     spec = find_spec("nvidia")
     return [Path(path) for path in (spec and spec.submodule_search_locations) or []]
 
 
 def preload(load: Callable[[str], object]) -> None:
-    """Load NVIDIA's libraries, as far as there are any, so that ggml-cuda finds them loaded."""
+    """Load NVIDIA's libraries, if they are installed, so that ggml-cuda finds them loaded."""
     folders = nvidia_folders()
     if sys.platform == "win32":
         for folder in {dll.parent for path in folders for dll in path.glob("*/bin/**/*.dll")}:
             os.add_dll_directory(str(folder))
         return
     for library in cuda_libraries(folders):
-        with suppress(OSError):  # of another CUDA, or broken: llama.cpp says what it lacks
+        with suppress(OSError):  # for another CUDA, or broken: llama.cpp reports what it lacks
             load(str(library))
 
 
 def spin_shortly(environment: MutableMapping[str, str]) -> None:
-    """Set what OpenMP will read, unless the user has."""
+    """Set `SHORT_SPIN`, unless the user has set one of `WAIT_SETTINGS`."""
     if not any(name in environment for name in WAIT_SETTINGS):
         environment.update(SHORT_SPIN)
 
@@ -78,7 +78,7 @@ def _load() -> Any:
     if found.fatal:
         raise ModelError(
             f"llama.cpp cannot be used here: {found.fatal}. It may have been built for another "
-            "processor, or a driver is broken. `relay-gguf doctor` says what to do."
+            "processor, or a driver is broken. `relay-gguf doctor` shows what to do."
         )
     os.environ.update(found.hidden)
     if sys.platform != "darwin":
@@ -89,7 +89,7 @@ def _load() -> Any:
         raise ModelError(
             f"llama-cpp-python cannot be loaded: {error}. A build for CUDA needs NVIDIA's "
             "libraries of the same version: pip install nvidia-cuda-runtime-cu12 "
-            "nvidia-cublas-cu12 for CUDA 12. Else install llama-cpp-python again."
+            "nvidia-cublas-cu12 for CUDA 12. Otherwise reinstall llama-cpp-python."
         ) from error
 
 

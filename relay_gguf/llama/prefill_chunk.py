@@ -1,7 +1,7 @@
-"""How much of a prompt is given to llama.cpp at once, so that a cancel is heard soon.
+"""How many tokens of a prompt llama.cpp is given at once, so that a cancel is heard soon.
 
-Its abort callback stops what a CPU of this process evaluates. A GPU, or another machine, goes on to
-the end of what it was given.
+llama.cpp's abort callback stops an evaluation on this process's CPU. A GPU or another machine goes
+on to the end of its chunk.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Final
 from relay_gguf.fit.plan import N_BATCH
 
 SECONDS: Final = 0.3
-"""That a piece may take."""
+"""Seconds that a chunk may take."""
 LEAST: Final = 16
-"""Tokens, whatever they take."""
+"""Tokens of a chunk at least, however long they take."""
 
 
 class PrefillChunk:
-    """The size of the next piece, by the time that the last ones took."""
+    """The size of the next chunk, from the seconds that the last chunks took."""
 
     def __init__(self, size: int = N_BATCH) -> None:
-        """Begin with pieces of `size` tokens."""
+        """Begin with chunks of `size` tokens."""
         self.size = size
 
     def took(self, n_tokens: int, seconds: float) -> None:
-        """A piece was evaluated; only a whole one, or a slow one, tells how large one may be.
+        """Adapt the size to an evaluated chunk; the short end of a prompt changes nothing.
 
         Sizes are powers of two, so that most runs cut a prompt alike: llama.cpp's results depend on
         that a little.

@@ -1,7 +1,7 @@
-"""llama.cpp's RPC engine: devices of other machines in ggml's registry, and ours lent to others.
+"""llama.cpp's RPC backend: other machines' devices in ggml's registry, our devices lent to them.
 
-Both ends of a connection end the process where the other one misbehaves. Neither function belongs
-into a process that has anything to lose.
+Either end of a connection ends its process if the other end misbehaves. So neither end belongs in a
+process that has anything to lose.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from .native import lib
 
 POINTER: Final = ctypes.sizeof(ctypes.c_void_p)
 GET_MEMORY_AT: Final = 2 * POINTER
-"""Where a `ggml_backend_device` has its function that tells its memory: the third of its interface
-(ggml/src/ggml-backend-impl.h)."""
+"""The offset of the function in a `ggml_backend_device` that tells its memory, the third of its
+interface (ggml/src/ggml-backend-impl.h)."""
 KEEPALIVE: Final = {"TCP_KEEPIDLE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3}
-"""Seconds without a byte, then questions every 5 seconds, three of them."""
+"""TCP keepalive: after 15 silent seconds three probes, one every 5 seconds."""
 _GetMemory = ctypes.CFUNCTYPE(
     None, ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t), ctypes.POINTER(ctypes.c_size_t)
 )
@@ -36,14 +36,14 @@ _GetMemory = ctypes.CFUNCTYPE(
 
 @dataclass(frozen=True, slots=True)
 class Lent:
-    """A device that is lent: ggml's handle of it, and what it is, as clients are told. Bytes."""
+    """A lent device: ggml's handle, and the device as clients see it."""
 
     handle: int
     device: Device
 
 
 def available() -> bool:
-    """Whether this build of llama.cpp has the RPC engine."""
+    """Whether this build of llama.cpp has the RPC backend."""
     try:
         _rpc("ggml_backend_rpc_add_server", None)
     except WorkerError:
@@ -54,24 +54,24 @@ def available() -> bool:
 def add_server(address: str) -> None:
     """Put a worker's devices into ggml's registry, as the next of RPC0, RPC1 and so on.
 
-    One that does not answer as it should ends this process.
+    A worker that does not answer as it should ends this process.
 
     Raises:
-        WorkerError: this build of llama.cpp has no RPC engine, or the worker no device.
+        WorkerError: this build of llama.cpp has no RPC backend, or the worker no device.
     """
     add = _rpc("ggml_backend_rpc_add_server", ctypes.c_void_p, ctypes.c_char_p)
     register = _function("ggml_backend_register", None, ctypes.c_void_p)
     registry = add(address.encode())
     if not registry:
-        raise WorkerError(f"Worker {address} has no devices. Start it again.")
+        raise WorkerError(f"Worker {address} has no devices. Restart it.")
     register(registry)
 
 
 def notice_silence() -> None:
-    """Have the system end connections to machines that are gone without a word, in half a minute.
+    """Turn on TCP keepalive, so that connections to vanished machines end within half a minute.
 
-    llama.cpp sets no time limit: a worker whose power or network fails would be waited for for
-    ever. To be called when a model is loaded, whose connections stay. Windows tells no sockets.
+    llama.cpp sets no timeout: it would wait for ever for a worker that lost power or network. To
+    be called once a model is loaded, when its connections stay. Windows does not list sockets.
     """
     for connection in psutil.Process().net_connections("tcp"):
         if connection.raddr and connection.fd >= 0:
@@ -83,16 +83,16 @@ def notice_silence() -> None:
 
 
 def lend(names: Sequence[str], memory: int | None) -> list[Lent]:
-    """Devices to serve: those that are named, else the GPUs, else the CPU.
+    """The devices to serve: those named, else the GPUs, else the CPU.
 
-    From now on ggml itself is told what of their memory is lent.
+    From now on ggml reports only the lent part of their memory.
 
     Args:
         names: as `relay-gguf devices` lists them, or CPU.
-        memory: bytes of each that clients may have; None is all that is free.
+        memory: bytes of each device for clients; None for all that is free.
 
     Raises:
-        WorkerError: there is none of a name.
+        WorkerError: there is no device of a name.
     """
     lib.llama_backend_init()
     ours = {lent.device.name: lent for lent in _ours()}
@@ -109,16 +109,16 @@ def lend(names: Sequence[str], memory: int | None) -> list[Lent]:
 
 
 def serve(endpoint: str, cache: Path | None, n_threads: int, lent: Sequence[Lent]) -> None:
-    """Serve one client after the other. Returns only if it cannot listen there.
+    """Serve one client after the other. Returns only if it cannot listen on the endpoint.
 
     Args:
         endpoint: IPv4 address and port.
-        cache: folder for large tensors, by hash; None keeps none.
-        n_threads: of the CPU, where that is lent.
+        cache: folder for large tensors, by hash; None to keep none.
+        n_threads: threads of the CPU, if that is lent.
         lent: at least one device.
 
     Raises:
-        WorkerError: this build of llama.cpp has no RPC engine.
+        WorkerError: this build of llama.cpp has no RPC backend.
     """
     text, size, pointer = ctypes.c_char_p, ctypes.c_size_t, ctypes.c_void_p
     run = _rpc("ggml_backend_rpc_start_server", None, text, text, size, size, pointer)
@@ -137,10 +137,10 @@ _kept: list[Any] = []  # C holds pointers to these callbacks as long as the proc
 
 
 def _limited(lent: Lent, memory: int | None) -> Lent:
-    """Have ggml tell another size of a device: what is left of `memory`, and of what is free.
+    """Have ggml report less memory of a device: what is left of `memory`, and of what is free.
 
-    ggml says that all RAM is free. A server tells the memory of the very device that ggml has, not
-    of one that it was given, so it is that one whose function is replaced.
+    ggml reports all RAM as free. A server asks the device in ggml's own registry, not the one that
+    it was given, so the function of that device is replaced.
     """
     told = _cpu_memory() if lent.device.kind == CPU else _gpu_memory(lent.handle)
     _, first_total, first_used = next(told)
@@ -162,7 +162,7 @@ def _limited(lent: Lent, memory: int | None) -> Lent:
 
 
 def _cpu_memory() -> Iterator[tuple[int, int, int]]:
-    """RAM that is free, that there is, that this process uses; bytes, over and over."""
+    """(free RAM, total RAM, RAM of this process) in bytes, read anew for each item."""
     process = psutil.Process()
     while True:
         found = ram()
@@ -171,7 +171,7 @@ def _cpu_memory() -> Iterator[tuple[int, int, int]]:
 
 
 def _gpu_memory(handle: int) -> Iterator[tuple[int, int, int]]:
-    """The same of a GPU, as its backend tells it; what others take since then counts as ours."""
+    """The same of a GPU, as its backend tells it; memory of other programs counts as ours."""
     own = _GetMemory(ctypes.c_void_p.from_address(handle + GET_MEMORY_AT).value or 0)
     while True:
         free, total = ctypes.c_size_t(), ctypes.c_size_t()
@@ -180,15 +180,15 @@ def _gpu_memory(handle: int) -> Iterator[tuple[int, int, int]]:
 
 
 def _rpc(name: str, result: Any, *arguments: Any) -> Any:
-    """A function of the RPC engine.
+    """A function of the RPC backend.
 
     Raises:
-        WorkerError: this build of llama.cpp has none.
+        WorkerError: this build of llama.cpp has no RPC backend.
     """
     try:
         return _function(name, result, *arguments)
     except AttributeError:
         raise WorkerError(
-            "This build of llama.cpp has no RPC engine, which workers need. Install one that has: "
+            "This build of llama.cpp has no RPC backend, which workers need. To compile one: "
             f"{rebuild()}"
         ) from None

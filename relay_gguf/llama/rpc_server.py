@@ -1,7 +1,7 @@
-"""The process that serves: llama.cpp's RPC server, which a malformed request may end.
+"""The server process of a worker: llama.cpp's RPC server, which a malformed request may end.
 
-Run by `lending` as `python -m relay_gguf.llama.rpc_server TERMS`. It says in one line of JSON what
-it lends, or why it cannot, and serves until its stdin ends.
+Run by `workers.lending` as `python -m relay_gguf.llama.rpc_server TERMS`, with `Terms` as JSON. It
+prints one line of JSON, its devices or the error, and serves until its stdin ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from relay_gguf.workers.lending import NO_PORT, Terms
 
 
 def main() -> None:
-    """Serve as the terms say."""
+    """Serve on the terms of the command line."""
     out = replies()
     terms = Terms(**json.loads(sys.argv[1]))
     if terms.debug:

@@ -12,7 +12,7 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """A prefix of token ids, and llama.cpp's state of a sequence that has them; in bytes."""
+    """Token ids, and llama.cpp's state of a sequence of them, `n_bytes` long."""
 
     ids: tuple[int, ...]
     state: Any
@@ -20,48 +20,49 @@ class Snapshot:
 
 
 class Snapshots:
-    """The scenes used last, within `room` bytes."""
+    """The snapshots used last, within `room` bytes."""
 
     def __init__(self, room: int) -> None:
-        """Begin with none; `room` 0 keeps none."""
+        """Begin without snapshots; with `room` 0 none is kept."""
         self.room = room
-        self._kept: list[Snapshot] = []  # the one used last at the end
+        self._kept: list[Snapshot] = []  # the last used at the end
 
     @property
     def n_bytes(self) -> int:
-        """What they take."""
-        return sum(scene.n_bytes for scene in self._kept)
+        """Bytes of all snapshots."""
+        return sum(snapshot.n_bytes for snapshot in self._kept)
 
     def __len__(self) -> int:
         return len(self._kept)
 
-    def keep(self, scene: Snapshot) -> None:
-        """Keep a scene; the ones used longest ago go, and those that are a part of it."""
-        if scene.n_bytes > self.room:
+    def keep(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; drop those that are a prefix of it, and the least recently used."""
+        if snapshot.n_bytes > self.room:
             return
-        self._kept = [old for old in self._kept if old.ids != scene.ids[: len(old.ids)]]
-        self._kept.append(scene)
+        self._kept = [old for old in self._kept if old.ids != snapshot.ids[: len(old.ids)]]
+        self._kept.append(snapshot)
         while self.n_bytes > self.room:
             self._kept.pop(0)
 
     def take(self, prompt: Sequence[int], over: int) -> Snapshot | None:
-        """The scene that shares most with a prompt, if more than `over` tokens; it is kept no more.
+        """Remove and return the snapshot with the longest common prefix with `prompt`.
 
-        It would be changed in the cache, and is kept again when another one takes its place.
+        None if that prefix has `over` tokens or fewer. The snapshot is removed because its
+        conversation goes on in the cache; it is kept anew when another takes its place.
         """
-        best = max(self._kept, key=lambda scene: common_prefix(scene.ids, prompt), default=None)
+        best = max(self._kept, key=lambda kept: common_prefix(kept.ids, prompt), default=None)
         if best is None or common_prefix(best.ids, prompt) <= over:
             return None
         self._kept.remove(best)
         return best
 
     def clear(self) -> None:
-        """Keep none."""
+        """Drop all snapshots."""
         self._kept.clear()
 
 
 def common_prefix(left: Sequence[int], right: Sequence[int]) -> int:
-    """How many tokens two prompts begin with alike."""
+    """The number of tokens that two prompts begin with alike."""
     count = 0
     for a, b in zip(left, right, strict=False):
         if a != b:

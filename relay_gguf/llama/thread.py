@@ -1,4 +1,4 @@
-"""One thread that does one job after another, and waits that Ctrl-C can interrupt."""
+"""A thread that does one job after another, and waits that Ctrl-C can interrupt."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _PATIENCE = 0.1 if sys.platform == "win32" else None
 class JobThread:
     """A thread with a queue of jobs.
 
-    Not an executor: Python waits for those before it calls what `atexit` registered, so that a
-    reply in flight could not be cancelled at exit.
+    Not an executor: Python waits for executors before it calls functions registered by `atexit`, so
+    that a reply in flight could not be cancelled at exit.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,13 +32,13 @@ class JobThread:
         self._thread.start()
 
     def submit(self, job: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> Future[T]:
-        """Do `job(*args, **kwargs)` after the jobs before it.
+        """Queue `job(*args, **kwargs)`; returns the future of its result.
 
         Raises:
             RuntimeError: the thread was stopped.
         """
         if self._stopped:
-            raise RuntimeError("the worker has stopped")
+            raise RuntimeError("the thread has stopped")
         future: Future[T] = Future()
 
         def run() -> None:
@@ -51,7 +51,7 @@ class JobThread:
         return future
 
     def stop(self) -> None:
-        """End the thread after the jobs that it has."""
+        """End the thread after the queued jobs."""
         self._stopped = True
         self._jobs.put(None)
         self._thread.join()
@@ -62,14 +62,14 @@ class JobThread:
 
 
 def next_of(items: queue.SimpleQueue[T]) -> T:
-    """The next item of a queue."""
+    """The next item of a queue; waits for it."""
     while True:
         with suppress(queue.Empty):
             return items.get(timeout=_PATIENCE)
 
 
 def wait(future: Future[T]) -> T:
-    """The result of a job, or its error raised."""
+    """The result of a job; waits for it, and raises its error."""
     while True:
         try:
             return future.result(timeout=_PATIENCE)

@@ -17,11 +17,11 @@ from relay_gguf.errors import EngineError, ModelError
 from .native import lib
 
 MAX_RUN = 1024
-"""Characters without a change between space and no space that are tokenized as one: the regex of
+"""Characters of a run without, or of only, white space that are tokenized at once: the regex of
 Mistral-Nemo's pre-tokenizer recurses once a character, and overflows a stack of 8 MB at 30,000."""
 
 USUAL_PIECE = 512
-"""Bytes that nearly every token's text fits in."""
+"""Bytes that hold the text of nearly every token."""
 
 _LONG_RUN = re.compile(rf"\S{{{MAX_RUN + 1},}}|\s{{{MAX_RUN + 1},}}")
 
@@ -73,7 +73,7 @@ class Tokenizer:
 
 
 def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
-    """The ids of a text; with `parse_special`, control tokens in it are found."""
+    """The ids of a text; with `parse_special`, texts of control tokens become these tokens."""
     return [
         token
         for part in _parts(text)
@@ -82,7 +82,7 @@ def tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
 
 
 def _parts(text: str) -> Iterator[str]:
-    """The text, cut within its long runs, if it has any."""
+    """The text, cut inside runs longer than `MAX_RUN`."""
     start = 0
     for run in _LONG_RUN.finditer(text):
         for cut in range(run.start() + MAX_RUN, run.end(), MAX_RUN):
@@ -127,22 +127,22 @@ def fingerprint(vocab: Any) -> str:
 
 
 def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
-    """The tokens that frame a turn.
+    """The tokens that frame a turn in ChatML.
 
     Raises:
-        ModelError: the vocabulary lacks them, or the model cannot chat at all.
+        ModelError: the vocabulary lacks them, or the model cannot generate text.
     """
     if lib.llama_vocab_type(vocab) == lib.LLAMA_VOCAB_TYPE_NONE:
-        raise ModelError(f"{path} has no vocabulary: it is a part of a model, or made for tests.")
+        raise ModelError(f"{path} has no vocabulary: it is part of a model, or made for tests.")
     found = {text: tokenize(vocab, text, parse_special=True) for text in (IM_START, IM_END)}
     missing = [text for text, ids in found.items() if len(ids) != 1]
     if missing:
         raise ModelError(
             f"{path} has no {' and no '.join(missing)} in its vocabulary. Relay speaks ChatML: "
-            "take a Relay model, or another one that was trained with these tokens."
+            "take a Relay model, or another model that was trained with these tokens."
         )
     if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
-        raise ModelError(f"{path} is an encoder; chatting needs a decoder-only model.")
+        raise ModelError(f"{path} is an encoder; a chat needs a decoder-only model.")
     (im_start,), (im_end,) = found[IM_START], found[IM_END]
     if not lib.llama_vocab_get_add_bos(vocab):
         return ControlTokens(im_start, im_end)

@@ -1,7 +1,7 @@
-"""The self-test's child: evaluate a tiny model on each device, say so first, die if need be.
+"""The self-test's child process: announces and evaluates a tiny model on each device, and may die.
 
-Run by `doctor.asking` as `python -m relay_gguf.llama.trial OPTIONS`, with a JSON object of options;
-it prints a JSON object a line.
+Run by `doctor.self_test` as `python -m relay_gguf.llama.trial OPTIONS`, with a JSON object of
+options; it prints JSON objects, one on each line.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from relay_gguf.machine.cpu import physical_cores
 
 Say = Callable[..., None]
 N_TOKENS: Final = 40
-"""Of the batch: more than any tile of a matrix kernel is high."""
+"""Tokens of the batch: more than the rows of any tile of a matrix kernel."""
 
 
 def main() -> None:
-    """Try what the options ask for."""
+    """Try the devices that the options ask for."""
     options = json.loads(sys.argv[1])
     out = replies()
 
@@ -68,7 +68,7 @@ def _try_all(options: dict[str, Any], say: Say) -> None:
 
 
 def _tried(name: str, folder: Path, say: Say) -> dict[str, Any]:
-    """All types on one device: the worst error and times, or what llama.cpp said."""
+    """The result of all types on a device: the worst error and times, or llama.cpp's message."""
     worst: dict[str, Any] = {"outcome": "works", "error": 0.0, "batch": 0.0, "token": 0.0}
     worst |= {"buffers": [], "detail": ""}
     for ggml_type in tiny_model.TYPES:
@@ -99,7 +99,7 @@ def _tried(name: str, folder: Path, say: Say) -> dict[str, Any]:
 def _evaluated(name: str, path: Path, tokens: list[int]) -> Iterator[tuple[str, Any]]:
     """Load a model on a device and evaluate all tokens but the last, then the last.
 
-    Yields what it is about to do, and at last what came out.
+    Yields ("doing", its next step), and at last ("done", logits and times) or ("failed", why).
     """
     from .backends import device_array
     from .log import LogLines

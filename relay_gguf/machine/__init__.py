@@ -1,8 +1,10 @@
-"""What this machine has.
+"""The hardware of this machine.
 
-devices, cgroup    RAM, cores and GPUs as values; a container's part of them
-drivers            GPUs as the system knows them, whether llama.cpp can use them or not
-wheels             the llama-cpp-python that could
-bandwidth          how fast RAM is read
-measurement        the same, kept from when the machine was measured
+cpu            the processor: its name, its usable cores, whether it has AMX
+devices        RAM and GPUs as values
+cgroup         the limits of a container
+drivers        graphics cards as the system knows them, whether llama.cpp can use them or not
+wheels         the build of llama-cpp-python that can use a card
+bandwidth      how fast RAM is read, measured
+measurement    that bandwidth, kept from one process to the next
 """

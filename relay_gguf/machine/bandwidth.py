@@ -1,8 +1,8 @@
-"""How fast this process reads RAM: what bounds the tokens a second of a model on a CPU.
+"""How fast this process reads RAM, which bounds the tokens a second of a model on a CPU.
 
-It is a figure of the machine, not of the moment. Threads read small slices, each on a core of its
-own, and note when, and how long they really ran. Only moments count at which all of them were
-running: one that had lost its core says nothing, and leaves the others more than their share.
+The result describes the machine, not the moment. Threads read small slices, each on a core of its
+own, and note the time and how long they really ran. Only moments at which all threads ran count: a
+thread that has lost its core reads nothing and leaves the others more than their share.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from .devices import available_memory
 
 MEBIBYTE: Final = 1 << 20
 BUFFER: Final = 256 * MEBIBYTE
-"""Read by all threads, again and again: well above a cache."""
+"""Bytes that all threads together read again and again: well above a cache."""
 PER_THREAD: Final = 32 * MEBIBYTE
-"""At least for each thread: with many cores, their caches together hold more than `BUFFER`."""
+"""Bytes for each thread at least: the caches of many cores together hold more than `BUFFER`."""
 SHARE: Final = 8
-"""The buffer takes at most one part in so many of the available RAM."""
+"""The buffer takes at most the available RAM divided by this."""
 SLICE: Final = 4 * MEBIBYTE
-"""Read at once: a tenth of the time that a scheduler lets a thread run, or less."""
+"""Bytes read at once, in a tenth of the time that a scheduler lets a thread run, or less."""
 FEW_THREADS: Final = 16
-"""With more of them slices are larger, or they would wait for Python's lock."""
+"""With more threads, slices are larger, or the threads would wait for Python's lock."""
 ROUND: Final = 0.1
 """Seconds of a round."""
 ROUNDS: Final = ((3, 1.0, 200), (10, 0.75, 20), (30, 0.0, 0))
-"""After so many rounds, moments at which such a share of the threads ran that are enough."""
+"""(rounds, share, moments): after so many rounds, so many moments are enough at which this share of
+the threads ran."""
 FEW: Final = 20
-"""Moments that say something."""
+"""The number of moments that a speed can be taken from."""
 RAN: Final = 0.9
-"""Of a slice's time, what its thread must have run for it to count."""
+"""The share of a slice's time that its thread must have run for the slice to count."""
 UPPER: Final = 90
-"""Percentile of the moments' speeds that is taken: what there is for a tenth of the time, while no
-neighbour on the same host reads, but not what there is once in a while."""
+"""The percentile of the moments' speeds that is the result: a speed that is reached for a tenth of
+the time, while no neighbour on the same host reads, but not a rare one."""
 OTHERS: Final = 0.1
-"""Of the threads' time, what other programs take on a quiet machine at most."""
+"""The share of the threads' time that other programs take on a quiet machine at most."""
 FINE_CLOCK: Final = sys.platform != "win32"
-"""Whether a thread's own time is known to less than a slice's; Windows counts ticks of 16 ms."""
+"""Whether a thread's running time is known finely enough; Windows counts ticks of 16 ms."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,17 +64,17 @@ class Bandwidth:
 
 @dataclass(frozen=True, slots=True)
 class Slices:
-    """What a thread read, slice by slice; seconds."""
+    """The slices that a thread read: times in seconds, an entry for each slice."""
 
     start: NDArray[np.float64]
     end: NDArray[np.float64]
-    ran: NDArray[np.float64]  # that the thread itself ran, of the time between the two
+    ran: NDArray[np.float64]  # how long the thread itself ran between the two
 
 
 def ram_bandwidth(n_threads: int) -> Bandwidth:
-    """How fast `n_threads` threads read RAM together, measured in 0.3 s, or 3 s on a busy machine.
+    """How fast `n_threads` threads read RAM together; takes 0.3 s, or 3 s on a busy machine.
 
-    With twice as many busy loops as cores beside it, the same within a few per cent.
+    Twice as many busy loops as cores beside it change the result by a few per cent.
     """
     part = max(PER_THREAD, BUFFER // n_threads)
     available = available_memory()
@@ -109,8 +110,8 @@ def moments(found: Sequence[Slices], n_bytes: int) -> NDArray[np.float64]:
     The moments are the middles of all slices for which a thread kept its core.
 
     Args:
-        found: of each thread.
-        n_bytes: of a slice.
+        found: the slices of each thread.
+        n_bytes: the size of a slice.
 
     Returns:
         Two rows, a column for each moment.
@@ -132,12 +133,12 @@ def moments(found: Sequence[Slices], n_bytes: int) -> NDArray[np.float64]:
 def of_all(seen: NDArray[np.float64], n_threads: int) -> float:
     """Bytes a second that all threads read together, by the moments at which they did.
 
-    Where many cores are never free at once, what fewer threads read is continued in a straight
-    line to all of them: exact where the cores set the pace, and where the RAM does.
+    If many cores are never free at once, the speed of fewer threads is extrapolated in a straight
+    line to all threads: exact if the cores set the pace, and if the RAM does.
 
     Args:
         seen: rows of counts and rates, as `moments` gives them.
-        n_threads: all of them.
+        n_threads: the number of all threads.
     """
     counts, rates = seen
     if not len(counts):
@@ -156,15 +157,16 @@ def of_all(seen: NDArray[np.float64], n_threads: int) -> float:
 
 
 def _written(n_bytes: int, cpu: int | None) -> NDArray[np.uint8]:
-    """Memory to read. Written to, or all pages would be the one of zeros; on the reader's CPU, so
-    that it is on that one's node.
+    """Memory to read, on the NUMA node of the CPU that will read it.
+
+    It is written to, or all its pages would be the kernel's one page of zeros.
     """
     _stay_on(cpu)
     return np.ones(n_bytes, np.uint8)
 
 
 def _read(n_bytes: int, end: float, part: NDArray[np.uint8], cpu: int | None) -> Slices:
-    """Read slice after slice until a time of `perf_counter`, at least one.
+    """Read slice after slice until `perf_counter` is at `end`, at least one slice.
 
     The maximum of bytes has SIMD loops in numpy on every CPU: from a cache it reads four times as
     fast as from RAM here, without the GIL. A sum of floats does not, and a dot product is as fast,
@@ -185,7 +187,7 @@ def _read(n_bytes: int, end: float, part: NDArray[np.uint8], cpu: int | None) ->
 
 
 def _own_cpus(n_threads: int) -> list[int | None]:
-    """A CPU for each thread, no two of a core; None where threads cannot be held there."""
+    """A CPU for each thread, each on another core; None if threads cannot be held on a CPU."""
     found = cores() if sys.platform == "linux" else []
     return list(found[:n_threads]) if len(found) >= n_threads else [None] * n_threads
 
@@ -200,9 +202,9 @@ def _stay_on(cpu: int | None) -> None:
 
 
 def _others() -> Callable[[], float]:
-    """A function that says how many cores other programs have used since; 0 if it cannot be told.
+    """A function that returns how many cores other programs have used since now; 0 if unknown.
 
-    In a container with a quota the kernel counts programs of others, on CPUs of others.
+    It is unknown in a container with a quota, where the kernel counts the whole host's programs.
     """
     before = _used()
     start, own = time.perf_counter(), time.process_time()

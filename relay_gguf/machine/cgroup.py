@@ -1,4 +1,4 @@
-"""What a container leaves this process: the limits of its control groups, v1 and v2, nested too.
+"""A container's limits for this process: those of its control groups, v1 and v2, nested too.
 
 Linux only; elsewhere there is no /proc/self/cgroup, and so no limit. A group is bound by its own
 limits and by those of every group above it, as far as they are mounted. Files and their units:
@@ -12,11 +12,11 @@ from pathlib import Path, PurePosixPath
 
 PROC = Path("/proc")
 NO_LIMIT = 1 << 60
-"""Bytes from which on a v1 limit is none: the kernel's is 2^63 less a page."""
+"""Bytes: a v1 limit as high as this means no limit; the kernel writes 2^63 less a page."""
 
 
 def text_of(path: Path) -> str:
-    """What a small file of the kernel says; nothing where it cannot be read."""
+    """The text of a small file of the kernel, stripped; empty if it cannot be read."""
     try:
         return path.read_text("utf-8", "replace").strip()
     except OSError:
@@ -24,10 +24,10 @@ def text_of(path: Path) -> str:
 
 
 def memory_limits(proc: Path = PROC) -> Iterator[tuple[int, int]]:
-    """Of each group with a limit: the limit, and what is left of it, in bytes.
+    """For each group with a memory limit: the limit and the bytes left of it.
 
-    Files that the group has read are counted as left, since the kernel gives them up first. Those
-    are its active and inactive file pages: `file` of v2 and `cache` of v1 hold shared memory too,
+    Cached files of the group count as left, since the kernel drops them first. They are its
+    active and inactive file pages: `file` of v2 and `cache` of v1 hold shared memory too,
     which can only be swapped. v2's `memory.high` counts as a limit: above it the kernel stalls the
     group, though it does not kill.
     """
@@ -42,7 +42,7 @@ def memory_limits(proc: Path = PROC) -> Iterator[tuple[int, int]]:
 
 
 def cpu_quota(proc: Path = PROC) -> int | None:
-    """Whole CPUs that the container grants, at least 1; None without a limit."""
+    """The number of whole CPUs in the container's quota, at least 1; None without a quota."""
     found = []
     for group in groups("cpu", proc):
         quota, _, period = text_of(group / "cpu.max").partition(" ")
@@ -54,11 +54,11 @@ def cpu_quota(proc: Path = PROC) -> int | None:
 
 
 def groups(controller: str, proc: Path = PROC) -> Iterator[Path]:
-    """Folders of this process's groups that may limit something, the innermost first.
+    """Folders of the control groups that bound this process, the innermost first.
 
     Args:
         controller: `memory` or `cpu`; in v2 one tree has all controllers.
-        proc: where the kernel tells of processes.
+        proc: the /proc folder.
     """
     mounts = list(_mounts(controller, proc))
     for line in text_of(proc / "self" / "cgroup").splitlines():
@@ -72,7 +72,7 @@ def groups(controller: str, proc: Path = PROC) -> Iterator[Path]:
 
 
 def _mounts(controller: str, proc: Path) -> Iterator[tuple[bool, str, Path]]:
-    """Where control groups are mounted: whether v2, which group is the top there, the folder."""
+    """The mounts of control groups: whether v2, the group that is mounted, the folder."""
     for line in text_of(proc / "self" / "mountinfo").splitlines():
         fields, _, rest = line.partition(" - ")
         kind, _, options = rest.partition(" ")
@@ -83,9 +83,9 @@ def _mounts(controller: str, proc: Path) -> Iterator[tuple[bool, str, Path]]:
 
 
 def _below(path: str, root: str) -> PurePosixPath:
-    """A group's path from the mounted one on; the mounted one itself if it is not below it.
+    """A group's path relative to the mounted group; the mounted group itself if it is not inside.
 
-    It is not where a container sees its host's paths, but only its own group mounted.
+    That is so where a container sees the paths of its host, but has only its own group mounted.
     """
     try:
         own = PurePosixPath(path).relative_to(root)
@@ -100,7 +100,7 @@ def _number(path: Path, default: int = NO_LIMIT) -> int:
 
 
 def _file_pages(group: Path) -> int:
-    """Bytes of cached files of a group and those below it, which v1 keeps as `total_`."""
+    """Bytes of cached files of a group and its subgroups, which v1 calls `total_`."""
     pairs = (line.partition(" ") for line in text_of(group / "memory.stat").splitlines())
     stat = {name: int(value) for name, _, value in pairs if value.isdigit()}
     names = ("active_file", "inactive_file")

@@ -12,10 +12,10 @@ from .cgroup import PROC, memory_limits
 
 @dataclass(frozen=True, slots=True)
 class Ram:
-    """The computer's memory, or a container's part of it. Bytes."""
+    """The computer's memory, or a container's limit. Bytes."""
 
     total: int
-    available: int  # that a new program can use; files cached in it count as free
+    available: int  # for a new program; the file cache counts as free
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +30,8 @@ class Gpu:
     backend: str  # CUDA, Metal, Vulkan, RPC
     free: int
     total: int
-    unified: bool = False  # its memory is the computer's
-    bandwidth: float | None = None  # None where it cannot be told
+    unified: bool = False  # it uses the computer's RAM
+    bandwidth: float | None = None  # None if unknown
     latency: float = 0.0  # seconds from a question to a worker until its answer
 
 
@@ -39,19 +39,19 @@ class Gpu:
 class Machine:
     """What there is to run a model on. Sizes in bytes, bandwidth in bytes a second."""
 
-    ram: int  # in all, or a container's limit
-    available: int  # that a new program can use now
+    ram: int  # in total, or a container's limit
+    available: int  # for a new program, now
     bandwidth: float  # of the RAM, as this process's threads read it
     gpus: tuple[Gpu, ...] = ()
-    advice: str = ""  # a GPU is there that this build of llama.cpp cannot use, and what to do
+    advice: str = ""  # how to use a GPU that this build of llama.cpp cannot use
     measured_busy: bool = False  # other programs wanted the cores when the RAM was measured
 
 
 def ram(proc: Path = PROC) -> Ram | None:
-    """Memory that there is and that a new program can use; None where this cannot be told.
+    """The total memory, and what a new program can use of it; None if the system does not tell.
 
-    A container has what the tightest of its limits leaves, and never more than the computer. What
-    the kernel says of the computer comes from psutil, which knows each system's own way.
+    A container has what the tightest of its limits leaves, and never more than the computer. The
+    computer's own numbers come from psutil, which knows each system's way.
     """
     try:
         host = psutil.virtual_memory()
@@ -63,6 +63,6 @@ def ram(proc: Path = PROC) -> Ram | None:
 
 
 def available_memory() -> int | None:
-    """Bytes of RAM that a new program can use; None where this cannot be told."""
+    """Bytes of RAM that a new program can use; None if the system does not tell."""
     found = ram()
     return None if found is None else found.available

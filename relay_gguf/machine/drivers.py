@@ -1,7 +1,7 @@
-"""GPUs that this computer has, whatever the installed llama.cpp can do with them.
+"""Graphics cards of this computer, whether the installed llama.cpp can use them or not.
 
-Asked of the system itself: NVIDIA's driver library, the name of Apple's chip, Linux's sysfs for
-AMD. What is not there, or answers oddly, counts as no card; nothing here raises.
+The system is asked: NVIDIA's driver library, the name of Apple's chip, Linux's sysfs for AMD. A
+driver that is missing or answers oddly counts as no card; nothing here raises.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ CUDA_DRIVERS = {
     "linux": ("libcuda.so.1", "/usr/lib/wsl/lib/libcuda.so.1"),
     "win32": ("nvcuda.dll",),
 }
-"""The library that comes with the driver; on WSL the loader does not always find it."""
+"""The library of NVIDIA's driver; on WSL the loader does not always find it."""
 AMD_VENDOR = "0x1002"
 AMD_LEAST = 4 << 30
-"""Bytes of an AMD card's own memory; with less it is most likely a processor's own graphics."""
+"""Bytes of memory of an AMD card at least; less is most likely graphics inside a processor."""
 
 APPLE_GB_PER_S = {
     **{"M1": 68, "M1 Pro": 200, "M1 Max": 400, "M1 Ultra": 800},
@@ -37,9 +37,9 @@ APPLE_GB_PER_S = {
     **{"M4": 120, "M4 Pro": 273, "M4 Max": 410},
     **{"M5": 153, "M5 Pro": 307, "M5 Max": 460},
 }
-"""Unified memory, from the technical specifications that Apple publishes for each Mac. Where a chip
-is sold in two forms it is the slower: M3 Max with 14 CPU cores, M4 Max with 14, M5 Max with 32 GPU
-cores. `sysctl machdep.cpu.brand_string` does not tell them apart."""
+"""Bandwidth of unified memory, from Apple's technical specifications of each Mac. Of a chip that is
+sold in two forms, the slower: M3 Max with 14 CPU cores, M4 Max with 14, M5 Max with 32 GPU cores.
+`sysctl machdep.cpu.brand_string` does not tell them apart."""
 
 # CUdevice_attribute of cuda.h
 _CLOCK, _BUS_WIDTH, _CAPABILITY = 36, 37, (75, 76)
@@ -47,20 +47,20 @@ _CLOCK, _BUS_WIDTH, _CAPABILITY = 36, 37, (75, 76)
 
 @dataclass(frozen=True, slots=True)
 class GraphicsCard:
-    """A GPU of this computer. Bytes, and bytes a second; what cannot be told is empty."""
+    """A GPU of this computer. Bytes, and bytes a second; what is unknown is empty."""
 
     name: str  # NVIDIA GeForce RTX 3060
     vendor: str  # NVIDIA, Apple, AMD
     total: int
     pci: str = ""  # 0000:c1:00.0, lower case
-    bandwidth: float | None = None  # that its memory could have at most
+    bandwidth: float | None = None  # the peak of its memory
     cuda: tuple[int, int] = (0, 0)  # the newest CUDA that the driver can run
     capability: tuple[int, int] = (0, 0)  # CUDA's name for the generation: 8.6
 
 
 @cache
 def cards() -> tuple[GraphicsCard, ...]:
-    """All cards of this computer that are worth running a model on; asked once a process."""
+    """All cards of this computer that can be worth running a model on; cached."""
     if sys.platform == "darwin":
         memory = ram()
         chip = sysctl("machdep.cpu.brand_string") if platform.machine() == "arm64" else ""
@@ -69,7 +69,7 @@ def cards() -> tuple[GraphicsCard, ...]:
 
 
 def cuda_driver(system: str, load: Callable[[str], Any] = ctypes.CDLL) -> Any | None:
-    """NVIDIA's driver library; None where there is no such driver."""
+    """NVIDIA's driver library, loaded; None if there is no such driver."""
     for name in CUDA_DRIVERS.get(system, ()):
         try:
             return load(name)
@@ -79,7 +79,7 @@ def cuda_driver(system: str, load: Callable[[str], Any] = ctypes.CDLL) -> Any | 
 
 
 def nvidia(cuda: Any | None) -> tuple[GraphicsCard, ...]:
-    """The cards that NVIDIA's driver shows, in its order; CUDA_VISIBLE_DEVICES hides some.
+    """The cards that NVIDIA's driver lists, in its order; CUDA_VISIBLE_DEVICES hides some.
 
     No context is made, which would take memory of each card.
     """
@@ -123,11 +123,11 @@ def _attribute(cuda: Any, which: int, device: ctypes.c_int) -> int:
 
 
 def apple(chip: str, memory: int) -> tuple[GraphicsCard, ...]:
-    """The GPU within an Apple chip.
+    """The GPU of an Apple chip, as a tuple of one; empty for an Intel Mac.
 
     Args:
-        chip: `Apple M3 Max`; an Intel Mac's is another.
-        memory: bytes of the computer, which are the GPU's too.
+        chip: its name, `Apple M3 Max`.
+        memory: bytes of RAM, which the GPU uses too.
     """
     if not chip.startswith("Apple"):
         return ()
@@ -135,15 +135,15 @@ def apple(chip: str, memory: int) -> tuple[GraphicsCard, ...]:
 
 
 def apple_bandwidth(chip: str) -> float | None:
-    """Bytes a second of an Apple chip's memory; None for one that is not in the table."""
+    """Bytes a second of an Apple chip's memory; None for a chip that is not in the table."""
     found = APPLE_GB_PER_S.get(chip.removeprefix("Apple").strip())
     return None if found is None else found * 1e9
 
 
 def amd(drm: Path) -> tuple[GraphicsCard, ...]:
-    """AMD's cards on Linux, of at least `AMD_LEAST` memory.
+    """AMD's cards on Linux with at least `AMD_LEAST` bytes of memory.
 
-    Linux does not say how wide their memory is, so the bandwidth cannot be told; few have a name.
+    Linux does not tell the width of their memory, so the bandwidth is unknown; few have a name.
     """
     found = []
     for folder in sorted(drm.glob("card*")):

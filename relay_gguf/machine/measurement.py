@@ -1,9 +1,9 @@
-"""The bandwidth of this machine's RAM, kept from when it was measured last.
+"""The bandwidth of this machine's RAM, kept from one process to the next.
 
-In a small file of the cache folder, since measuring takes a third of a second and a busy machine
+It is kept in a small file of the cache folder: measuring takes a third of a second, a busy machine
 spoils it, and a virtual machine has slow half-minutes, while its host gives two of its CPUs one
-core. Each entry says what hardware it is of: a home folder may be on several machines. A file that
-is not ours to read or to write costs the measuring, and nothing else.
+core. Each entry names the hardware that it was measured on, since several machines may share a home
+folder. If the file cannot be read or written, the RAM is measured each time.
 """
 
 from __future__ import annotations
@@ -25,47 +25,47 @@ from .devices import ram
 
 FILE: Final = "bandwidth.json"
 FORMAT: Final = 1
-"""Of the file; one of another is not read. Another way of measuring is another format."""
+"""The file's format; other formats are not read. A new way of measuring is a new format."""
 MOST: Final = 20
-"""Entries that are kept, the newest last."""
+"""The number of entries in the file, the newest last."""
 POSSIBLE: Final = (1e7, 1e14)
-"""Bytes a second: what is less or more is damaged."""
+"""Bytes a second, from and to; an entry outside is damaged."""
 TRIES: Final = 3
-"""Times that a quiet machine is measured; the best counts."""
+"""How often a quiet machine is measured; the best result counts."""
 APART: Final = 30.0
-"""Seconds between two of them at least."""
+"""Seconds between two measurements, at least."""
 _WORDS: Final = ("host", "cpu")
 _NUMBERS: Final = ("cpus", "cores", "ram", "tries")
 RAM_STEP: Final = 1 << 28
-"""Bytes to which RAM is rounded: what a kernel keeps of it for itself changes with the kernel."""
+"""Bytes to which RAM is rounded: kernels differ in how much of it they keep for themselves."""
 
 
 @dataclass(frozen=True, slots=True)
 class Hardware:
-    """What a bandwidth is of."""
+    """The hardware that a bandwidth was measured on."""
 
     host: str
-    cpu: str  # its model's name
-    cpus: int  # logical ones that this process may use
-    cores: int  # that read
-    ram: int  # bytes in all, rounded; 0 where it cannot be told
+    cpu: str  # the processor's name
+    cpus: int  # logical CPUs that this process may use
+    cores: int  # cores that read
+    ram: int  # bytes in total, rounded; 0 if unknown
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A bandwidth, how often it was measured, and when last: seconds since 1970."""
+    """A bandwidth, how often it was measured, and when last, in seconds since 1970."""
 
     found: Bandwidth
     tries: int
     when: float
 
     def is_settled(self, now: float) -> bool:
-        """Whether there is nothing to measure at this time."""
+        """Whether it need not be measured again at this time."""
         settled = not self.found.busy and self.tries >= TRIES
         return settled or abs(now - self.when) < APART
 
     def after(self, found: Bandwidth, now: float) -> Kept:
-        """What is kept after one more measurement: the better one, or the first that is quiet."""
+        """This entry after one more measurement: the better, or the first of a quiet machine."""
         if self.found.busy and not found.busy:
             return Kept(found, 1, now)
         best = Bandwidth(max(found.rate, self.found.rate), self.found.busy)
@@ -73,7 +73,7 @@ class Kept:
 
 
 def this_hardware() -> Hardware:
-    """What there is here."""
+    """The hardware of this machine, as far as the bandwidth depends on it."""
     memory = ram()
     total = memory.total if memory else 0
     return Hardware(
@@ -86,13 +86,13 @@ def this_hardware() -> Hardware:
 
 
 def measured(*, anew: bool = False) -> Bandwidth:
-    """How fast RAM is read: kept, or measured now.
+    """How fast RAM is read: the kept bandwidth, or measured now and kept.
 
-    The best of three tries on a quiet machine, half a minute apart or more, is kept for good. One
-    of a busy machine is measured again as long as that stays so.
+    The best of three measurements of a quiet machine, half a minute or more apart, is kept for
+    good. A busy machine is measured again until it is quiet.
 
     Args:
-        anew: measure, whatever is kept, and keep that.
+        anew: forget the kept bandwidth and measure.
     """
     hardware, path, now = this_hardware(), kept_path(), time.time()
     kept = None if anew else read_kept(path).get(hardware)
@@ -105,12 +105,12 @@ def measured(*, anew: bool = False) -> Bandwidth:
 
 
 def kept_path() -> Path | None:
-    """Where bandwidths are kept; None where this user has no folder for it."""
+    """The file of kept bandwidths; None if this user has no cache folder."""
     return cache_file(FILE)
 
 
 def read_kept(path: Path | None) -> dict[Hardware, Kept]:
-    """What is kept, the newest last; nothing of a file that is missing, damaged or foreign."""
+    """The kept bandwidths, the newest last; empty if the file is missing, damaged or foreign."""
     if path is None:
         return {}
     try:
@@ -125,7 +125,7 @@ def read_kept(path: Path | None) -> dict[Hardware, Kept]:
 
 
 def keep(path: Path | None, hardware: Hardware, kept: Kept) -> None:
-    """Keep a bandwidth beside those of other machines; where nothing can be written, do not."""
+    """Add a bandwidth to the file; does nothing if the file cannot be written."""
     if path is None:
         return
     known = read_kept(path)
@@ -141,7 +141,7 @@ def keep(path: Path | None, hardware: Hardware, kept: Kept) -> None:
 
 
 def _entry(value: Any) -> tuple[Hardware, Kept] | None:
-    """An entry of the file, if it is one."""
+    """An entry of the file; None if it is damaged."""
     if not isinstance(value, dict) or type(value.get("busy")) is not bool:
         return None
     words = [value[name] for name in _WORDS if isinstance(value.get(name), str)]

@@ -1,9 +1,9 @@
-"""Which of llama-cpp-python's wheels can use a card, and the command that installs it.
+"""The wheel of llama-cpp-python that can use a card, and the command that installs it.
 
-PyPI has the sources only. The project's own wheels are in one index for each kind of GPU, and none
-brings the vendor's libraries: CUDA's need libcudart and libcublas of their own major version, on
-the loader's path or as NVIDIA's packages (`llama/native.py`), Vulkan's the loader that a desktop
-has, rocm72 an installed ROCm 7.2. Metal is a part of macOS. What is in the indexes is said by
+PyPI has only the sources. The project's own wheels are in one index for each kind of GPU, and no
+wheel brings the vendor's libraries: CUDA's need libcudart and libcublas of their own major version,
+on the loader's path or as NVIDIA's packages (`llama/native.py`), Vulkan's the loader that a desktop
+has, rocm72 an installed ROCm 7.2. Metal is a part of macOS. The indexes are filled by
 `.github/workflows/build-wheels-*.yaml` of llama-cpp-python.
 """
 
@@ -31,47 +31,49 @@ INDEX = "https://abetlen.github.io/llama-cpp-python/whl/"
 ROCM_VERSION = Path("/opt/rocm/.info/version")
 
 CUDA = ((13, 2), (13, 0), (12, 5), (12, 4), (12, 3), (12, 2), (12, 1), (11, 8))
-"""Releases of CUDA that there are wheels of, the newest first, all for x86-64."""
+"""Releases of CUDA with wheels, the newest first, all for x86-64."""
 NOT_ON_WINDOWS = frozenset({(12, 1), (12, 2), (12, 3)})
 CAPABILITY = {11: ((6, 0), (8, 9)), 12: ((6, 0), (99, 0)), 13: ((7, 5), (99, 0))}
-"""Of a card, from and to, for the wheels of a major version. Those of 12 and 13 have code that the
-driver compiles for newer cards."""
+"""Compute capabilities, from and to, for the wheels of a major version of CUDA. Wheels of 12 and 13
+have code that the driver compiles for newer cards."""
 RUNTIME = {
     "linux": {11: "libcudart.so.11.0", 12: "libcudart.so.12", 13: "libcudart.so.13"},
     "win32": {11: "cudart64_110.dll", 12: "cudart64_12.dll", 13: "cudart64_13.dll"},
 }
 
 RECIPE = Path(__file__).parents[1] / "llama" / "build.cmake"
-"""How llama.cpp is compiled for us; scikit-build-core hands it to CMake."""
+"""CMake code that compiles llama.cpp for this program; scikit-build-core hands it to CMake."""
 
 
 @dataclass(frozen=True, slots=True)
 class PythonEnvironment:
-    """Where the wheel would go."""
+    """A Python environment that a wheel could be installed into."""
 
     system: str  # sys.platform
     machine: str  # x86_64, AMD64, arm64
     python: str  # sys.executable
     version: str  # of llama-cpp-python, as relay-gguf needs it
-    pip: bool = True  # this Python has it; one that uv made has not
-    cmd: bool = False  # Windows' old shell, not PowerShell
-    rocm: str = ""  # the version that is installed
-    runtimes: frozenset[int] = frozenset()  # major versions of CUDA whose libraries are found
+    pip: bool = True  # whether pip is installed; uv makes environments without it
+    cmd: bool = False  # whether the shell is cmd.exe, not PowerShell
+    rocm: str = ""  # the installed version
+    runtimes: frozenset[int] = (
+        frozenset()
+    )  # major versions of CUDA whose libraries the loader finds
     recipe: PurePath = RECIPE
 
 
 def advice(
     cards: Sequence[GraphicsCard], gpus: Sequence[Gpu], target: PythonEnvironment | None = None
 ) -> str:
-    """How to get a llama.cpp that uses the best card which this one does not; empty if none.
+    """How to install a llama.cpp that uses the best card which this build does not use; or empty.
 
-    One line, with the card's name and the command; a second one where CUDA's libraries are missing.
-    No advice where llama.cpp uses a card with as much memory already: a build has one kind of GPU.
+    A line with the card's name and the command, and a second line if CUDA's libraries are missing.
+    Empty if llama.cpp uses a card with as much memory already: a build has one kind of GPU.
 
     Args:
-        cards: of this computer.
-        gpus: that this build of llama.cpp uses.
-        target: where to install; None is here.
+        cards: all graphics cards of this computer.
+        gpus: the GPUs that this build of llama.cpp uses.
+        target: the environment to install into; None for this one.
     """
     unused = [card for card in cards if not _uses(gpus, card)]
     if not unused:
@@ -99,7 +101,7 @@ def advice(
 
 
 def _uses(gpus: Sequence[Gpu], card: GraphicsCard) -> bool:
-    """Whether llama.cpp has the card in its list, with any of its backends."""
+    """Whether llama.cpp lists the card, with any of its backends."""
     own = {"NVIDIA": "CUDA", "Apple": "Metal", "AMD": "ROCm"}[card.vendor]
     return any(
         gpu.backend == own
@@ -111,7 +113,7 @@ def _uses(gpus: Sequence[Gpu], card: GraphicsCard) -> bool:
 
 
 def index(card: GraphicsCard, target: PythonEnvironment) -> str | None:
-    """The index whose wheels can use a card; None where its wheels are for other processors."""
+    """The name of the index whose wheels can use a card; None if none is for this processor."""
     if card.vendor == "Apple":
         return "metal"
     if target.machine.lower() not in ("x86_64", "amd64") or target.system not in RUNTIME:
@@ -132,7 +134,7 @@ def index(card: GraphicsCard, target: PythonEnvironment) -> str | None:
 
 
 def _installing(target: PythonEnvironment, name: str) -> str:
-    """With the one index alone: beside PyPI, pip may take what PyPI has."""
+    """The command that installs from one index alone: beside PyPI, pip may take PyPI's sources."""
     wheel = ["--no-deps", "--only-binary", ":all:", _pinned(target), "--index-url", INDEX + name]
     if target.pip:
         return _quoted(target, [target.python, "-m", "pip", "install", "--force-reinstall", *wheel])
@@ -142,13 +144,13 @@ def _installing(target: PythonEnvironment, name: str) -> str:
 
 
 def rebuild(*flags: str, target: PythonEnvironment | None = None) -> str:
-    """The command that compiles a llama.cpp which works here: with AMX, if the CPU has it, and RPC.
+    """The command that compiles llama.cpp for this machine, with RPC, and AMX if the CPU has it.
 
-    It takes a C++ compiler. pip's cache and the indexes of wheels know no flags, so both are out.
+    It needs a C++ compiler. It uses neither pip's cache nor wheels, which know no flags.
 
     Args:
-        flags: more for CMake: `-DGGML_CUDA=ON`.
-        target: where to install; None is here.
+        flags: further flags for CMake, `-DGGML_CUDA=ON`.
+        target: the environment to install into; None for this one.
     """
     target = target or this_environment()
     source = ["--no-deps", "--no-binary", "llama-cpp-python", _pinned(target)]
@@ -169,7 +171,7 @@ def rebuild(*flags: str, target: PythonEnvironment | None = None) -> str:
 
 
 def _doubly_quoted(*words: str) -> str:
-    """As `shlex.join`, but with quotes that go well within single ones."""
+    """Like `shlex.join`, but with double quotes, which can stand within single quotes."""
     quoted = ('"' + re.sub(r'(["\\])', r"\\\1", word) + '"' for word in words)
     return " ".join(
         word if shlex.quote(word) == word else text
@@ -182,7 +184,7 @@ def _pinned(target: PythonEnvironment) -> str:
 
 
 def _quoted(target: PythonEnvironment, words: Sequence[str]) -> str:
-    """A command as the platform's shell takes it."""
+    """A command line, quoted for the target's shell."""
     if target.system != "win32":
         return shlex.join(words)
     if target.cmd:
@@ -196,7 +198,7 @@ def _quoted(target: PythonEnvironment, words: Sequence[str]) -> str:
 
 
 def this_environment() -> PythonEnvironment:
-    """Here."""
+    """The environment of this process."""
     return PythonEnvironment(
         sys.platform,
         platform.machine(),
@@ -210,7 +212,7 @@ def this_environment() -> PythonEnvironment:
 
 
 def _loads(name: str, load: Callable[[str], object] = ctypes.CDLL) -> bool:
-    """Whether the loader finds a library where llama_cpp would; on Windows it adds CUDA_PATH."""
+    """Whether the loader finds a library as llama_cpp would: on Windows in CUDA_PATH, too."""
     if sys.platform == "win32":
         folders = [*os.environ.get("PATH", "").split(os.pathsep)]
         if toolkit := os.environ.get("CUDA_PATH"):

@@ -1,8 +1,8 @@
-"""From what the user named to a model in memory.
+"""From a model argument to a model in memory.
 
 locate     a path, a repository, an app's name or a quant type → a file on the disk
 suggest    the published file that suits this machine
 opening    a file → an engine, with its progress
-lines      devices, plans and published files, in lines or as JSON
+listing    devices, plans and published files, as lines of text or JSON
 demo       the demo model: what it is made of, and where it is kept
 """

@@ -1,4 +1,4 @@
-"""Devices, a plan and the published files, in lines for a person or as JSON."""
+"""Devices, plans and the published files, as lines of text or JSON."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 
 WORDS: Final = "ten"
 WORD_TOKENS: Final = 13
-"""Of a reply of ten words, about."""
+"""Tokens of a reply of ten words, about."""
 BUSY: Final = (
-    "RAM was measured while the machine was busy: models may be faster than it is said here. "
-    "It will be measured again."
+    "RAM was measured while the machine was busy: models may be faster than these "
+    "estimates. It will be measured again."
 )
 
 
 def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
-    """A line for each device: what it is, what is free, how fast it is read."""
+    """A table of the devices: kind, total and free memory, bandwidth."""
     rows = [("device", "kind", "in all", "free now", "bandwidth", "")]
     for gpu in machine.gpus:
         speed = "unknown" if gpu.bandwidth is None else f"{gpu.bandwidth / 1e9:.0f} GB/s"
@@ -49,12 +49,12 @@ def device_lines(machine: Machine, cpu: str, n_cores: int) -> Iterator[str]:
 
 
 def devices_json(machine: Machine, cpu: str, n_cores: int) -> dict[str, Any]:
-    """The same for a program; sizes in bytes, bandwidth in bytes a second."""
+    """The devices as a JSON object; sizes in bytes, bandwidth in bytes a second."""
     return {**asdict(machine), "cpu": cpu, "n_cores": n_cores}
 
 
 def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) -> Iterator[str]:
-    """What goes where, what is left, and what the next better file would need."""
+    """A plan as text: each device's part, what stays free, and what the next better file needs."""
     at, model = plan.settings, plan.model
     speed = tokens_per_second(plan, machine)
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
@@ -63,7 +63,7 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
         f"about {rate(speed)} tokens a second"
     )
     yield ""
-    yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'work':>9}  {'left':>9}  holds"
+    yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'compute':>9}  {'left':>9}  holds"
     for share in plan.shares:
         sizes = (share.weights, share.kv, share.compute, share.left)
         columns = "  ".join(f"{binary(n_bytes):>9}" for n_bytes in sizes)
@@ -76,7 +76,7 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
 
 
 def plan_json(plan: Plan, machine: Machine) -> dict[str, Any]:
-    """The same for a program, in bytes."""
+    """A plan as a JSON object; sizes in bytes."""
     return {
         "model": plan.model.name,
         **asdict(plan.settings),
@@ -94,7 +94,7 @@ def _share_json(share: Share) -> dict[str, Any]:
 
 
 def taken_lines(found: Suggestion) -> Iterator[str]:
-    """Which published file is taken, and why."""
+    """The published file that is taken, and why, as text."""
     taken, best = found.taken, found.best
     if found.is_slow:
         yield slow_line(taken, found.min_speed)
@@ -112,13 +112,13 @@ def taken_lines(found: Suggestion) -> Iterator[str]:
 
 
 def suits_line(candidate: Candidate, min_speed: float) -> str:
-    """How a published file would run, that is fast enough, or here and not much slower."""
+    """A line about a file that is fast enough, or on this disk and not much slower."""
     what = "suits this machine" if candidate.speed >= min_speed else "is on this disk"
     return f"Relay as {candidate.file.ftype} {what}: {_how(candidate)}."
 
 
 def slow_line(candidate: Candidate, min_speed: float) -> str:
-    """What is taken where no file is fast enough, and how long an answer takes."""
+    """A line about the file that is taken although it is slow, and how long a reply takes."""
     reply = seconds(reply_seconds(candidate.speed))
     return (
         f"No file of Relay's reaches {min_speed:g} tokens a second on this machine. "
@@ -133,24 +133,24 @@ def _how(candidate: Candidate) -> str:
 
 
 def reply_seconds(speed: float) -> float:
-    """Seconds that a reply of ten words takes at so many tokens a second."""
+    """Seconds that a reply of ten words takes at `speed` tokens a second."""
     return WORD_TOKENS / speed if speed else float("inf")
 
 
 def seconds(count: float) -> str:
-    """`9.5 s`, `26 s`."""
+    """A number of seconds as text: `9.5 s`, `26 s`."""
     return f"{count:.1f} s" if count < 9.95 else f"{count:.0f} s"
 
 
 def model_lines(
     found: Sequence[Candidate], chosen: Candidate | None, here: Collection[str], min_speed: float
 ) -> Iterator[str]:
-    """The published files: size, how they would run here, which one is taken, which are here.
+    """A table of the published files: size, speed and place on this machine; `*` marks the chosen.
 
     Args:
-        found: all of them.
-        chosen: the one that suits this machine, or else is the fastest; None if none fits.
-        here: types of those that are on this disk.
+        found: all published files.
+        chosen: the file that suits this machine, or else the fastest; None if none fits.
+        here: the types that are on this disk.
         min_speed: tokens a second that a file must reach to suit.
     """
     yield f"  {'type':7}  {'size':>8}  {'needs':>8}  {'speed':>9}  on this machine"
@@ -177,7 +177,7 @@ def models_json(
     here: Collection[str],
     min_speed: float,
 ) -> list[dict[str, Any]]:
-    """The same for a program. None is `chosen` where none suits; one is the `fastest` then."""
+    """The published files as JSON objects; if no file suits, none is `chosen`."""
     slow = chosen is not None and chosen.speed < min_speed
     return [
         {
@@ -198,7 +198,7 @@ def models_json(
 
 
 def holds(share: Share, plan: Plan) -> str:
-    """The parts of a model on a device."""
+    """The parts of a model on a device, as text: `embedding, blocks 0 to 4`."""
     parts = []
     first = sum(s.blocks for s in plan.shares[: plan.shares.index(share)])
     if share.device == RAM:
@@ -216,7 +216,7 @@ def holds(share: Share, plan: Plan) -> str:
 
 
 def _traffic_lines(plan: Plan, machine: Machine) -> Iterator[str]:
-    """Which worker is which, what travels there, and what that costs."""
+    """Lines on the traffic with each worker, and the time that a token waits for it."""
     for gpu in machine.gpus:
         if gpu.backend == WORKER and not any(t.device == gpu.name for t in traffic(plan, machine)):
             yield f"{gpu.name} is {gpu.description}. Nothing goes there."
@@ -227,11 +227,11 @@ def _traffic_lines(plan: Plan, machine: Machine) -> Iterator[str]:
             f"which waits {other.latency * 1e3:.2f} ms for the network."
         )
     if any(traffic(plan, machine)):
-        yield "How fast workers compute they do not say: the speed is that of slow cards."
+        yield "Workers do not tell their speed: they are estimated as slow cards."
 
 
 def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
-    """What the next better file would take, and what it would be like."""
+    """Lines on the next better file: the memory it takes, its plan and its speed."""
     model, plan = better.file.model, better.plan
     at = LoadSettings(model.n_layers if machine.gpus else 0, DEFAULT_N_CTX)
     shares = place(model, machine, at).shares
@@ -241,7 +241,7 @@ def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
     devices = " and ".join(share.device for share in gpus)
     name = f"{better.file.ftype} ({size(better.file.size)})"
     text = f"Better: {name} takes {binary(used)} of {devices}"
-    yield f"{text}{f', {binary(lacking)} more than can be had' if lacking > 0 else ''}."
+    yield f"{text}{f', {binary(lacking)} more than is available' if lacking > 0 else ''}."
     if plan is None:
         yield "It does not fit into this machine."
     else:
@@ -249,12 +249,12 @@ def _needed(better: Candidate, machine: Machine) -> Iterator[str]:
 
 
 def _need(candidate: Candidate) -> int:
-    """Bytes on all devices together, with the usual context."""
+    """Bytes that a file takes on all devices together, with the usual context."""
     model = candidate.file.model
     kv = model.kv(len(model.blocks), DEFAULT_N_CTX, "f16")
     return model.weights + kv + model.compute_buffer(DEFAULT_N_CTX, 512) + model.process
 
 
 def rate(speed: float) -> str:
-    """Tokens a second: `0.05`, `3.4`, `34`."""
+    """Tokens a second as text: `0.05`, `3.4`, `34`."""
     return f"{speed:.0f}" if speed >= 10 else f"{speed:.1f}" if speed >= 0.1 else f"{speed:.2f}"

@@ -1,4 +1,4 @@
-"""A model argument → its file: on this disk if it is there, else from the hub.
+"""A model argument → its file on this disk, downloaded from the hub if need be.
 
     models/relay.gguf            a file
     owner/name, owner/name:Q8_0, owner/name/file-Q8_0.gguf
@@ -6,8 +6,8 @@
                                  Studio's models folder, in Ollama's store, or downloaded
     name, name:tag               a model that Ollama has
 
-What is on the disk is used without asking the network. A split model is its first part, and counts
-as there when all its parts are.
+A file on this disk is used without asking the network. A split model is named by its first shard,
+and counts as there if all its shards are.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from relay_gguf.hub.watcher import Watcher
 
 
 def find(model: str | Path) -> Path | None:
-    """The file of a model argument, if it is on this disk; asks no network.
+    """The file of a model argument on this disk, without asking the network; None if not there.
 
     Raises:
-        ModelError: it names a model that Ollama has, but not as one GGUF file; or a home folder
-            that is not there.
+        ModelError: it names a model that Ollama has, but not as one GGUF file; or the home folder
+            of a user who does not exist.
     """
     path = _path(model)
     with suppress(OSError):  # a name that is too long for any file
         if path.exists():
-            return _first_part(path)
+            return _first_shard(path)
     name = str(model)
     wanted, stored = parse_repo(name), parse_stored(name)
     if wanted is None:
@@ -55,14 +55,17 @@ def locate(model: str | Path, fetching: Watcher | None = None) -> Path:
     """The file of a model argument, downloaded if need be.
 
     Args:
-        model: see above.
-        fetching: is asked before a download and told how far it is; without one there is no
+        model: a path, a repository or a model in Ollama, see above.
+        fetching: is asked before a download and told how far it is; None downloads without a
             question.
+
+    Returns:
+        The file; a path as it was given, whether a file is there or not.
 
     Raises:
         DeclinedError: `fetching` does not want the download.
         ModelError: the repository or file does not exist, is not open to this user, or cannot be
-            reached. A path is returned as it is, whether a file is there or not.
+            reached.
     """
     found = find(model)
     if found is not None:
@@ -85,21 +88,21 @@ def _path(model: str | Path) -> Path:
         raise ModelError(f"There is no file {model}: {error}.") from error
 
 
-def _first_part(path: Path) -> Path:
-    """The first part, if a later one was named; the model's loader says what is missing."""
+def _first_shard(path: Path) -> Path:
+    """The first shard, if a later one was named and the first is there."""
     first = shard_paths(path)[0]
     return first if first.exists() else path
 
 
 def _of_repo(wanted: RepoFile, usual: str = "") -> Path | None:
-    """A repository's file, wherever it is on this disk; of the usual type if none is named."""
+    """A repository's file, wherever it is on this disk; if no type is named, of type `usual`."""
     exact = wanted if wanted.ftype or wanted.file else replace(wanted, ftype=usual)
     return hub_cache.cached(exact) or _in_lmstudio(exact) or _in_ollama(wanted)
 
 
 def _in_lmstudio(wanted: RepoFile) -> Path | None:
-    """LM Studio keeps what it downloads as <models>/<owner>/<name>/<file>."""
-    from relay_gguf.apps import lmstudio  # which locates models itself
+    """A repository's file as LM Studio keeps it, at <models>/<owner>/<name>/<file>."""
+    from relay_gguf.apps import lmstudio
 
     try:
         folder = lmstudio.find_places().models / wanted.repo
@@ -113,7 +116,7 @@ def _in_lmstudio(wanted: RepoFile) -> Path | None:
 
 
 def _in_ollama(wanted: RepoFile) -> Path | None:
-    """Ollama calls what it has from the hub hf.co/owner/name, with the type or file as its tag."""
+    """A repository's file in Ollama's store: hf.co/owner/name:TAG, by its type or name."""
     for name in _stored_names(wanted):
         with suppress(ModelError):
             if (found := ollama_store.find(name)) is not None:

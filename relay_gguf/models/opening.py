@@ -1,6 +1,6 @@
-"""A model in memory: the one that was named, or this machine's best, found, downloaded, loaded.
+"""From the user's settings to a model in memory: finds, downloads and loads it.
 
-For every front end that runs a model; what happens meanwhile is on stderr.
+For every front end that runs a model; progress is shown on stderr.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def find_model(
         choose: asks which file to take if none is fast enough; None takes the fastest.
 
     Raises:
-        DeclinedError: the user takes no file, or does not want the download.
+        DeclinedError: the user chose no file, or does not want the download.
         ModelError: the file is not on this disk, and cannot be downloaded.
         MemoryShortError: no published file fits into this machine.
     """
@@ -61,7 +61,7 @@ def _best(settings: ChatSettings, screen: Watcher, choose: Choose | None) -> Pat
     found = suggest(settings.load, settings.min_speed)
     if found.is_slow and choose is not None:
         file = choose(found, found.taken).file
-        with watching() as agreed:  # the user has seen how much it is
+        with watching() as agreed:  # the user has seen its size
             return found.here.get(file.ftype) or locate(file.name, agreed)
     for line in taken_lines(found):
         sys.stderr.write(f"{line}\n")
@@ -77,7 +77,7 @@ def _best(settings: ChatSettings, screen: Watcher, choose: Choose | None) -> Pat
     there = [c for c in found.candidates if c.plan and c.file.ftype in found.here]
     if not there:
         raise MemoryShortError(
-            "None of Relay's files on this disk fits into memory. `relay-gguf models` lists them."
+            "None of Relay's files on this disk fits into memory. `relay-gguf models` lists all."
         )
     return found.here[there[0].file.ftype]
 
@@ -90,11 +90,15 @@ def load(
     scene_room: int = 0,
     on_progress: Callable[[float], None] | None = None,
 ) -> LlamaEngine | IsolatedEngine:
-    """An engine; with workers it has a process of its own, which they may end.
+    """An engine for a file; with workers, in a process of its own, which they may end.
+
+    Args:
+        path: a GGUF file.
+        options, n_threads, scene_room, on_progress: as for `LlamaEngine`.
 
     Raises:
-        ModelError, SettingsError: as `LlamaEngine`.
-        WorkerError: a worker does not answer, or is none.
+        ModelError, SettingsError: as for `LlamaEngine`.
+        WorkerError: an address does not answer, or is not a worker.
     """
     if options.workers:
         from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
@@ -107,15 +111,15 @@ def load(
 def open_engine(
     path: Path, settings: ChatSettings, *, scene_room: int = 0
 ) -> LlamaEngine | IsolatedEngine:
-    """A model loaded, its progress on stderr while it loads.
+    """Load a model, with its progress on stderr if that is a terminal.
 
     Args:
-        path: its file.
-        settings: what the user has decided.
-        scene_room: bytes of RAM for scenes that are not in the context.
+        path: a GGUF file.
+        settings: the user's settings.
+        scene_room: bytes of RAM for snapshots of conversations that are not in the context.
 
     Raises:
-        ModelError, SettingsError, WorkerError: as `load`.
+        ModelError, SettingsError, WorkerError: as for `load`.
     """
     show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
     try:
@@ -131,7 +135,7 @@ def open_engine(
 
 
 def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
-    """What the user should know of where the model went; on a CPU, only what is not as usual."""
+    """Notices for the user: broken devices; where the model is, unless that is as usual in RAM."""
     return [*notices(verdict()), *_placement_notices(plan, n_tries, options)]
 
 
@@ -147,7 +151,7 @@ def _placement_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[s
 
 
 def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
-    """Functions that show and clear a line about loading; a quick load shows none."""
+    """Functions that show and clear a line of progress; a quick load shows no line."""
     shown = [0]
 
     def show(share: float) -> None:

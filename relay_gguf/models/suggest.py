@@ -1,4 +1,4 @@
-"""The model to take where none was named: the best published file for this machine."""
+"""The model for a user who named none: the best published file for this machine."""
 
 from __future__ import annotations
 
@@ -18,14 +18,13 @@ from relay_gguf.machine.devices import Machine
 from .locate import find
 
 HERE_SHARE: Final = 0.5
-"""Of the speed that is asked for, or of the best file's where none reaches it, what a file that is
-on this disk must reach: speeds are estimates, and shall not make anybody download another file for
-a little."""
+"""The share of the wanted speed (or of the best file's speed, if that is lower) that a file on this
+disk must reach to be preferred: speeds are estimates, and a small gain is not worth a download."""
 
 
 @dataclass(frozen=True, slots=True)
 class Suggestion:
-    """What to take; `best` is another one where that is not here, and what is here will do."""
+    """The file to take; `best` is another file if that is not on this disk, but `taken` is."""
 
     taken: Candidate
     best: Candidate
@@ -36,29 +35,33 @@ class Suggestion:
 
     @property
     def plan(self) -> Plan:
-        """How the file that is taken would be loaded."""
+        """The plan of the file that is taken.
+
+        Raises:
+            MemoryShortError: it does not fit into memory.
+        """
         if self.taken.plan is None:
             raise MemoryShortError(self.taken.refusal)
         return self.taken.plan
 
     @property
     def is_slow(self) -> bool:
-        """No file reaches the speed that is asked for, and none is here that comes near it."""
+        """Whether the file that is taken is too slow; on this disk half the speed will do."""
         here = self.taken.file.ftype in self.here
         return self.taken.speed < self.min_speed * (HERE_SHARE if here else 1)
 
 
 def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) -> Suggestion:
-    """Choose among the published files; one that is on this disk goes before a better one.
+    """Choose among the published files; a file on this disk is preferred to a better one.
 
     Args:
-        options: what the user has decided about loading it.
-        min_speed: tokens a second that a file must reach, as estimated.
+        options: the user's, on loading the model.
+        min_speed: tokens a second that a file should reach, as estimated.
 
     Raises:
-        MemoryShortError: none of them fits into this machine.
+        MemoryShortError: no published file fits into this machine.
         SettingsError: the options do not go with this machine.
-        WorkerError: a worker does not answer, or is none.
+        WorkerError: an address does not answer, or is not a worker.
     """
     options = options or LoadOptions()
     machine = this_machine(workers=options.workers)
@@ -76,6 +79,6 @@ def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) ->
 
 
 def files_here() -> dict[str, Path]:
-    """The published files that are on this disk, by type."""
+    """Type → file of the published files that are on this disk."""
     found = {file.ftype: find(file.name) for file in catalogue()}
     return {ftype: path for ftype, path in found.items() if path is not None}

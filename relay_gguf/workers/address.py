@@ -1,4 +1,4 @@
-"""Where a worker is: HOST[:PORT]."""
+"""The address of a worker: HOST[:PORT]."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Final, Literal
 from relay_gguf.errors import SettingsError, WorkerError
 
 PORT: Final = 50052
-"""That of llama.cpp's own rpc-server."""
+"""The port of llama.cpp's own rpc-server."""
 MOST: Final = 15
-"""Workers at once: llama.cpp's scheduler has room for 16 devices, and the CPU is one."""
+"""The largest number of workers: llama.cpp's scheduler has room for 16 devices, one is the CPU."""
 _NAME = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 
 Reach = Literal["loopback", "private", "public"]
@@ -31,10 +31,10 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """`10.0.0.7` or `attic:50053`.
+    """The address in a text like `10.0.0.7` or `attic:50053`.
 
     Raises:
-        WorkerError: it is no such thing.
+        WorkerError: it is not HOST or HOST:PORT.
     """
     host, colon, port = text.strip().partition(":")
     if ":" in port:
@@ -50,22 +50,22 @@ def parse_address(text: str) -> Address:
         return Address(host)
     if not (port.isascii() and port.isdigit() and 0 < int(port) < 1 << 16):
         raise WorkerError(
-            f"Worker {text!r}: {port!r} is no port. It must be a number from 1 to 65535; without "
-            f"one it is {PORT}."
+            f"Worker {text!r}: {port!r} is not a port. It must be a number from 1 to 65535; the "
+            f"default is {PORT}."
         )
     return Address(host, int(port))
 
 
 def parse_addresses(texts: Iterable[str]) -> tuple[Address, ...]:
-    """Several of them, each once, in order.
+    """The addresses in several texts, in order, each once.
 
     Raises:
-        WorkerError: one of them is wrong.
-        SettingsError: there are too many.
+        WorkerError: a text is not HOST or HOST:PORT.
+        SettingsError: there are more than `MOST`.
     """
     found = tuple(dict.fromkeys(parse_address(text) for text in texts))
     if len(found) > MOST:
-        raise SettingsError(f"There are {len(found)} workers; llama.cpp takes {MOST} at most.")
+        raise SettingsError(f"There are {len(found)} workers; llama.cpp takes at most {MOST}.")
     return found
 
 
@@ -79,6 +79,6 @@ def reach(number: str) -> Reach:
         return "loopback"
     if address.is_private and not address.is_unspecified and not address.is_reserved:
         return "private"
-    if address in ipaddress.IPv4Network("100.64.0.0/10"):  # of carriers, and of Tailscale
+    if address in ipaddress.IPv4Network("100.64.0.0/10"):  # used by carriers, and by Tailscale
         return "private"
     return "public"

@@ -1,4 +1,4 @@
-"""Workers as devices: what the planner takes for GPUs."""
+"""The devices of workers as GPUs, for the planner."""
 
 from __future__ import annotations
 
@@ -13,19 +13,19 @@ BACKEND = "RPC"
 
 
 def worker_gpus(workers: Sequence[str]) -> tuple[Gpu, ...]:
-    """The devices of workers, named as llama.cpp will name them once it is told of these.
+    """The devices of workers, with the names that llama.cpp will give them.
 
     Args:
-        workers: HOST[:PORT] of each, in the order in which llama.cpp is told.
+        workers: HOST[:PORT] of each, in the order in which they are registered with llama.cpp.
 
     Raises:
-        WorkerError: one of them does not answer, or is none.
+        WorkerError: an address does not answer, or is not a worker.
     """
     return as_gpus(ask_all(parse_addresses(workers)))
 
 
 def as_gpus(found: Sequence[WorkerInfo]) -> tuple[Gpu, ...]:
-    """Every device of every worker: RPC0, RPC1 and so on."""
+    """All devices of all workers as GPUs, named RPC0, RPC1 and so on."""
     devices = [(info, memory) for info in found for memory in info.devices]
     return tuple(
         Gpu(

@@ -1,4 +1,4 @@
-"""This machine's devices, lent to others: the process that serves, watched and started again."""
+"""This machine's devices lent to others: starts the server process, watches and restarts it."""
 
 from __future__ import annotations
 
@@ -23,30 +23,30 @@ from .protocol import ask
 from .tensor_cache import drop_doubtful
 
 NO_PORT: Final = 3
-"""Exit code of a server that cannot listen."""
+"""The exit code of a server that cannot listen on its port."""
 STARTS: Final = 4
-"""Times in a minute that a server which died is started again."""
+"""How often a server that died is restarted within a minute."""
 START_SECONDS: Final = 10.0
-"""How long a server that has found its devices may take to listen."""
+"""Seconds that a server which has found its devices may take to listen."""
 _PATIENCE: Final = 0.5 if sys.platform == "win32" else None  # where Ctrl-C interrupts no wait
 
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What is lent, where and how."""
+    """The address, devices and limits of a server."""
 
     host: str  # an IPv4 address
     port: int
-    devices: Sequence[str] = ()  # none: the GPUs, or the CPU
-    memory: int | None = None  # bytes of each; None is all that is free
-    threads: int | None = None  # None is one for each physical core
-    cache: str = ""  # a folder for tensors; empty keeps none
+    devices: Sequence[str] = ()  # empty for the GPUs, or the CPU if there are none
+    memory: int | None = None  # bytes of each device; None for all that is free
+    threads: int | None = None  # None for one thread for each physical core
+    cache: str = ""  # a folder for tensors; empty to keep none
     debug: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class LentDevice:
-    """A device as clients see it; bytes."""
+    """A device as clients see it; sizes in bytes."""
 
     name: str
     description: str
@@ -56,7 +56,7 @@ class LentDevice:
 
 @dataclass
 class Lending:
-    """A server that runs; `close` ends it."""
+    """A server process; `close` ends it."""
 
     terms: Terms
     devices: tuple[LentDevice, ...] = ()
@@ -67,7 +67,7 @@ class Lending:
         """Start the server and wait until it answers.
 
         Raises:
-            WorkerError: it cannot lend that, or cannot listen there.
+            WorkerError: it has no such device, or cannot listen on its port.
         """
         terms = self.terms
         stderr = None if terms.debug else subprocess.DEVNULL
@@ -85,13 +85,13 @@ class Lending:
         self._await(process)
 
     def watch(self, tell: Callable[[str], None]) -> None:
-        """Wait, and start the server again when it dies. Ends by an error only.
+        """Restart the server whenever it dies; returns only by an error.
 
         Args:
-            tell: is given what the user should know.
+            tell: called with a line for the user at each restart.
 
         Raises:
-            WorkerError: it dies again and again.
+            WorkerError: the server dies again and again.
         """
         while True:
             code = self._ended()
@@ -100,12 +100,12 @@ class Lending:
             if len(self._starts) == STARTS and now - self._starts[0] < 60:
                 raise WorkerError(
                     f"The server died {STARTS + 1} times within a minute, of "
-                    f"{child.died_of(code)} at last. --debug shows what it says."
+                    f"{child.died_of(code)} at last. --debug shows its log."
                 )
             self._starts.append(now)
             tell(
-                f"The server died ({child.died_of(code)}), perhaps of a client's odd request, or "
-                "for lack of memory. It is started again."
+                f"The server died ({child.died_of(code)}), perhaps of a client's malformed "
+                "request, or for lack of memory. It is restarted."
             )
             self.start()
 
@@ -118,7 +118,7 @@ class Lending:
                 drop_doubtful(Path(self.terms.cache))
 
     def _ended(self) -> int | None:
-        """How the server ended, when it has."""
+        """Wait until the server has ended; its exit code."""
         process = self._process
         while process is not None:
             try:
@@ -128,18 +128,18 @@ class Lending:
         return None
 
     def _await(self, process: subprocess.Popen[bytes]) -> None:
-        """Wait until the server listens; one that is at work at once need not answer us.
+        """Wait until the server listens; a client may already keep it from answering us.
 
         Raises:
-            WorkerError: it cannot.
+            WorkerError: it cannot listen on its port.
         """
         host = "127.0.0.1" if self.terms.host == "0.0.0.0" else self.terms.host
         end = time.monotonic() + START_SECONDS
         while time.monotonic() < end:
             if process.poll() == NO_PORT:
                 raise WorkerError(
-                    f"Cannot listen on {self.terms.host}, port {self.terms.port}: somebody else "
-                    "has taken it. --port takes another one."
+                    f"Cannot listen on {self.terms.host}, port {self.terms.port}: another "
+                    "program uses it. --port takes another port."
                 )
             if process.poll() is not None:
                 return  # as it may at any time: `watch` sees to that
@@ -152,10 +152,10 @@ class Lending:
 
 
 def listening_place(host: str, port: int) -> tuple[str, int]:
-    """A host's IPv4 address, and a port that is free now: `port`, or another one for 0.
+    """A host's IPv4 address, and a port that is free now: `port`, or any if that is 0.
 
     Raises:
-        WorkerError: the address is not this machine's, or the port is taken.
+        WorkerError: the address is not this machine's, or another program uses the port.
     """
     try:
         number = str(socket.getaddrinfo(host, port, socket.AF_INET)[0][4][0])
@@ -167,5 +167,5 @@ def listening_place(host: str, port: int) -> tuple[str, int]:
     except (OSError, UnicodeError) as error:
         code = error.errno if isinstance(error, OSError) else None
         why = os.strerror(code) if code and code > 0 else "no IPv4 address is known for it"
-        hint = " --port takes another one." if code == errno.EADDRINUSE else ""
+        hint = " --port takes another port." if code == errno.EADDRINUSE else ""
         raise WorkerError(f"Cannot listen on {host}, port {port}: {why}.{hint}") from error

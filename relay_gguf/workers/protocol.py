@@ -1,6 +1,6 @@
-"""What a worker says of itself: llama.cpp's RPC protocol, as far as that takes, by plain sockets.
+"""Asks a worker for its version, devices and memory, in llama.cpp's RPC protocol on plain sockets.
 
-llama.cpp's own client ends the process where a worker does not answer as it should. So each is
+llama.cpp's own client ends the process if a worker does not answer as it should. So each worker is
 asked here first, and whatever is wrong becomes a `WorkerError`.
 
 A request is a byte for the command, its size as 8 bytes and its data; a reply is its size and its
@@ -25,28 +25,28 @@ from relay_gguf.errors import WorkerError
 from .address import Address
 
 VERSION: Final = (7, 0)
-"""Of the protocol, as our llama.cpp speaks it: its major number must be a worker's, its minor one
-must not be lower than the worker's."""
+"""(major, minor) of the protocol of our llama.cpp: a worker must have the same major number, and a
+minor number that is not higher."""
 TIMEOUT: Final = 3.0
-"""Seconds, for all that a worker is asked."""
+"""Seconds for all questions to a worker together."""
 HELLO, DEVICE_COUNT, GET_DEVICE_MEMORY = 14, 15, 11
 CAPS: Final = bytes(24)
-"""What our end of the connection can do beside TCP: nothing."""
+"""Our transports beside TCP: none, so all bytes are 0."""
 MOST_DEVICES: Final = 64
-"""In one worker; more means that it is none."""
+"""The number of devices of a worker at most; whoever reports more is not a worker."""
 N_PINGS: Final = 5
 MOMENT: Final = 0.2
-"""Seconds in which a process that was killed is gone. The system closes its connections one after
-another, so its port may still take a new one, and drop it."""
+"""Seconds until a killed process is gone. The system closes its connections one by one, so its port
+may still accept a new connection, and drop it."""
 
 
 class HungUpError(WorkerError):
-    """The connection was closed from the other end before a whole answer."""
+    """The other end closed the connection before a whole answer."""
 
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Of one device, in bytes."""
+    """The memory of a device, in bytes."""
 
     free: int
     total: int
@@ -54,10 +54,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """What a worker has; `latency` is the time of a question and its answer, in seconds."""
+    """A worker's answers; `latency` is the time of a question and its answer, in seconds."""
 
     address: Address
-    number: str  # the IPv4 address that its name stands for
+    number: str  # the IPv4 address of its name
     version: tuple[int, int, int]
     devices: tuple[Memory, ...]
     latency: float
@@ -68,10 +68,10 @@ def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
 
     Args:
         address: the worker's.
-        timeout: seconds for all of it.
+        timeout: seconds for all questions together.
 
     Raises:
-        WorkerError: it cannot be reached, says nothing, or is not a worker that we can use.
+        WorkerError: it cannot be reached, does not answer, or is not a worker that we can use.
     """
     end = time.monotonic() + timeout
     try:
@@ -83,17 +83,19 @@ def ask(address: Address, timeout: float = TIMEOUT) -> WorkerInfo:
 
 def _asked(address: Address, end: float, timeout: float) -> WorkerInfo:
     with contextlib.closing(_connected(address, end, timeout)) as sock:
-        talk = _Talk(address, sock, end, timeout)
-        number, version = str(sock.getpeername()[0]), talk.hello()
+        connection = _Connection(address, sock, end, timeout)
+        number, version = str(sock.getpeername()[0]), connection.hello()
         count, latency = 0, float("inf")
         for _ in range(N_PINGS):
             began = time.perf_counter()
-            (count,) = struct.unpack("<I", talk.asked(DEVICE_COUNT, b"", 4))
+            (count,) = struct.unpack("<I", connection.asked(DEVICE_COUNT, b"", 4))
             latency = min(latency, time.perf_counter() - began)
         if not 0 < count <= MOST_DEVICES:
-            raise WorkerError(f"Worker {address} says that it has {count} devices. Start it again.")
+            raise WorkerError(f"Worker {address} says that it has {count} devices. Restart it.")
         memory = [
-            Memory(*struct.unpack("<QQ", talk.asked(GET_DEVICE_MEMORY, struct.pack("<I", n), 16)))
+            Memory(
+                *struct.unpack("<QQ", connection.asked(GET_DEVICE_MEMORY, struct.pack("<I", n), 16))
+            )
             for n in range(count)
         ]
     return WorkerInfo(address, number, version, tuple(memory), latency)
@@ -103,8 +105,8 @@ def ask_all(addresses: Sequence[Address], timeout: float = TIMEOUT) -> tuple[Wor
     """Ask several workers at once.
 
     Raises:
-        WorkerError: of the first one that fails, or that is named twice: it serves one connection
-            at a time, and the second one would wait for the first for ever.
+        WorkerError: the error of the first worker that fails; or a worker was named twice: it
+            serves one connection at a time, and the second would wait for the first for ever.
     """
     found: dict[tuple[str, int], WorkerInfo] = {}
     for answer in _asked_at_once(addresses, timeout):
@@ -120,7 +122,7 @@ def ask_all(addresses: Sequence[Address], timeout: float = TIMEOUT) -> tuple[Wor
 
 
 def silent(addresses: Sequence[Address], timeout: float = TIMEOUT) -> dict[Address, WorkerError]:
-    """Those of several workers that do not answer, and why."""
+    """The workers that do not answer, each with its error."""
     found = zip(addresses, _asked_at_once(addresses, timeout), strict=True)
     return {address: answer for address, answer in found if isinstance(answer, WorkerError)}
 
@@ -142,14 +144,14 @@ def _asked_at_once(addresses: Sequence[Address], timeout: float) -> list[WorkerI
     return answers
 
 
-class _Talk:
-    """A connection to a worker, until `end` on the monotonic clock."""
+class _Connection:
+    """A connection to a worker that must be over at `end` of the monotonic clock."""
 
     def __init__(self, address: Address, sock: socket.socket, end: float, timeout: float) -> None:
         self._address, self._socket, self._end, self._timeout = address, sock, end, timeout
 
     def hello(self) -> tuple[int, int, int]:
-        """Agree on a version, which is returned.
+        """Say hello; returns the worker's version (major, minor, patch).
 
         Raises:
             WorkerError: as `ask`.
@@ -169,7 +171,7 @@ class _Talk:
         return major, minor, patch
 
     def asked(self, command: int, data: bytes, n_bytes: int) -> bytes:
-        """The answer to a question, which must be of `n_bytes`.
+        """The answer to a question, which must have `n_bytes` bytes.
 
         Raises:
             WorkerError: as `ask`.
@@ -203,8 +205,11 @@ class _Talk:
         return got
 
     def _mute(self) -> WorkerError:
-        """Why nothing comes. A web server waits for the end of a line, and says so when told that
-        nothing more will come; a worker at work says nothing."""
+        """The error of a peer that is silent.
+
+        A web server waits for the end of a line, and complains when it learns that no more will
+        come; a busy worker says nothing.
+        """
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_WR)
             self._socket.settimeout(0.3)
@@ -248,11 +253,11 @@ def _connected(address: Address, end: float, timeout: float) -> socket.socket:
 
 
 def _number(address: Address, end: float) -> str:
-    """The IPv4 address of a host's name. A resolver may take its time, which we do not have.
+    """The IPv4 address of a host's name, looked up in a thread: resolvers know no timeout.
 
     Raises:
-        WorkerError: nobody knows it.
-        TimeoutError: nobody answers in time.
+        WorkerError: there is no such host.
+        TimeoutError: the resolver does not answer in time.
     """
     answers: queue.SimpleQueue[str] = queue.SimpleQueue()
 
@@ -276,5 +281,5 @@ def _number(address: Address, end: float) -> str:
 
 
 def _left(end: float) -> float:
-    """Seconds until `end`, and never none: 0 would mean that nothing is waited for."""
+    """Seconds until `end`, at least 1 ms: a timeout of 0 would make the socket non-blocking."""
     return max(1e-3, end - time.monotonic())

@@ -1,6 +1,6 @@
-"""Tensors that a worker keeps, so that a second load of a model does not send them again.
+"""Tensors that a worker keeps on disk, so that a second load of a model does not send them again.
 
-llama.cpp names each file by a hash of what should be in it, and never looks whether it is.
+llama.cpp names each file by a hash of its content, and never checks that the content is whole.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from relay_gguf.fit.memory import GIB
 from relay_gguf.folders import DIRS
 
 MARK: Final = ".in-use"
-"""Ends the name of a file that says which process uses the folder."""
+"""The ending of a file whose name is the id of a process that uses the folder."""
 DOUBTFUL: Final = 10.0
-"""Seconds: a file that was written so shortly before the server died may be half a tensor."""
+"""Seconds: a file written so shortly before the server died may be half a tensor."""
 ROOM: Final = 2 * GIB
-"""Bytes of disk that must be free when a worker starts: a file that finds the disk full is half a
-tensor. It is not looked at again."""
+"""Bytes of disk that must be free when a worker starts: on a full disk a file would be half a
+tensor. The space is not checked again."""
 
 
 def cache_folder() -> Path:
-    """Where the tensors are kept; made if need be.
+    """The folder of kept tensors, made if need be.
 
     Raises:
-        WorkerError: there is little room on the disk, or the folder cannot be made.
+        WorkerError: the disk has little free space, or the folder cannot be made.
     """
     folder = DIRS.user_cache_path / "rpc"
     try:
@@ -42,16 +42,16 @@ def cache_folder() -> Path:
     if free < ROOM:
         raise WorkerError(
             f"Cannot keep tensors in {folder}: only {free / GIB:.1f} GiB of the disk are free. "
-            "Make room, or leave --cache out."
+            "Free some space, or leave out --cache."
         )
     return folder
 
 
 def begin(folder: Path) -> Path:
-    """Mark a folder as in use by this process; the mark.
+    """Mark a folder as in use by this process; returns the path of the mark.
 
-    A mark whose process is gone is of a worker that was killed, maybe in the middle of a tensor:
-    nobody can tell which one, so all are removed.
+    A mark whose process is gone is of a worker that was killed, perhaps in the middle of a tensor.
+    Nobody can tell which tensor, so all are removed.
     """
     with suppress(OSError):
         for mark in folder.glob(f"*{MARK}"):
@@ -67,7 +67,7 @@ def begin(folder: Path) -> Path:
 
 
 def drop_doubtful(folder: Path) -> None:
-    """Remove what was written just before a server died."""
+    """Remove the files written just before a server died."""
     newest = time.time() - DOUBTFUL
     with suppress(OSError):
         for path in folder.iterdir():

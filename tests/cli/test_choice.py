@@ -109,7 +109,10 @@ def test_a_wrong_answer(on: Says, typed: Says, capsys: pytest.CaptureFixture[str
     on(SLOW)
     typed("five\n\n")
     assert model() == "Q2_K"
-    assert "'five' is none of 1 to 4, nor of F16, Q8_0, Q4_K_M, Q2_K.\n" in capsys.readouterr().err
+    assert (
+        "'five' is neither a number from 1 to 4 nor one of F16, Q8_0, Q4_K_M, Q2_K.\n"
+        in capsys.readouterr().err
+    )
 
 
 @pytest.mark.parametrize("answer", ["q\n", "Quit\n"])
@@ -169,8 +172,8 @@ def test_a_busy_machine_is_told(on: Says, capsys: pytest.CaptureFixture[str]) ->
     on(replace(SLOW, measured_busy=True), terminal=False)
     model()
     busy = (
-        "RAM was measured while the machine was busy: models may be faster than it is said here. "
-        "It will be measured again.\n"
+        "RAM was measured while the machine was busy: models may be faster than these "
+        "estimates. It will be measured again.\n"
     )
     assert capsys.readouterr().err == LINE + busy
     assert run("models").endswith(busy)

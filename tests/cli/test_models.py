@@ -73,11 +73,11 @@ PLAN = """\
 relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf, 7.47 GB of weights
 37 of 41 layers on CUDA0, 4096 tokens of context in f16, about 20 tokens a second
 
-device      weights    context       work       left  holds
+device      weights    context    compute       left  holds
 CUDA0       6.0 GiB    576 MiB    246 MiB    553 MiB  blocks 4 to 39, output
 RAM        1023 MiB     64 MiB    241 MiB   10.7 GiB  embedding, blocks 0 to 3, program
 Of what is left, 512 MiB of CUDA0 and 512 MiB of RAM stay free for others.
-Better: Q8_0 (13.00 GB) takes 12.2 GiB of CUDA0, 5.4 GiB more than can be had.
+Better: Q8_0 (13.00 GB) takes 12.2 GiB of CUDA0, 5.4 GiB more than is available.
 Here it would be 21 of 41 layers on CUDA0, about 6.2 tokens a second.
 """
 
@@ -151,13 +151,17 @@ def test_what_the_user_decides(on: Any, options: list[str], line: str) -> None:
 @pytest.mark.parametrize(
     ("machine", "options", "says"),
     [
-        ("CPU, 16 GB DDR5", ["--n-gpu-layers", "5"], "this llama.cpp sees none"),
+        ("CPU, 16 GB DDR5", ["--n-gpu-layers", "5"], "this build of llama.cpp finds no GPU"),
         ("RTX 4060, 8 GB + 16", ["--main-gpu", "1"], "There is no GPU 1"),
         ("RTX 4060, 8 GB + 16", ["--tensor-split", "1,2"], "2 shares for 1 GPUs"),
-        ("RTX 4060, 8 GB + 16", ["--tensor-split", "a"], "it must be shares"),
+        ("RTX 4060, 8 GB + 16", ["--tensor-split", "a"], "it must be one share for each GPU"),
         ("RTX 4060, 8 GB + 16", ["--kv-type", "f8"], "one of f16, q8_0, q4_0"),
-        ("RTX 4060, 8 GB + 16", ["--n-ctx", "2000000"], "reads at most 1024000 tokens"),
-        ("RTX 4060, 8 GB + 16", ["--n-gpu-layers", "3", "--no-gpu"], "take one option of the two"),
+        ("RTX 4060, 8 GB + 16", ["--n-ctx", "2000000"], "takes at most 1024000 tokens"),
+        (
+            "RTX 4060, 8 GB + 16",
+            ["--n-gpu-layers", "3", "--no-gpu"],
+            "give only one of these options",
+        ),
         ("CPU, 8 GB DDR4", ["--n-ctx", "32768"], "Relay does not fit"),
     ],
 )

@@ -145,13 +145,13 @@ def test_a_chat_goes_on_with_what_works(how: str, smollm2: Path, tmp_path: Path)
             "SIGILL:import",
             "relay-gguf: llama.cpp cannot be used here: it died of SIGILL while loading its "
             "library. It may have been built for another processor, or a driver is broken. "
-            "`relay-gguf doctor` says what to do.",
+            "`relay-gguf doctor` shows what to do.",
         ),
         (
             "SIGSEGV:always",
             "relay-gguf: This build of llama.cpp does not work on this processor: its self-test "
-            "ended or gave wrong numbers. `relay-gguf doctor` says which, and prints the command "
-            "that mends it.",
+            "ended or gave wrong numbers. `relay-gguf doctor` shows which, and a command that "
+            "compiles llama.cpp.",
         ),
     ],
 )
@@ -325,7 +325,7 @@ def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], V
     found = playing(script)
     assert found.hidden == asking.HIDE_GPUS
     assert found.processor == CPU
-    assert "dies when it looks for GPUs" in notices(found)[0]
+    assert "crashes when it looks for GPUs" in notices(found)[0]
 
 
 def test_a_device_that_never_answers_is_given_up(
@@ -526,8 +526,8 @@ def test_a_broken_machine_in_words() -> None:
         "runs without that, slower.",
         "CUDA0 (Tesla K80) is not used: it died of SIGABRT at loading of Q8_0.",
         "This build of llama.cpp is not right for this processor. Compile it: pip install it",
-        "What mends a GPU is most often its driver, or a build of llama.cpp for the driver that is "
-        "there: `relay-gguf devices` names one.",
+        "A broken GPU mostly needs another driver, or a build of llama.cpp for the installed "
+        "driver: `relay-gguf devices` names one.",
     ]
 
 
@@ -556,7 +556,7 @@ def test_a_processor_whose_amx_lies_idle(
 ) -> None:
     (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\n")
     advice = amx_advice(build, has_amx(tmp_path), "pip install it")
-    assert advice.endswith("One that does: pip install it") == advised
+    assert advice.endswith("one that does: pip install it") == advised
     assert bool(advice) == advised
     assert not has_amx(tmp_path / "elsewhere")
 

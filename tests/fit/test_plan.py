@@ -186,14 +186,14 @@ REFUSED_OPTIONS: list[tuple[dict[str, Any], str]] = [
     ({"n_ctx": 255}, "n_ctx is 255; it must be 256 or more."),
     ({"n_ctx": -1}, "n_ctx is -1; it must be 256 or more."),
     ({"kv_type": "q5_0"}, "kv_type is 'q5_0'; it must be one of f16, q8_0, q4_0."),
-    ({"tensor_split": ()}, "tensor_split must be shares, one for each GPU, as 3,1."),
-    ({"tensor_split": (1, -1)}, "tensor_split must be shares, one for each GPU, as 3,1."),
-    ({"tensor_split": (0, 0)}, "tensor_split must be shares, one for each GPU, as 3,1."),
-    ({"tensor_split": (1e-46,)}, "tensor_split must be shares, one for each GPU, as 3,1."),
-    ({"tensor_split": (float("nan"),)}, "tensor_split must be shares, one for each GPU, as 3,1."),
-    ({"tensor_split": (float("inf"),)}, "tensor_split must be shares, one for each GPU, as 3,1."),
+    ({"tensor_split": ()}, "tensor_split must be one share for each GPU, like 3,1."),
+    ({"tensor_split": (1, -1)}, "tensor_split must be one share for each GPU, like 3,1."),
+    ({"tensor_split": (0, 0)}, "tensor_split must be one share for each GPU, like 3,1."),
+    ({"tensor_split": (1e-46,)}, "tensor_split must be one share for each GPU, like 3,1."),
+    ({"tensor_split": (float("nan"),)}, "tensor_split must be one share for each GPU, like 3,1."),
+    ({"tensor_split": (float("inf"),)}, "tensor_split must be one share for each GPU, like 3,1."),
     *(
-        (given, "--no-gpu leaves no layer for a GPU: take one option of the two.")
+        (given, "--no-gpu leaves no layer for a GPU: give only one of these options.")
         for given in (
             {"no_gpu": True, "n_gpu_layers": 3},
             {"no_gpu": True, "n_gpu_layers": -1},
@@ -210,11 +210,11 @@ def test_options_that_mean_nothing(given: dict[str, Any], message: str) -> None:
         LoadOptions(**given)
 
 
-NO_GPU = "Layers are wanted on a GPU, and this llama.cpp sees none."
+NO_GPU = "The options put layers on a GPU, but this build of llama.cpp finds no GPU."
 ODD_HEADS = replace(Q4_K_M, name="odd.gguf", blocks_of_32=False)
 SHORT = replace(Q4_K_M, name="short.gguf", n_ctx_train=2048)
 REFUSED: list[tuple[ModelSizes, Machine, LoadOptions, str]] = [
-    (SHORT, machine(32), LoadOptions(n_ctx=2049), "short.gguf reads at most 2048 tokens, --n-ctx"),
+    (SHORT, machine(32), LoadOptions(n_ctx=2049), "short.gguf takes at most 2048 tokens, --n-ctx"),
     (Q4_K_M, machine(32), LoadOptions(n_gpu_layers=3), f"{NO_GPU} `relay-gguf devices`"),
     (Q4_K_M, machine(32), LoadOptions(n_gpu_layers=-1), NO_GPU),
     (Q4_K_M, machine(32), LoadOptions(main_gpu=0), NO_GPU),
@@ -229,7 +229,12 @@ REFUSED: list[tuple[ModelSizes, Machine, LoadOptions, str]] = [
     (Q4_K_M, machine(32, 12), LoadOptions(main_gpu=-1), "There is no GPU -1"),
     (Q4_K_M, machine(32, 12), LoadOptions(tensor_split=(1, 1)), "has 2 shares for 1 GPUs"),
     (Q4_K_M, machine(32, 12, 12), LoadOptions(tensor_split=(1,)), "has 1 shares for 2 GPUs"),
-    (ODD_HEADS, machine(32), LoadOptions(kv_type="q8_0"), "odd.gguf cannot have its KV cache in"),
+    (
+        ODD_HEADS,
+        machine(32),
+        LoadOptions(kv_type="q8_0"),
+        "odd.gguf cannot have a KV cache of type",
+    ),
 ]
 
 

@@ -81,8 +81,16 @@ def test_which_files_are_taken(wanted: RepoFile, files: list[str], found: list[s
         (RepoFile("o/r"), ["README.md"], "It has: no GGUF file"),
         (RepoFile("o/r"), ["a-Q8_0.gguf", "a-F16.gguf"], "no single file or Q4_K_M"),
         (RepoFile("o/r", ftype="F16"), ["a-F16.gguf", "b-F16.gguf"], "no single file of type F16"),
-        (RepoFile("o/r", ftype="F16"), SPLIT[:1], f"not all 2 parts of {SPLIT[0]}: {SPLIT[1]} is"),
-        (RepoFile("o/r", file=SPLIT[1]), SPLIT[1:], f"not all 2 parts of {SPLIT[0]}: {SPLIT[0]}"),
+        (
+            RepoFile("o/r", ftype="F16"),
+            SPLIT[:1],
+            f"lacks {SPLIT[1]}, one of the 2 shards of {SPLIT[0]}.",
+        ),
+        (
+            RepoFile("o/r", file=SPLIT[1]),
+            SPLIT[1:],
+            f"lacks {SPLIT[0]}, one of the 2 shards of {SPLIT[0]}.",
+        ),
     ],
 )
 def test_what_cannot_be_chosen(wanted: RepoFile, files: list[str], message: str) -> None:
@@ -128,7 +136,7 @@ def test_what_a_repository_holds(server: type[Handler]) -> None:
 
 
 @pytest.mark.parametrize("ranges", [True, False])
-def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> None:
+def test_the_header_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> None:
     server.mood.ranges = ranges
     header = hub_file.remote_header("o/r", "r-Q4_K_M.gguf")
     assert len(header.metadata["tokenizer.ggml.tokens"].value) == 40_000
@@ -136,7 +144,7 @@ def test_the_head_of_a_file_on_the_hub(server: type[Handler], ranges: bool) -> N
     assert len(server.asked) == 2, "256 KiB are too little, 2 MiB are enough"
     assert server.asked[1].endswith("-2097151")
     server.asked.clear()
-    assert hub_file.remote_header("o/r", "r-Q8_0.gguf").keys["general.name"].value == "r"
+    assert hub_file.remote_header("o/r", "r-Q8_0.gguf").metadata["general.name"].value == "r"
     assert server.asked == ["0-262143"]
 
 
@@ -188,7 +196,9 @@ def test_a_token(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_the_hub_is_broken(server: type[Handler]) -> None:
-    with pytest.raises(UnreachableError, match=r"The hub answered 500 for o/broken. Try later"):
+    with pytest.raises(
+        UnreachableError, match=r"The hub answered 500 for o/broken. Try again later"
+    ):
         locate("o/broken")
 
 

@@ -361,7 +361,7 @@ def test_a_full_context_ends_a_reply(pico: Path) -> None:
         assert len(tokens(steps)) == 57  # the last one is not evaluated any more
         assert isinstance(steps[-1], Finished)
         assert steps[-1].reason == "context"
-        with pytest.raises(EngineError, match="A prompt of 256 tokens: n_ctx is 256"):
+        with pytest.raises(EngineError, match="The prompt has 256 tokens, but n_ctx is 256"):
             list(engine.generate(list(range(256)), GREEDY))
 
 

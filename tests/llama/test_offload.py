@@ -222,7 +222,9 @@ def test_what_is_left_does_not_suffice(pico: Path, monkeypatch: pytest.MonkeyPat
             said(engine)
         moved = engine._path
         engine._path = moved.with_name("gone.gguf")
-        with pytest.raises(EngineError, match=rf"{worker.address} .* The rest does not suffice: "):
+        with pytest.raises(
+            EngineError, match=rf"{worker.address} .* The model does not fit without: "
+        ):
             said(engine)
         engine._path = moved
         engine.cancel()

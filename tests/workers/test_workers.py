@@ -57,7 +57,7 @@ def test_an_address() -> None:
     assert parse_address("10.0.0.7") == Address("10.0.0.7", 50052)
     assert str(parse_address(" attic.local:7 ")) == "attic.local:7"
     assert parse_addresses(["a", "b:1", "a:50052"]) == (Address("a"), Address("b", 1))
-    with pytest.raises(SettingsError, match="takes 15 at most"):
+    with pytest.raises(SettingsError, match="takes at most 15"):
         parse_addresses([f"a{n}" for n in range(16)])
 
 
@@ -216,13 +216,13 @@ def closed_port() -> int:
 
 
 BAD = [
-    ("attic:", "'attic:': '' is no port."),
+    ("attic:", "'attic:': '' is not a port."),
     (
         "attic:http",
-        "'http' is no port. It must be a number from 1 to 65535; without one it is 50052.",
+        "'http' is not a port. It must be a number from 1 to 65535; the default is 50052.",
     ),
-    ("attic:0", "'0' is no port."),
-    ("attic:65536", "'65536' is no port."),
+    ("attic:0", "'0' is not a port."),
+    ("attic:65536", "'65536' is not a port."),
     ("::1", "have IPv4 addresses only."),
     ("", "has no host: name it as HOST:PORT, like 10.0.0.7:50052."),
     ("http://attic:50052", "have IPv4 addresses only."),
@@ -266,7 +266,9 @@ def test_a_build_without_rpc(monkeypatch: pytest.MonkeyPatch) -> None:
     assert rpc.available()
     monkeypatch.setattr(rpc, "_function", missing)
     assert not rpc.available()
-    with pytest.raises(WorkerError, match=r"has no RPC engine.* --no-cache-dir .*llama-cpp-python"):
+    with pytest.raises(
+        WorkerError, match=r"has no RPC backend.* --no-cache-dir .*llama-cpp-python"
+    ):
         rpc.add_server("127.0.0.1:1")
 
 
@@ -357,7 +359,7 @@ def test_a_server_that_dies_is_started_again() -> None:
         watching.join(PATIENCE)
         assert told[-1] == (
             f"The server died {lending.STARTS + 1} times within a minute, of SIGKILL at last. "
-            "--debug shows what it says."
+            "--debug shows its log."
         )
     finally:
         server.close()
@@ -383,8 +385,8 @@ REFUSED = [
     (["--host", "0.0.0.0"], "Anybody may reach 0.0.0.0, and the protocol has no password"),
     (["--host", "203.0.113.1"], "Cannot listen on 203.0.113.1, port "),
     (["--host", "attic.invalid"], "no IPv4 address is known for it."),
-    (["--memory", "lots"], "'lots' is no size of memory: 4G and 512M are."),
-    (["--memory", "0"], "'0' is no size"),
+    (["--memory", "lots"], "'lots' is not a size of memory: write 4G or 512M."),
+    (["--memory", "0"], "'0' is not a size"),
 ]
 
 
@@ -398,7 +400,7 @@ def test_a_port_that_is_taken(worker: Lent, capsys: pytest.CaptureFixture[str]) 
     said = complaint(capsys, "worker", "--port", port)
     assert said == (
         f"relay-gguf: Cannot listen on 127.0.0.1, port {port}: Address already in use. "
-        "--port takes another one.\n"
+        "--port takes another port.\n"
     )
 
 

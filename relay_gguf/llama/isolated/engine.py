@@ -1,4 +1,4 @@
-"""An engine in a process of its own, for llama.cpp ends the process in which a worker fails."""
+"""An engine in a child process: llama.cpp ends the process in which a worker fails."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ if TYPE_CHECKING:
 log = logging.getLogger("relay_gguf.llama")
 
 DEAF: Final = 0.7
-"""Seconds after which a cancelled reply is left alone: the child is deep in a slow evaluation."""
+"""Seconds after which a cancelled reply is not waited for: the child is in a slow evaluation."""
 RESTART: Final = 1.5
-"""Seconds in which `relay-gguf worker` starts a server again, which then answers as before."""
+"""Seconds in which `relay-gguf worker` restarts a server, which then answers as before."""
 LOOK: Final = 0.1
-"""Seconds between two looks whether a reply was cancelled."""
+"""Seconds between two checks whether a reply was cancelled."""
 
 
 class IsolatedEngine(GgufEngine):
@@ -58,12 +58,13 @@ class IsolatedEngine(GgufEngine):
 
         Args:
             path: a GGUF file.
-            options: with workers.
+            options: as for `LlamaEngine`, with workers.
             n_threads, scene_room, on_progress: as for `LlamaEngine`.
 
         Raises:
-            WorkerError: a worker does not answer, or is none, or ended while the model was loaded.
-            ModelError, SettingsError: as `LlamaEngine`.
+            WorkerError: an address does not answer or is not a worker, or a worker ended during the
+                load.
+            ModelError, SettingsError: as for `LlamaEngine`.
         """
         super().__init__(Path(path).absolute())
         check_file(self._path)
@@ -87,7 +88,7 @@ class IsolatedEngine(GgufEngine):
             self.close()
             time.sleep(RESTART)
             said, gone = self._blame(str(ended))
-            lacking = " It may lack memory: take fewer layers, or a smaller file."
+            lacking = " It may be short of memory: take fewer layers, or a smaller file."
             raise WorkerError(said if gone else said + lacking) from None
         except BaseException:
             self.close()
@@ -122,7 +123,7 @@ class IsolatedEngine(GgufEngine):
         """As `LlamaEngine.generate`; after a worker was lost, `Moved` comes first.
 
         Raises:
-            EngineError: as there, or a worker no longer answers: what came so far is all there is.
+            EngineError: as there, or a worker no longer answers; the reply ends where it is.
         """
         number, running, over = next(self._numbers), self._child, True
         try:
@@ -159,10 +160,10 @@ class IsolatedEngine(GgufEngine):
             self._generating, self._cancelled = 0, False
 
     def _next(self, running: Process, replies: Replies) -> EngineReply | None:
-        """The next reply; None if it was cancelled and does not come.
+        """The next reply; None if it was cancelled and does not come soon.
 
         Raises:
-            EndedError: the child has ended, or is ended because nobody wants what it loads.
+            EndedError: the child has ended.
         """
         deaf_at = 0.0
         while True:
@@ -188,7 +189,7 @@ class IsolatedEngine(GgufEngine):
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Remove `prompt[start:stop]` from the cache and move what follows up."""
-        if self._child is None and not self._closed:  # a new one begins with an empty cache
+        if self._child is None and not self._closed:  # a new child begins with an empty cache
             return False
         return bool(self._asked("forget", list(prompt), start, stop))
 
@@ -207,16 +208,14 @@ class IsolatedEngine(GgufEngine):
     # The child
 
     def _asked(self, name: str, *arguments: Any) -> Any:
-        """The result of a method of the child's engine.
+        """Call a method of the child's engine; its result.
 
         Raises:
             EngineError: the child has ended.
         """
-        running = self._child
-        if running is None:
+        if (running := self._child) is None:
             raise EngineError("The model is closed.")
-        number = next(self._numbers)
-        replies = running.call(number, name, *arguments)
+        replies = running.call(number := next(self._numbers), name, *arguments)
         try:
             reply = next_of(replies)
             if reply is None:
@@ -233,11 +232,11 @@ class IsolatedEngine(GgufEngine):
         options: LoadOptions,
         on_progress: Callable[[float], None] | None = None,
     ) -> Opened:
-        """Start a child and load the model there; a cancel ends it.
+        """Start a child and load the model there; a cancel ends the child.
 
         Raises:
-            RelayError: as `LlamaEngine`.
-            EndedError: a worker failed meanwhile.
+            RelayError: as for `LlamaEngine`.
+            EndedError: a worker failed during the load.
         """
         running = Process()
         options = replace(options, workers=tuple(map(str, workers)))
@@ -259,10 +258,10 @@ class IsolatedEngine(GgufEngine):
                 running.kill()
 
     def _alive(self) -> Process:
-        """The child, or a new one without the workers that do not answer.
+        """The child; if it was lost, a new one without the workers that do not answer.
 
         Raises:
-            EngineError: the engine was closed, or what is left does not suffice.
+            EngineError: the engine was closed, or the model does not fit without these workers.
         """
         with self._opening:
             if self._closed:
@@ -287,7 +286,7 @@ class IsolatedEngine(GgufEngine):
             raise
         except RelayError as error:
             why = " ".join(map(str, mute.values()))
-            raise EngineError(f"{why} The rest does not suffice: {error}".lstrip()) from error
+            raise EngineError(f"{why} The model does not fit without: {error}".lstrip()) from error
         without = f" without {' and '.join(map(str, mute))}" if mute else " again"
         self._news = f"The model is loaded{without}: {self._opened.plan.summary}."
         log.info("%s", self._news)
@@ -295,7 +294,7 @@ class IsolatedEngine(GgufEngine):
     def _first_that_fits(
         self, workers: Sequence[Address], options: LoadOptions, contexts: Sequence[int | None]
     ) -> Opened:
-        """Load with the first of some contexts that there is memory for."""
+        """Load with the first of several context lengths that fits into memory."""
         *better, last = contexts
         for n_ctx in better:
             with contextlib.suppress(MemoryShortError):
@@ -303,7 +302,7 @@ class IsolatedEngine(GgufEngine):
         return self._open(workers, replace(options, n_ctx=last))
 
     def _lost(self, running: Process | None, how: str) -> str:
-        """Why a child has ended, and what will come of it."""
+        """The error text after a child has ended: why, and how the model will be loaded again."""
         with self._opening:
             if running is not None and self._child is running:
                 running.kill()
@@ -313,9 +312,9 @@ class IsolatedEngine(GgufEngine):
         return f"{said} The next message loads the model {next_time}."
 
     def _blame(self, how: str) -> tuple[str, int]:
-        """Which workers no longer answer, and how many these are."""
+        """The errors of workers that no longer answer, and their number."""
         mute = silent(self._workers)
         if mute:
             return " ".join(map(str, mute.values())), len(mute)
         names = " and ".join(map(str, self._workers))
-        return f"llama.cpp ended ({how}), perhaps since a worker failed; {names} answer now.", 0
+        return f"llama.cpp ended ({how}), perhaps because a worker failed; {names} answer now.", 0

@@ -1,4 +1,4 @@
-"""The child process of an `IsolatedEngine`, as its parent sees it: numbered calls, and replies."""
+"""The child process of an `IsolatedEngine` as its parent sees it: numbered calls and replies."""
 
 from __future__ import annotations
 
@@ -15,18 +15,18 @@ from relay_gguf import child
 from .serving import Cancel, EngineCall, EngineReply, received
 
 Replies = queue.SimpleQueue[EngineReply | None]
-"""To one call; None when the process has ended."""
+"""The replies to a call; None when the process has ended."""
 
 
 class EndedError(Exception):
-    """The child has ended; says how."""
+    """The child has ended; the text says how: `SIGABRT`."""
 
 
 class Process:
-    """One process, its numbered calls, and the replies to each."""
+    """A child process, and a queue of replies for each numbered call."""
 
     def __init__(self) -> None:
-        """Start it."""
+        """Start the child."""
         self.debug = logging.getLogger("relay_gguf").isEnabledFor(logging.DEBUG)
         stderr = None if self.debug else subprocess.DEVNULL
         self._process = child.start("relay_gguf.llama.isolated.serving", stderr=stderr)
@@ -36,7 +36,7 @@ class Process:
         threading.Thread(target=self._read, name="relay-isolated", daemon=True).start()
 
     def call(self, number: int, name: str, *arguments: Any) -> Replies:
-        """Send a call; its replies come into a queue, and None when the child ends."""
+        """Send a call; returns the queue of its replies, with None when the child ends."""
         replies: Replies = queue.SimpleQueue()
         with self._lock:
             if self._gone:
@@ -46,7 +46,7 @@ class Process:
         return replies
 
     def send(self, message: EngineCall | Cancel) -> None:
-        """Give the child a message; one that is gone hears nothing."""
+        """Send the child a message; a child that has ended is ignored."""
         data = pickle.dumps(message)
         with self._lock:
             assert self._process.stdin is not None
@@ -55,17 +55,17 @@ class Process:
                 self._process.stdin.flush()
 
     def forget(self, number: int) -> None:
-        """Nobody waits for these replies any more."""
+        """Drop the queue of a call whose replies nobody reads any more."""
         with self._lock:
             self._waiting.pop(number, None)
 
     @property
     def how(self) -> str:
-        """How it ended."""
+        """How the child ended: `SIGABRT`, `exit code 3`."""
         return child.died_of(self._process.wait(child.EXIT_SECONDS))
 
     def kill(self) -> None:
-        """End it, if it has not ended by itself."""
+        """End the child, if it has not ended by itself."""
         child.kill(self._process)
 
     def _read(self) -> None:

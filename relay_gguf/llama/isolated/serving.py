@@ -27,7 +27,7 @@ from relay_gguf.fit.plan import LoadOptions
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """What to load, as `LlamaEngine` takes it, and the workers to register before."""
+    """The arguments of the call `open`: those of `LlamaEngine`, and whether to log."""
 
     path: Path
     options: LoadOptions
@@ -38,7 +38,7 @@ class Opening:
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """What is known of an engine from its beginning to its end."""
+    """The result of `open`: the properties of the loaded model."""
 
     n_ctx: int
     n_threads: int
@@ -49,14 +49,14 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Loading:
-    """The share that is loaded, 0 to 1."""
+    """A step of `open`: the share that is loaded, 0 to 1."""
 
     share: float
 
 
 @dataclass(frozen=True, slots=True)
 class EngineCall:
-    """A method of the engine to call; `number`s only grow."""
+    """A method of the engine to call; each call has a higher number than the last."""
 
     number: int
     name: str
@@ -65,14 +65,14 @@ class EngineCall:
 
 @dataclass(frozen=True, slots=True)
 class Cancel:
-    """End the generation of this number, if it is not over."""
+    """A request to end the generation of this number, if it is not over."""
 
     number: int
 
 
 @dataclass(frozen=True, slots=True)
 class EngineReply:
-    """A result or a step, or the error instead."""
+    """A result or a step of a call, or its error."""
 
     number: int
     value: Any = None
@@ -81,22 +81,22 @@ class EngineReply:
 
 
 class EngineServer:
-    """Calls in, replies out, one after another; a cancel goes before them."""
+    """Answers calls one after another; a cancel overtakes them."""
 
     def __init__(self, calls: IO[bytes], out: IO[bytes]) -> None:
-        """Serve the pipes of a parent."""
+        """Serve the parent at the other ends of these pipes."""
         from relay_gguf.llama.thread import JobThread
 
         self._calls, self._out = calls, out
         self._writing = threading.Lock()
         self._running = 0  # the number of the generation in flight
-        self._cancelled = 0  # the newest one that nobody waits for
+        self._cancelled = 0  # the highest number that nobody waits for
         self._turning = threading.Lock()
         self._jobs = JobThread("relay-serving")
         self._engine: Any = None
 
     def run(self) -> None:
-        """Until stdin ends."""
+        """Serve until the pipe of calls ends."""
         while True:
             try:
                 message = pickle.load(self._calls)
@@ -130,7 +130,7 @@ class EngineServer:
             )
 
     def _steps(self, call: EngineCall) -> Iterator[Step]:
-        """Of a generation; one that was cancelled while it waited for its turn is not begun."""
+        """The steps of a generation; if it was cancelled before its turn, only `Finished`."""
         with self._turning:
             wanted = call.number > self._cancelled
             self._running = call.number if wanted else 0
@@ -146,7 +146,7 @@ class EngineServer:
             self._over()
 
     def _over(self) -> None:
-        """A cancel from here on would end the next one."""
+        """Forget the running generation: a cancel from now on would end the next one."""
         with self._turning:
             self._running = 0
 
@@ -182,7 +182,7 @@ class EngineServer:
 
 
 def received(pipe: IO[bytes]) -> Iterator[EngineReply]:
-    """The parent's side: replies until the child is gone, which may be in the middle of one."""
+    """The parent's side: replies until the child has ended, perhaps in the middle of a reply."""
     while True:
         try:
             yield pickle.load(pipe)
@@ -191,7 +191,7 @@ def received(pipe: IO[bytes]) -> Iterator[EngineReply]:
 
 
 def main() -> None:
-    """Serve, then end without asking llama.cpp, which may hang on a worker."""
+    """Serve, then exit at once: freeing the model may hang on a worker."""
     out = replies()
     with suppress(RelayError):  # which the call that opens a model tells
         # On Windows, no library can be loaded while a thread reads stdin.
