@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from prompt_toolkit.utils import get_cwidth
@@ -40,6 +40,12 @@ def size(n_bytes: int) -> str:
     if n_bytes >= 10**6:
         return f"{n_bytes / 10**6:.0f} MB"
     return f"{-(-n_bytes // 1000)} KB"
+
+
+def listed(items: Sequence[str]) -> str:
+    """The first three items, and the number of the others: `a, b, c and 4 more`."""
+    shown = ", ".join(items[:3])
+    return shown + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
 def cut(text: str, columns: int) -> str:

@@ -11,14 +11,13 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 
 from relay_gguf.chatml import IM_START
 from relay_gguf.convert.template import KEY, template_kind, with_relay_template
-from relay_gguf.display import size
+from relay_gguf.display import listed, size
 from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.gguf_file.gguf_model import (
     EMBEDDING,
     OUTPUT,
     GgufModel,
     Shard,
-    listed,
     tensor_bytes,
     type_name,
 )

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from relay_gguf.disk import CHUNK, EARLIER_PARTIAL, PARTIAL, write_whole
-from relay_gguf.display import one_line, size
+from relay_gguf.display import listed, one_line, size
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.gguf_model import listed
 from relay_gguf.version import __version__
 
 from .folder import PAGE, SUMS, card_for, read_entries, read_sums

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
 from pathlib import Path
@@ -276,9 +275,3 @@ def tensor_bytes(info: TensorInfo) -> int | None:
         return None
     block, n_bytes = sizes
     return int(prod(info.shape) // block * n_bytes)
-
-
-def listed(items: Sequence[str]) -> str:
-    """`a, b, c and 4 more`."""
-    shown = ", ".join(items[:3])
-    return shown + (f" and {len(items) - 3} more" if len(items) > 3 else "")

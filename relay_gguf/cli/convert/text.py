@@ -34,7 +34,8 @@ def plan_lines(
     width = max(len(target.ftype) for target in job.targets)
     for target in job.targets:
         files = [file.name for file in target.files]
-        names = files[0] if len(files) == 1 else f"{files[0]} and {len(files) - 1} more shards"
+        n_more = len(files) - 1
+        names = files[0] + (f" and {n_more} more shard{'s' * (n_more > 1)}" if n_more else "")
         yield f"{target.ftype:{width}}  {size(target.size):>8}  {one_line(str(out / names))}"
         if in_full:
             yield f"{'':{width}}  {_types(target)}"
