@@ -11,7 +11,6 @@ the other's files. Files of this program have names of their own until they are 
 from __future__ import annotations
 
 import os
-import shutil
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -102,8 +101,7 @@ class RepoCache:
         Raises:
             OSError: the system does not tell.
         """
-        there = next(path for path in [self.root, *self.root.parents] if path.exists())
-        return shutil.disk_usage(there).free
+        return disk.free_space(self.root)
 
 
 def repo_cache(repo: str) -> RepoCache:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Callable
 from hashlib import sha1, sha256
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import BinaryIO
 
+from relay_gguf.disk import CHUNK
 from relay_gguf.errors import ModelError
 
-_CHUNK: Final = 1 << 20
 _SHA256 = re.compile(r"(?:sha256-)?([0-9a-f]{64})")
 _SHA1 = re.compile(r"[0-9a-f]{40}")
 
@@ -41,7 +41,7 @@ class Checksum:
 
     def add_file(self, file: BinaryIO, on_bytes: Callable[[int], None]) -> None:
         """Add the rest of an open file; `on_bytes` is called with the size of each piece."""
-        while data := file.read(_CHUNK):
+        while data := file.read(CHUNK):
             self.add(data)
             on_bytes(len(data))
 

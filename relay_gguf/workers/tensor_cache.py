@@ -6,7 +6,6 @@ llama.cpp names each file by a hash of its content, and never checks that the co
 from __future__ import annotations
 
 import os
-import shutil
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Final
 
 import psutil
 
+from relay_gguf.disk import free_space
 from relay_gguf.errors import WorkerError
 from relay_gguf.fit.memory import GIB
 from relay_gguf.folders import DIRS
@@ -36,7 +36,7 @@ def cache_folder() -> Path:
     folder = DIRS.user_cache_path / "rpc"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        free = shutil.disk_usage(folder).free
+        free = free_space(folder)
     except OSError as error:
         raise WorkerError(f"Cannot keep tensors in {folder}: {error.strerror}.") from error
     if free < ROOM:
