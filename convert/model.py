@@ -26,7 +26,7 @@ from .metadata import (
     overrides_alone,
 )
 from .read.merge import EMBEDDING, Merged
-from .read.source import AdapterSource, Choice, choose_base, open_adapter_source, open_source
+from .read.source import AdapterSource, MergeChoice, choose_base, open_adapter_source, open_source
 from .request import Request
 from .template import with_relay_template
 from .vocab.hf_tokenizer import HfVocabulary, add_tokenizer_metadata, read_vocabulary
@@ -221,9 +221,9 @@ def _same_vocabulary(given: AdapterSource, base: GgufBase, merged: Merged) -> Hf
     return None
 
 
-def _choice(request: Request, given: AdapterSource | None, *, in_nf4: bool) -> Choice:
+def _choice(request: Request, given: AdapterSource | None, *, in_nf4: bool) -> MergeChoice:
     if given is None:
-        return Choice("original", "")
+        return MergeChoice("original", "")
     return choose_base(request.merge_base, given, in_nf4=in_nf4)
 
 
@@ -254,7 +254,7 @@ def _base_label(label: str, given: AdapterSource) -> str:
     return known if is_repo and name == label else label
 
 
-def _merge_origin(given: AdapterSource, choice: Choice) -> dict[str, str]:
+def _merge_origin(given: AdapterSource, choice: MergeChoice) -> dict[str, str]:
     """The origin of a merge, for the file's metadata and the report."""
     return {
         "adapter": given.label,

@@ -59,7 +59,7 @@ class FourBits:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class MergeChoice:
     """The merge base of an adapter, the reason for it, and notes for the user."""
 
     base: MergeBase
@@ -145,7 +145,7 @@ def open_adapter_source(adapter: str) -> AdapterSource:
     return AdapterSource(_label(adapter, folder), folder, open_adapter(folder))
 
 
-def choose_base(asked: AskedBase, given: AdapterSource, *, in_nf4: bool) -> Choice:
+def choose_base(asked: AskedBase, given: AdapterSource, *, in_nf4: bool) -> MergeChoice:
     """The merge base of an adapter: the weights that its training computed with, if known.
 
     Args:
@@ -158,25 +158,25 @@ def choose_base(asked: AskedBase, given: AdapterSource, *, in_nf4: bool) -> Choi
         notes: tuple[str, ...] = ()
         if asked == "original" and found is not None and not in_nf4:
             notes = (f"{_told(found)}: --merge-base auto keeps more of what it learned.",)
-        return Choice(asked, "asked for", notes)
+        return MergeChoice(asked, "asked for", notes)
     if in_nf4:
-        return Choice("original", "the base is stored in NF4, as training saw it")
+        return MergeChoice("original", "the base is stored in NF4, as training saw it")
     if found is None:
         hint = (
             "Nothing in the adapter's folder tells of training in 4 bits. If it was trained so "
             "(QLoRA), --merge-base nf4-double keeps more of what it learned."
         )
         reason = "nothing in the adapter's folder tells of training in 4 bits"
-        return Choice("original", reason, (hint,))
+        return MergeChoice("original", reason, (hint,))
     if found.kind != "nf4":
         told = f"{_told(found)}, of the type {found.kind}, whose round trip is not known here"
-        return Choice("original", told, (f"{told}.",))
+        return MergeChoice("original", told, (f"{told}.",))
     if found.double is None:
         how = "double quantization is usual"
     else:
         how = f"bnb_4bit_use_double_quant is {str(found.double).lower()}"
     reason = f"{_told(found)}; {how}"
-    return Choice("nf4" if found.double is False else "nf4-double", reason)
+    return MergeChoice("nf4" if found.double is False else "nf4-double", reason)
 
 
 def _told(found: FourBits) -> str:

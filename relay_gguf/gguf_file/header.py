@@ -187,7 +187,7 @@ def _packed(text: str | bytes) -> bytes:
 
 
 class _MalformedError(ValueError):
-    """The header has a value that the format does not allow; the text is the predicate."""
+    """The header has a value that the format does not allow; the text follows "its header"."""
 
 
 class _Reader:
