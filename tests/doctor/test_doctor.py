@@ -58,15 +58,16 @@ def test_this_machine_computes_what_numpy_computes() -> None:
 
 
 @pytest.mark.parametrize("ggml_type", tiny_model.TYPES)
-@pytest.mark.parametrize("tensor", [f"blk.0.{name}" for name in tiny_model.SHAPES])
-def test_one_wrong_tensor_is_far_beyond_the_tolerance(ggml_type: str, tensor: str) -> None:
+def test_any_wrong_tensor_is_far_beyond_the_tolerance(ggml_type: str) -> None:
     model = tiny_model.make(ggml_type)
     tokens = list(range(41))
     right = tiny_model.logits(model, tokens)[-1]
-    upside_down = {**model.values, tensor: model.values[tensor][::-1]}
-    wrong = tiny_model.logits(replace(model, values=upside_down), tokens)[-1]
-    error = float(np.sqrt(np.mean((wrong - right) ** 2) / right.var()))
-    assert error > 3 * TOLERANCE
+    for name in tiny_model.SHAPES:
+        tensor = f"blk.0.{name}"
+        upside_down = {**model.values, tensor: model.values[tensor][::-1]}
+        wrong = tiny_model.logits(replace(model, values=upside_down), tokens)[-1]
+        error = float(np.sqrt(np.mean((wrong - right) ** 2) / right.var()))
+        assert error > 3 * TOLERANCE, tensor
 
 
 def test_it_runs_without_extra_buffers(pico: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,21 +91,13 @@ def test_it_runs_without_extra_buffers(pico: Path, monkeypatch: pytest.MonkeyPat
 # A library that dies
 
 
-@pytest.mark.parametrize(
-    ("how", "detail"),
-    [
-        ("SIGSEGV:extra", "SIGSEGV at several tokens of Q8_0"),
-        ("SIGILL:extra", "SIGILL at several tokens of Q8_0"),
-        ("SIGABRT:extra", "SIGABRT at several tokens of Q8_0"),
-    ],
-)
-def test_what_dies_is_not_used(
-    how: str, detail: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_device_that_dies_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of another signal than those below, SIGILL at the import and SIGABRT at a GPU."""
     monkeypatch.syspath_prepend(broken.package(tmp_path))
-    monkeypatch.setenv("BROKEN", how)
+    monkeypatch.setenv("BROKEN", "SIGSEGV:extra")
     found = asking.ask()
     cpu, plain = found.of(CPU), found.of(PLAIN_CPU)
+    detail = "SIGSEGV at several tokens of Q8_0"
     assert (cpu.outcome, cpu.detail) == ("died", detail)  # type: ignore[union-attr]
     assert plain is not None
     assert plain.works
@@ -123,9 +116,10 @@ def test_wrong_numbers_are_not_used(
 
 
 @pytest.mark.parametrize("how", ["SIGSEGV:extra", "wrong:extra"])
-def test_a_chat_goes_on_with_what_works(how: str, smollm2: Path, tmp_path: Path) -> None:
+def test_a_chat_goes_on_with_what_works(how: str, pico: Path, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "relay_gguf", "chat", str(pico), "--max-tokens", "3"]
     run = subprocess.run(
-        [sys.executable, "-m", "relay_gguf", "chat", str(smollm2), "--seed", "1"],
+        command,
         input="hello\n",
         capture_output=True,
         text=True,
@@ -135,7 +129,7 @@ def test_a_chat_goes_on_with_what_works(how: str, smollm2: Path, tmp_path: Path)
     assert run.returncode == 0
     assert "<user> " in run.stdout
     (notice,) = [line for line in run.stdout.splitlines() if "llama.cpp's fastest code" in line]
-    assert "it runs without that, slower. `relay-gguf doctor` says more" in notice
+    assert "it runs without that, slower. `relay-gguf doctor` shows details" in notice
 
 
 @pytest.mark.parametrize(
@@ -156,12 +150,12 @@ def test_a_chat_goes_on_with_what_works(how: str, smollm2: Path, tmp_path: Path)
     ],
 )
 def test_an_honest_answer_where_nothing_works(
-    how: str, said: str, smollm2: Path, tmp_path: Path
+    how: str, said: str, pico: Path, tmp_path: Path
 ) -> None:
     environment = broken.environment(tmp_path, how)
     command = [sys.executable, "-m", "relay_gguf"]
     chat = subprocess.run(
-        [*command, "chat", str(smollm2)],
+        [*command, "chat", str(pico)],
         input="hello\n",
         capture_output=True,
         text=True,

@@ -167,7 +167,9 @@ def test_a_part_that_is_missing(smollm2: Path, tmp_path: Path, watched: Watched)
         assert answers(engine)
         assert engine.plan.model.weights > 100 * MIB, "of all parts"
     third.unlink()
-    with pytest.raises(ModelError, match=r"lacks 1 of its parts: m-00003-of-00004\.gguf should be"):
+    with pytest.raises(
+        ModelError, match=r"lacks 1 of its shards: m-00003-of-00004\.gguf should be"
+    ):
         LlamaEngine(first)
     second.unlink()
     with pytest.raises(ModelError, match=r"lacks 2 of its parts: m-00002-of-00004\.gguf should be"):

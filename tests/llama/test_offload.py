@@ -17,6 +17,7 @@ from typing import Any
 import psutil
 import pytest
 from lent import Lent, Wire, kept, lend
+from pico import write_pico
 
 from relay_gguf import LlamaEngine
 from relay_gguf.conversation.dialogue import Dialogue
@@ -42,15 +43,23 @@ LONG = "The sea is wide and deep and blue. " * 380
 
 @pytest.fixture(scope="module")
 def two() -> Iterator[tuple[Lent, Lent]]:
-    """The second one has less memory."""
-    with lend("--memory", "1G") as first, lend("--memory", "768M") as second:
+    """Two workers; the first has less memory."""
+    with lend("--memory", "512M") as first, lend("--memory", "1G") as second:
         yield first, second
 
 
 @pytest.fixture(scope="module")
-def reference(smollm2: Path) -> list[int]:
-    """What the CPU says."""
-    with LlamaEngine(smollm2, LoadOptions(no_gpu=True)) as engine:
+def deep(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random model of 30 blocks, as many as SmolLM2 has, with less than half of its bytes."""
+    return write_pico(
+        tmp_path_factory.mktemp("deep") / "deep.gguf", smollm2, n_layer=30, n_embd=128
+    )
+
+
+@pytest.fixture(scope="module")
+def reference(deep: Path) -> list[int]:
+    """The reply of that model on the CPU of this process."""
+    with LlamaEngine(deep, LoadOptions(no_gpu=True)) as engine:
         return said(engine)
 
 
@@ -76,7 +85,7 @@ class Case:
 CASES = {
     "none": Case({"n_gpu_layers": 0}, [30]),
     "half": Case({"n_gpu_layers": 15, "main_gpu": 0}, [14, 16]),
-    "all, by memory": Case({}, [25, 5, 0]),
+    "all, by memory": Case({}, [22, 8, 0]),
     "all, by shares": Case({"tensor_split": (1, 3)}, [8, 22, 0]),
     "half, by shares": Case({"n_gpu_layers": 16, "tensor_split": (1, 1)}, [8, 7, 15]),
     "all on the second": Case({"main_gpu": 1}, [30, 0]),
@@ -85,48 +94,47 @@ CASES = {
 
 @pytest.mark.parametrize("name", CASES)
 def test_layers_on_workers(
-    name: str, two: tuple[Lent, Lent], smollm2: Path, reference: list[int]
+    name: str, two: tuple[Lent, Lent], deep: Path, reference: list[int]
 ) -> None:
     case = CASES[name]
     workers = tuple(worker.address for worker in two)
-    with IsolatedEngine(smollm2, LoadOptions(workers=workers, **case.options)) as engine:
+    with IsolatedEngine(deep, LoadOptions(workers=workers, **case.options)) as engine:
         assert [share.blocks for share in engine.plan.shares] == case.blocks
         assert engine.n_tries == 1
         assert said(engine) == reference
 
 
-def test_a_compact_cache_on_a_worker(two: tuple[Lent, Lent], smollm2: Path) -> None:
-    with LlamaEngine(smollm2, LoadOptions(no_gpu=True, kv_type="q8_0")) as engine:
+def test_a_compact_cache_on_a_worker(two: tuple[Lent, Lent], deep: Path) -> None:
+    with LlamaEngine(deep, LoadOptions(no_gpu=True, kv_type="q8_0")) as engine:
         here = said(engine)
     options = LoadOptions(workers=(two[0].address,), kv_type="q8_0", n_ctx=512)
-    with IsolatedEngine(smollm2, options) as engine:
+    with IsolatedEngine(deep, options) as engine:
         (share, _) = engine.plan.shares
         assert share.kv == engine.plan.model.kv(30, 512, "q8_0")
         assert said(engine)[:4] == here[:4]  # of which blocks of 32 values lose a little
 
 
-def test_a_worker_holds_what_was_planned(smollm2: Path) -> None:
-    """The buffers that it made against the plan: weights and KV to 1 %, work space to 40 %."""
+def test_a_worker_holds_what_was_planned(deep: Path) -> None:
+    """Its buffers against the plan: weights and KV cache to 1 %, compute buffer to 40 %."""
     with lend(log=True) as worker:
         options = LoadOptions(workers=(worker.address,), n_gpu_layers=20)
-        with IsolatedEngine(smollm2, options) as engine:
+        with IsolatedEngine(deep, options) as engine:
             share = engine.plan.shares[0]
             sizes = worker.allocated
-            said(engine)
-    weights, kv, *work = sizes
+    weights, kv, *compute = sizes
     assert weights == pytest.approx(share.weights, rel=0.01)
     assert kv == pytest.approx(share.kv, rel=0.01)
-    assert sum(work) == pytest.approx(share.compute - GPU_EXTRA, rel=0.4)
+    assert sum(compute) == pytest.approx(share.compute - GPU_EXTRA, rel=0.4)
     assert sum(sizes) <= share.used
 
 
-def test_a_small_worker_gets_little(smollm2: Path) -> None:
-    with lend("--memory", "230M") as worker:
+def test_a_small_worker_gets_little(deep: Path) -> None:
+    with lend("--memory", "120M") as worker:
         options = LoadOptions(workers=(worker.address,), n_ctx=4096, kv_type="f16")
-        with IsolatedEngine(smollm2, options) as engine:
+        with IsolatedEngine(deep, options) as engine:
             share = engine.plan.shares[0]
             assert 0 < engine.plan.settings.n_gpu_layers < engine.plan.model.n_layers
-            assert share.used <= share.free <= 230 * MIB
+            assert share.used <= share.free <= 120 * MIB
             assert engine.n_tries == 1
 
 
@@ -152,11 +160,11 @@ def test_a_worker_that_has_less_than_it_says(smollm2: Path, reference: list[int]
 # Workers that fail
 
 
-def test_a_worker_that_is_lost_in_mid_reply(smollm2: Path, reference: list[int]) -> None:
+def test_a_worker_that_is_lost_in_mid_reply(deep: Path, reference: list[int]) -> None:
     """The error names it, what was said stays, and the next reply does without it."""
     with lend() as lost, lend() as left:
         workers = (lost.address, left.address)
-        with IsolatedEngine(smollm2, LoadOptions(workers=workers)) as engine:
+        with IsolatedEngine(deep, LoadOptions(workers=workers)) as engine:
             n_ctx, got = engine.n_ctx, []
 
             def talk() -> None:
@@ -233,11 +241,11 @@ def test_what_is_left_does_not_suffice(pico: Path, monkeypatch: pytest.MonkeyPat
         assert said(engine) == reply
 
 
-def test_a_worker_that_is_lost_while_loading(two: tuple[Lent, Lent], smollm2: Path) -> None:
+def test_a_worker_that_is_lost_while_loading(two: tuple[Lent, Lent], deep: Path) -> None:
     with Wire(two[0].address) as wire:
         options = LoadOptions(workers=(wire.address,))
         with pytest.raises(WorkerError) as error:
-            IsolatedEngine(smollm2, options, on_progress=lambda share: share > 0.3 and wire.cut())
+            IsolatedEngine(deep, options, on_progress=lambda share: share > 0.3 and wire.cut())
     assert f"Worker {wire.address}" in str(error.value)
 
 
@@ -373,13 +381,13 @@ def test_a_second_load_sends_little(pico: Path, caplog: pytest.LogCaptureFixture
         assert said(engine) == reply
 
 
-def test_what_travels_is_as_planned(two: tuple[Lent, Lent], smollm2: Path) -> None:
+def test_what_travels_is_as_planned(two: tuple[Lent, Lent], deep: Path) -> None:
     """On load to 2 %; for a token the reply exactly, the way there to 3 kB."""
     with Wire(two[0].address) as wire:
         options = LoadOptions(workers=(wire.address,))
         machine = this_machine(timed=False, workers=options.workers)
         before = wire.there
-        with IsolatedEngine(smollm2, options) as engine:
+        with IsolatedEngine(deep, options) as engine:
             (planned,) = traffic(engine.plan, machine)
             assert wire.there - before == pytest.approx(planned.on_load, rel=0.02)
             said(engine)
