@@ -159,15 +159,22 @@ def _markdown(text: str) -> str:
 
 def pictures() -> str:
     """The folders with the most inside, each as floors: what imports is above what it imports."""
-    return "\n\n".join(f"```text\n{_floors(name)}\n```" for name in DRAWN)
-
-
-def _floors(name: str) -> str:
-    """The files and folders of a package, a line a floor, the highest first."""
     imports = _script(ROOT / "tests" / "imports.py")
-    files = imports.sources()
-    nodes: dict[str, set[str]] = imports.levels(imports.graph(files))[name]
+    files: dict[str, Path] = imports.sources()
+    inside: dict[str, dict[str, set[str]]] = imports.levels(imports.graph(files))
     folders = {path.parent.name for path in files.values() if path.name == "__init__.py"}
+    drawn = (_floors(name, inside[name], folders) for name in DRAWN)
+    return "\n\n".join(f"```text\n{lines}\n```" for lines in drawn)
+
+
+def _floors(name: str, nodes: dict[str, set[str]], folders: set[str]) -> str:
+    """A package, a line a floor, the highest first.
+
+    Args:
+        name: of the package.
+        nodes: its files and folders → those that they import.
+        folders: which names are folders.
+    """
     floor: dict[str, int] = {}
 
     def height(node: str) -> int:
