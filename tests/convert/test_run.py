@@ -472,14 +472,13 @@ def test_ctrl_c_stops_and_the_same_command_resumes(
 ) -> None:
     process = start(real, tmp_path, *options)
     wait_for(process, tmp_path, n_tensors)
-    began = time.monotonic()
     process.send_signal(signal.SIGINT)
+    n_then = len(journal(tmp_path))
     _, errors = process.communicate(timeout=PATIENCE)
-    assert time.monotonic() - began < 1
     assert process.returncode == 130
     assert errors == "Stopped. The same command resumes here; with --restart it begins anew.\n"
     assert not list(tmp_path.glob("*.gguf"))
-    assert len(journal(tmp_path)) > n_tensors
+    assert n_tensors < len(journal(tmp_path)) <= n_then + 20, "of 272 tensors: it stops at once"
 
 
 def test_ctrl_c_is_not_lost_while_llama_cpp_plans(
