@@ -137,7 +137,11 @@ def models(
     except MemoryShortError:
         chosen = None
     if as_json:
-        typer.echo(json.dumps(models_json(found, chosen, machine, files_here(), floor)))
+        typer.echo(
+            json.dumps(
+                models_json(found, chosen, machine=machine, here=files_here(), min_speed=floor)
+            )
+        )
         return
     for line in model_lines(found, chosen, files_here(), floor):
         typer.echo(line)

@@ -64,7 +64,17 @@ def worker(
         )
     size = None if memory is None else n_bytes(memory)
     folder = str(cache_folder()) if cache else ""
-    lending = Lending(Terms(number, port, device or (), size, threads, folder, _wants_log(debug)))
+    lending = Lending(
+        Terms(
+            host=number,
+            port=port,
+            devices=device or (),
+            memory=size,
+            threads=threads,
+            cache=folder,
+            debug=_wants_log(debug),
+        )
+    )
     for name in ("SIGTERM", "SIGHUP"):  # the second one where a terminal is closed
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), lambda *_: sys.exit(0))

@@ -86,7 +86,7 @@ def ask(
         ways = _untried(found, thorough)
         options = {"skip": [*found], "processor": ways, "workers": [*workers]}
         try:
-            run = _run(options, hidden, found, on_device, module)
+            run = _run(options, hidden, found=found, on_device=on_device, module=module)
         except OSError as error:  # no process, or no room for the model
             return Verdict(trouble=f"The self-test cannot be run: {error}.")
         if run.trouble:

@@ -56,4 +56,12 @@ def _published(table: dict[str, Any], ftype: str, entry: dict[str, Any]) -> Publ
     )
     size = round(entry["size"] * 1e9)
     coarse = entry.get("coarse", False)
-    return Published(table["repo"], file, ftype, size, table["license"], model, coarse)
+    return Published(
+        repo=table["repo"],
+        file=file,
+        ftype=ftype,
+        size=size,
+        license=table["license"],
+        model=model,
+        coarse=coarse,
+    )

@@ -82,7 +82,9 @@ def better(
     for ftype, n_bits in TYPES:
         if n_bits > bits * 1.05:
             larger = model.scaled(n_bits / bits)
-            file = Published("", ftype, ftype, larger.weights, "", larger)
+            file = Published(
+                repo="", file=ftype, ftype=ftype, size=larger.weights, license="", model=larger
+            )
             return _candidate(file, machine, options)
     return None
 

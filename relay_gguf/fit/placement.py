@@ -165,13 +165,21 @@ def place(
         blocks = count - output
         kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
         share = Share(
-            gpu.name, gpu.free, _margin(gpu.free), blocks, output, sum(layers[start:stop]), kv
+            device=gpu.name,
+            free=gpu.free,
+            margin=_margin(gpu.free),
+            blocks=blocks,
+            output=output,
+            weights=sum(layers[start:stop]),
+            kv=kv,
         )
         shares.append(replace(share, compute=computes[gpu.name] if count else 0))
         start = stop
     unified = sum(share.used for share, gpu in zip(shares, gpus, strict=True) if gpu.unified)
     blocks = min(first, len(model.blocks))
-    shares.append(_ram(model, machine, settings, blocks, buffers, unified))
+    shares.append(
+        _ram(model, machine, settings=settings, blocks=blocks, buffers=buffers, unified=unified)
+    )
     return Plan(model, settings, tuple(shares))
 
 
@@ -194,7 +202,16 @@ def _ram(
     )
     free = max(0, machine.available - unified)
     kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
-    return Share(RAM, free, _margin(machine.available), blocks, output, weights, kv, need)
+    return Share(
+        device=RAM,
+        free=free,
+        margin=_margin(machine.available),
+        blocks=blocks,
+        output=output,
+        weights=weights,
+        kv=kv,
+        compute=need,
+    )
 
 
 def _gpu_compute(

@@ -96,11 +96,13 @@ def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterato
     gpus = () if options.no_gpu else _used(machine, options)
     if gpus and most:
         for n_ctx, kv_type in memories:
-            yield _settings(machine, options, most, n_ctx, kv_type)
+            yield _settings(machine, options, n_gpu_layers=most, n_ctx=n_ctx, kv_type=kv_type)
     if gpus and options.n_gpu_layers is None:
         for n_ctx, kv_type in memories:
             for n_gpu_layers in range(most - 1, 0, -1):
-                yield _settings(machine, options, n_gpu_layers, n_ctx, kv_type)
+                yield _settings(
+                    machine, options, n_gpu_layers=n_gpu_layers, n_ctx=n_ctx, kv_type=kv_type
+                )
     if not gpus or options.n_gpu_layers in (None, 0):
         for n_ctx, kv_type in memories:
             yield LoadSettings(0, n_ctx, kv_type, gpu=-1 if machine.gpus else None)
@@ -122,7 +124,14 @@ def _settings(
 ) -> LoadSettings:
     gpu = options.main_gpu
     split = options.tensor_split or ()
-    return LoadSettings(n_gpu_layers, n_ctx, kv_type, GPU_UBATCH, gpu, split)
+    return LoadSettings(
+        n_gpu_layers=n_gpu_layers,
+        n_ctx=n_ctx,
+        kv_type=kv_type,
+        n_ubatch=GPU_UBATCH,
+        gpu=gpu,
+        tensor_split=split,
+    )
 
 
 def _used(machine: Machine, options: LoadOptions) -> tuple[Gpu, ...]:

@@ -50,4 +50,11 @@ def traffic(plan: Plan, machine: Machine) -> Iterator[Traffic]:
             back = plan.model.n_vocab * FLOAT if share.output else state
             seconds = gpu.latency * TRIPS
             there = state + MESSAGES
-            yield Traffic(gpu.name, gpu.description, share.weights, there, back, seconds)
+            yield Traffic(
+                device=gpu.name,
+                address=gpu.description,
+                on_load=share.weights,
+                there=there,
+                back=back,
+                latency=seconds,
+            )

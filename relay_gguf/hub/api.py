@@ -121,7 +121,13 @@ def remote(repo: str) -> Remote | None:
         sha256 = file.lfs.sha256 if file.lfs else ""
         blob = sha256 or file.blob_id or ""
         files[file.rfilename] = RemoteFile(file.rfilename, file.size or 0, sha256, blob)
-    return Remote(bool(info.private), files, info.sha or "", _licence(info), bool(info.gated))
+    return Remote(
+        private=bool(info.private),
+        files=files,
+        commit=info.sha or "",
+        licence=_licence(info),
+        gated=bool(info.gated),
+    )
 
 
 def _licence(info: ModelInfo) -> str:

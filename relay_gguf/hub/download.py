@@ -122,7 +122,15 @@ def _download(
         raise _no_room(cache, files[0].name, n_bytes)
     names = tuple(file.name for file in files)
     total = sum(file.size for file in files)
-    return Download(cache.repo, names, total, n_bytes, free, found.licence, found.gated)
+    return Download(
+        repo=cache.repo,
+        files=names,
+        total=total,
+        missing=n_bytes,
+        free=free,
+        licence=found.licence,
+        gated=found.gated,
+    )
 
 
 def _no_room(cache: RepoCache, name: str, n_bytes: int) -> ModelError:
@@ -201,7 +209,7 @@ def _fetch_file(cache: RepoCache, found: Remote, file: RemoteFile, steps: _Steps
         growing = _Growing(partial, file)
         try:
             growing.resume(steps.checking)
-            _fill(cache, found.commit, growing, file, steps)
+            _fill(cache, found.commit, growing=growing, file=file, steps=steps)
             growing.sync()
         except OSError as error:
             if error.errno in _FULL:
@@ -235,7 +243,10 @@ def _fill(
         why = "The server stopped too early."
         try:
             _add(
-                growing, stream(cache.repo, commit, file.name, growing.size, file.size), file, steps
+                growing,
+                stream(cache.repo, commit, name=file.name, start=growing.size, stop=file.size),
+                file,
+                steps,
             )
         except UnreachableError as error:
             why = str(error)

@@ -84,7 +84,7 @@ def remote_header(repo: str, file: str, commit: str = "") -> Header:
     """
     what, data = f"{repo}/{file}", b""
     for wanted in HEADER_SIZES:
-        for at, piece in stream(repo, commit, file, len(data), wanted):
+        for at, piece in stream(repo, commit, name=file, start=len(data), stop=wanted):
             data += piece[max(0, len(data) - at) :]  # a server that began at 0 repeats bytes
             if len(data) >= wanted:
                 break

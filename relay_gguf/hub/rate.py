@@ -44,7 +44,7 @@ def _arriving(repo: str, file: str, commit: str) -> Iterator[tuple[float, int]]:
     """Pairs of a time and the bytes that had arrived by then; the first at the request, with 0."""
     start, done = time.monotonic(), 0
     yield start, 0
-    with closing(stream(repo, commit, file, 0, N_BYTES)) as pieces:
+    with closing(stream(repo, commit, name=file, start=0, stop=N_BYTES)) as pieces:
         first = None
         for _, data in pieces:
             now = time.monotonic()

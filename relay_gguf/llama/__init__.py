@@ -4,12 +4,10 @@ native, log          the library, imported here alone, and its log
 backends             the devices that it can use, as ggml lists them
 inventory            this machine, as llama.cpp sees it
 load, tokenizer      a file → a model and a context that fit; text ↔ ids
-vocab_only           text ↔ ids without the model
 trial, amx           the child process of `relay_gguf.doctor`'s self-test; how to do without AMX
 kv_cache, snapshots  the evaluated tokens; conversations kept in RAM
 engine, gguf_engine  `LlamaEngine`; what it shares with the isolated one
 thread               the thread that an engine works on
-prefill_chunk        how many tokens of a prompt are evaluated at once
 rpc, rpc_server      devices of other machines; our devices lent to them
 isolated/            a `LlamaEngine` in a process of its own, which a worker may end
 """

@@ -136,11 +136,11 @@ def described(
         shared = backend == "Metal" and not device.description.startswith("AMD")
         found.append(
             Gpu(
-                device.name,
-                device.description,
-                backend,
-                free,
-                total,
+                name=device.name,
+                description=device.description,
+                backend=backend,
+                free=free,
+                total=total,
                 unified=device.kind == IGPU or shared,
                 bandwidth=_bandwidth(device, cards),
             )
@@ -178,13 +178,13 @@ def _devices() -> Iterator[Device]:
         handle, props = get(number), _Props()
         props_of(handle, ctypes.byref(props))
         yield Device(
-            _text(props.name),
-            _text(props.description),
-            props.kind,
-            _text(registry_name(registry(handle))),
-            props.free,
-            props.total,
-            _text(props.id),
+            name=_text(props.name),
+            description=_text(props.description),
+            kind=props.kind,
+            backend=_text(registry_name(registry(handle))),
+            free=props.free,
+            total=props.total,
+            id=_text(props.id),
         )
 
 

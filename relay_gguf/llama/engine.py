@@ -33,7 +33,6 @@ from .gguf_engine import GgufEngine
 from .kv_cache import KvCache
 from .load import Loaded, check_file, free, load
 from .native import lib
-from .prefill_chunk import PrefillChunk
 from .thread import JobThread, next_of, wait
 from .tokenizer import Tokenizer
 
@@ -43,6 +42,10 @@ if TYPE_CHECKING:
 
 FIRST_CHUNK: Final = 64
 """Tokens of a prompt's first chunk for a worker, which may be slow."""
+CHUNK_SECONDS: Final = 0.3
+"""Seconds that a chunk of a prompt may take."""
+LEAST_CHUNK: Final = 16
+"""Tokens of a chunk at least, however long they take."""
 
 
 class LlamaEngine(GgufEngine):
@@ -208,7 +211,11 @@ class LlamaEngine(GgufEngine):
             seconds = time.perf_counter() - began
             steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
             began = time.perf_counter()
-            reason = "cancelled" if aborted else self._sample(model, cache, prompt, params, steps)
+            reason = (
+                "cancelled"
+                if aborted
+                else self._sample(model, cache, prompt=prompt, params=params, steps=steps)
+            )
             steps.put(Finished(reason, time.perf_counter() - began))
         finally:
             steps.put(None)
@@ -246,6 +253,30 @@ class LlamaEngine(GgufEngine):
             if not cache.evaluate([token]):
                 return "cancelled"
         return "length"
+
+
+class PrefillChunk:
+    """The tokens of a prompt that llama.cpp is given at once, so that a cancel is heard soon.
+
+    llama.cpp's abort callback stops an evaluation on this process's CPU. A GPU or another machine
+    goes on to the end of its chunk. So the size follows the seconds that the last chunks took.
+    """
+
+    def __init__(self, size: int = N_BATCH) -> None:
+        """Begin with chunks of `size` tokens."""
+        self.size = size
+
+    def took(self, n_tokens: int, seconds: float) -> None:
+        """Adapt the size to an evaluated chunk; the short end of a prompt changes nothing.
+
+        Sizes are powers of two, so that most runs cut a prompt alike: llama.cpp's results depend on
+        that a little.
+        """
+        if seconds > CHUNK_SECONDS:
+            while self.size > LEAST_CHUNK and self.size * seconds > n_tokens * CHUNK_SECONDS:
+                self.size //= 2
+        elif n_tokens >= self.size and seconds < CHUNK_SECONDS / 2.5:
+            self.size = min(N_BATCH, self.size * 2)
 
 
 def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:

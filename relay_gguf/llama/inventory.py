@@ -38,12 +38,12 @@ def this_machine(*, timed: bool = True, workers: Sequence[str] = ()) -> Machine:
     memory = ram() or Ram(UNKNOWN, UNKNOWN)
     bandwidth = _measured() if timed else Bandwidth(0.0)
     return Machine(
-        memory.total,
-        memory.available,
-        bandwidth.rate,
-        others + found,
-        advice(cards(), found),
-        bandwidth.busy,
+        ram=memory.total,
+        available=memory.available,
+        bandwidth=bandwidth.rate,
+        gpus=others + found,
+        advice=advice(cards(), found),
+        measured_busy=bandwidth.busy,
     )
 
 

@@ -13,7 +13,7 @@ from relay_gguf.doctor.result import NO_AMX, PLAIN_CPU
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
-from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, MemoryNeed, ModelSizes, padded
+from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, ModelSizes, padded
 from relay_gguf.fit.placement import RAM, ComputeBuffers, LoadSettings, Plan, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
 from relay_gguf.gguf_file.gguf_model import read_gguf
@@ -65,11 +65,6 @@ class Measured:
     kv: int
     compute: dict[str, int]  # by buffer: CPU, CUDA0, CUDA_Host
 
-    @property
-    def need(self) -> MemoryNeed:
-        """The sums over all devices."""
-        return MemoryNeed(self.weights, self.kv, sum(self.compute.values()))
-
 
 def load(
     path: Path,
@@ -114,13 +109,15 @@ def load(
     plan = plan_file(path, model, machine, options)
     for attempt in range(1, TRIES):
         try:
-            return _load(path, plan, attempt, n_threads, abort, progress)
+            return _load(
+                path, plan, n_tries=attempt, n_threads=n_threads, abort=abort, progress=progress
+            )
         except MemoryShortError:
             smaller = _smaller(path, plan, machine, options)
             if smaller is None:
                 raise
             plan, machine = smaller
-    return _load(path, plan, TRIES, n_threads, abort, progress)
+    return _load(path, plan, n_tries=TRIES, n_threads=n_threads, abort=abort, progress=progress)
 
 
 def _smaller(
@@ -212,20 +209,20 @@ def _load(
             lib.llama_model_free(model)
             raise
     loaded = Loaded(
-        model,
-        ctx,
-        lib.llama_get_memory(ctx),
-        vocab,
-        int(lib.llama_vocab_n_tokens(vocab)),
-        min(int(lib.llama_n_ctx(ctx)), int(lib.llama_model_n_ctx_train(model))),
-        control,
+        model=model,
+        ctx=ctx,
+        memory=lib.llama_get_memory(ctx),
+        vocab=vocab,
+        n_vocab=int(lib.llama_vocab_n_tokens(vocab)),
+        n_ctx=min(int(lib.llama_n_ctx(ctx)), int(lib.llama_model_n_ctx_train(model))),
+        control=control,
         # A recurrent state says that it can, and forgets nothing.
-        bool(lib.llama_memory_can_shift(lib.llama_get_memory(ctx)))
+        can_shift=bool(lib.llama_memory_can_shift(lib.llama_get_memory(ctx)))
         and not lib.llama_model_is_recurrent(model)
         and not lib.llama_model_is_hybrid(model),
-        plan,
-        n_tries,
-        (progress, abort),
+        plan=plan,
+        n_tries=n_tries,
+        callbacks=(progress, abort),
     )
     if settings.n_gpu_layers:
         _warm_up(path, loaded)

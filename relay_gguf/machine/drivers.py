@@ -106,13 +106,13 @@ def _nvidia(cuda: Any) -> Iterator[GraphicsCard]:
         kilohertz, bits = (_attribute(cuda, which, device) for which in (_CLOCK, _BUS_WIDTH))
         major, minor = (_attribute(cuda, which, device) for which in _CAPABILITY)
         yield GraphicsCard(
-            name.value.decode("utf-8", "replace"),
-            "NVIDIA",
-            total.value,
-            pci.value.decode("ascii", "replace").lower(),
-            2 * kilohertz * 1000 * bits / 8 or None,
-            (version.value // 1000, version.value % 1000 // 10),
-            (major, minor),
+            name=name.value.decode("utf-8", "replace"),
+            vendor="NVIDIA",
+            total=total.value,
+            pci=pci.value.decode("ascii", "replace").lower(),
+            bandwidth=2 * kilohertz * 1000 * bits / 8 or None,
+            cuda=(version.value // 1000, version.value % 1000 // 10),
+            capability=(major, minor),
         )
 
 

@@ -77,11 +77,11 @@ def this_hardware() -> Hardware:
     memory = ram()
     total = memory.total if memory else 0
     return Hardware(
-        platform.node(),
-        cpu_model(),
-        len(usable_cpus()),
-        physical_cores(),
-        round(total / RAM_STEP) * RAM_STEP,
+        host=platform.node(),
+        cpu=cpu_model(),
+        cpus=len(usable_cpus()),
+        cores=physical_cores(),
+        ram=round(total / RAM_STEP) * RAM_STEP,
     )
 
 

@@ -200,14 +200,14 @@ def _quoted(target: PythonEnvironment, words: Sequence[str]) -> str:
 def this_environment() -> PythonEnvironment:
     """The environment of this process."""
     return PythonEnvironment(
-        sys.platform,
-        platform.machine(),
-        sys.executable,
-        installed_version("llama-cpp-python"),
-        util.find_spec("pip") is not None,
-        "PROMPT" in os.environ,  # which cmd sets and PowerShell does not
-        text_of(ROCM_VERSION),
-        frozenset(m for m, name in RUNTIME.get(sys.platform, {}).items() if _loads(name)),
+        system=sys.platform,
+        machine=platform.machine(),
+        python=sys.executable,
+        version=installed_version("llama-cpp-python"),
+        pip=util.find_spec("pip") is not None,
+        cmd="PROMPT" in os.environ,  # which cmd sets and PowerShell does not
+        rocm=text_of(ROCM_VERSION),
+        runtimes=frozenset(m for m, name in RUNTIME.get(sys.platform, {}).items() if _loads(name)),
     )
 
 

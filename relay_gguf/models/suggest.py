@@ -75,7 +75,9 @@ def suggest(options: LoadOptions | None = None, min_speed: float = MIN_SPEED) ->
         taken = choose(there, machine, min_speed * HERE_SHARE)
     else:
         taken = best
-    return Suggestion(taken, best, found, here, machine, min_speed)
+    return Suggestion(
+        taken=taken, best=best, candidates=found, here=here, machine=machine, min_speed=min_speed
+    )
 
 
 def files_here() -> dict[str, Path]:

@@ -29,11 +29,11 @@ def as_gpus(found: Sequence[WorkerInfo]) -> tuple[Gpu, ...]:
     devices = [(info, memory) for info in found for memory in info.devices]
     return tuple(
         Gpu(
-            f"{BACKEND}{number}",
-            str(info.address),
-            BACKEND,
-            memory.free,
-            memory.total,
+            name=f"{BACKEND}{number}",
+            description=str(info.address),
+            backend=BACKEND,
+            free=memory.free,
+            total=memory.total,
             latency=info.latency,
         )
         for number, (info, memory) in enumerate(devices)

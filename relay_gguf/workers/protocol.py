@@ -98,7 +98,9 @@ def _asked(address: Address, end: float, timeout: float) -> WorkerInfo:
             )
             for n in range(count)
         ]
-    return WorkerInfo(address, number, version, tuple(memory), latency)
+    return WorkerInfo(
+        address=address, number=number, version=version, devices=tuple(memory), latency=latency
+    )
 
 
 def ask_all(addresses: Sequence[Address], timeout: float = TIMEOUT) -> tuple[WorkerInfo, ...]:

@@ -17,7 +17,7 @@ from pico import write_pico
 from tiny_gguf import good_keys, tensors, write
 
 from relay_gguf.errors import MemoryShortError
-from relay_gguf.fit.memory import GIB, KV_TYPES, MIB, MemoryNeed, ModelSizes, padded
+from relay_gguf.fit.memory import GIB, KV_TYPES, MIB, ModelSizes, padded
 from relay_gguf.fit.placement import LoadSettings
 from relay_gguf.fit.plan import LoadOptions, fit
 from relay_gguf.gguf_file.gguf_model import read_gguf
@@ -89,10 +89,7 @@ def test_measured_by_a_load_without_weights(pico: Path) -> None:
     assert measured.kv == 2 * 2 * 16 * 2 * 2 * 4096  # layers, kv heads, head width, k and v, f16
     assert measured.weights == 12_879_104  # every tensor of the file
     assert measured.compute.keys() == {"CPU"}
-    compute = measured.compute["CPU"]
-    assert 0 < compute < 100 << 20
-    assert measured.need == MemoryNeed(measured.weights, measured.kv, compute)
-    assert measured.need.total == 12_879_104 + measured.kv + compute
+    assert 0 < measured.compute["CPU"] < 100 << 20
 
 
 def test_what_cannot_be_loaded_is_not_measured(tmp_path: Path) -> None:

@@ -69,11 +69,11 @@ class Watched:
         self.n_freed_contexts += 1
         real(ctx)
 
-    def _loaded(self, path: Path, plan: Plan, *rest: Any) -> Any:
+    def _loaded(self, path: Path, plan: Plan, **rest: Any) -> Any:
         self.plans.append(plan)
         if len(self.plans) <= self.failures:
             raise MemoryShortError(f"failure {len(self.plans)}")
-        return self._load(path, plan, *rest)
+        return self._load(path, plan, **rest)
 
 
 @pytest.fixture
@@ -158,7 +158,7 @@ def test_the_machine_is_not_timed_for_a_load(
     assert asked == [False]
 
 
-def test_a_part_that_is_missing(smollm2: Path, tmp_path: Path, watched: Watched) -> None:
+def test_a_shard_that_is_missing_is_named(smollm2: Path, tmp_path: Path, watched: Watched) -> None:
     first = write_hollow(
         tmp_path / "m.gguf", MINI | {"num_hidden_layers": 2}, "Q8_0", smollm2, 90 * MIB
     )
@@ -172,7 +172,7 @@ def test_a_part_that_is_missing(smollm2: Path, tmp_path: Path, watched: Watched)
     ):
         LlamaEngine(first)
     second.unlink()
-    with pytest.raises(ModelError, match=r"lacks 2 of its parts: m-00002-of-00004\.gguf should be"):
+    with pytest.raises(ModelError, match=r"lacks 2 of its shards: m-00002-of-00004\.gguf should be"):
         LlamaEngine(first)
 
 

@@ -30,10 +30,10 @@ from relay_gguf.fit.memory import MIB
 from relay_gguf.fit.placement import GPU_EXTRA
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.fit.traffic import traffic
+from relay_gguf.llama.engine import CHUNK_SECONDS, LEAST_CHUNK, PrefillChunk
 from relay_gguf.llama.inventory import this_machine
 from relay_gguf.llama.isolated import engine as isolated
 from relay_gguf.llama.isolated.engine import IsolatedEngine
-from relay_gguf.llama.prefill_chunk import LEAST, SECONDS, PrefillChunk
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.tensor_cache import cache_folder
 
@@ -345,16 +345,16 @@ def test_ctrl_c_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) -> N
         assert took < 2, "one second, and one for Python to end"
 
 
-def test_pieces_become_as_small_as_they_must() -> None:
+def test_chunks_become_as_small_as_they_must() -> None:
     chunk = PrefillChunk(512)
-    chunk.took(512, SECONDS * 4)
+    chunk.took(512, CHUNK_SECONDS * 4)
     assert chunk.size == 128
-    chunk.took(128, SECONDS / 4)
+    chunk.took(128, CHUNK_SECONDS / 4)
     assert chunk.size == 256
-    chunk.took(100, SECONDS / 100)  # the end of a prompt says nothing
+    chunk.took(100, CHUNK_SECONDS / 100)  # the end of a prompt says nothing
     assert chunk.size == 256
-    chunk.took(256, SECONDS * 1000)
-    assert chunk.size == LEAST
+    chunk.took(256, CHUNK_SECONDS * 1000)
+    assert chunk.size == LEAST_CHUNK
 
 
 # What is sent

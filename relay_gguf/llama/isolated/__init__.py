@@ -1,6 +1,7 @@
-"""An engine in a process of its own, which may end without ours.
+"""An engine in a child process, which may end without ending ours.
 
-engine     the engine, as the rest of the program sees it
-process    the child, and what is sent to it and back
-serving    the child's side
+engine        the engine, as the rest of the program sees it
+process       the child process, and the calls to it
+serving       the child's side
+vocab_only    text ↔ ids in the parent, without the model
 """

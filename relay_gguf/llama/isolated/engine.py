@@ -21,13 +21,13 @@ from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.gguf_engine import GgufEngine
 from relay_gguf.llama.load import check_file
 from relay_gguf.llama.thread import next_of
-from relay_gguf.llama.vocab_only import VocabOnly
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.address import Address, parse_addresses
 from relay_gguf.workers.protocol import ask_all, silent
 
-from .process import EndedError, Process, Replies
+from .process import EndedError, Process, Replies, blame
 from .serving import Cancel, EngineReply, Opened, Opening
+from .vocab_only import VocabOnly
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
@@ -87,7 +87,7 @@ class IsolatedEngine(GgufEngine):
         except EndedError as ended:
             self.close()
             time.sleep(RESTART)
-            said, gone = self._blame(str(ended))
+            said, gone = blame(self._workers, str(ended))
             lacking = " It may be short of memory: take fewer layers, or a smaller file."
             raise WorkerError(said if gone else said + lacking) from None
         except BaseException:
@@ -240,7 +240,9 @@ class IsolatedEngine(GgufEngine):
         """
         running = Process()
         options = replace(options, workers=tuple(map(str, workers)))
-        opening = Opening(self._path, options, self._n_threads, self._scene_room, running.debug)
+        opening = Opening(
+            self._path, options, self._n_threads, scene_room=self._scene_room, debug=running.debug
+        )
         replies = running.call(next(self._numbers), "open", opening)
         try:
             while (reply := self._next(running, replies)) is not None:
@@ -307,14 +309,6 @@ class IsolatedEngine(GgufEngine):
             if running is not None and self._child is running:
                 running.kill()
                 self._child = None
-        said, gone = self._blame(how)
+        said, gone = blame(self._workers, how)
         next_time = "without it" if gone == 1 else "without them" if gone else "again"
         return f"{said} The next message loads the model {next_time}."
-
-    def _blame(self, how: str) -> tuple[str, int]:
-        """The errors of workers that no longer answer, and their number."""
-        mute = silent(self._workers)
-        if mute:
-            return " ".join(map(str, mute.values())), len(mute)
-        names = " and ".join(map(str, self._workers))
-        return f"llama.cpp ended ({how}), perhaps because a worker failed; {names} answer now.", 0

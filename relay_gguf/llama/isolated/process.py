@@ -8,9 +8,12 @@ import pickle
 import queue
 import subprocess
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 from relay_gguf import child
+from relay_gguf.workers.address import Address
+from relay_gguf.workers.protocol import silent
 
 from .serving import Cancel, EngineCall, EngineReply, received
 
@@ -80,3 +83,20 @@ class Process:
             left = list(self._waiting.values())
         for waiting in left:
             waiting.put(None)
+
+
+def blame(workers: Sequence[Address], how: str) -> tuple[str, int]:
+    """Why a child has ended: the workers that no longer answer.
+
+    Args:
+        workers: that the child used.
+        how: it ended, `SIGABRT`.
+
+    Returns:
+        A text for the user, and the number of these workers.
+    """
+    mute = silent(workers)
+    if mute:
+        return " ".join(map(str, mute.values())), len(mute)
+    names = " and ".join(map(str, workers))
+    return f"llama.cpp ended ({how}), perhaps because a worker failed; {names} answer now.", 0

@@ -170,7 +170,13 @@ class EngineServer:
             on_progress=progress,
         )
         notice_silence()
-        return Opened(engine.n_ctx, engine.n_threads, engine.n_tries, engine.control, engine.plan)
+        return Opened(
+            n_ctx=engine.n_ctx,
+            n_threads=engine.n_threads,
+            n_tries=engine.n_tries,
+            control=engine.control,
+            plan=engine.plan,
+        )
 
     def _say(self, reply: EngineReply) -> None:
         with self._writing:

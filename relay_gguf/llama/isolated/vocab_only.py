@@ -7,10 +7,10 @@ import os
 from pathlib import Path
 from typing import Any
 
-from .backends import device_array
-from .log import LogLines, explain
-from .native import lib
-from .tokenizer import Tokenizer
+from relay_gguf.llama.backends import device_array
+from relay_gguf.llama.log import LogLines, explain
+from relay_gguf.llama.native import lib
+from relay_gguf.llama.tokenizer import Tokenizer
 
 
 class VocabOnly(Tokenizer):
