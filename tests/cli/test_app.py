@@ -96,13 +96,13 @@ def short(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_pico(tmp_path_factory.mktemp("short") / "short.gguf", smollm2, n_ctx_train=512)
 
 
-def test_version() -> None:
+def test_version_is_printed_without_loading() -> None:
     done = relay("--version")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"relay-gguf {__version__}\n", "")
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["chat", "-h"]])
-def test_help(arguments: list[str]) -> None:
+def test_help_is_printed(arguments: list[str]) -> None:
     done = relay(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.startswith("Usage: ")
@@ -114,7 +114,7 @@ def test_no_argument_at_all_shows_the_help() -> None:
     assert "This is a bug" not in done.stderr
 
 
-def test_wrong_usage() -> None:
+def test_wrong_usage_exits_with_2() -> None:
     done = relay("chat", "--temperature", "warm")
     assert done.returncode == 2
     assert "--temperature" in done.stderr
@@ -226,7 +226,7 @@ def test_a_session_that_is_not_there(arguments: list[str], says: str) -> None:
     assert refused(*arguments).startswith(says)
 
 
-def test_debug_shows_where() -> None:
+def test_debug_shows_the_traceback() -> None:
     done = relay("chat", "nosuch.gguf", "--debug")
     assert done.returncode == 1
     assert "Traceback" in done.stderr
@@ -366,7 +366,7 @@ def test_a_chat_in_a_pipe_is_the_same_twice(demo: Path) -> None:
     assert once.stdout == again.stdout
 
 
-def test_show_prompt(short: Path) -> None:
+def test_show_prompt_writes_prompts_to_stderr(short: Path) -> None:
     options = ["--show-prompt", "--threads", "1", "--max-tokens", "1"]
     done = relay("chat", short, *options, typed="hello\n")
     assert done.returncode == 0

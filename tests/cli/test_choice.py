@@ -80,7 +80,9 @@ From danlou/relay-v0.1-Mistral-Nemo-2407-GGUF (CC-BY-NC 4.0: not for commercial 
 Which one? Its number or type, Enter for Q2_K, q to leave: """
 
 
-def test_the_whole_screen(on: Says, typed: Says, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_table_and_the_question_on_the_screen(
+    on: Says, typed: Says, capsys: pytest.CaptureFixture[str]
+) -> None:
     on(SLOW, "Q8_0")
     typed("3\n")
     assert model() == "Q4_K_M"
@@ -99,13 +101,17 @@ def test_the_whole_screen(on: Says, typed: Says, capsys: pytest.CaptureFixture[s
         ("0\n5\nQ5_K\n\u00b2\n2\n", "relay-Q8_0.gguf"),
     ],
 )
-def test_answers(on: Says, typed: Says, answer: str, taken: str) -> None:
+def test_an_answer_is_a_number_a_type_or_enter(
+    on: Says, typed: Says, answer: str, taken: str
+) -> None:
     on(SLOW, "Q8_0")
     typed(answer)
     assert model() == taken
 
 
-def test_a_wrong_answer(on: Says, typed: Says, capsys: pytest.CaptureFixture[str]) -> None:
+def test_after_a_wrong_answer_the_user_is_asked_again(
+    on: Says, typed: Says, capsys: pytest.CaptureFixture[str]
+) -> None:
     on(SLOW)
     typed("five\n\n")
     assert model() == "Q2_K"
@@ -116,7 +122,7 @@ def test_a_wrong_answer(on: Says, typed: Says, capsys: pytest.CaptureFixture[str
 
 
 @pytest.mark.parametrize("answer", ["q\n", "Quit\n"])
-def test_leaving(on: Says, typed: Says, answer: str) -> None:
+def test_q_leaves_without_a_file(on: Says, typed: Says, answer: str) -> None:
     on(SLOW)
     typed(answer)
     with pytest.raises(
@@ -125,7 +131,7 @@ def test_leaving(on: Says, typed: Says, answer: str) -> None:
         model()
 
 
-def test_no_answer(on: Says, typed: Says) -> None:
+def test_ctrl_d_aborts(on: Says, typed: Says) -> None:
     on(SLOW)
     typed("")
     with pytest.raises(typer.Abort):
@@ -227,7 +233,7 @@ From danlou/relay-v0.1-Mistral-Nemo-2407-GGUF (CC-BY-NC 4.0).
 """
 
 
-def test_the_api_warns(on: Says) -> None:
+def test_the_api_warns_of_a_slow_file(on: Says) -> None:
     on(SLOW)
     with pytest.warns(
         RuntimeWarning, match=r"Q2_K is taken: all in RAM, about 0\.8 tokens"
@@ -321,5 +327,5 @@ def test_the_slow_beginning_does_not_count(
     ("n_bytes", "speed", "said"),
     [(10**9, None, "?"), (10**9, 1e9, "1 min"), (4_790_000_000, 1e6, "80 min"), (60, 0.0, "?")],
 )
-def test_minutes(n_bytes: int, speed: float | None, said: str) -> None:
+def test_a_download_is_told_in_minutes(n_bytes: int, speed: float | None, said: str) -> None:
     assert minutes(n_bytes, speed) == said

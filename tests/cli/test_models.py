@@ -42,7 +42,9 @@ def run(*arguments: str) -> str:
     return done.stdout
 
 
-def test_devices(on: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_devices_are_listed_as_a_table_and_as_json(
+    on: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("relay_gguf.llama.backends.cpu", lambda: "AMD Ryzen 5 5600")
     monkeypatch.setattr("relay_gguf.machine.cpu.physical_cores", lambda: 6)
     on(MACHINES["RTX 2060 + 3090 + 64"])
@@ -60,7 +62,7 @@ RAM     CPU       64.0 GiB  48.0 GiB    40 GB/s  AMD Ryzen 5 5600, 6 cores
 """
 
 
-def test_a_plan(on: Any) -> None:
+def test_plan_shows_each_device_and_the_next_better_file(on: Any) -> None:
     on(MACHINES["RTX 4060, 8 GB + 16"])
     assert run("plan") == PLAN
     found = json.loads(run("plan", "--json"))
@@ -82,7 +84,7 @@ Here it would be 21 of 41 layers on CUDA0, about 6.2 tokens a second.
 """
 
 
-def test_the_files(on: Any) -> None:
+def test_models_lists_the_published_files(on: Any) -> None:
     on(MACHINES["RTX 3060, 12 GB + 32"])
     assert run("models") == MODELS
     found = json.loads(run("models", "--json"))
@@ -143,7 +145,7 @@ def test_the_speed_of_the_config_file(on: Any) -> None:
         (["--min-speed", "30"], "all 41 layers on CUDA0, 4096 tokens of context in f16"),
     ],
 )
-def test_what_the_user_decides(on: Any, options: list[str], line: str) -> None:
+def test_the_plan_keeps_the_users_options(on: Any, options: list[str], line: str) -> None:
     on(MACHINES["RTX 4060, 8 GB + 16"])
     assert run("plan", *options).splitlines()[1].startswith(line)
 
@@ -165,7 +167,9 @@ def test_what_the_user_decides(on: Any, options: list[str], line: str) -> None:
         ("CPU, 8 GB DDR4", ["--n-ctx", "32768"], "Relay does not fit"),
     ],
 )
-def test_refusals(on: Any, machine: str, options: list[str], says: str) -> None:
+def test_options_that_do_not_fit_the_machine_are_refused(
+    on: Any, machine: str, options: list[str], says: str
+) -> None:
     on(MACHINES[machine])
     with pytest.raises(RelayError, match=says):
         run("plan", *options)

@@ -418,7 +418,7 @@ def _as_found() -> object:
     kept.verdict.cache_clear()
 
 
-def test_it_is_asked_once(asked: list[int]) -> None:
+def test_the_verdict_is_asked_once(asked: list[int]) -> None:
     first = fresh()
     assert fresh() == first
     assert first.broken == {"CUDA0"}

@@ -145,7 +145,7 @@ def taken(machine: Machine, min_speed: float = 5.0) -> str:
 @pytest.mark.parametrize(
     ("min_speed", "ftype"), [(0, "F16"), (2, "F16"), (3, "Q8_0"), (5, "Q4_K_M"), (8, "Q2_K")]
 )
-def test_the_floor_of_speed(min_speed: float, ftype: str) -> None:
+def test_min_speed_decides_which_file_is_taken(min_speed: float, ftype: str) -> None:
     machine = MACHINES["CPU, 64 GB DDR5"]
     assert taken(machine, min_speed) == ftype
 
@@ -166,7 +166,7 @@ def test_a_context_in_full_goes_before_a_better_file() -> None:
     assert taken(full) == "Q8_0"
 
 
-def test_no_room_for_any() -> None:
+def test_if_no_file_fits_the_error_says_what_lacks() -> None:
     with pytest.raises(MemoryShortError) as error:
         taken(MACHINES["container of 2 GB"])
     assert str(error.value) == (

@@ -112,7 +112,7 @@ def sizes_of(
     return read_gguf(write(tmp_path / "m.gguf", keys | changed, infos)).sizes()
 
 
-def test_parts_of_a_model(tmp_path: Path) -> None:
+def test_the_sizes_of_a_models_parts(tmp_path: Path) -> None:
     untied = sizes_of(tmp_path, {})
     assert untied == ModelSizes(
         name=str(tmp_path / "m.gguf"),

@@ -151,7 +151,7 @@ PLACED: dict[str, tuple[Machine, LoadOptions, str]] = {
 
 
 @pytest.mark.parametrize("case", PLACED)
-def test_what_goes_where(case: str) -> None:
+def test_a_model_is_placed_on_each_machine_as_expected(case: str) -> None:
     on, options, expected = PLACED[case]
     assert told(fit(Q4_K_M, on, options)) == expected
 
@@ -246,7 +246,7 @@ def test_options_that_do_not_go_together(
         fit(model, on, options)
 
 
-def test_what_a_refusal_says() -> None:
+def test_a_refusal_says_what_lacks_and_what_would_fit() -> None:
     with pytest.raises(MemoryShortError) as error:
         fit(Q4_K_M, machine(4), LoadOptions())
     assert str(error.value) == (

@@ -150,7 +150,7 @@ def test_a_file_in_git_itself(server: type[Handler], folder: Path) -> None:
     assert len(path.readlink().name) == 40, "git's checksum, which is checked too"
 
 
-def test_nobody_wants_it(server: type[Handler], folder: Path) -> None:
+def test_nothing_is_downloaded_that_nobody_wants(server: type[Handler], folder: Path) -> None:
     with pytest.raises(DeclinedError, match=r"Nothing was downloaded\."):
         locate("o/r", Notes(answer=False))
     assert server.asked == []
@@ -291,7 +291,9 @@ def test_a_name_that_leads_out(
 # The disk
 
 
-def test_no_room(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_download_that_does_not_fit_on_the_disk_is_refused(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     partial = hub_cache.repo_cache("o/r").partial(DIGEST)
     partial.parent.mkdir(parents=True)
     partial.write_bytes(CONTENT[:100_000])
@@ -337,7 +339,9 @@ def test_the_disk_refuses_in_the_middle(
 
 
 @pytest.mark.parametrize("model", ["o/r:F16", *(f"o/r/{name}" for name in PARTS)])
-def test_all_parts_come(server: type[Handler], folder: Path, model: str) -> None:
+def test_all_shards_of_a_model_are_downloaded(
+    server: type[Handler], folder: Path, model: str
+) -> None:
     notes = Notes()
     path = locate(model, notes)
     assert path == folder / "snapshots" / COMMIT / "F16" / "r-F16-00001-of-00003.gguf"
@@ -459,7 +463,9 @@ def test_the_first_of_two_processes_dies(server: type[Handler], folder: Path) ->
 # The command
 
 
-def test_the_command(server: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_downloads_and_checks(
+    server: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
     first = run("o/r:F16", "--json")
     assert first.returncode == 0, first.stderr
@@ -488,7 +494,9 @@ def test_the_command(server: type[Handler], folder: Path, monkeypatch: pytest.Mo
         (["--min-speed", "-1"], "min_speed is -1.0; it must be 0 or more."),
     ],
 )
-def test_the_command_fails(server: type[Handler], arguments: list[str], message: str) -> None:
+def test_the_command_ends_with_one_line(
+    server: type[Handler], arguments: list[str], message: str
+) -> None:
     done = run(*arguments)
     assert (done.returncode, done.stdout) == (1, "")
     assert message in done.stderr
@@ -506,7 +514,7 @@ def test_the_command_fails(server: type[Handler], arguments: list[str], message:
         ("", ""),
     ],
 )
-def test_licences(licence: str, text: str) -> None:
+def test_a_licence_is_told_by_its_name(licence: str, text: str) -> None:
     assert fetch_screen.licence_text(licence) == text
 
 
@@ -541,7 +549,9 @@ def on_terminal(columns: int, *arguments: str) -> Any:
 
 
 @pytest.mark.parametrize("columns", [80, 40])
-def test_the_question(server: type[Handler], folder: Path, columns: int) -> None:
+def test_the_user_is_asked_before_a_large_download(
+    server: type[Handler], folder: Path, columns: int
+) -> None:
     server.mood.card = {"license": "cc-by-nc-4.0"}
     server.mood.delay = 0.02
     child = on_terminal(columns, "o/r")

@@ -156,7 +156,9 @@ def test_the_header_of_a_file_on_the_hub(server: type[Handler], ranges: bool) ->
         ("r-none.gguf", "o/r has no such file as o/r/r-none.gguf. Check the name."),
     ],
 )
-def test_no_head(server: type[Handler], file: str, message: str) -> None:
+def test_a_file_without_a_gguf_header_is_refused(
+    server: type[Handler], file: str, message: str
+) -> None:
     with pytest.raises(ModelError, match=message):
         hub_file.remote_header("o/r", file)
     assert server.asked in ([], ["0-262143"])
@@ -186,7 +188,9 @@ def test_refusals(server: type[Handler], model: str, message: str) -> None:
     assert "\n" not in str(refused.value)
 
 
-def test_a_token(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_token_is_told_a_right_one_opens_private_files(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("HF_TOKEN", "hf_of_nobody")
     with pytest.raises(ModelError, match=r"does not know your token. Run `hf auth login`"):
         locate("o/private")
@@ -202,13 +206,17 @@ def test_the_hub_is_broken(server: type[Handler]) -> None:
         locate("o/broken")
 
 
-def test_offline(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_in_offline_mode_nothing_is_asked(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(UnreachableError, match="o/r is not in the cache, and the hub is offline"):
         locate("o/r")
 
 
-def test_no_network(server: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_network_the_hub_cannot_be_reached(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
     reason = r"Cannot reach the hub for o/r: .*refused.*--demo` needs no network"
     with pytest.raises(UnreachableError, match=reason):

@@ -172,7 +172,9 @@ def test_a_shard_that_is_missing_is_named(smollm2: Path, tmp_path: Path, watched
     ):
         LlamaEngine(first)
     second.unlink()
-    with pytest.raises(ModelError, match=r"lacks 2 of its shards: m-00002-of-00004\.gguf should be"):
+    with pytest.raises(
+        ModelError, match=r"lacks 2 of its shards: m-00002-of-00004\.gguf should be"
+    ):
         LlamaEngine(first)
 
 

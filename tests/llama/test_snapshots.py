@@ -63,7 +63,7 @@ def test_without_room_everything_is_read_again(pico: Path) -> None:
         assert len(engine._cache.snapshots) == 0
 
 
-def test_the_oldest_scene_goes(engine: LlamaEngine) -> None:
+def test_the_oldest_snapshot_is_dropped(engine: LlamaEngine) -> None:
     answer(engine, scene(0))
     answer(engine, scene(1))
     engine._cache.snapshots.room = 2 * engine._cache.snapshots.n_bytes + 1000
@@ -123,7 +123,7 @@ def test_there_is_never_more_than_room_for(added: list[tuple[list[int], int]]) -
 
 
 @given(st.lists(st.integers(0, 2)), st.lists(st.integers(0, 2)))
-def test_common_prefix(left: list[int], right: list[int]) -> None:
+def test_the_common_prefix_is_as_long_as_it_can_be(left: list[int], right: list[int]) -> None:
     count = common_prefix(left, right)
     assert left[:count] == right[:count]
     assert left[count : count + 1] != right[count : count + 1] or count == min(

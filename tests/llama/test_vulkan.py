@@ -59,7 +59,9 @@ def by_the_cpu(smollm2: Path) -> list[int]:
 
 
 @pytest.mark.parametrize("n_layers", [0, N_BLOCKS // 2, N_BLOCKS + 1], ids=["none", "half", "all"])
-def test_offload(n_layers: int, device: str, by_the_cpu: list[int], smollm2: Path) -> None:
+def test_layers_on_a_vulkan_device_give_the_cpus_words(
+    n_layers: int, device: str, by_the_cpu: list[int], smollm2: Path
+) -> None:
     """The device says what the CPU says, but for words that are as likely."""
     options = LoadOptions(n_ctx=512, n_gpu_layers=n_layers)
     with LlamaEngine(smollm2, options) as engine:

@@ -62,7 +62,7 @@ def seen(*levels: tuple[int, float], each: int = 50) -> Any:
         pytest.param(np.zeros((2, 0)), 8, 0, id="nothing"),
     ],
 )
-def test_what_all_threads_read(found: Any, n_threads: int, rate: float) -> None:
+def test_the_rate_of_all_threads_is_extrapolated(found: Any, n_threads: int, rate: float) -> None:
     assert of_all(found, n_threads) == pytest.approx(rate)
 
 
@@ -71,7 +71,7 @@ def test_neither_the_peak_nor_what_is_slowed() -> None:
     assert of_all(np.stack([np.full(len(rates), 2.0), rates]), 2) == 20
 
 
-def test_the_bandwidth_of_ram(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_bandwidth_of_this_machines_ram(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bandwidth, "ROUND", 0.02)
     allowed, before = usable_cpus(), psutil.Process().memory_info().rss
     assert 1e7 < ram_bandwidth(1).rate < 1e13
@@ -206,7 +206,7 @@ def test_busy_as_long_as_it_is(machine: Machine) -> None:
     assert machine.next == [], "three quiet ones"
 
 
-def test_measured_anew(machine: Machine) -> None:
+def test_measuring_anew_replaces_the_kept_bandwidth(machine: Machine) -> None:
     machine.next += [quiet(40), busy(30)]
     measured()
     assert measured(anew=True) == busy(30)
@@ -234,7 +234,7 @@ def test_other_hardware_is_measured_and_both_are_kept(
     assert kept() == {HERE: quiet(40), other: quiet(50)}
 
 
-def test_the_oldest_go(tmp_path: Path) -> None:
+def test_the_oldest_entries_are_dropped(tmp_path: Path) -> None:
     file, entry = tmp_path / "bandwidth.json", Kept(quiet(40), 1, 1.8e9)
     for number in range(measurement.MOST + 3):
         keep(file, replace(HERE, host=str(number)), entry)
@@ -300,7 +300,9 @@ def test_where_nothing_can_be_kept(
     assert [measured(), measured()] == [quiet(40), quiet(41)]
 
 
-def test_without_a_home(machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_home_folder_nothing_is_kept(
+    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
     machine.next += [quiet(40), quiet(41)]

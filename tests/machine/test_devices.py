@@ -285,7 +285,7 @@ def test_no_card_is_used_twice(listed: list[Device]) -> None:
     assert [device for device in listed if device in found[1:]] == list(found[1:])
 
 
-def test_devices_described() -> None:
+def test_devices_get_memory_and_bandwidth_of_their_cards() -> None:
     unknown = Device("SYCL0", "Intel Arc", IGPU, "SYCL")
     amd_mac = Device("MTL0", "AMD Radeon Pro 5500M", GPU, "MTL", 4, 4)
     known = [
@@ -353,7 +353,7 @@ class Driver:
         return 0
 
 
-def test_nvidia_cards() -> None:
+def test_nvidia_cards_are_asked_of_the_driver() -> None:
     first, second = drivers.nvidia(Driver("NVIDIA GeForce RTX 3060", "NVIDIA RTX A2000"))
     assert first == GraphicsCard(
         "NVIDIA GeForce RTX 3060",
@@ -400,14 +400,14 @@ def test_where_nvidias_driver_is() -> None:
         ("AMD EPYC", None),
     ],
 )
-def test_apple_chips(chip: str, bandwidth: float | None) -> None:
+def test_apple_chips_have_a_bandwidth(chip: str, bandwidth: float | None) -> None:
     assert drivers.apple_bandwidth(chip) == bandwidth
     found = drivers.apple(chip, 16 * GIB)
     assert bool(found) == chip.startswith("Apple")
     assert all(card == GraphicsCard(chip, "Apple", 16 * GIB, "", bandwidth) for card in found)
 
 
-def test_amd_cards(tmp_path: Path) -> None:
+def test_amd_cards_are_found_in_sysfs(tmp_path: Path) -> None:
     def card(number: int, vendor: str, gib: float, name: str = "") -> None:
         device = tmp_path / "devices" / f"0000:0{number}:00.0"
         device.mkdir(parents=True)
@@ -433,7 +433,7 @@ def test_amd_cards(tmp_path: Path) -> None:
 # This machine
 
 
-def test_this_machine() -> None:
+def test_this_machine_is_within_its_own_limits() -> None:
     assert 1 <= physical_cores() <= len(usable_cpus()) <= (os.cpu_count() or 1)
     assert all(0 <= left <= limit < NO_LIMIT for limit, left in memory_limits())
     found = machine.this_machine()

@@ -76,7 +76,7 @@ def test_a_later_part_is_the_model(tmp_path: Path) -> None:
     assert find(second) == first
 
 
-def test_the_cache(home: Path) -> None:
+def test_a_model_in_the_hubs_cache_is_found(home: Path) -> None:
     snapshot = cache(home, "r-Q8_0.gguf", "sub/r-Q4_K_M.gguf", "r-F16-00001-of-00002.gguf")
     assert find("o/r") == snapshot / "sub/r-Q4_K_M.gguf"
     assert find("o/r:q8_0") == snapshot / "r-Q8_0.gguf"
@@ -107,7 +107,7 @@ def test_another_type_is_better_than_none(home: Path) -> None:
         locate("o/r:Q4_K_M")
 
 
-def test_lm_studio(home: Path) -> None:
+def test_a_model_in_lm_studios_folder_is_found(home: Path) -> None:
     models = home / ".lmstudio" / "models"
     found = put(models / "o" / "r" / "r-Q4_K_M.gguf")
     put(models / "o" / "r" / "mmproj-r-F16.gguf")
@@ -140,7 +140,7 @@ def test_lm_studio(home: Path) -> None:
     ],
 )
 @pytest.mark.parametrize("place", ["home", "named", "service"])
-def test_ollama(
+def test_a_model_in_ollamas_store_is_found(
     home: Path, monkeypatch: pytest.MonkeyPatch, model: str, manifest: str, place: str
 ) -> None:
     store = home / {"home": ".ollama/models"}.get(place, place)

@@ -53,7 +53,7 @@ def worker() -> Iterator[Lent]:
 # Addresses
 
 
-def test_an_address() -> None:
+def test_an_address_is_a_host_and_a_port() -> None:
     assert parse_address("10.0.0.7") == Address("10.0.0.7", 50052)
     assert str(parse_address(" attic.local:7 ")) == "attic.local:7"
     assert parse_addresses(["a", "b:1", "a:50052"]) == (Address("a"), Address("b", 1))
@@ -76,7 +76,7 @@ def test_an_address() -> None:
         ("172.32.0.1", "public"),
     ],
 )
-def test_who_reaches_it(number: str, by: str) -> None:
+def test_who_can_reach_an_address(number: str, by: str) -> None:
     assert reach(number) == by
 
 
@@ -240,7 +240,9 @@ BAD = [
 
 
 @pytest.mark.parametrize(("text", "why"), BAD)
-def test_what_is_no_address(text: str, why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_wrong_address_is_refused(
+    text: str, why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert why in complaint(capsys, "devices", "--worker", text)
 
 
@@ -285,7 +287,7 @@ def test_a_build_without_rpc(monkeypatch: pytest.MonkeyPatch) -> None:
 # Lending
 
 
-def test_its_words(worker: Lent) -> None:
+def test_a_worker_says_what_it_lends_and_how_to_use_it(worker: Lent) -> None:
     host, _, port = worker.address.partition(":")
     listening, lent, warning, tunnel, use = worker.lines
     assert listening == f"Listening on {host}, port {port}. Ctrl-C ends the worker."
@@ -401,7 +403,9 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("options", "why"), REFUSED)
-def test_what_is_not_lent(options: list[str], why: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_what_cannot_be_lent_is_refused(
+    options: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert why in complaint(capsys, "worker", "--port", "0", *options)
 
 
@@ -437,7 +441,7 @@ def test_half_a_tensor_is_not_kept(tmp_path: Path) -> None:
     ("text", "size"),
     [("4G", 4 * GIB), ("512M", 512 * MIB), ("1.5 GiB", 3 * GIB // 2), ("2gb", 2 * GIB), ("99", 99)],
 )
-def test_sizes(text: str, size: int) -> None:
+def test_a_size_is_read_in_powers_of_1024(text: str, size: int) -> None:
     assert n_bytes(text) == size
 
 
@@ -448,7 +452,7 @@ def remote(name: str, free: int, latency: float = 0.001) -> Gpu:
     return Gpu(name, f"attic:{name[-1]}", "RPC", free * GIB, free * GIB, latency=latency)
 
 
-def test_what_travels() -> None:
+def test_traffic_is_counted_for_each_worker() -> None:
     on = replace(machine(32), gpus=(remote("RPC0", 6), remote("RPC1", 6)))
     plan = fit(Q4_K_M, on, LoadOptions())
     first, second = traffic(plan, on)
