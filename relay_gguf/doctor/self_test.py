@@ -35,10 +35,6 @@ SELFTEST: Final = "RELAY_SELFTEST"
 TRIAL: Final = "relay_gguf.llama.trial"
 LOOKING: Final = ("workers", "devices")
 """Stages before any device is tried."""
-PATIENCE, GPU_PATIENCE = 20.0, 300.0
-"""Seconds without a line after which the child is ended. A GPU's driver may compile kernels."""
-TELL_AFTER: Final = 3.0
-"""Seconds after which the user is told what the program waits for."""
 MOST_RUNS: Final = 12
 HIDE_GPUS: Final = {
     "CUDA_VISIBLE_DEVICES": "-1",
@@ -51,6 +47,18 @@ HIDE_GPUS: Final = {
 """Environment variables that keep each backend from looking for GPUs."""
 
 Line = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """Seconds without a line after which the child is ended, or the user is told why it takes long.
+
+    A GPU's driver may compile kernels.
+    """
+
+    processor: float = 20.0
+    gpu: float = 300.0
+    telling: float = 3.0
 
 
 @dataclass
@@ -71,6 +79,8 @@ def ask(
     workers: Sequence[str] = (),
     on_device: Callable[[str], None] | None = None,
     module: str = TRIAL,
+    patience: Patience | None = None,
+    amx: bool | None = None,
 ) -> Verdict:
     """Try every device in child processes.
 
@@ -79,14 +89,24 @@ def ask(
         workers: addresses of other machines, which must answer; tried as GPUs.
         on_device: called with the name of each device before it is tried.
         module: the module that the child runs.
+        patience: None for the usual one.
+        amx: whether the processor has AMX; None to look.
     """
+    amx = has_amx() if amx is None else amx
     found: dict[str, DeviceResult] = {}
     hidden: dict[str, str] = {}
     for _ in range(MOST_RUNS):
-        ways = _untried(found, thorough)
+        ways = _untried(found, thorough, amx)
         options = {"skip": [*found], "processor": ways, "workers": [*workers]}
         try:
-            run = _run(options, hidden, found=found, on_device=on_device, module=module)
+            run = _run(
+                options,
+                hidden,
+                found=found,
+                on_device=on_device,
+                module=module,
+                patience=patience or Patience(),
+            )
         except OSError as error:  # no process, or no room for the model
             return Verdict(trouble=f"The self-test cannot be run: {error}.")
         if run.trouble:
@@ -111,7 +131,7 @@ def ask(
             outcome: Outcome = "silent" if silent else "died"
             known = found.get(run.device) or DeviceResult(run.device, outcome)
             found[run.device] = replace(known, outcome=outcome, detail=detail)
-        elif not _untried(found, thorough):
+        elif not _untried(found, thorough, amx):
             break
     return Verdict(tuple(found.values()), hidden=hidden)
 
@@ -125,14 +145,14 @@ def _code(process: subprocess.Popen[bytes]) -> int:
         return 0
 
 
-def _untried(found: Mapping[str, DeviceResult], thorough: bool) -> list[str]:
+def _untried(found: Mapping[str, DeviceResult], thorough: bool, amx: bool) -> list[str]:
     """The ways of using the processor to try next: slower ones if the faster ones failed."""
     plain = [PLAIN_CPU] if thorough and PLAIN_CPU not in found else []
     if CPU not in found:
         return [CPU, *plain]
     if any(name in found and found[name].usable for name in PROCESSOR):
         return plain
-    ways = [NO_AMX, PLAIN_CPU] if has_amx() else [PLAIN_CPU]
+    ways = [NO_AMX, PLAIN_CPU] if amx else [PLAIN_CPU]
     return next(([way] for way in ways if way not in found), [])
 
 
@@ -146,6 +166,7 @@ def _run(
     found: dict[str, DeviceResult],
     on_device: Callable[[str], None] | None,
     module: str,
+    patience: Patience,
 ) -> Run:
     """Start the child and add results to `found`, until it has tried everything or ends."""
     run = Run()
@@ -157,7 +178,7 @@ def _run(
             variables={**hidden, SELFTEST: "0"},
         )
         try:
-            for line in _lines(process, run):
+            for line in _lines(process, run, patience):
                 _take(line, run, found, on_device)
         except BaseException:
             run.ended = "died"
@@ -174,18 +195,18 @@ def _run(
     return run
 
 
-def _lines(process: subprocess.Popen[bytes], run: Run) -> Iterator[Line]:
+def _lines(process: subprocess.Popen[bytes], run: Run, patience: Patience) -> Iterator[Line]:
     """The lines of the child, until it ends or is silent for too long."""
     said: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(process, said), daemon=True).start()
     told = False
     while True:
-        limit = PATIENCE if run.device in ("", *PROCESSOR) else GPU_PATIENCE
+        limit = patience.processor if run.device in ("", *PROCESSOR) else patience.gpu
         end = time.monotonic() + limit
         raw: bytes | None = b""
         while raw == b"":
             try:
-                raw = said.get(timeout=TELL_AFTER)
+                raw = said.get(timeout=patience.telling)
             except queue.Empty:
                 told = told or _tell(run)
                 if time.monotonic() > end:

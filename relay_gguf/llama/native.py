@@ -49,9 +49,14 @@ def nvidia_folders() -> list[Path]:
     return [Path(path) for path in (spec and spec.submodule_search_locations) or []]
 
 
-def preload(load: Callable[[str], object]) -> None:
-    """Load NVIDIA's libraries, if they are installed, so that ggml-cuda finds them loaded."""
-    folders = nvidia_folders()
+def preload(load: Callable[[str], object], folders: list[Path] | None = None) -> None:
+    """Load NVIDIA's libraries, if they are installed, so that ggml-cuda finds them loaded.
+
+    Args:
+        load: loads a library into this process.
+        folders: of NVIDIA's packages; None to look for them.
+    """
+    folders = nvidia_folders() if folders is None else folders
     if sys.platform == "win32":
         for folder in {dll.parent for path in folders for dll in path.glob("*/bin/**/*.dll")}:
             os.add_dll_directory(str(folder))

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import platform
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -85,7 +86,13 @@ def this_hardware() -> Hardware:
     )
 
 
-def measured(*, anew: bool = False) -> Bandwidth:
+def measured(
+    *,
+    anew: bool = False,
+    hardware: Hardware | None = None,
+    measure: Callable[[int], Bandwidth] = ram_bandwidth,
+    clock: Callable[[], float] = time.time,
+) -> Bandwidth:
     """How fast RAM is read: the kept bandwidth, or measured now and kept.
 
     The best of three measurements of a quiet machine, half a minute or more apart, is kept for
@@ -93,14 +100,17 @@ def measured(*, anew: bool = False) -> Bandwidth:
 
     Args:
         anew: forget the kept bandwidth and measure.
+        hardware: that is measured; None for this machine.
+        measure: measures the bandwidth of so many threads.
+        clock: tells the time in seconds since 1970.
     """
-    hardware, path, now = this_hardware(), kept_path(), time.time()
-    kept = None if anew else read_kept(path).get(hardware)
+    of, path, now = hardware or this_hardware(), kept_path(), clock()
+    kept = None if anew else read_kept(path).get(of)
     if kept is not None and kept.is_settled(now):
         return kept.found
-    found = ram_bandwidth(hardware.cores)
+    found = measure(of.cores)
     kept = Kept(found, 1, now) if kept is None else kept.after(found, now)
-    keep(path, hardware, kept)
+    keep(path, of, kept)
     return kept.found
 
 

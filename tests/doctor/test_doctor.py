@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import broken
 import numpy as np
@@ -24,6 +25,7 @@ from relay_gguf.doctor import verdict as kept
 from relay_gguf.doctor.advice import amx_advice, notices, verdict_lines
 from relay_gguf.doctor.fingerprint import fingerprint
 from relay_gguf.doctor.result import CPU, NO_AMX, PLAIN_CPU, TOLERANCE, DeviceResult, Verdict
+from relay_gguf.doctor.self_test import Patience
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import load as loading
 from relay_gguf.llama import native
@@ -187,14 +189,14 @@ def test_a_library_that_does_not_load_says_why(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Verdict]:
+def playing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Verdict]:
     """Ask a child whose script sees `options`, has `tried` devices and can `say` lines."""
     monkeypatch.syspath_prepend(tmp_path)
 
-    def ask(script: str) -> Verdict:
+    def ask(script: str, **options: Any) -> Verdict:
         (tmp_path / "played_child.py").write_text(PLAYED + textwrap.dedent(script), "utf-8")
         workers = ["attic"] if "workers" in script else []
-        return asking.ask(module="played_child", workers=workers)
+        return asking.ask(module="played_child", workers=workers, **options)
 
     return ask
 
@@ -216,7 +218,7 @@ def tried(name):
 """
 
 
-def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[[str], Verdict]) -> None:
+def test_a_gpu_that_dies_does_not_take_the_others_along(playing: Callable[..., Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices", doing="looking for devices")
         if tried("CPU"): say(result=fine)
@@ -252,11 +254,9 @@ def test_the_fastest_way_that_works(
     amx: bool,
     works: set[str],
     tried: list[str],
-    playing: Callable[[str], Verdict],
-    monkeypatch: pytest.MonkeyPatch,
+    playing: Callable[..., Verdict],
 ) -> None:
     """AMX and what remains without it: ways that cannot be in one process."""
-    monkeypatch.setattr(asking, "has_amx", lambda: amx)
     script = f"""
         say(stage="import"); say(stage="devices")
         for name in [*options["processor"], "CUDA0"]:
@@ -265,7 +265,7 @@ def test_the_fastest_way_that_works(
                 say(doing="several tokens of Q8_0"); os.kill(os.getpid(), signal.SIGSEGV)
             say(result=fine)
     """
-    found = playing(script)
+    found = playing(script, amx=amx)
     assert [f.device for f in found.results if f.device != "CUDA0"] == tried
     assert found.of("CUDA0") is not None
     assert found.processor == (tried[-1] if works else None)
@@ -289,7 +289,7 @@ print("AMX" in names, before.base == after.base, before.size == after.size)
 
 @pytest.mark.parametrize("stage", ["workers", "devices", "device"])
 def test_a_worker_that_fails_is_not_this_machines_fault(
-    stage: str, playing: Callable[[str], Verdict]
+    stage: str, playing: Callable[..., Verdict]
 ) -> None:
     """Nor does it hide this machine's GPUs, or take the results along."""
     found = playing(f"""
@@ -310,7 +310,7 @@ def test_a_worker_that_fails_is_not_this_machines_fault(
     assert {f.device for f in found.results} == {"CPU", "CUDA0", broken}
 
 
-def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], Verdict]) -> None:
+def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[..., Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices", doing="looking for devices")
         if os.environ.get("CUDA_VISIBLE_DEVICES") != "-1": os.kill(os.getpid(), signal.SIGSEGV)
@@ -322,18 +322,14 @@ def test_where_looking_for_gpus_kills_they_are_hidden(playing: Callable[[str], V
     assert "crashes when it looks for GPUs" in notices(found)[0]
 
 
-def test_a_device_that_never_answers_is_given_up(
-    playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(asking, "GPU_PATIENCE", 0.5)
-    monkeypatch.setattr(asking, "TELL_AFTER", 0.1)
+def test_a_device_that_never_answers_is_given_up(playing: Callable[..., Verdict]) -> None:
     script = """
         say(stage="import"); say(stage="devices")
         if tried("CPU"): say(result=fine)
         if tried("Vulkan0"): time.sleep(60)
         if tried("Vulkan1"): say(result=fine)
     """
-    found = playing(script)
+    found = playing(script, patience=Patience(gpu=0.5, telling=0.1))
     outcomes = {f.device: f.outcome for f in found.results}
     assert outcomes == {"CPU": "works", "Vulkan0": "silent", "Vulkan1": "works"}
     assert found.broken == {"Vulkan0"}
@@ -341,17 +337,14 @@ def test_a_device_that_never_answers_is_given_up(
 
 
 @pytest.mark.parametrize("how", ["time.sleep(60)", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_a_processor_that_had_no_time_is_used(
-    how: str, playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_processor_that_had_no_time_is_used(how: str, playing: Callable[..., Verdict]) -> None:
     """Nothing speaks against it: the machine is busy, or short of memory."""
-    monkeypatch.setattr(asking, "PATIENCE", 0.5)
-    monkeypatch.setattr(asking, "TELL_AFTER", 0.1)
-    found = playing(f"""
+    script = f"""
         say(stage="import"); say(stage="devices")
         if tried("CPU"): {how}
         if tried("CUDA0"): say(result=fine)
-    """)
+    """
+    found = playing(script, patience=Patience(processor=0.5, telling=0.1))
     assert {f.device: f.outcome for f in found.results} == {"CPU": "silent", "CUDA0": "works"}
     assert found.processor == CPU
     assert not found.lasting
@@ -359,7 +352,7 @@ def test_a_processor_that_had_no_time_is_used(
 
 
 def test_a_test_that_cannot_be_run_stands_in_nobodys_way(
-    playing: Callable[[str], Verdict], monkeypatch: pytest.MonkeyPatch
+    playing: Callable[..., Verdict], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = playing("""say(stage="import"); say(trouble="OSError: No space left on device")""")
     assert found == Verdict(trouble="OSError: No space left on device")
@@ -374,7 +367,7 @@ def test_a_test_that_cannot_be_run_stands_in_nobodys_way(
     assert not found.lasting
 
 
-def test_other_words_on_its_output_are_passed_over(playing: Callable[[str], Verdict]) -> None:
+def test_other_words_on_its_output_are_passed_over(playing: Callable[..., Verdict]) -> None:
     script = """
         print("ggml_cuda_init: found 1 device"); print('["a list"]')
         say(stage="import"); say(stage="devices")

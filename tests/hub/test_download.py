@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -518,15 +519,12 @@ def test_a_licence_is_told_by_its_name(licence: str, text: str) -> None:
     assert fetch_screen.licence_text(licence) == text
 
 
-def test_lines_instead_of_a_bar(
-    server: type[Handler], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(fetch_screen, "EVERY", 0.0)
+def test_lines_instead_of_a_bar(server: type[Handler], capsys: pytest.CaptureFixture[str]) -> None:
     server.mood.card, server.mood.cuts = {"license": "mit\x1b[2J"}, [HALF, 0, 0, 0]
-    with fetch_screen.watching() as watcher, pytest.raises(ModelError):
-        locate("o/r", watcher)
-    with fetch_screen.watching() as watcher:
-        locate("o/r", watcher)
+    clock = count(0, fetch_screen.EVERY)
+    with pytest.raises(ModelError):
+        locate("o/r", fetch_screen.LineScreen(lambda: next(clock)))
+    locate("o/r", fetch_screen.LineScreen(lambda: next(clock)))
     printed, lines = capsys.readouterr()
     assert printed == ""
     assert f"Downloading {NAME} (400 KB, mit^[[2J) from o/r ..." in lines.splitlines()

@@ -25,7 +25,6 @@ def nvidia(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = tmp_path / "nvidia" / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()
-    monkeypatch.setattr(native, "nvidia_folders", lambda: [tmp_path / "nvidia"])
     monkeypatch.setattr("sys.platform", "linux")
     return tmp_path / "nvidia"
 
@@ -38,7 +37,7 @@ def test_nvidias_libraries_come_first_each_after_what_it_needs(nvidia: Path) -> 
             raise OSError("file too short")
         loaded.append(Path(name).name)
 
-    native.preload(load)
+    native.preload(load, [nvidia])
     assert loaded == ["libcudart.so.12", "libcublasLt.so.12", "libcublas.so.12"]
 
 

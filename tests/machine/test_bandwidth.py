@@ -19,7 +19,7 @@ from relay_gguf.disk import PARTIAL
 from relay_gguf.machine import bandwidth, measurement
 from relay_gguf.machine.bandwidth import Bandwidth, Slices, moments, of_all, ram_bandwidth
 from relay_gguf.machine.cpu import cores, cpu_model, physical_cores, usable_cpus
-from relay_gguf.machine.measurement import Hardware, Kept, keep, kept_path, measured, read_kept
+from relay_gguf.machine.measurement import Hardware, Kept, keep, kept_path, read_kept
 
 HERE = Hardware("desk", "AMD Ryzen 5 5600", 12, 6, 32 << 30)
 
@@ -115,24 +115,31 @@ def test_two_threads_of_a_core_count_once(tmp_path: Path) -> None:
 
 
 class Machine:
-    """A machine that is `HERE`: what is measured next there, and what time it is."""
+    """A machine, `HERE` at first: the bandwidths that are measured next, and its clock."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self) -> None:
         self.next: list[Bandwidth] = []
         self.now = 1.8e9
-        monkeypatch.setattr(measurement, "ram_bandwidth", lambda _: self.next.pop(0))
-        monkeypatch.setattr(measurement, "this_hardware", lambda: HERE)
-        monkeypatch.setattr(time, "time", lambda: self.now)
+        self.hardware = HERE
+
+    def measured(self, *, anew: bool = False) -> Bandwidth:
+        """The bandwidth that is told now."""
+        return measurement.measured(
+            anew=anew,
+            hardware=self.hardware,
+            measure=lambda _: self.next.pop(0),
+            clock=lambda: self.now,
+        )
 
     def later(self) -> Bandwidth:
-        """What is said a minute later."""
+        """The bandwidth that is told a minute later."""
         self.now += 60
-        return measured()
+        return self.measured()
 
 
 @pytest.fixture
-def machine(monkeypatch: pytest.MonkeyPatch) -> Machine:
-    return Machine(monkeypatch)
+def machine() -> Machine:
+    return Machine()
 
 
 def path() -> Path:
@@ -155,7 +162,7 @@ def busy(gigabytes: float) -> Bandwidth:
 
 def test_a_quiet_machine_is_measured_three_times(machine: Machine) -> None:
     machine.next += [quiet(13), quiet(21), quiet(20)]
-    assert [measured() for _ in range(3)] == [quiet(13)] * 3, "once, in a row"
+    assert [machine.measured() for _ in range(3)] == [quiet(13)] * 3, "once, in a row"
     assert [machine.later() for _ in range(5)] == [quiet(21)] * 5
     assert machine.next == []
     assert json.loads(path().read_text()) == {
@@ -178,9 +185,9 @@ def test_a_quiet_machine_is_measured_three_times(machine: Machine) -> None:
 
 def test_a_clock_that_was_set_back(machine: Machine) -> None:
     machine.next += [quiet(20), quiet(21)]
-    measured()
+    machine.measured()
     machine.now -= 1e6
-    assert [measured(), measured()] == [quiet(21)] * 2
+    assert [machine.measured(), machine.measured()] == [quiet(21)] * 2
 
 
 @pytest.mark.parametrize(
@@ -194,7 +201,7 @@ def test_a_clock_that_was_set_back(machine: Machine) -> None:
 )
 def test_a_busy_one_is_measured_again(machine: Machine, then: Bandwidth, taken: Bandwidth) -> None:
     machine.next += [busy(30), then]
-    assert [measured(), measured()] == [busy(30)] * 2
+    assert [machine.measured(), machine.measured()] == [busy(30)] * 2
     assert machine.later() == taken
     assert kept() == {HERE: taken}
 
@@ -208,9 +215,9 @@ def test_busy_as_long_as_it_is(machine: Machine) -> None:
 
 def test_measuring_anew_replaces_the_kept_bandwidth(machine: Machine) -> None:
     machine.next += [quiet(40), busy(30)]
-    measured()
-    assert measured(anew=True) == busy(30)
-    assert measured() == busy(30)
+    machine.measured()
+    assert machine.measured(anew=True) == busy(30)
+    assert machine.measured() == busy(30)
 
 
 @pytest.mark.parametrize(
@@ -224,13 +231,13 @@ def test_measuring_anew_replaces_the_kept_bandwidth(machine: Machine) -> None:
     ],
 )
 def test_other_hardware_is_measured_and_both_are_kept(
-    machine: Machine, changed: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    machine: Machine, changed: dict[str, Any]
 ) -> None:
     other = replace(HERE, **changed)
     machine.next += [quiet(40), quiet(50)]
-    assert measured() == quiet(40)
-    monkeypatch.setattr(measurement, "this_hardware", lambda: other)
-    assert [measured(), measured()] == [quiet(50)] * 2
+    assert machine.measured() == quiet(40)
+    machine.hardware = other
+    assert [machine.measured(), machine.measured()] == [quiet(50)] * 2
     assert kept() == {HERE: quiet(40), other: quiet(50)}
 
 
@@ -284,7 +291,7 @@ def test_a_damaged_file_is_written_anew(machine: Machine, text: bytes) -> None:
     path().parent.mkdir(parents=True, exist_ok=True)
     path().write_bytes(text)
     machine.next.append(quiet(50))
-    assert [measured(), measured()] == [quiet(50)] * 2
+    assert [machine.measured(), machine.measured()] == [quiet(50)] * 2
     assert kept() == {HERE: quiet(50)}
     assert not list(path().parent.glob(f"*{PARTIAL}"))
 
@@ -297,7 +304,7 @@ def test_where_nothing_can_be_kept(
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
     monkeypatch.setattr(folders, "DIRS", CacheFolder(tmp_path / "closed" / "relay-gguf"))
     machine.next += [quiet(40), quiet(41)]
-    assert [measured(), measured()] == [quiet(40), quiet(41)]
+    assert [machine.measured(), machine.measured()] == [quiet(40), quiet(41)]
 
 
 def test_without_a_home_folder_nothing_is_kept(
@@ -307,10 +314,10 @@ def test_without_a_home_folder_nothing_is_kept(
     before = set(tmp_path.rglob("*"))
     machine.next += [quiet(40), quiet(41)]
     monkeypatch.setattr(folders, "DIRS", CacheFolder(Path("~/.cache/x")))
-    assert measured() == quiet(40)
+    assert machine.measured() == quiet(40)
     error = RuntimeError("Could not determine home directory.")
     monkeypatch.setattr(folders, "DIRS", CacheFolder(error))
-    assert measured() == quiet(41)
+    assert machine.measured() == quiet(41)
     assert set(tmp_path.rglob("*")) == before
 
 
