@@ -529,7 +529,7 @@ def test_lines_instead_of_a_bar(server: type[Handler], capsys: pytest.CaptureFix
     assert printed == ""
     assert f"Downloading {NAME} (400 KB, mit^[[2J) from o/r ..." in lines.splitlines()
     assert "checked 50 % of 400 KB" in lines.splitlines()
-    assert lines.splitlines()[-1] == "100 % of 400 KB"
+    assert re.fullmatch(r"100 % of 400 KB, \d+ KB/s", lines.splitlines()[-1])
 
 
 # On a terminal
