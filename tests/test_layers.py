@@ -1,4 +1,4 @@
-"""Who may import whom, and how little `import relay_gguf` and --help load."""
+"""Who may import whom, how little `import relay_gguf` and --help load, and how large files grow."""
 
 from __future__ import annotations
 
@@ -6,141 +6,222 @@ import ast
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from imports import ROOT, circles, graph, imports, levels, sources, upward
 
 import relay_gguf
-from relay_gguf import convert
-from relay_gguf import quant_presets as presets
-
-PACKAGE = Path(relay_gguf.__file__).parent
 
 
-def sources() -> Iterator[tuple[str, Path]]:
-    """Our modules by their names within the package, `llama.load`."""
-    folders = {"": PACKAGE}  # two of which the source tree has beside the package
-    folders |= {
-        f"{m.__name__.rpartition('.')[2]}.": Path(m.__path__[0]) for m in (convert, presets)
-    }
-    for prefix, folder in folders.items():
-        for path in folder.rglob("*.py"):
-            inner = path.relative_to(folder).with_suffix("").parts
-            name = prefix + ".".join(part for part in inner if part != "__init__")
-            yield name.removesuffix("."), path
+def _inner(names: set[str]) -> set[str]:
+    """Names of ours without the package's own: `llama.load`."""
+    return {name.removeprefix("relay_gguf.") for name in names}
 
 
-def imports(path: Path, package: str) -> set[str]:
-    """What a file imports: others' packages, and our modules with a dot before their names."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text("utf-8"))):
-        if isinstance(node, ast.Import):
-            found |= {alias.name.partition(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            module = node.module or ""
-            if node.level:
-                assert node.level == 1, "upwards by the whole name"
-                module = ".".join(filter(None, ("relay_gguf", package, module)))
-            if module.partition(".")[0] != "relay_gguf":
-                found.add(module.partition(".")[0])
-                continue
-            ours = module.removeprefix("relay_gguf")
-            found |= {ours} | {f"{ours}.{alias.name}" for alias in node.names}
-    return found
+FILES = sources()
+MODULES = {name.removeprefix("relay_gguf."): path for name, path in FILES.items()}
+NAMED = {name.removeprefix("relay_gguf."): imports(name, path) for name, path in FILES.items()}
+GRAPH = {name.removeprefix("relay_gguf."): _inner(to) for name, to in graph(FILES).items()}
 
 
-SOURCES = dict(sources())
-IMPORTS = {
-    name: imports(path, name if path.stem == "__init__" else name.rpartition(".")[0])
-    for name, path in SOURCES.items()
-}
+def within(*folders: str) -> set[str]:
+    """The modules of folders, or single modules."""
+    return {name for name in MODULES if any(f"{name}.".startswith(f"{f}.") for f in folders)}
 
 
 def users(*modules: str) -> set[str]:
-    """Who imports one of these, or something of theirs."""
-    inside = tuple(f"{module}." for module in modules)
-    return {
-        name
-        for name, found in IMPORTS.items()
-        if any(module in modules or module.startswith(inside) for module in found)
-    }
+    """Who imports one of these modules of ours, or a module inside them."""
+    wanted = within(*modules)
+    assert wanted, modules
+    return {name for name, found in GRAPH.items() if found & wanted}
 
 
-def within(package: str) -> set[str]:
-    return {name for name in SOURCES if f"{name}.".startswith(f"{package}.")}
+def users_of_package(package: str) -> set[str]:
+    """Who imports somebody else's package."""
+    return {name for name, found in NAMED.items() if any(f.split(".")[0] == package for f in found)}
 
 
-@pytest.mark.parametrize("name", ["conversation.messages", "conversation.commands"])
-def test_rules_know_nothing_but_errors(name: str) -> None:
-    others = {f".{other}" for other in SOURCES} - {
-        ".",
-        ".errors",
-        ".conversation",
-        ".conversation.messages",
-    }
-    assert not IMPORTS[name] & others
+# Directions
+
+
+def test_no_import_runs_upward() -> None:
+    """In each folder, its files and folders can be put into an order that all imports follow."""
+    back = {folder: upward(nodes) for folder, nodes in levels(graph(FILES)).items()}
+    assert {folder: arrows for folder, arrows in back.items() if arrows} == {}
+
+
+def test_there_is_no_circle() -> None:
+    assert circles(graph(FILES)) == []
+
+
+WALKS = {
+    "a typed line": [
+        "chat.terminal",
+        "conversation.session",
+        "conversation.dialogue",
+        "conversation.generator",
+        "conversation.prompt",
+        "engine",
+    ],
+    "a typed line, kept": ["conversation.dialogue", "conversation.store", "conversation.records"],
+    "a tensor": [
+        "convert.run",
+        "convert.write.verify",
+        "convert.write.output",
+        "convert.read.checkpoint",
+    ],
+    "a tensor, merged": [
+        "convert.write.encode",
+        "convert.arch.weights",
+        "convert.read.merge",
+        "convert.read.checkpoint",
+    ],
+    "a tensor, quantized": ["convert.run", "convert.write.encode", "convert.quantize.ggml"],
+    "a line of IRC": [
+        "irc.server",
+        "irc.commands.table",
+        "irc.network.network",
+        "irc.protocol.line",
+    ],
+    "a reply in a channel": ["irc.bot.bot", "irc.bot.scene", "conversation.session"],
+}
+
+
+@pytest.mark.parametrize("walk", WALKS.values(), ids=WALKS)
+def test_each_walk_goes_one_way(walk: list[str]) -> None:
+    """Each station imports the next, by itself or through others, and never the other way."""
+    for upper, lower in pairwise(walk):
+        assert lower in reached(upper), (upper, lower)
+        assert upper not in reached(lower), (lower, upper)
+
+
+def reached(module: str) -> set[str]:
+    seen, todo = set[str](), [module]
+    while todo:
+        for other in GRAPH[todo.pop()] - seen:
+            seen.add(other)
+            todo.append(other)
+    return seen
+
+
+# Who may know what
+
+
+def test_typer_is_known_to_the_command_line_alone() -> None:
+    assert (users_of_package("typer") | users_of_package("click")) <= within("cli")
+
+
+def test_nothing_imports_the_command_line() -> None:
+    assert users("cli") - within("cli") == {"__main__"}
+
+
+def test_the_rules_of_relays_prompts_know_nothing_but_errors() -> None:
+    known = {"errors", "conversation.messages"}
+    assert GRAPH["conversation.messages"] <= known
+    assert GRAPH["conversation.commands"] <= known
+
+
+def test_the_conversation_stands_on_an_engine_and_a_disk() -> None:
+    found = {other for name in within("conversation") for other in GRAPH[name]}
+    allowed = {"engine", "sampling", "chatml", "errors", "disk"}
+    assert found - within("conversation") <= allowed
 
 
 def test_one_place_imports_llama_cpp() -> None:
-    assert not users("llama_cpp")
-    named = [name for name, path in SOURCES.items() if '"llama_cpp"' in path.read_text("utf-8")]
+    assert not users_of_package("llama_cpp")
+    named = [name for name, path in MODULES.items() if '"llama_cpp"' in path.read_text("utf-8")]
     # which finds what it needs first; the other one looks at the sizes of its files
     assert sorted(named) == ["doctor.fingerprint", "llama.native"]
 
 
 def test_who_calls_llama_cpp() -> None:
-    assert users(".llama.native") <= within("llama") | {"convert.quantize.ggml"}
+    assert users("llama.native") <= within("llama") | {"convert.quantize.ggml"}
 
 
 def test_who_imports_the_hubs_library() -> None:
-    assert users("huggingface_hub") == {"hub.api", "hub.cache", "hub.file"}
+    assert users_of_package("huggingface_hub") == {"hub.api", "hub.cache", "hub.file"}
 
 
 def test_one_file_draws_on_the_terminal() -> None:
     # the others read keys, measure text
-    assert users("prompt_toolkit") == {"chat.terminal", "chat.inputline", "display"}
-
-
-def test_the_conversation_is_free_of_any_front_end() -> None:
-    free = within("conversation") | {"relay", "engine", "sampling"}
-    assert not free & users(".chat", ".cli", ".display", ".settings", ".irc")
+    assert users_of_package("prompt_toolkit") == {"chat.terminal", "chat.inputline", "display"}
 
 
 def test_plans_are_arithmetic() -> None:
-    assert not within("fit") & users("os", "psutil", ".llama", ".models", ".settings")
+    assert not within("fit") & (users_of_package("os") | users_of_package("psutil"))
+    assert not within("fit") & users("llama", "models", "settings", "hub", "doctor")
+
+
+def test_what_lies_below_the_models_knows_none_of_them() -> None:
+    below = within("hub", "apps", "machine", "fit", "doctor", "workers", "gguf_file")
+    assert not below & users("settings", "models", "llama", "relay", "conversation")
 
 
 def test_chatting_needs_nothing_of_converting() -> None:
-    assert users(".convert") - within("convert") - within("cli") == {"quant_presets"}
+    # the demo's file is made by the converter, on first use
+    assert users("convert") - within("convert", "cli") <= {"quant_presets"}
 
 
 def test_converting_needs_nothing_of_chatting() -> None:
-    chatting = users(".chat", ".conversation.session", ".relay", ".llama.engine", ".settings")
-    assert not within("convert") & chatting
+    assert not within("convert") & users("chat", "conversation", "relay", "settings", "models")
 
 
 def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
     """The IRC network and the data sets: nothing of the chat needs them."""
-    assert users(".irc") - within("irc") == {"cli.irc"}
-    assert users(".dataset") - within("dataset") == {"cli.dataset"}
+    assert users("irc") - within("irc") == {"cli.irc"}
+    assert users("dataset") - within("dataset") == {"cli.dataset"}
 
 
-def test_nothing_imports_the_command_line() -> None:
-    assert users(".cli") - within("cli") == {"__main__", "models.demo", "models.opening"}
+def test_the_bot_knows_no_socket() -> None:
+    assert not within("irc.bot", "irc.network", "irc.protocol") & users("irc.server")
+    assert not within("irc.bot", "irc.network") & users("irc.commands")
+
+
+# Sizes and names
 
 
 def test_files_stay_short() -> None:
-    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in SOURCES.items()}
-    assert {name: length for name, length in lengths.items() if length > 400} == {}
+    lengths = {name: len(path.read_text("utf-8").splitlines()) for name, path in MODULES.items()}
+    assert {name: length for name, length in lengths.items() if length > 320} == {}
+
+
+def test_folders_stay_small() -> None:
+    sizes = Counter(path.parent for path in MODULES.values())
+    assert {folder: n_files for folder, n_files in sizes.items() if n_files > 16} == {}
 
 
 def test_folders_tell_what_is_in_them() -> None:
     """Each file and folder in a folder is named in the docstring of its `__init__.py`."""
-    for folder in {name.rpartition(".")[0] for name in SOURCES} - {"", "convert"}:
-        told = SOURCES[folder].read_text("utf-8")
-        inside = {n.rpartition(".")[2] for n in SOURCES if n.rpartition(".")[0] == folder}
+    for folder in {name.rpartition(".")[0] for name in MODULES} - {"", "relay_gguf"}:
+        told = MODULES[folder].read_text("utf-8")
+        inside = {name.rpartition(".")[2] for name in MODULES if name.rpartition(".")[0] == folder}
         assert not [name for name in inside if not re.search(rf"\b{name}\b", told)], folder
+
+
+def test_a_class_name_means_one_thing() -> None:
+    names = Counter(
+        node.name
+        for path in MODULES.values()
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef)
+    )
+    assert {name: n for name, n in names.items() if n > 1} == {}
+
+
+def test_a_file_name_means_one_thing() -> None:
+    """A command's file may be called as what it is a command for; three files are an engine."""
+    stems = Counter(
+        path.stem
+        for name, path in MODULES.items()
+        if path.stem not in ("__init__", "engine") and not name.startswith("cli.")
+    )
+    assert {stem: n for stem, n in stems.items() if n > 1} == {}
+
+
+# What is loaded
 
 
 @pytest.mark.parametrize("code", ["import relay_gguf", "import relay_gguf.cli.app"])
@@ -160,7 +241,19 @@ def test_public_names() -> None:
 
 
 def test_the_source_tree_runs_too() -> None:
-    root = Path(__file__).parent.parent
     command = [sys.executable, "-m", "relay_gguf", "presets", "--json"]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=root)
+    run = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
     assert '"preset": "relay"' in run.stdout
+
+
+def test_every_package_is_installed() -> None:
+    listed = re.search(r"packages = \[(.*?)\]", (ROOT / "pyproject.toml").read_text(), re.DOTALL)
+    assert listed
+    found = [name for name, path in FILES.items() if path.name == "__init__.py"]
+    assert sorted(re.findall(r'"(.*?)"', listed[1])) == sorted(found)
+
+
+def test_one_reads_the_sources_that_are_tested() -> None:
+    """The rules above read the source tree; what is installed may be another place."""
+    installed = Path(relay_gguf.__file__).parent / "errors.py"
+    assert installed.read_bytes() == FILES["relay_gguf.errors"].read_bytes()
