@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, get_args
 
@@ -174,10 +175,14 @@ def _serve(hooks: Hooks, host: str, port: int, password: str) -> None:
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.
     """
+    from relay_gguf.irc.file_limit import client_room
     from relay_gguf.irc.lifetime import run_server
+    from relay_gguf.irc.network.limits import Limits
     from relay_gguf.irc.server import Server
 
-    server = Server(hooks, password=password)
+    limits = Limits()
+    limits = replace(limits, clients=client_room(limits.clients))
+    server = Server(hooks, password=password, limits=limits)
     asyncio.run(run_server(server, host, port, started=_print_address, reason=GOODBYE))
 
 

@@ -217,6 +217,11 @@ class Dialogue:
         return self._store.name if self._store else None
 
     @property
+    def is_saved(self) -> bool:
+        """Whether all of it is in a file, or would be: not if saving failed, or without a folder."""
+        return self._store is not None and not self._unsaved
+
+    @property
     def names(self) -> list[str]:
         """The names of all saved sessions, newest first."""
         return [path.stem for path in sessions(self._folder)] if self._folder else []

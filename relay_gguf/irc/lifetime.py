@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import logging
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from typing import Any, Final
 
 from .host import listening_error
 from .server import Server
+
+_log = logging.getLogger(__name__)
+_QUIET: Final = 60.0
+"""Seconds between two lines about the same trouble."""
 
 
 async def run_server(
@@ -32,6 +39,7 @@ async def run_server(
         SettingsError: the port is taken, or the address is not this machine's.
     """
     stopped = asyncio.Event()
+    asyncio.get_running_loop().set_exception_handler(_Complaints().take)
     try:
         await server.start(host, port)
     except OSError as error:
@@ -40,6 +48,22 @@ async def run_server(
     started(*server.address)
     await stopped.wait()
     await server.stop(reason)
+
+
+class _Complaints:
+    """What asyncio complains about, once a minute instead of many times a second."""
+
+    def __init__(self) -> None:
+        self._last = -_QUIET
+
+    def take(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """Log that there are no files for new connections; leave all else to asyncio."""
+        error = context.get("exception")
+        if not (isinstance(error, OSError) and error.errno in (errno.EMFILE, errno.ENFILE)):
+            loop.default_exception_handler(context)
+        elif loop.time() - self._last >= _QUIET:
+            self._last = loop.time()
+            _log.warning("no connection can be taken now: %s; ulimit -n", error.strerror)
 
 
 def _on_signals(stopped: asyncio.Event) -> None:

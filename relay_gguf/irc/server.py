@@ -11,6 +11,7 @@ from .commands.table import dispatch
 from .host import shown_host
 from .network.client import Client, Disconnect
 from .network.hooks import Hooks
+from .network.host_limits import longest_waiting
 from .network.limits import Limits
 from .network.network import Network
 from .network.speaker import Speaker
@@ -28,6 +29,8 @@ from .protocol.numerics import ERR_INPUTTOOLONG, ERR_UNKNOWNERROR
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4096
+_BACKLOG = 64
+"""Connections that are taken at once; without a file for them, asyncio tries as often a second."""
 
 
 class Server(Speaker):
@@ -68,7 +71,7 @@ class Server(Speaker):
             OSError: the port is taken, or the address is not this machine's.
         """
         self._server = await asyncio.start_server(
-            self._serve, host, port, limit=2 * _READ_BYTES, backlog=self.limits.clients
+            self._serve, host, port, limit=2 * _READ_BYTES, backlog=_BACKLOG
         )
         self.network.hooks.attach(self)
         self._timeouts = asyncio.get_running_loop().create_task(self._watch_timeouts())
@@ -134,8 +137,11 @@ class Server(Speaker):
         self._tasks[client] = asyncio.current_task()
         reason = "Connection closed"
         try:
+            self._make_room()
             if len(self.network.clients) > self.limits.clients:
                 raise Disconnect("The server is full")
+            if not self.network.host_limits.has_room(host, self.network.clients):
+                raise Disconnect("Too many connections from your host")
             await self._read_lines(client, reader)
         except Disconnect as ending:
             reason = str(ending)
@@ -149,6 +155,12 @@ class Server(Speaker):
         self.disconnect(client, reason)
         await self._close(writer)
         del self._tasks[client]
+
+    def _make_room(self) -> None:
+        """End connections that wait too long to register where too many of them wait."""
+        most = min(self.limits.unregistered, max(self.limits.clients // 2, 8))
+        while (client := longest_waiting(self.network.clients, most)) is not None:
+            self.disconnect(client, "Too many connections wait to register")
 
     async def _read_lines(self, client: Client, reader: asyncio.StreamReader) -> None:
         """Dispatch line after line; a client over its rate is not read from until it may go on."""

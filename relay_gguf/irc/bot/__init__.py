@@ -7,6 +7,8 @@ order_target which channel or private talk an order is about
 addressing   whether a message is answered, and what the model reads of it
 pauses       timers: a reply once nobody has spoken for a while
 open_scenes  the scenes in use, by channel
+departures   who left a channel empty a moment ago
+playback     what was said in each channel, for those who come later
 scene        a channel's conversation: a `conversation.session.Session`
 runner       the thread in which sessions generate, one after another
 presenter    events of a session → messages in the channel

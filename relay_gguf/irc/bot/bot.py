@@ -31,10 +31,12 @@ from relay_gguf.irc.protocol.names import fold, is_channel
 from .addressing import answers_at_once, heard, names
 from .bot_config import BotConfig
 from .channel_log import ChannelLog
+from .departures import Departures
 from .open_scenes import OpenScenes, history_of, topic_of
-from .order_target import OrderTargets
+from .order_target import OrderTargets, where_heard
 from .orders import Order, act, cheat_sheet, help_lines, parse_order, parse_prefixed, parse_raw
 from .pauses import Pauses
+from .playback import Playback
 from .presenter import Presenter
 from .runner import Runner
 from .scene import Scene, saved_channels
@@ -66,14 +68,13 @@ class Bot(Hooks):
             Persona(config.nick, realname=f"{config.engine.name}, a language model"),
             Persona(SERVICE, realname="orders: /msg *relay help", present=False),
         )
-        self._log = log
-        self._clock = clock
-        self._scenes = OpenScenes(config)
+        self._log = log or ChannelLog(None, "irssi")
+        self._playback = Playback(config.folder)
+        self._scenes = OpenScenes(config, lambda place: self._server.clients(place))
         self._targets = OrderTargets(config.nick)
         self._pauses = Pauses(config.pause)
         self._runner = Runner()
-        self._last_left: dict[str, tuple[Client, float]] = {}
-        """Folded channel → the client that left it empty, and when."""
+        self._departures = Departures(config.rejoin, clock)
 
     def attach(self, server: ServerActions) -> None:
         """Keep the server, to speak on it."""
@@ -93,32 +94,29 @@ class Bot(Hooks):
 
     async def joined(self, client: Client, channel: str) -> None:
         """Begin the scene of a channel; begin it anew for a client that left just now (/cycle)."""
-        if self._log is not None:
-            self._log.joined(channel, client.nick, f"{client.username}@{client.host}")
+        self._log.joined(channel, client.nick, f"{client.username}@{client.host}")
         scene = self._scene(channel)
         self._targets.note(client, channel)
-        who, left = self._last_left.pop(fold(channel), (None, 0.0))
         alone = len(self._server.clients(channel)) < 2
+        is_back = alone and self._departures.is_back(client, channel)
+        self._departures.forget(channel)
         if scene is None:
             return
         if scene.is_new:
             await self._run(scene, channel, client, scene.begin, quiet=True)
-        elif alone and who is client and self._clock() - left < self.config.rejoin:
+        elif is_back:
             await self._begin_anew(scene, channel, client)
 
     def leaving(self, client: Client, channel: str) -> None:
         """If the channel is empty now, stop the reply in flight and drop the messages that wait."""
         if not self._server.clients(channel):
-            self._last_left[fold(channel)] = (client, self._clock())
+            self._departures.note(client, channel)
             self._cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
         """If the channel is empty now, stop waiting for a pause in it."""
-        if self._log is not None:
-            self._log.left(channel, client.nick, f"{client.username}@{client.host}")
-        key = fold(channel)
-        if self._last_left.get(key, (None, 0.0))[0] is client:
-            self._last_left[key] = (client, self._clock())  # time on the engine does not count
+        self._log.left(channel, client.nick, f"{client.username}@{client.host}")
+        self._departures.delay(client, channel)  # time on the engine does not count
         if not self._server.clients(channel):
             self._pauses.cancel(channel)
 
@@ -145,11 +143,11 @@ class Bot(Hooks):
             return
         acts = kind == "action"
         order = act(text, self.config.nick) if acts else parse_prefixed(text)
-        if self._log is not None and is_channel(target) and (acts or order is None):
+        if is_channel(target) and (acts or order is None):
             self._log.said(target, client.nick, text, action=acts)
         self._targets.note(client, target)
         place = target if is_channel(target) else client.nick
-        where, scene = _where(client, place), self._scene(place)
+        where, scene = where_heard(client, place), self._scene(place)
         if scene is None:
             return
         if scene.is_new:
@@ -171,8 +169,14 @@ class Bot(Hooks):
             return
         await self._run(scene, where, client, partial(scene.session.hear, said), quiet=True)
         if reply != "mention":
-            answer = partial(self._run, scene, where, client, scene.session.reply, quiet=True)
+            answer = partial(self._answer_late, scene.channel, where, client)
             self._pauses.start(scene.channel, partial(self._server.enqueue, where, answer))
+
+    async def _answer_late(self, place: str, where: Target, client: Client) -> None:
+        """Answer what was heard before a pause; the scene may have been closed meanwhile."""
+        scene = self._scene(place)
+        if scene is not None:
+            await self._run(scene, where, client, scene.session.reply, quiet=True)
 
     async def typing(self, client: Client, target: str, state: str) -> None:
         """Somebody who types is not interrupted: the pause begins again."""
@@ -181,8 +185,7 @@ class Bot(Hooks):
 
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
         """Set the topic of the scene."""
-        if self._log is not None:
-            self._log.topic(channel, client.nick, text)
+        self._log.topic(channel, client.nick, text)
         scene = self._scene(channel)
         if scene is not None:
             set_topic = partial(scene.set_topic, text)
@@ -214,13 +217,13 @@ class Bot(Hooks):
             self._server.notice(client, "Join a channel first.", SERVICE)
         else:
             self._server.enqueue(
-                _where(client, place), partial(self._do_in_place, client, place, order)
+                where_heard(client, place), partial(self._do_in_place, client, place, order)
             )
 
     async def _do_in_place(self, client: Client, place: str, order: Order) -> None:
         scene = self._scene(place)
         if scene is not None:
-            await self._do(scene, _where(client, place), client, order)
+            await self._do(scene, where_heard(client, place), client, order)
 
     async def _do(
         self, scene: Scene, where: Target, client: Client, order: Order, *, quiet: bool = False
@@ -236,6 +239,8 @@ class Bot(Hooks):
 
     async def _begin_anew(self, scene: Scene, where: Target, client: Client) -> None:
         """Begin a scene anew in the same place, without its topic."""
+        if isinstance(where, str):
+            self._playback.begin_anew(where)
         await self._run(scene, where, client, scene.begin, quiet=True)
         if isinstance(where, str):
             self._server.set_topic(where, "", self.config.nick)
@@ -243,7 +248,7 @@ class Bot(Hooks):
 
     def _cancel(self, client: Client, place: str) -> None:
         """Stop the reply in flight in a place, and drop the messages and orders that wait there."""
-        self._server.drop(_where(client, place))
+        self._server.drop(where_heard(client, place))
         scene = self._scenes.find(place)
         if scene is not None:
             self._runner.cancel(scene)
@@ -258,13 +263,25 @@ class Bot(Hooks):
 
     async def topic(self, channel: str) -> Topic | None:
         """The topic of a saved scene."""
-        scene = self._scene(channel)
-        return None if scene is None else topic_of(scene)
+        return topic_of(self._scene(channel))
 
     async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
-        """The last messages of a scene, oldest first."""
-        scene = self._scene(channel)
-        return () if scene is None else history_of(scene, limit, self.config.nick)
+        """The last messages of a channel, oldest first; of an older scene what the model read."""
+        here = self._server.clients(channel)
+        if len(here) == 1 and self._departures.is_back(here[0], channel):
+            return ()  # the scene is about to begin anew
+        return self._playback.last(
+            channel, limit, lambda n: history_of(self._scene(channel), n, self.config.nick)
+        )
+
+    async def replay(self, client: Client, channel: str, limit: int) -> Sequence[StoredMessage]:
+        """The history; nothing for a client whose join begins the scene anew."""
+        anew = not self._server.clients(channel) and self._departures.is_back(client, channel)
+        return () if anew else await self.history(channel, limit)
+
+    def spoken(self, channel: str, message: StoredMessage) -> None:
+        """Keep a message of a channel for its history."""
+        self._playback.add(channel, message)
 
     async def list_channels(self) -> Sequence[StoredChannel]:
         """The channels whose scenes are saved, the last used ones."""
@@ -275,7 +292,8 @@ class Bot(Hooks):
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
         """The model's bio in the scene where the client last spoke."""
-        scene = self._scenes.find(self._place(client))
+        place = self._place(client)
+        scene = self._scene(place) if place else None
         if fold(nick) != fold(self.config.nick) or scene is None or not scene.bio:
             return None
         return Whois(lines=[f"bio: {scene.bio}"])
@@ -300,8 +318,3 @@ class Bot(Hooks):
             self._server, where, client, nick=self.config.nick, quiet=quiet, log=self._log
         )
         await self._runner.run(scene, events, presenter)
-
-
-def _where(client: Client, place: str) -> Target:
-    """Where a place is heard: in the channel, or for a private talk by the client alone."""
-    return place if is_channel(place) else client

@@ -18,6 +18,9 @@ REJOIN: Final = 15.0
 """Seconds from a PART to a JOIN within which a scene is begun anew, as the /cycle of clients asks;
 a client that queues its commands takes some of that time."""
 
+KEEP: Final = 600.0
+"""Seconds after which a channel that everybody left is closed; its scene is on disk."""
+
 
 @dataclass(frozen=True, slots=True)
 class BotConfig:
@@ -37,4 +40,6 @@ class BotConfig:
     pause: float = PAUSE
     """Seconds."""
     rejoin: float = REJOIN
+    """Seconds."""
+    keep: float = KEEP
     """Seconds."""

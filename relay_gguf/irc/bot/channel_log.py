@@ -6,13 +6,19 @@ import logging
 import re
 import time
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Final, Literal
+
+from relay_gguf.display import visible
+from relay_gguf.irc.protocol.names import fold
 
 Style = Literal["irssi", "weechat"]
 STYLES: Final[tuple[Style, ...]] = ("irssi", "weechat")
 ENDINGS: Final = {"irssi": ".log", "weechat": ".weechatlog"}
 
+_KEPT: Final = "\t\x02\x03\x04\x0f\x16\x1d\x1e\x1f"
+"""Codes for bold, colour and the like, which readers of logs know, and WeeChat's tab."""
 _log = logging.getLogger(__name__)
 
 
@@ -21,11 +27,14 @@ class ChannelLog:
 
     def __init__(
         self,
-        folder: Path,
+        folder: Path | None,
         style: Style,
         now: Callable[[], time.struct_time] = time.localtime,
     ) -> None:
-        """No file or folder is made before the first line; `now` gives the time of a line."""
+        """No file or folder is made before the first line, and none at all if `folder` is None.
+
+        `now` gives the time of a line.
+        """
         self._folder = folder
         self._style = style
         self._now = now
@@ -61,10 +70,11 @@ class ChannelLog:
         self._write(channel, f"-!- {text}" if self._style == "irssi" else f"{sign}\t{text}")
 
     def _write(self, channel: str, line: str) -> None:
+        if self._folder is None:
+            return
         stamp = self._now()
-        name = re.sub(r"[^\w#.-]+", "-", channel).strip(".") or "-"
         day = time.strftime("%Y-%m-%d", stamp) + ENDINGS[self._style]
-        path = self._folder / name / day
+        path = self._folder / folder_name(channel) / day
         stamp_format = "%H:%M " if self._style == "irssi" else "%Y-%m-%d %H:%M:%S\t"
         opened = time.strftime("--- Log opened %a %b %d %H:%M:%S %Y\n", stamp)
         try:
@@ -72,10 +82,27 @@ class ChannelLog:
             begins = self._style == "irssi" and not path.exists()
             with path.open("a", encoding="utf-8", errors="replace", newline="\n") as file:
                 file.write(opened if begins else "")
-                file.write(time.strftime(stamp_format, stamp) + line + "\n")
+                file.write(time.strftime(stamp_format, stamp) + _harmless(line) + "\n")
         except OSError as error:
             if not self._broken:
                 _log.warning("cannot write the log %s: %s", path, error.strerror)
             self._broken = True
         else:
             self._broken = False
+
+
+def folder_name(channel: str) -> str:
+    """The name of a channel's folder: the channel's own, if no other channel's is the same.
+
+    A name that a folder cannot have, or that differs from another in the case of a letter beyond
+    ASCII, is followed by a space, which no channel has, and a digest.
+    """
+    plain = re.sub(r"[^\w#.-]+", "-", channel).strip(".") or "-"
+    if plain == channel and fold(channel) == channel.lower():
+        return plain
+    return f"{plain} {sha256(fold(channel).encode()).hexdigest()[:8]}"
+
+
+def _harmless(line: str) -> str:
+    """A line that a terminal prints and does not obey, its formatting kept."""
+    return "".join(char if char in _KEPT else visible(char) for char in line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from relay_gguf.conversation.messages import NICKS, Message
@@ -13,17 +14,27 @@ from relay_gguf.irc.protocol.names import fold
 from relay_gguf.machine.devices import available_memory
 
 from .bot_config import BotConfig
+from .pauses import Pauses
 from .scene import Scene
 
 _WAITING_BYTES: Final = 2 << 30
+_MOST_OPEN: Final = 32
+"""Scenes that are open at a time; each keeps a file open, of which some systems allow 256."""
 
 
 class OpenScenes:
-    """Scenes by channel, or by nick for private talks; each is opened when it is first needed."""
+    """Scenes by channel, or by nick for private talks; each is opened when it is needed.
 
-    def __init__(self, config: BotConfig) -> None:
+    A scene is closed when its channel has been empty, or a private talk silent, for `config.keep`
+    seconds, or when too many others are used. It is opened again from its file.
+    """
+
+    def __init__(self, config: BotConfig, occupied: Callable[[str], object]) -> None:
+        """No scene yet; `occupied` tells whether anybody is in a channel."""
         self._config = config
-        self._scenes: dict[str, Scene] = {}
+        self._occupied = occupied
+        self._scenes: dict[str, Scene] = {}  # the one used last at the end
+        self._unused = Pauses(config.keep)
 
     def get(self, place: str, failed: Callable[[str, str], object]) -> Scene | None:
         """The scene of a channel or nick.
@@ -34,9 +45,11 @@ class OpenScenes:
                 result is None.
         """
         key, config = fold(place), self._config
-        if key not in self._scenes:
+        scene = self._scenes.pop(key, None)
+        if scene is None:
+            self._make_room()
             try:
-                self._scenes[key] = Scene(
+                scene = Scene(
                     config.engine,
                     config.sampling,
                     key,
@@ -47,7 +60,9 @@ class OpenScenes:
             except StoreError as error:
                 failed(place, str(error))
                 return None
-        return self._scenes[key]
+        self._scenes[key] = scene
+        self._unused.start(key, partial(self._close_unused, key))
+        return scene
 
     def find(self, place: str) -> Scene | None:
         """The scene of a channel or nick if it is in use; it is not opened."""
@@ -55,21 +70,39 @@ class OpenScenes:
 
     def close(self) -> None:
         """Close the sessions of all scenes."""
+        self._unused.close()
         for scene in self._scenes.values():
             scene.session.close()
 
+    def _close_unused(self, key: str) -> None:
+        """Close a scene where nobody is; where somebody is, or it is at work, look again later."""
+        scene = self._scenes.get(key)
+        if scene is None:
+            return
+        if scene.can_close and not self._occupied(key):
+            self._scenes.pop(key).session.close()
+        else:
+            self._unused.start(key, partial(self._close_unused, key))
 
-def topic_of(scene: Scene) -> Topic | None:
+    def _make_room(self) -> None:
+        """Close the scenes used longest ago, so that one more can be open."""
+        idle = [key for key, scene in self._scenes.items() if scene.can_close]
+        for key in idle[: max(len(self._scenes) + 1 - _MOST_OPEN, 0)]:
+            self._unused.cancel(key)
+            self._scenes.pop(key).session.close()
+
+
+def topic_of(scene: Scene | None) -> Topic | None:
     """The topic of a scene, with the time of its last message; None if it has none."""
-    if scene.is_new or not scene.topic:
+    if scene is None or scene.is_new or not scene.topic:
         return None
     when = next((when for when, _ in scene.past(1)), 0.0)
     return Topic(scene.topic, NICKS["input"], when)
 
 
-def history_of(scene: Scene, limit: int, nick: str) -> Sequence[StoredMessage]:
+def history_of(scene: Scene | None, limit: int, nick: str) -> Sequence[StoredMessage]:
     """The last messages of a scene, `limit` at most, oldest first; the model's are by `nick`."""
-    if scene.is_new:
+    if scene is None or scene.is_new:
         return ()
     return [_stored(when, message, nick) for when, message in scene.past(limit)]
 

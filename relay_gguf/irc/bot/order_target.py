@@ -6,7 +6,8 @@ from dataclasses import replace
 from weakref import WeakKeyDictionary
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.protocol.names import fold
+from relay_gguf.irc.network.hooks import Target
+from relay_gguf.irc.protocol.names import fold, is_channel
 
 from .orders import Order
 
@@ -54,3 +55,8 @@ class OrderTargets:
         place = self.last(client, channels)
         private = place == client.nick and fold(first) == fold(self._nick)
         return place, shorter if order.known and private else order
+
+
+def where_heard(client: Client, place: str) -> Target:
+    """Where a place is heard: in the channel, or for a private talk by the client alone."""
+    return place if is_channel(place) else client

@@ -34,6 +34,7 @@ class Runner:
             events: yields them, in the thread.
             presenter: shows them, in the event loop.
         """
+        scene.runs += 1
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
@@ -57,6 +58,7 @@ class Runner:
                     await asyncio.sleep(0.01)
             raise
         finally:
+            scene.runs -= 1
             presenter.end_typing()
 
     def cancel(self, scene: Scene | None = None) -> None:

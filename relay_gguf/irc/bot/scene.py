@@ -19,6 +19,7 @@ from relay_gguf.conversation.store import is_stamp, session_path, sessions
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.hooks import StoredChannel
+from relay_gguf.irc.protocol.names import fold
 from relay_gguf.sampling import SamplingParams
 
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
@@ -62,6 +63,8 @@ class Scene:
         )
         self.session = Session(dialogue)
         self.is_new = True
+        self.runs = 0
+        """Of its session, under way or waiting for their turn."""
         if folder is not None and session_path(folder, self.name).exists():
             for _ in self.session.resume(self.name):
                 pass
@@ -82,6 +85,11 @@ class Scene:
             Message(NICKS["input"], "/topic -delete"),
             Message(NICKS["system"], f"* Topic for #{self.place} is: "),
         )
+
+    @property
+    def can_close(self) -> bool:
+        """Whether nothing is lost if it is closed now, to be opened again when it is needed."""
+        return not self.runs and self.session.dialogue.is_saved
 
     @property
     def place(self) -> str:
@@ -116,7 +124,8 @@ def session_name(channel: str) -> str:
         return name
     kind = "channel" if channel.startswith("#") else "private"
     readable = re.sub(r"[^A-Za-z0-9]+", "-", name)[:30].strip("-")
-    digest = sha256(channel.lower().encode()).hexdigest()[:16]
+    # Of what IRC takes for the same name: ÉVA and éva are two people, and have two files.
+    digest = sha256(fold(channel).encode()).hexdigest()[:16]
     return f"{kind} {readable} {digest}".replace("  ", " ")
 
 

@@ -27,10 +27,17 @@ def replay(network: Network, client: Client, channel: str, past: Sequence[Stored
     """Show a client that joins the history, if it can tell old messages from new ones.
 
     Without server-time it would take them for messages of now; with draft/chathistory it asks by
-    itself.
+    itself. A client without batches gets notices of the server around them.
     """
-    if past and client.can("server-time") and not client.can("draft/chathistory"):
+    if not past or not client.can("server-time") or client.can("draft/chathistory"):
+        return
+    if client.can("batch"):
         _show(network, client, channel, past)
+        return
+    count = f"{len(past)} messages" if len(past) > 1 else "1 message"
+    client.send(Line("NOTICE", (channel, f"Playback of {channel}: {count}"), network.name))
+    _show(network, client, channel, past)
+    client.send(Line("NOTICE", (channel, "End of the playback"), network.name))
 
 
 async def chathistory(network: Network, client: Client, line: Line) -> None:
@@ -110,9 +117,8 @@ def _resent(
     network: Network, channel: str, message: StoredMessage, ref: str
 ) -> Iterator[SentMessage]:
     """A stored message as it is sent in the batch `ref`."""
-    user = network.users.get(fold(message.nick))
     name = clean_user(message.nick, network.limits.nick)
-    source = user.source if user else f"{name}!{name}@{network.name}"
+    source = message.source or f"{name}!{name}@{network.name}"
     tags = {"batch": ref, "time": server_time(message.time)}
     if message.msgid:
         tags["msgid"] = message.msgid

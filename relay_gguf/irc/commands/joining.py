@@ -112,7 +112,7 @@ async def _enter(network: Network, client: Client, name: str, key: str) -> None:
         return
     topic, past = await asyncio.gather(
         network.ask(network.hooks.topic(name), None),
-        network.ask(network.hooks.history(name, network.limits.replay), ()),
+        network.ask(network.hooks.replay(client, name, network.limits.replay), ()),
     )
     if client.gone or fold(name) in client.channels:
         return

@@ -6,6 +6,7 @@ RFC 2812 sections 3.1 and 3.7; modern.ircdocs, Connection Registration.
 from __future__ import annotations
 
 import hmac
+import logging
 
 from relay_gguf.irc.network.client import Client, Disconnect
 from relay_gguf.irc.network.network import Network
@@ -22,6 +23,8 @@ from relay_gguf.irc.protocol.numerics import (
 )
 
 from .welcome import greet
+
+_log = logging.getLogger(__name__)
 
 
 async def password(network: Network, client: Client, line: Line) -> None:
@@ -72,14 +75,31 @@ async def finish(network: Network, client: Client) -> None:
     """
     if client.registered or client.negotiates or client.nick == "*" or not client.username:
         return
-    given, right = client.password.encode(), network.password.encode()
-    if right and not hmac.compare_digest(given, right):
-        client.error(ERR_PASSWDMISMATCH)
+    if network.password and not is_right(network, client, client.password, network.password):
         raise Disconnect("Password incorrect")
     client.password = ""
     client.registered = True
     network.most_clients = max(network.most_clients, len(network.registered))
     greet(network, client)
+
+
+def is_right(network: Network, client: Client, given: str, right: str) -> bool:
+    """Whether a password is right; if not, that is logged, and the client gets 464.
+
+    A host that has sent too many wrong ones must wait: until then none is looked at.
+    """
+    if wait := network.host_limits.wait(client.host):
+        text = f"Too many wrong passwords: try again in {wait} seconds"
+        client.error(ERR_PASSWDMISMATCH, text=text)
+        return False
+    if hmac.compare_digest(given.encode(), right.encode()):
+        return True
+    network.host_limits.note_wrong(client.host)
+    waits = network.host_limits.wait(client.host)
+    more = f"; the next is looked at in {waits} seconds" if waits else ""
+    _log.warning("wrong password from %s, nick %s%s", client.host, client.nick, more)
+    client.error(ERR_PASSWDMISMATCH)
+    return False
 
 
 async def set_name(network: Network, client: Client, line: Line) -> None:

@@ -7,6 +7,7 @@ client     a user with a connection: its state, and its outgoing lines
 message    a message of one or several lines
 delivery   a client's message → the clients that see it, and the hooks
 limits     sizes, counts and times
+host_limits how many connections and wrong passwords a host may have
 rate_limit how many lines a client may send
 hooks      hooks, which the server calls, and the actions open to them
 jobs       queues of work that clients do not wait for

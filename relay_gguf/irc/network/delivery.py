@@ -19,7 +19,9 @@ from relay_gguf.irc.protocol.numerics import (
 from relay_gguf.irc.protocol.splitting import room
 
 from .client import Client
-from .message import ACTION, CTCP, Fragment, MessageKind, SentMessage, lines
+from .hooks import StoredMessage
+from .jobs import attempt
+from .message import ACTION, CTCP, Fragment, SentMessage, lines
 from .network import Network
 from .user import PersonaUser, User
 
@@ -43,7 +45,8 @@ def deliver(
             client.error(problem, target)
         return
     name = user.nick if user else _channel_name(network, target)
-    tags = {**network.line(client, verb).tags, "msgid": network.new_id(), **own_tags}
+    when = time.time()
+    tags = {**network.message_tags(client, when), **own_tags}
     message = SentMessage(client.source, verb, name, fragments, tags)
     if not message.fits:
         fits = room(client.source, verb, name)
@@ -53,6 +56,8 @@ def deliver(
         send_message(network, receiver, message)
     if client.can("echo-message"):
         send_message(network, client, message)
+    if user is None and verb != "TAGMSG":
+        record(network, message, client.nick, when)
     if user and user.away and verb == "PRIVMSG":
         client.reply(RPL_AWAY, user.nick, user.away)
     if verb != "TAGMSG":
@@ -68,6 +73,18 @@ def send_message(network: Network, client: Client, message: SentMessage) -> None
     ref = network.new_id() if len(message.fragments) > 1 else ""
     for line in lines(message, client.caps, ref):
         client.send(line)
+
+
+def record(network: Network, message: SentMessage, nick: str, when: float) -> None:
+    """Hand a channel's message to the hooks, which may keep it; other CTCP than ACTION is not."""
+    text, kind = message.text, message.kind
+    if kind == "action":
+        text = text.removeprefix(ACTION).removesuffix(CTCP)
+    elif text.startswith(CTCP):
+        return
+    msgid = message.tags.get("msgid", "")
+    stored = StoredMessage(when, nick, text, kind, msgid, message.source)
+    attempt(partial(network.hooks.spoken, message.target, stored))
 
 
 def _resolve(
@@ -93,11 +110,10 @@ def _call_hooks(network: Network, client: Client, user: User | None, message: Se
     """Call the hooks for a message in a channel or to a persona."""
     if user is not None and not isinstance(user, PersonaUser):
         return
-    text = message.text
-    kind: MessageKind = "notice" if message.verb == "NOTICE" else "privmsg"
+    text, kind = message.text, message.kind
     if text.startswith(CTCP):
         if not text.startswith(ACTION):
-            if user is not None and kind == "privmsg":
+            if user is not None and message.verb == "PRIVMSG":
                 for answer in ctcp.answers(text):
                     client.send(network.line(user, "NOTICE", client.nick, answer))
             return

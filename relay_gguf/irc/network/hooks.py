@@ -49,6 +49,8 @@ class StoredMessage:
     text: str
     kind: MessageKind = "privmsg"
     msgid: str = ""
+    source: str = ""
+    """`nick!user@host` of who sent it; '' if that is not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +92,9 @@ class Hooks:
         """A client says something. Called at once, also while another hook runs; after True,
         `messaged` is not called."""
         return False
+
+    def spoken(self, channel: str, message: StoredMessage) -> None:
+        """A message was sent in a channel, by a client or by these hooks. Called at once."""
 
     # Events, after the server did its part
 
@@ -133,6 +138,10 @@ class Hooks:
     async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
         """The last messages of a channel, `limit` at most, oldest first."""
         return ()
+
+    async def replay(self, client: Client, channel: str, limit: int) -> Sequence[StoredMessage]:
+        """What a client that joins a channel is shown of its history, oldest first."""
+        return await self.history(channel, limit)
 
     async def list_channels(self) -> Sequence[StoredChannel]:
         """The saved channels, for LIST."""

@@ -24,6 +24,14 @@ class Limits:
     key: int = 32
 
     clients: int = 300
+    host_clients: int = 50
+    """From one host, which is not this machine."""
+    unregistered: int = 50
+    """Connections that have not registered; one more ends the one that waits the longest."""
+    guesses: int = 10
+    """Wrong passwords that a host may send at once."""
+    guess: float = 6.0
+    """Seconds after which it may send one more."""
     channels: int = 50
     """That a client may be in."""
     targets: int = 4

@@ -64,6 +64,13 @@ class SentMessage:
         return all(len(fragment.text.encode()) <= size for fragment in self.fragments)
 
     @property
+    def kind(self) -> MessageKind:
+        """What it is for people: an action, a notice, or a message, which CTCP requests are too."""
+        if self.text.startswith(ACTION):
+            return "action"
+        return "notice" if self.verb == "NOTICE" else "privmsg"
+
+    @property
     def text(self) -> str:
         """The whole text, with line feeds between its lines."""
         text = ""

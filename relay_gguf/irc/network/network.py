@@ -16,6 +16,7 @@ from relay_gguf.irc.protocol.names import fold
 from .channel import Channel, Topic
 from .client import Client
 from .hooks import Hooks, Target
+from .host_limits import HostLimits
 from .jobs import Job, Jobs, answer_of, attempt
 from .limits import Limits
 from .user import PersonaUser, User
@@ -41,6 +42,7 @@ class Network:
         """By folded name."""
         self.clients: set[Client] = set()
         """All connections, registered or not."""
+        self.host_limits = HostLimits(limits)
         self.most_clients = 0
         """Most clients registered at a time."""
         self.jobs = Jobs(limits.waiting)
@@ -77,14 +79,21 @@ class Network:
 
     def line(self, user: User, verb: str, *params: str) -> Line:
         """A line that comes from a user, with the time, and marked if it is a bot's."""
-        tags = {"time": server_time(time.time())}
-        if user.bot:
-            tags["bot"] = ""
-        return Line(verb, params, user.source, tags)
+        return Line(verb, params, user.source, self._tags(user, time.time()))
+
+    def message_tags(self, user: User, when: float) -> dict[str, str]:
+        """The tags of a user's message, sent at the Unix time `when`: with an id of its own."""
+        return {**self._tags(user, when), "msgid": self.new_id()}
 
     def new_id(self) -> str:
         """An id that no other message or batch of this server gets."""
         return f"{self._session}-{next(self._numbers)}"
+
+    def _tags(self, user: User, when: float) -> dict[str, str]:
+        tags = {"time": server_time(when)}
+        if user.bot:
+            tags["bot"] = ""
+        return tags
 
     # Calling hooks
 

@@ -12,7 +12,7 @@ from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean, clean_user, fold, is_channel
 
 from .client import Client
-from .delivery import send_message
+from .delivery import record, send_message
 from .hooks import Target
 from .jobs import Job
 from .message import MessageKind, SentMessage, compose
@@ -97,8 +97,11 @@ class Speaker:
         if (user := self._user(sender)) is not None:
             user.spoke = time.monotonic()
         for verb, fragments in compose(source, name, text, kind, self.network.limits):
-            tags = {**self._tags(sender), "msgid": self.network.new_id()}
+            when = time.time()
+            tags = self.network.message_tags(self._author(sender), when)
             message = SentMessage(source, verb, name, fragments, tags)
+            if receivers and not isinstance(target, Client) and is_channel(target):
+                self._record(message, sender, when)
             for client in receivers:
                 send_message(self.network, client, message)
             first = first or tags["msgid"]
@@ -129,5 +132,12 @@ class Speaker:
         return f"{name}!{name}@{self.network.name}"
 
     def _tags(self, nick: str) -> dict[str, str]:
-        author = self._user(nick) or User("", "", "")
-        return dict(self.network.line(author, "").tags)
+        return dict(self.network.line(self._author(nick), "").tags)
+
+    def _author(self, nick: str) -> User:
+        return self._user(nick) or User("", "", "")
+
+    def _record(self, message: SentMessage, sender: str, when: float) -> None:
+        """Hand a channel's message to the hooks; what the server itself says is for the moment."""
+        if message.source != self.network.name:
+            record(self.network, message, message.source.partition("!")[0], when)

@@ -9,7 +9,7 @@ import pytest
 from bots import MakeBot, said
 from wire import Connect, Serve, wait_for
 
-from relay_gguf.irc.bot.channel_log import ChannelLog, Style
+from relay_gguf.irc.bot.channel_log import ChannelLog, Style, folder_name
 
 pytestmark = pytest.mark.usefixtures("make_bot")  # first, so that servers stop before bots do
 
@@ -76,3 +76,23 @@ def test_logs_look_like_those_of_irssi_and_weechat(
     log.topic("#sea", "anon", "boats")
     log.left("#sea", "anon", "anon@localhost")
     assert (tmp_path / "#sea" / file).read_text().splitlines() == lines
+
+
+def test_a_log_sends_no_escape_sequence_to_a_terminal(tmp_path: Path) -> None:
+    log = ChannelLog(tmp_path, "weechat")
+    log.said("#sea", "anon", "\x1b[2Jgone \x07 \x9b31m \u202e \x02bold\x02 caf\xe9")
+    log.topic("#sea", "anon", "\x1b]0;title\x07")
+    (file,) = (tmp_path / "#sea").iterdir()
+    first, second = file.read_text("utf-8").splitlines()
+    assert first.endswith("\tanon\t^[[2Jgone ^G <U+009B>31m <U+202E> \x02bold\x02 caf\xe9")
+    assert "^[]0;title^G" in second
+    assert not {"\x1b", "\x07", "\x9b"} & set(first + second)
+
+
+def test_each_channel_has_a_log_folder_of_its_own() -> None:
+    channels = ["#a-b", "#a/b", "#a b"[:2] + "\\b", "#a.", "#a", "##", "#\xe9", "#\xc9", "#.."]
+    folders = [folder_name(channel) for channel in channels]
+    assert len({folder.lower() for folder in folders}) == len(channels)
+    assert folder_name("#a-b") == "#a-b"
+    assert folder_name("#\xe9") == "#\xe9"
+    assert not [folder for folder in folders if set(folder) & set("/\\") or folder.startswith(".")]

@@ -1,0 +1,113 @@
+"""How many scenes are open, and when one is closed."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from bots import Gate, MakeBot, prompt, said
+from fake import FakeEngine
+from wire import Connect, Serve, wait_for
+
+from relay_gguf.irc.bot.open_scenes import _MOST_OPEN, OpenScenes
+from relay_gguf.irc.bot.scene import session_name
+
+pytestmark = pytest.mark.usefixtures("make_bot")  # first, so that servers stop before bots do
+
+
+def test_only_so_many_scenes_are_open_at_a_time(make_bot: MakeBot, tmp_path: Path) -> None:
+    """Each keeps a file open: at 256 or 1024 files nobody else could connect."""
+
+    async def run() -> None:
+        scenes = OpenScenes(make_bot().config, lambda place: True)
+        used = []
+        for n in range(3 * _MOST_OPEN):
+            scene = scenes.get(f"#c{n}", pytest.fail)
+            assert scene is not None
+            for _ in scene.set_topic(f"topic {n}"):
+                pass
+            used.append(scene)
+        opened = [n for n in range(len(used)) if scenes.find(f"#c{n}") is not None]
+        assert opened == list(range(2 * _MOST_OPEN, 3 * _MOST_OPEN))
+        first = scenes.get("#c0", pytest.fail)
+        assert first is not None
+        assert first is not used[0]
+        assert first.topic == "topic 0"
+        scenes.close()
+
+    asyncio.run(run())
+
+
+def test_a_channel_that_everybody_left_is_closed_and_opened_again(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    bot = make_bot("one", "two", keep=0.01)
+    running = serve(bot)
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea", "TOPIC #sea :boats")
+    anon.send("PRIVMSG #sea :first")
+    said(anon)
+    assert bot._scenes.find("#sea") is not None
+    anon.send("QUIT")
+    anon.rest()
+    wait_for(lambda: bot._scenes.find("#sea") is None)
+    again = connect(running, "anon")["anon"]
+    assert any(" 332 anon #sea :boats" in line for line in again.ask("JOIN #sea"))
+    again.send("PRIVMSG #sea :second")
+    said(again)
+    assert "|anon\nfirst||user\none||anon\nsecond||user\n" in prompt(bot)
+
+
+def test_a_private_talk_is_closed_when_nothing_is_said(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    bot = make_bot("one", "two", keep=0.01)
+    anon = connect(serve(bot), "anon")["anon"]
+    anon.send("PRIVMSG user :first")
+    said(anon)
+    wait_for(lambda: bot._scenes.find("anon") is None)
+    anon.send("PRIVMSG user :second")
+    said(anon)
+    assert "first" in prompt(bot)
+
+
+def test_a_scene_that_writes_is_not_closed(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    engine = FakeEngine(["x" * 50])
+    gate = Gate(engine)
+    bot = make_bot(engine=engine, keep=0.01)
+    running = serve(bot)
+    anon = connect(running, "anon")["anon"]
+    anon.send("PRIVMSG user :first")
+    gate.wait()
+    scene = bot._scenes.find("anon")
+    running.call(bot._scenes._close_unused, "anon")
+    assert bot._scenes.find("anon") is scene
+    gate.open()
+    assert said(anon).endswith("x" * 50)
+
+
+@pytest.mark.parametrize(("one", "other"), [("ÉVA", "éVA"), ("#ÉTÉ", "#été")])
+def test_names_that_differ_in_the_case_of_a_letter_beyond_ascii_have_their_own_files(
+    one: str, other: str
+) -> None:
+    assert session_name(one) != session_name(other)
+
+
+def test_a_name_that_was_saved_before_is_found_again() -> None:
+    assert session_name("#été") == "channel t 238e6254e9d860e3"
+
+
+def test_two_people_of_nearly_the_same_nick_do_not_read_each_other(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    bot = make_bot("i keep it", "hi", keep=0.01)
+    wires = connect(serve(bot), "ÉVA", "éVA")
+    wires["ÉVA"].send("PRIVMSG user :my secret is 42")
+    said(wires["ÉVA"])
+    wait_for(lambda: bot._scenes.find("ÉVA") is None)
+    wires["éVA"].send("PRIVMSG user :what did I say?")
+    assert said(wires["éVA"]).endswith(":hi")
+    assert "42" not in prompt(bot)
