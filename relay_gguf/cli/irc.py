@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, get_args
 
@@ -33,6 +34,8 @@ from .options import (
 )
 
 if TYPE_CHECKING:
+    import ssl
+
     from relay_gguf.irc.bot.addressing import Reply
     from relay_gguf.irc.bot.channel_log import ChannelLog
     from relay_gguf.irc.network.hooks import Hooks
@@ -70,6 +73,27 @@ def irc(
         typer.Option(metavar="STYLE", help="Write channel logs in the style of irssi or weechat."),
     ] = None,
     logs: Annotated[Path, typer.Option(help="Folder of the channel logs.")] = Path("irclogs"),
+    server_name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name of the server, as clients show it.")
+    ] = "relay.localhost",
+    oper_name: Annotated[
+        str, typer.Option(metavar="NAME", help="Name that OPER must give.")
+    ] = "oper",
+    oper_password: Annotated[
+        str,
+        typer.Option(
+            envvar="RELAY_IRC_OPER_PASSWORD",
+            help="Password that OPER must give; without it there are no operators.",
+        ),
+    ] = "",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Encrypt connections with this certificate (PEM)."),
+    ] = None,
+    tls_key: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Its private key, if that is not in the same file."),
+    ] = None,
     bare: Annotated[bool, typer.Option("--bare", help="Run the server without a model.")] = False,
     aliases: Annotated[
         str | None,
@@ -105,12 +129,23 @@ def irc(
       relay-gguf irc --demo
       relay-gguf irc --host 0.0.0.0 --password SECRET --log irssi
     """
-    from relay_gguf.irc.host import check_address, check_port
+    from relay_gguf.irc.host import check_address, check_port, check_server_name
+    from relay_gguf.irc.tls import tls_context
 
     if aliases is not None:
         print_aliases(aliases)
         return
     check_address(host, password)
+    check_server_name(server_name)
+    serve = partial(
+        _serve,
+        host=host,
+        port=port,
+        password=password,
+        name=server_name,
+        operator=(oper_name, oper_password),
+        tls=tls_context(tls_cert, tls_key),
+    )
     check_port(host, port)
     _show_warnings()
     reply_mode = _checked(model_nick, reply)
@@ -118,7 +153,7 @@ def irc(
     if bare:
         from relay_gguf.irc.network.hooks import Hooks
 
-        _serve(Hooks(), host, port, password)
+        serve(Hooks())
         return
     settings = given_settings(context, config)
     from relay_gguf.folders import DIRS
@@ -146,7 +181,7 @@ def irc(
         )
         bot = Bot(bot_config, channel_log)
         try:
-            _serve(bot, host, port, password)
+            serve(bot)
         finally:
             bot.close()
 
@@ -169,8 +204,17 @@ def print_aliases(client: str) -> None:
         typer.echo(line)
 
 
-def _serve(hooks: Hooks, host: str, port: int, password: str) -> None:
-    """Run a server until Ctrl-C or SIGTERM.
+def _serve(
+    hooks: Hooks,
+    *,
+    host: str,
+    port: int,
+    password: str,
+    name: str,
+    operator: tuple[str, str],
+    tls: ssl.SSLContext | None,
+) -> None:
+    """Run a server until Ctrl-C or SIGTERM; `operator` is a name and a password, '' for none.
 
     Raises:
         SettingsError: the port is taken, or the address is not this machine's.
@@ -178,16 +222,22 @@ def _serve(hooks: Hooks, host: str, port: int, password: str) -> None:
     from relay_gguf.irc.file_limit import client_room
     from relay_gguf.irc.lifetime import run_server
     from relay_gguf.irc.network.limits import Limits
+    from relay_gguf.irc.network.network import OperatorLogin
     from relay_gguf.irc.server import Server
 
     limits = Limits()
     limits = replace(limits, clients=client_room(limits.clients))
-    server = Server(hooks, password=password, limits=limits)
-    asyncio.run(run_server(server, host, port, started=_print_address, reason=GOODBYE))
+    login = OperatorLogin(*operator) if operator[1] else None
+    server = Server(hooks, password=password, name=name, operator=login, limits=limits)
+    started = partial(_print_address, encrypted=tls is not None)
+    asyncio.run(run_server(server, host, port, tls=tls, started=started, reason=GOODBYE))
 
 
-def _print_address(host: str, port: int) -> None:
-    typer.echo(f"Connect an IRC client to {host}, port {port}. Ctrl-C ends the server.", err=True)
+def _print_address(host: str, port: int, *, encrypted: bool) -> None:
+    how = " with TLS" if encrypted else ""
+    typer.echo(
+        f"Connect an IRC client to {host}, port {port}{how}. Ctrl-C ends the server.", err=True
+    )
 
 
 def _show_warnings() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import ipaddress
 import os
+import re
 import socket
 
 from relay_gguf.errors import SettingsError
@@ -49,6 +50,19 @@ def check_port(host: str, port: int) -> None:
             trial.bind(address)
     except OSError as error:
         raise listening_error(host, port, error) from error
+
+
+def check_server_name(name: str) -> None:
+    """Allow a server's name that no nick and no mask can be taken for.
+
+    Raises:
+        SettingsError: it is none.
+    """
+    if len(name) > 63 or not re.fullmatch(r"[A-Za-z0-9-]+(\.[A-Za-z0-9-]+)+", name):
+        raise SettingsError(
+            f"--server-name is {name!r}; it may be like irc.example.org: letters, digits and -, "
+            "with a dot in it, up to 63 characters."
+        )
 
 
 def listening_error(host: str, port: int, error: OSError) -> SettingsError:

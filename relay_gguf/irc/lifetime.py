@@ -6,6 +6,7 @@ import asyncio
 import errno
 import logging
 import signal
+import ssl
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
@@ -23,6 +24,7 @@ async def run_server(
     host: str,
     port: int,
     *,
+    tls: ssl.SSLContext | None = None,
     started: Callable[[str, int], None],
     reason: str,
 ) -> None:
@@ -32,6 +34,7 @@ async def run_server(
         server: which does not listen yet.
         host: where to listen.
         port: 0 takes a free one.
+        tls: the certificate; None for connections that are not encrypted.
         started: called with the host and port where the server listens.
         reason: why it stops, as clients are told.
 
@@ -41,7 +44,7 @@ async def run_server(
     stopped = asyncio.Event()
     asyncio.get_running_loop().set_exception_handler(_Complaints().take)
     try:
-        await server.start(host, port)
+        await server.start(host, port, tls)
     except OSError as error:
         raise listening_error(host, port, error) from error
     _on_signals(stopped)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import ssl
 import time
 from types import TracebackType
 
@@ -13,7 +14,7 @@ from .network.client import Client, Disconnect
 from .network.hooks import Hooks
 from .network.host_limits import longest_waiting
 from .network.limits import Limits
-from .network.network import Network
+from .network.network import Network, OperatorLogin
 from .network.speaker import Speaker
 from .protocol.framing import (
     EmptyLineError,
@@ -46,6 +47,7 @@ class Server(Speaker):
         *,
         password: str = "",
         name: str = "relay.localhost",
+        operator: OperatorLogin | None = None,
         limits: Limits | None = None,
     ) -> None:
         """A server that does not listen yet.
@@ -54,24 +56,35 @@ class Server(Speaker):
             hooks: called for events and questions; None for a server without a bot.
             password: that clients have to send with PASS; '' lets everyone in.
             name: of the server, in its replies.
+            operator: what OPER must give; None for a server without operators.
             limits: on clients.
         """
         self.limits = limits or Limits()
-        super().__init__(Network(hooks or Hooks(), self.limits, name, password))
+        network = Network(
+            hooks or Hooks(), self.limits, name, password, operator=operator, end=self.disconnect
+        )
+        super().__init__(network)
         self._server: asyncio.Server | None = None
         self._timeouts: asyncio.Task[None] | None = None
         self._tasks: dict[Client, asyncio.Task[None] | None] = {}
 
     # Start and stop
 
-    async def start(self, host: str = "127.0.0.1", port: int = 6667) -> None:
+    async def start(
+        self, host: str = "127.0.0.1", port: int = 6667, tls: ssl.SSLContext | None = None
+    ) -> None:
         """Listen; port 0 takes a free one. See `host.check_address` before.
+
+        Args:
+            host: an address or name of this machine.
+            port: where clients connect.
+            tls: the certificate; None for connections that are not encrypted.
 
         Raises:
             OSError: the port is taken, or the address is not this machine's.
         """
         self._server = await asyncio.start_server(
-            self._serve, host, port, limit=2 * _READ_BYTES, backlog=_BACKLOG
+            self._serve, host, port, ssl=tls, limit=2 * _READ_BYTES, backlog=_BACKLOG
         )
         self.network.hooks.attach(self)
         self._timeouts = asyncio.get_running_loop().create_task(self._watch_timeouts())
@@ -185,7 +198,9 @@ class Server(Speaker):
             if raw is None:
                 raise TooLongError
             line = read(raw)
-            await dispatch(self.network, client, line, without_tags(raw))
+            label = line.tags.get("label", "")
+            with client.answering(label, self.network.new_id() if label else ""):
+                await dispatch(self.network, client, line, without_tags(raw))
         except TooLongError:
             client.error(ERR_INPUTTOOLONG)
         except NotTextError as broken:

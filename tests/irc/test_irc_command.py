@@ -37,6 +37,8 @@ def irc(*arguments: str) -> str:
         (["--port", "0", "--reply", "never"], "--reply is 'never'; it may be auto, always"),
         (["--port", "0", "--model-nick", "1 a"], "--model-nick is '1 a', which is not a nick"),
         (["--port", "0", "--log", "mirc"], "--log is 'mirc'; it may be irssi or weechat"),
+        (["--port", "0", "--server-name", "a b"], "--server-name is 'a b'; it may be like irc."),
+        (["--port", "0", "--tls-key", "x.pem"], "--tls-key needs its certificate"),
         (["--aliases", "hexchat"], "There are no aliases for 'hexchat'"),
     ],
 )

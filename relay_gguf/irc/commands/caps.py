@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Final
 
 from relay_gguf.irc.network.client import Client
-from relay_gguf.irc.network.limits import Limits
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.numerics import ERR_INVALIDCAPCMD
 
 from .registration import finish
+from .sasl import MECHANISMS
 
 OFFERED: Final = (
     "away-notify",
@@ -21,6 +21,7 @@ OFFERED: Final = (
     "draft/multiline",
     "echo-message",
     "extended-join",
+    "labeled-response",
     "message-tags",
     "multi-prefix",
     "server-time",
@@ -41,11 +42,17 @@ async def cap(network: Network, client: Client, line: Line) -> None:
         await finish(network, client)
 
 
-def announced(version: int, limits: Limits) -> str:
+def offered(network: Network) -> list[str]:
+    """The capabilities of a server; SASL is one where there is a password."""
+    return sorted([*OFFERED, *(["sasl"] if network.password else [])])
+
+
+def announced(version: int, network: Network) -> str:
     """The list of CAP LS; from version 302 on, capabilities have values."""
+    limits = network.limits
     lines = f"max-bytes={limits.batch_bytes},max-lines={limits.batch_lines}"
-    values = {"draft/multiline": f"={lines}"} if version >= 302 else {}
-    return " ".join(name + values.get(name, "") for name in OFFERED)
+    values = {"draft/multiline": f"={lines}", "sasl": f"={MECHANISMS}"} if version >= 302 else {}
+    return " ".join(name + values.get(name, "") for name in offered(network))
 
 
 def _ls(network: Network, client: Client, rest: str) -> None:
@@ -54,7 +61,7 @@ def _ls(network: Network, client: Client, rest: str) -> None:
     if client.cap_version >= 302:
         client.caps.add("cap-notify")
     _suspend(client)
-    _answer(network, client, "LS", announced(version, network.limits))
+    _answer(network, client, "LS", announced(version, network))
 
 
 def _list(network: Network, client: Client, rest: str) -> None:
@@ -66,7 +73,7 @@ def _req(network: Network, client: Client, rest: str) -> None:
     _suspend(client)
     wanted = rest.split()
     keeps = client.cap_version >= 302 and "-cap-notify" in wanted
-    if keeps or not {name.removeprefix("-") for name in wanted} <= set(OFFERED):
+    if keeps or not {name.removeprefix("-") for name in wanted} <= set(offered(network)):
         _answer(network, client, "NAK", rest.strip())
         return
     for name in wanted:

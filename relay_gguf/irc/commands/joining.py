@@ -60,15 +60,30 @@ async def part(network: Network, client: Client, line: Line) -> None:
 
 
 async def kick(network: Network, client: Client, line: Line) -> None:
-    """KICK channel nicks [:reason]; to kick a persona is a command for the hooks."""
-    channel = _own_channel(network, client, line.params[0])
+    """KICK channel nicks [:reason], or as many channels as nicks (RFC 2812 section 3.2.8)."""
+    names = [name for name in line.params[0].split(",") if name]
+    nicks = [nick for nick in line.params[1].split(",") if nick]
+    reason = clean(line.params[2], network.limits.reason) if len(line.params) > 2 else ""
+    if len(names) == 1:
+        await _kick(network, client, names[0], nicks, reason)
+    elif len(names) != len(nicks):
+        client.error(ERR_NEEDMOREPARAMS, "KICK")
+    else:
+        for name, nick in zip(names, nicks, strict=True):
+            await _kick(network, client, name, [nick], reason)
+
+
+async def _kick(
+    network: Network, client: Client, name: str, nicks: Sequence[str], reason: str
+) -> None:
+    """Kick users out of one channel; to kick a persona is a command for the hooks."""
+    channel = _own_channel(network, client, name)
     if channel is None:
         return
     if not channel.is_op(client):
         client.error(ERR_CHANOPRIVSNEEDED, channel.name)
         return
-    reason = clean(line.params[2], network.limits.reason) if len(line.params) > 2 else ""
-    for nick in filter(None, line.params[1].split(",")):
+    for nick in nicks:
         victim = network.user(nick)
         if isinstance(victim, PersonaUser):
             raw = " ".join(["KICK", channel.name, victim.nick, reason]).rstrip()

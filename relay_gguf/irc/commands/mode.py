@@ -14,6 +14,7 @@ from relay_gguf.irc.protocol.modes import (
     FLAGS,
     KEY,
     LIMIT,
+    SERVER_OPERATOR,
     USER_MODES,
     VALUED,
     ModeChange,
@@ -68,6 +69,8 @@ def _change_user(network: Network, client: Client, letters: str) -> None:
     for sign, letter in signed_letters(letters):
         if letter not in USER_MODES:
             client.error(ERR_UMODEUNKNOWNFLAG)
+        elif letter == SERVER_OPERATOR and sign == "+":
+            continue  # OPER does that (RFC 2812 section 3.1.5)
         elif _changes(client.modes, sign, letter):
             done.append(ModeChange(sign, letter))
     if done:

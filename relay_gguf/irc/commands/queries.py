@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import Whois
@@ -28,24 +29,28 @@ from relay_gguf.irc.protocol.numerics import (
     RPL_WHOISBOT,
     RPL_WHOISCHANNELS,
     RPL_WHOISIDLE,
+    RPL_WHOISOPERATOR,
     RPL_WHOISSERVER,
     RPL_WHOISSPECIAL,
     RPL_WHOISUSER,
     RPL_WHOREPLY,
+    RPL_WHOWASUSER,
 )
 from relay_gguf.irc.protocol.splitting import chunks, pieces, room
 
 _SIZE = re.compile(r"([<>])(\d{1,9})")
 _MOST_USERHOSTS = 5
+_MOST_FORMER = 20
 
 
 async def who(network: Network, client: Client, line: Line) -> None:
-    """WHO channel, or WHO mask of nicks; WHOX fields are ignored; no user is an IRC operator."""
+    """WHO channel, or WHO mask of nicks, `o` behind it for operators; WHOX fields are ignored."""
     mask = line.params[0] if line.params else "*"
     channel = network.channel(mask) if is_channel(mask) else None
-    if "o" in line.params[1:2]:
-        users: list[User] = []
-    elif channel is not None:
+    if channel is not None and channel.is_hidden(client):
+        channel = None
+    users: list[User]
+    if channel is not None:
         users = list(channel.members)
     elif is_channel(mask):
         users = []
@@ -59,9 +64,12 @@ async def who(network: Network, client: Client, line: Line) -> None:
             if (matches(mask, user.nick) and (INVISIBLE not in user.modes or user in near))
             or fold(mask) == fold(user.nick)
         ]
+    if "o" in line.params[1:2]:
+        users = [user for user in users if user.is_operator]
     for user in users:
         signs = channel.prefix(user, client) if channel else ""
-        flags = ("G" if user.away else "H") + signs + ("B" if user.bot else "")
+        star = "*" if user.is_operator else ""
+        flags = ("G" if user.away else "H") + star + signs + ("B" if user.bot else "")
         client.reply(
             RPL_WHOREPLY,
             channel.name if channel else "*",
@@ -80,7 +88,7 @@ async def whois(network: Network, client: Client, line: Line) -> None:
     if not line.params or not line.params[-1]:
         client.error(ERR_NONICKNAMEGIVEN)
         return
-    if len(line.params) > 1 and not _is_server(network, line.params[0]):
+    if len(line.params) > 1 and not network.is_server(line.params[0]):
         client.error(ERR_NOSUCHSERVER, line.params[0])
         return
     asked = line.params[1 if len(line.params) > 1 else 0].split(",")[0]
@@ -96,11 +104,20 @@ async def whois(network: Network, client: Client, line: Line) -> None:
 
 
 async def whowas(network: Network, client: Client, line: Line) -> None:
-    """WHOWAS nick: nobody, as the server does not remember users that left."""
+    """WHOWAS nick [count]: the users that had this nick, or one that a mask matches."""
     if not line.params or not line.params[0]:
         client.error(ERR_NONICKNAMEGIVEN)
         return
-    client.error(ERR_WASNOSUCHNICK, line.params[0])
+    asked = line.params[1] if len(line.params) > 1 else ""
+    count = int(asked) if asked.isascii() and asked.isdigit() and len(asked) < 9 else 0
+    found = network.former.find(line.params[0], min(count or _MOST_FORMER, _MOST_FORMER))
+    for user in found:
+        who = (user.username, user.host, "*", user.realname)
+        client.reply(RPL_WHOWASUSER, user.nick, *who)
+        left = time.strftime("%a %b %d %Y %H:%M:%S UTC", time.gmtime(user.when))
+        client.reply(RPL_WHOISSERVER, user.nick, network.name, left)
+    if not found:
+        client.error(ERR_WASNOSUCHNICK, line.params[0])
     client.reply(RPL_ENDOFWHOWAS, line.params[0], "End of WHOWAS")
 
 
@@ -112,6 +129,8 @@ async def list_channels(network: Network, client: Client, line: Line) -> None:
     for name, channel in network.channels.items():
         topic = channel.topic.text if channel.topic else ""
         found[name] = (channel.name, len(channel.members), topic)
+        if channel.is_hidden(client):
+            del found[name]
     wanted = [want for want in line.params[0].split(",") if want] if line.params else []
     client.reply(RPL_LISTSTART, "Channel", "Users  Name")
     for name, size, topic in found.values():
@@ -131,7 +150,10 @@ async def userhost(network: Network, client: Client, line: Line) -> None:
     """USERHOST nicks: nick=+user@host of each, with - in place of + for a user that is away."""
     asked = line.params[:_MOST_USERHOSTS]
     users = dict.fromkeys(filter(None, map(network.user, asked)))
-    told = [f"{u.nick}={'-' if u.away else '+'}{u.username}@{u.host}" for u in users]
+    told = [
+        f"{u.nick}{'*' if u.is_operator else ''}={'-' if u.away else '+'}{u.username}@{u.host}"
+        for u in users
+    ]
     client.reply(RPL_USERHOST, " ".join(told))
 
 
@@ -142,7 +164,7 @@ def _send_whois(network: Network, client: Client, user: User, more: Whois) -> No
     channels = [
         channel.prefix(user, client) + channel.name
         for channel in network.channels.values()
-        if user in channel.members
+        if user in channel.members and not channel.is_hidden(client)
     ]
     size = room(network.name, RPL_WHOISCHANNELS, f"{client.nick} {nick}")
     for chunk in chunks(channels, size):
@@ -150,6 +172,8 @@ def _send_whois(network: Network, client: Client, user: User, more: Whois) -> No
     client.reply(RPL_WHOISSERVER, nick, network.name, "Relay")
     if user.away:
         client.reply(RPL_AWAY, nick, user.away)
+    if user.is_operator:
+        client.reply(RPL_WHOISOPERATOR, nick, "is an IRC operator")
     if user.bot:
         client.reply(RPL_WHOISBOT, nick, "is a bot on Relay")
     for text in more.lines:
@@ -158,11 +182,6 @@ def _send_whois(network: Network, client: Client, user: User, more: Whois) -> No
     idle = user.idle if more.idle is None else more.idle
     signon = str(int(user.signon))
     client.reply(RPL_WHOISIDLE, nick, str(idle), signon, "seconds idle, signon time")
-
-
-def _is_server(network: Network, name: str) -> bool:
-    """Whether a name means this server: its own, a mask of it, or the nick of a user on it."""
-    return matches(name, network.name) or network.user(name) is not None
 
 
 def _is_wanted(name: str, size: int, wanted: list[str]) -> bool:

@@ -75,30 +75,32 @@ async def finish(network: Network, client: Client) -> None:
     """
     if client.registered or client.negotiates or client.nick == "*" or not client.username:
         return
-    if network.password and not is_right(network, client, client.password, network.password):
+    proved = client.authenticated or not network.password
+    if not proved and not is_right(network, client, client.password, network.password):
+        client.error(ERR_PASSWDMISMATCH)
         raise Disconnect("Password incorrect")
     client.password = ""
     client.registered = True
     network.most_clients = max(network.most_clients, len(network.registered))
     greet(network, client)
+    network.watches.came(client)
 
 
 def is_right(network: Network, client: Client, given: str, right: str) -> bool:
-    """Whether a password is right; if not, that is logged, and the client gets 464.
+    """Whether a password is right; if not, that is logged, and the client is told if it must wait.
 
     A host that has sent too many wrong ones must wait: until then none is looked at.
     """
     if wait := network.host_limits.wait(client.host):
         text = f"Too many wrong passwords: try again in {wait} seconds"
-        client.error(ERR_PASSWDMISMATCH, text=text)
+        client.send(Line("NOTICE", (client.nick, text), network.name))
         return False
-    if hmac.compare_digest(given.encode(), right.encode()):
+    if right and hmac.compare_digest(given.encode(), right.encode()):
         return True
     network.host_limits.note_wrong(client.host)
     waits = network.host_limits.wait(client.host)
     more = f"; the next is looked at in {waits} seconds" if waits else ""
     _log.warning("wrong password from %s, nick %s%s", client.host, client.nick, more)
-    client.error(ERR_PASSWDMISMATCH)
     return False
 
 

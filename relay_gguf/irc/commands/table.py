@@ -17,9 +17,12 @@ from . import (
     joining,
     messaging,
     mode,
+    monitor,
     multiline,
+    operators,
     queries,
     registration,
+    sasl,
     topics,
     welcome,
 )
@@ -41,6 +44,7 @@ class CommandEntry:
 
 TABLE: Final = {
     "CAP": CommandEntry(caps.cap, 1, early=True),
+    "AUTHENTICATE": CommandEntry(sasl.authenticate, 1, early=True),
     "NICK": CommandEntry(registration.nick, early=True),
     "PASS": CommandEntry(registration.password, 1, early=True),
     "PING": CommandEntry(registration.ping, early=True),
@@ -61,6 +65,10 @@ TABLE: Final = {
     "AWAY": CommandEntry(messaging.away),
     "BATCH": CommandEntry(multiline.batch, 1),
     "CHATHISTORY": CommandEntry(history.chathistory),
+    "MONITOR": CommandEntry(monitor.monitor, 1),
+    "OPER": CommandEntry(operators.oper, 2),
+    "KILL": CommandEntry(operators.kill, 1),
+    "WALLOPS": CommandEntry(operators.wallops, 1),
     "WHO": CommandEntry(queries.who),
     "WHOIS": CommandEntry(queries.whois),
     "WHOWAS": CommandEntry(queries.whowas),

@@ -8,7 +8,7 @@ from relay_gguf.irc.network.channel import Channel
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
-from relay_gguf.irc.protocol.names import clean, is_channel
+from relay_gguf.irc.protocol.names import clean
 from relay_gguf.irc.protocol.numerics import (
     ERR_CHANOPRIVSNEEDED,
     ERR_NOSUCHCHANNEL,
@@ -44,18 +44,16 @@ async def topic(network: Network, client: Client, line: Line) -> None:
 
 
 async def names(network: Network, client: Client, line: Line) -> None:
-    """NAMES [channels]: the members of these channels, or of all."""
-    asked = line.params[0].split(",")[:_MOST_CHANNELS] if line.params else []
-    for name in filter(is_channel, asked):
-        channel = network.channel(name)
-        if channel is not None:
-            send_names(network, client, channel)
-        else:
-            client.reply(RPL_ENDOFNAMES, name, "End of /NAMES list")
-    if not line.params:
-        for channel in list(network.channels.values())[:_MOST_CHANNELS]:
+    """NAMES [channels]: the members of these channels, or of all; one 366 ends the list."""
+    asked = line.params[0].split(",") if line.params else list(network.channels)
+    found = [network.channel(name) for name in dict.fromkeys(asked[:_MOST_CHANNELS])]
+    for channel in found:
+        if channel is not None and not channel.is_hidden(client):
             _send_nicks(network, client, channel)
-        client.reply(RPL_ENDOFNAMES, "*", "End of /NAMES list")
+    name = line.params[0] if line.params else "*"
+    if len(found) == 1 and line.params and found[0] is not None:
+        name = found[0].name
+    client.reply(RPL_ENDOFNAMES, name, "End of /NAMES list")
 
 
 def send_topic(client: Client, channel: Channel) -> None:
@@ -82,4 +80,4 @@ def _send_nicks(network: Network, client: Client, channel: Channel) -> None:
     ]
     size = room(network.name, RPL_NAMREPLY, f"{client.nick} = {channel.name}")
     for chunk in chunks(nicks, size):
-        client.reply(RPL_NAMREPLY, "=", channel.name, chunk)
+        client.reply(RPL_NAMREPLY, channel.symbol, channel.name, chunk)

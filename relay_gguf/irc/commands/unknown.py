@@ -18,19 +18,23 @@ async def forward(
     If the hooks answer within `limits.patience`, that has happened when this returns. If they take
     longer, the client's next line does not wait for them.
     """
-    done = asyncio.Event()
+    done, waits = asyncio.Event(), True
+    taken = False
 
     async def ask() -> None:
-        taken = False
+        nonlocal taken
         try:
             taken = await network.hooks.unknown_command(client, verb, params, raw)
         finally:
-            if not taken:
-                client.error(ERR_UNKNOWNCOMMAND, verb)
             done.set()
+            if not taken and not waits:
+                client.error(ERR_UNKNOWNCOMMAND, verb)
 
     if not network.jobs.add(("command", client), ask):
         client.error(ERR_UNKNOWNCOMMAND, verb, text="Too many commands wait already")
         return
     with suppress(asyncio.TimeoutError):
         await asyncio.wait_for(done.wait(), network.limits.patience)
+    waits = False
+    if done.is_set() and not taken:  # here, where the answer gets the label of the command
+        client.error(ERR_UNKNOWNCOMMAND, verb)

@@ -14,6 +14,7 @@ from relay_gguf.irc.protocol.modes import INVISIBLE, USER_MODES, channel_modes
 from relay_gguf.irc.protocol.names import clean
 from relay_gguf.irc.protocol.numerics import (
     ERR_NOADMININFO,
+    ERR_NOSUCHSERVER,
     RPL_CREATED,
     RPL_ENDOFINFO,
     RPL_ENDOFMOTD,
@@ -64,23 +65,28 @@ async def lusers(network: Network, client: Client, line: Line) -> None:
 
 
 async def motd(network: Network, client: Client, line: Line) -> None:
-    """MOTD: the message of the day, the hooks' if they have one."""
-    _send_motd(network, client)
+    """MOTD [server]: the message of the day, the hooks' if they have one."""
+    if _is_meant(network, client, line):
+        _send_motd(network, client)
 
 
 async def version(network: Network, client: Client, line: Line) -> None:
-    """VERSION: the version of the server, and its ISUPPORT tokens."""
-    client.reply(RPL_VERSION, VERSION, network.name, "Relay turns a base LLM into an IRC")
-    _send_isupport(network, client)
+    """VERSION [server]: the version of the server, and its ISUPPORT tokens."""
+    if _is_meant(network, client, line):
+        client.reply(RPL_VERSION, VERSION, network.name, "Relay turns a base LLM into an IRC")
+        _send_isupport(network, client)
 
 
 async def tell_time(network: Network, client: Client, line: Line) -> None:
-    """TIME: the local time of the server."""
-    client.reply(RPL_TIME, network.name, time.strftime("%a %b %d %Y %H:%M:%S %z"))
+    """TIME [server]: the local time of the server."""
+    if _is_meant(network, client, line):
+        client.reply(RPL_TIME, network.name, time.strftime("%a %b %d %Y %H:%M:%S %z"))
 
 
 async def info(network: Network, client: Client, line: Line) -> None:
-    """INFO: what the server is, and where it comes from."""
+    """INFO [server]: what the server is, and where it comes from."""
+    if not _is_meant(network, client, line):
+        return
     for text in (
         f"{VERSION}: Relay turns a base LLM into an IRC.",
         "https://github.com/danlou/relay",
@@ -90,8 +96,17 @@ async def info(network: Network, client: Client, line: Line) -> None:
 
 
 async def admin(network: Network, client: Client, line: Line) -> None:
-    """ADMIN: an error, as the server has no administrative contact."""
-    client.error(ERR_NOADMININFO, network.name)
+    """ADMIN [server]: an error, as the server has no administrative contact."""
+    if _is_meant(network, client, line):
+        client.error(ERR_NOADMININFO, network.name)
+
+
+def _is_meant(network: Network, client: Client, line: Line) -> bool:
+    """Whether a command is for this server; if it names another, the client gets 402."""
+    if not line.params or not line.params[0] or network.is_server(line.params[0]):
+        return True
+    client.error(ERR_NOSUCHSERVER, line.params[0])
+    return False
 
 
 def _send_isupport(network: Network, client: Client) -> None:
@@ -110,7 +125,8 @@ def _send_lusers(network: Network, client: Client) -> None:
         RPL_LUSERCLIENT,
         f"There are {len(users) - hidden} users and {hidden} invisible on 1 servers",
     )
-    client.reply(RPL_LUSEROP, "0", "operator(s) online")
+    operators = sum(user.is_operator for user in people)
+    client.reply(RPL_LUSEROP, str(operators), "operator(s) online")
     client.reply(RPL_LUSERUNKNOWN, str(unknown), "unknown connection(s)")
     client.reply(RPL_LUSERCHANNELS, str(len(network.channels)), "channels formed")
     client.reply(RPL_LUSERME, f"I have {len(people)} clients and 0 servers")

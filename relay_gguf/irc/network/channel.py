@@ -13,6 +13,7 @@ from relay_gguf.irc.protocol.modes import (
     NO_OUTSIDE,
     OPERATOR,
     PREFIXES,
+    SECRET,
     TOPIC_LOCK,
 )
 from relay_gguf.irc.protocol.names import fold, matches
@@ -70,6 +71,15 @@ class Channel:
         """Set the topic, or remove it with '', and send all members the line `told` about it."""
         self.topic = Topic(text, by, time.time()) if text else None
         self.send(told)
+
+    def is_hidden(self, viewer: User) -> bool:
+        """Whether a user must not learn of the channel: +s hides it from all but its members."""
+        return SECRET in self.flags and viewer not in self.members
+
+    @property
+    def symbol(self) -> str:
+        """The sign in numeric 353: `@` for a secret channel, `=` for another."""
+        return "@" if SECRET in self.flags else "="
 
     def is_op(self, user: User) -> bool:
         """Whether a user is an operator here."""

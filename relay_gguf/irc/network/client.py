@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 
 from relay_gguf.irc.protocol.line import Line, encode
 from relay_gguf.irc.protocol.numerics import ERROR_TEXTS
 
+from .labels import labelled
 from .limits import Limits
 from .message import Batch
 from .rate_limit import Bucket
 from .user import User
 
-_TAG_CAPS = {"time": "server-time", "batch": "batch", "draft/multiline-concat": "draft/multiline"}
+_TAG_CAPS = {
+    "time": "server-time",
+    "batch": "batch",
+    "label": "labeled-response",
+    "draft/multiline-concat": "draft/multiline",
+}
 """Tag → the capability that brings it; all other tags come with message-tags."""
 
 
@@ -51,6 +58,10 @@ class Client(User):
         self.registered = False
         self.password = ""
         """Of PASS, until registration."""
+        self.authenticated = False
+        """Whether the password came by SASL already."""
+        self.sasl: str | None = None
+        """What came of a SASL response; None while none is expected."""
         self.channels: dict[str, None] = {}
         """The folded names of its channels, in the order of joining."""
         self.target = ""
@@ -63,6 +74,9 @@ class Client(User):
         """Whether a PING was sent and no line has come since."""
         self.gone = False
         """Whether the connection ends: nothing more is sent or read."""
+        self._answer: list[Line] | None = None
+        """The lines of an answer that will have a label; None while none is collected."""
+        self._answering: asyncio.Task[object] | None = None
         self._writer = writer
         self._server = server
         self._sendq = limits.sendq
@@ -72,9 +86,16 @@ class Client(User):
         """Whether these capabilities were all negotiated."""
         return self.caps.issuperset(caps)
 
-    def send(self, line: Line) -> None:
-        """Send a line with those of its tags that this client wants; never waits."""
+    def send(self, line: Line, *, answers: bool = True) -> None:
+        """Send a line with those of its tags that this client wants; never waits.
+
+        Where its own command is answered with a label, the line is held until all of the answer is
+        there, unless it says that it is no part of it.
+        """
         if self.gone or self._writer.is_closing():
+            return
+        if self._answer is not None and answers and asyncio.current_task() is self._answering:
+            self._answer.append(line)
             return
         if line.tags:
             line = Line(line.verb, line.params, line.source, self._wanted(line.tags))
@@ -82,6 +103,23 @@ class Client(User):
         if self._writer.transport.get_write_buffer_size() > self._sendq:
             self.gone = True
             self._overflow(self)
+
+    @contextmanager
+    def answering(self, label: str, ref: str) -> Iterator[None]:
+        """Give the lines that are sent meanwhile, in the same task, a label; none with ''."""
+        if not label or not self.can("labeled-response"):
+            yield
+            return
+        self._answer, self._answering = [], asyncio.current_task()
+        try:
+            yield
+        finally:
+            lines, self._answer = self._answer, None
+            if lines is not None:
+                batches = self.can("batch")
+                server = self._server
+                for line in labelled(lines, label, server=server, ref=ref, batches=batches):
+                    self.send(line)
 
     def reply(self, numeric: str, *params: str) -> None:
         """Send a numeric reply of the server."""
@@ -97,6 +135,9 @@ class Client(User):
 
     def send_closing(self, reason: str) -> None:
         """Send ERROR, the last line that this client gets, unless it got that already."""
+        held, self._answer = self._answer or [], None
+        for line in held:
+            self.send(line)
         self.send(Line("ERROR", (f"Closing link: {self.nick}[{self.host}] ({reason})",)))
         self.gone = True
 

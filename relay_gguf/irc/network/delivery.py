@@ -53,7 +53,7 @@ def deliver(
         client.error(ERR_INPUTTOOLONG, text=f"Input line was too long: {fits} bytes of text fit")
         return
     for receiver in receivers:
-        send_message(network, receiver, message)
+        send_message(network, receiver, message, answers=False)
     if client.can("echo-message"):
         send_message(network, client, message)
     if user is None and verb != "TAGMSG":
@@ -68,11 +68,16 @@ def deliver(
         network.jobs.add(("typing", client), partial(network.hooks.typing, client, name, state))
 
 
-def send_message(network: Network, client: Client, message: SentMessage) -> None:
-    """Send a message to one client, in the lines that its capabilities allow."""
+def send_message(
+    network: Network, client: Client, message: SentMessage, *, answers: bool = True
+) -> None:
+    """Send a message to one client, in the lines that its capabilities allow.
+
+    `answers` tells whether it may be part of the answer to a command of this client.
+    """
     ref = network.new_id() if len(message.fragments) > 1 else ""
     for line in lines(message, client.caps, ref):
-        client.send(line)
+        client.send(line, answers=answers)
 
 
 def record(network: Network, message: SentMessage, nick: str, when: float) -> None:

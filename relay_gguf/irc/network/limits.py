@@ -36,6 +36,8 @@ class Limits:
     """That a client may be in."""
     targets: int = 4
     """Of one PRIVMSG or NOTICE."""
+    monitor: int = 100
+    """Nicks that a client may be told about."""
     bans: int = 50
     """Of a channel."""
 
@@ -90,6 +92,7 @@ def isupport(limits: Limits) -> list[str]:
         f"KICKLEN={limits.reason}",
         f"MAXLIST={BAN}:{limits.bans}",
         "MODES",
+        f"MONITOR={limits.monitor}",
         "MSGREFTYPES=msgid,timestamp",
         f"NAMELEN={limits.realname}",
         "NETWORK=Relay",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from secrets import token_hex
@@ -11,7 +12,7 @@ from typing import TypeVar
 
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.modes import OPERATOR
-from relay_gguf.irc.protocol.names import fold
+from relay_gguf.irc.protocol.names import fold, matches
 
 from .channel import Channel, Topic
 from .client import Client
@@ -20,20 +21,45 @@ from .host_limits import HostLimits
 from .jobs import Job, Jobs, answer_of, attempt
 from .limits import Limits
 from .user import PersonaUser, User
+from .watches import Watches
+from .whowas import FormerUsers
 
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorLogin:
+    """The name and the password of the operator of a server."""
+
+    name: str
+    password: str
 
 
 class Network:
     """The users and channels of one server."""
 
-    def __init__(self, hooks: Hooks, limits: Limits, name: str, password: str) -> None:
+    def __init__(
+        self,
+        hooks: Hooks,
+        limits: Limits,
+        name: str,
+        password: str,
+        *,
+        operator: OperatorLogin | None,
+        end: Callable[[Client, str], None],
+    ) -> None:
+        """A network without clients; `end` disconnects one, with a reason."""
         self.hooks = hooks
         self.limits = limits
         self.name = name
         """Of the server, as its replies begin."""
         self.password = password
         """That PASS must give; '' lets everyone in."""
+        self.operator = operator
+        """What OPER must give; None for a server without operators."""
+        self.end = end
+        self.former = FormerUsers()
+        self.watches = Watches()
         self.created = time.time()
         """Unix time."""
         self.users: dict[str, User] = {}
@@ -64,6 +90,10 @@ class Network:
     def channels_of(self, client: Client) -> list[Channel]:
         """The channels that a client is in, in the order of joining."""
         return [self.channels[name] for name in client.channels]
+
+    def is_server(self, name: str) -> bool:
+        """Whether a name means this server: its own, a mask of it, or the nick of a user on it."""
+        return matches(name, self.name) or self.user(name) is not None
 
     @property
     def registered(self) -> list[Client]:
@@ -148,7 +178,11 @@ class Network:
             line = self.line(client, "NICK", nick)
             for other in {client, *self.neighbours(client)}:
                 other.send(line)
-        client.nick = nick
+        old, client.nick = client.nick, nick
+        if client.registered and fold(old) != fold(nick):
+            self.former.note(client, old)
+            self.watches.went(old)
+            self.watches.came(client)
 
     def remove(self, client: Client, reason: str) -> None:
         """Remove a client and send QUIT with the reason to all that share a channel with it."""
@@ -160,6 +194,9 @@ class Network:
         if self.users.get(fold(client.nick)) is client:
             del self.users[fold(client.nick)]
         self.clients.discard(client)
+        if client.registered:
+            self.former.note(client, client.nick)
+            self.watches.went(client.nick)
 
 
 def server_time(when: float) -> str:

@@ -6,7 +6,7 @@ import time
 from dataclasses import dataclass
 
 from relay_gguf.irc.protocol.line import Line
-from relay_gguf.irc.protocol.modes import BOT
+from relay_gguf.irc.protocol.modes import BOT, SERVER_OPERATOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,15 @@ class User:
     def bot(self) -> bool:
         """Whether this user is marked as a bot (IRCv3 bot-mode)."""
         return BOT in self.modes
+
+    @property
+    def is_operator(self) -> bool:
+        """Whether this user is an operator of the server."""
+        return SERVER_OPERATOR in self.modes
+
+    def become_operator(self) -> None:
+        """Give the rights of an operator of the server to this user."""
+        self.modes.add(SERVER_OPERATOR)
 
     @property
     def idle(self) -> int:

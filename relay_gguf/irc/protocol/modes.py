@@ -11,7 +11,9 @@ from typing import Final, NamedTuple
 
 BOT: Final = "B"
 INVISIBLE: Final = "i"
-USER_MODES: Final = BOT + INVISIBLE
+SERVER_OPERATOR: Final = "o"
+WALLOPS: Final = "w"
+USER_MODES: Final = BOT + INVISIBLE + SERVER_OPERATOR + WALLOPS
 
 OPERATOR: Final = "o"
 PREFIXES: Final = {OPERATOR: "@", "v": "+"}
@@ -22,9 +24,10 @@ LIMIT: Final = "l"
 INVITE_ONLY: Final = "i"
 MODERATED: Final = "m"
 NO_OUTSIDE: Final = "n"
+SECRET: Final = "s"
 TOPIC_LOCK: Final = "t"
 
-FLAGS: Final = INVITE_ONLY + MODERATED + NO_OUTSIDE + TOPIC_LOCK
+FLAGS: Final = INVITE_ONLY + MODERATED + NO_OUTSIDE + SECRET + TOPIC_LOCK
 """Channel modes without a value."""
 ALWAYS_VALUED: Final = BAN + KEY + "".join(PREFIXES)
 """Channel modes that take a value with + and with -."""

@@ -25,6 +25,8 @@ RPL_USERHOST: Final = "302"
 RPL_ISON: Final = "303"
 RPL_UNAWAY: Final = "305"
 RPL_NOWAWAY: Final = "306"
+RPL_WHOISOPERATOR: Final = "313"
+RPL_WHOWASUSER: Final = "314"
 RPL_WHOISUSER: Final = "311"
 RPL_WHOISSERVER: Final = "312"
 RPL_ENDOFWHO: Final = "315"
@@ -54,6 +56,7 @@ RPL_MOTD: Final = "372"
 RPL_ENDOFINFO: Final = "374"
 RPL_MOTDSTART: Final = "375"
 RPL_ENDOFMOTD: Final = "376"
+RPL_YOUREOPER: Final = "381"
 RPL_TIME: Final = "391"
 
 ERR_UNKNOWNERROR: Final = "400"
@@ -89,8 +92,25 @@ ERR_BANNEDFROMCHAN: Final = "474"
 ERR_BADCHANNELKEY: Final = "475"
 ERR_BANLISTFULL: Final = "478"
 ERR_CHANOPRIVSNEEDED: Final = "482"
+ERR_NOPRIVILEGES: Final = "481"
+ERR_CANTKILLSERVER: Final = "483"
+ERR_NOOPERHOST: Final = "491"
 ERR_UMODEUNKNOWNFLAG: Final = "501"
 ERR_USERSDONTMATCH: Final = "502"
+
+# IRCv3 monitor and sasl-3.2
+RPL_MONONLINE: Final = "730"
+RPL_MONOFFLINE: Final = "731"
+RPL_MONLIST: Final = "732"
+RPL_ENDOFMONLIST: Final = "733"
+ERR_MONLISTFULL: Final = "734"
+RPL_LOGGEDIN: Final = "900"
+RPL_SASLSUCCESS: Final = "903"
+ERR_SASLFAIL: Final = "904"
+ERR_SASLTOOLONG: Final = "905"
+ERR_SASLABORTED: Final = "906"
+ERR_SASLALREADY: Final = "907"
+RPL_SASLMECHS: Final = "908"
 
 ERROR_TEXTS: Final = {
     ERR_UNKNOWNERROR: "Something went wrong here; the server goes on",
@@ -126,6 +146,14 @@ ERROR_TEXTS: Final = {
     ERR_BADCHANNELKEY: "Cannot join channel (+k)",
     ERR_BANLISTFULL: "Channel ban list is full",
     ERR_CHANOPRIVSNEEDED: "You're not channel operator",
+    ERR_NOPRIVILEGES: "Permission denied: you're not an IRC operator",
+    ERR_CANTKILLSERVER: "You can't kill a server",
+    ERR_NOOPERHOST: "This server has no operators: --oper-password",
     ERR_UMODEUNKNOWNFLAG: "Unknown MODE flag",
     ERR_USERSDONTMATCH: "Cannot change mode for other users",
+    ERR_MONLISTFULL: "Monitor list is full",
+    ERR_SASLFAIL: "SASL authentication failed",
+    ERR_SASLTOOLONG: "SASL message too long",
+    ERR_SASLABORTED: "SASL authentication aborted",
+    ERR_SASLALREADY: "You have already authenticated using SASL",
 }

@@ -304,8 +304,9 @@ CONVERSATIONS = {
         bob< :relay.localhost 323 bob :End of /LIST
         bob> NAMES #harbour,#nowhere
         bob< :relay.localhost 353 bob = #harbour :@anon
-        bob< :relay.localhost 366 bob #harbour :End of /NAMES list
-        bob< :relay.localhost 366 bob #nowhere :End of /NAMES list
+        bob< :relay.localhost 366 bob #harbour,#nowhere :End of /NAMES list
+        bob> NAMES odd
+        bob< :relay.localhost 366 bob odd :End of /NAMES list
         bob> NAMES
         bob< :relay.localhost 353 bob = #harbour :@anon
         bob< :relay.localhost 366 bob * :End of /NAMES list

@@ -36,6 +36,14 @@ REFUSALS = [
     ("FOO bar", "421 anon FOO :Unknown command"),
     ("foo", "421 anon FOO :Unknown command"),
     ("ADMIN", "423 anon relay.localhost :No administrative info available"),
+    ("INFO elsewhere.org", "402 anon elsewhere.org :No such server"),
+    ("VERSION elsewhere.org", "402 anon elsewhere.org :No such server"),
+    ("KILL bob :x", "481 anon :Permission denied: you're not an IRC operator"),
+    ("WALLOPS :x", "481 anon :Permission denied: you're not an IRC operator"),
+    ("OPER oper x", "491 anon :This server has no operators: --oper-password"),
+    ("MONITOR +", "461 anon MONITOR :Not enough parameters"),
+    ("MONITOR + a!b@c", "432 anon a!b@c :Erroneous nickname"),
+    ("KICK #mine,#bobs a,b,c", "461 anon KICK :Not enough parameters"),
     ("NICK", "431 anon :No nickname given"),
     ("WHOIS", "431 anon :No nickname given"),
     ("WHOIS :", "431 anon :No nickname given"),
@@ -77,7 +85,8 @@ def test_every_error_has_a_text_and_a_test() -> None:
     errors = {value for name, value in vars(numerics).items() if name.startswith("ERR_")}
     assert errors == set(numerics.ERROR_TEXTS)
     tested = {got[:3] for _, got in REFUSALS}
-    elsewhere = {"400", "405", "422", "451", "464", "471", "473", "474", "475", "478"}
+    elsewhere = {"400", "405", "422", "451", "464", "471", "473", "474", "475", "478", "483", "734"}
+    elsewhere |= {"904", "905", "906", "907"}
     assert errors == tested | elsewhere
 
 

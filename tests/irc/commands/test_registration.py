@@ -82,7 +82,7 @@ def test_a_greeting_word_for_word(running: Running, dial: Dial) -> None:
         anon< :relay.localhost 001 anon :Welcome to the Relay Network, anon!anon@localhost
         anon< :relay.localhost 002 anon :Your host is relay.localhost, running version {version}
         anon< :relay.localhost 003 anon :This server was created ...
-        anon< :relay.localhost 004 anon relay.localhost {version} Bi biklmnotv bklov
+        anon< :relay.localhost 004 anon relay.localhost {version} Biow biklmnostv bklov
         anon< :relay.localhost 005 anon AWAYLEN=200 BOT=B CASEMAPPING=ascii CHANLIMIT=#:50 ...
         anon< :relay.localhost 005 anon ...
         anon< :relay.localhost 251 anon :There are 1 users and 0 invisible on 1 servers
@@ -108,15 +108,16 @@ def test_isupport_tells_what_is_supported(running: Running, dial: Dial) -> None:
     wire.send("NICK anon", "USER anon 0 * :Anon")
     tokens = " ".join(line for line in wire.until(" 376 ") if " 005 " in line)
     wanted = (
-        "CASEMAPPING=ascii CHANTYPES=# CHANMODES=b,k,l,imnt PREFIX=(ov)@+ NICKLEN=30 "
-        "CHANNELLEN=64 TOPICLEN=300 NETWORK=Relay UTF8ONLY BOT=B CHATHISTORY=100"
+        "CASEMAPPING=ascii CHANTYPES=# CHANMODES=b,k,l,imnst PREFIX=(ov)@+ NICKLEN=30 "
+        "CHANNELLEN=64 TOPICLEN=300 NETWORK=Relay UTF8ONLY BOT=B CHATHISTORY=100 MONITOR=100"
     )
     assert set(wanted.split()) <= set(tokens.split())
 
 
 CAPS = (
     "away-notify batch cap-notify draft/chathistory draft/multiline echo-message extended-join "
-    "message-tags multi-prefix server-time setname standard-replies userhost-in-names"
+    "labeled-response message-tags multi-prefix server-time setname standard-replies "
+    "userhost-in-names"
 )
 LS = ":relay.localhost CAP * LS :" + CAPS
 LS_302 = LS.replace("multiline", "multiline=max-bytes=4096,max-lines=24")
