@@ -30,6 +30,7 @@ from .protocol.numerics import ERR_INPUTTOOLONG, ERR_UNKNOWNERROR
 
 _log = logging.getLogger(__name__)
 _READ_BYTES = 4096
+_FULL = "The server is full"
 _BACKLOG = 64
 """Connections that are taken at once; without a file for them, asyncio tries as often a second."""
 
@@ -150,11 +151,7 @@ class Server(Speaker):
         self._tasks[client] = asyncio.current_task()
         reason = "Connection closed"
         try:
-            self._make_room()
-            if len(self.network.clients) > self.limits.clients:
-                raise Disconnect("The server is full")
-            if not self.network.host_limits.has_room(host, self.network.clients):
-                raise Disconnect("Too many connections from your host")
+            self._make_room(client)
             await self._read_lines(client, reader)
         except Disconnect as ending:
             reason = str(ending)
@@ -169,11 +166,31 @@ class Server(Speaker):
         await self._close(writer)
         del self._tasks[client]
 
-    def _make_room(self) -> None:
-        """End connections that wait too long to register where too many of them wait."""
-        most = min(self.limits.unregistered, max(self.limits.clients // 2, 8))
-        while (client := longest_waiting(self.network.clients, most)) is not None:
+    def _make_room(self, newest: Client) -> None:
+        """End connections that wait to register, the longest first, if there are too many of all.
+
+        Raises:
+            Disconnect: of those that have registered there are too many already.
+        """
+        clients, limits = self.network.clients, self.limits
+        most = min(limits.unregistered, max(limits.clients // 2, 8))
+        waiting = longest_waiting(clients, newest)
+        while problem := self._crowded(newest):
+            near = [c for c in waiting if problem == _FULL or c.host == newest.host]
+            if not near:
+                raise Disconnect(problem)
+            waiting.remove(near[0])
+            self.disconnect(near[0], "Too many connections wait to register")
+        for client in waiting[: max(len(waiting) + 1 - most, 0)]:
             self.disconnect(client, "Too many connections wait to register")
+
+    def _crowded(self, newest: Client) -> str:
+        """Why there is no room for the newest connection; '' if there is."""
+        clients = self.network.clients
+        if len(clients) > self.limits.clients:
+            return _FULL
+        has_room = self.network.host_limits.has_room(newest.host, clients)
+        return "" if has_room else "Too many connections from your host"
 
     async def _read_lines(self, client: Client, reader: asyncio.StreamReader) -> None:
         """Dispatch line after line; a client over its rate is not read from until it may go on."""

@@ -51,10 +51,10 @@ class HostLimits:
         return max(count - (self._now() - when) / self._limits.guess, 0.0)
 
 
-def longest_waiting(clients: Iterable[Client], most: int) -> Client | None:
-    """Of more than `most` clients that have not registered, the one that waits the longest."""
-    waiting = [client for client in clients if not client.registered and not client.gone]
-    return min(waiting, key=lambda client: client.spoke) if len(waiting) > most else None
+def longest_waiting(clients: Iterable[Client], newest: Client) -> list[Client]:
+    """The clients but the newest that have not registered, the one that waits longest first."""
+    waiting = [client for client in clients if not client.registered and client is not newest]
+    return sorted(waiting, key=lambda client: client.spoke)
 
 
 def host_group(host: str) -> str:

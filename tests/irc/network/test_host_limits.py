@@ -82,6 +82,16 @@ def test_silent_connections_keep_nobody_out(serve: Serve, connect: Connect, dial
     wait_for(lambda: len(running.server.network.clients) <= Limits().unregistered + 1)
 
 
+def test_silent_connections_take_no_room_from_those_who_register(
+    serve: Serve, connect: Connect, dial: Dial
+) -> None:
+    running = serve(limits=Limits(clients=24))
+    for _ in range(30):
+        dial(running)
+    connect(running, *(f"n{n}" for n in range(20)))
+    assert len(running.server.network.registered) == 20
+
+
 def test_one_host_leaves_room_for_others(serve: Serve, connect: Connect, dial: Dial) -> None:
     running = serve(limits=Limits(clients=12))
     connect(running, *(f"n{n}" for n in range(10)))
