@@ -21,18 +21,27 @@ async def batch(network: Network, client: Client, line: Line) -> None:
         if len(client.batches) >= _MOST_OPEN:
             client.fail("BATCH", "MULTILINE_INVALID", "Too many open batches")
             return
-        client.batches[ref] = Batch(line.params[2], client_only_tags(line))
+        client.batches[ref] = Batch(
+            line.params[2], client_only_tags(line), label=client.take_label()
+        )
     elif sign == "-" and ref in client.batches:
         done = client.batches.pop(ref)
         if done is None:
             return
-        if not any(fragment.text.strip(" ") for fragment in done.fragments):
-            client.fail("BATCH", "MULTILINE_INVALID", "Nothing but blank lines")
-            return
-        fragments = tuple(done.fragments)
-        deliver(network, client, "PRIVMSG", done.target, fragments=fragments, own_tags=done.tags)
+        if done.label:
+            client.take_label()  # one answer for one message
+        with client.answering(done.label, network.new_id()):
+            _send(network, client, done)
     else:
         client.fail("BATCH", "MULTILINE_INVALID", "Invalid batch")
+
+
+def _send(network: Network, client: Client, done: Batch) -> None:
+    if not any(fragment.text.strip(" ") for fragment in done.fragments):
+        client.fail("BATCH", "MULTILINE_INVALID", "Nothing but blank lines")
+        return
+    fragments = tuple(done.fragments)
+    deliver(network, client, "PRIVMSG", done.target, fragments=fragments, own_tags=done.tags)
 
 
 def collect(network: Network, client: Client, line: Line) -> None:

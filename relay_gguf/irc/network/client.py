@@ -77,6 +77,7 @@ class Client(User):
         self._answer: list[Line] | None = None
         """The lines of an answer that will have a label; None while none is collected."""
         self._answering: asyncio.Task[object] | None = None
+        self._label = ""
         self._writer = writer
         self._server = server
         self._sendq = limits.sendq
@@ -110,7 +111,7 @@ class Client(User):
         if not label or not self.can("labeled-response"):
             yield
             return
-        self._answer, self._answering = [], asyncio.current_task()
+        self._answer, self._answering, self._label = [], asyncio.current_task(), label
         try:
             yield
         finally:
@@ -120,6 +121,12 @@ class Client(User):
                 server = self._server
                 for line in labelled(lines, label, server=server, ref=ref, batches=batches):
                     self.send(line)
+
+    def take_label(self) -> str:
+        """The label of the command that is answered, which gets no answer yet; '' for none."""
+        label = self._label if self._answer is not None else ""
+        self._answer = None
+        return label
 
     def reply(self, numeric: str, *params: str) -> None:
         """Send a numeric reply of the server."""

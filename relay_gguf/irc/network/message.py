@@ -42,6 +42,8 @@ class Batch:
     tags: dict[str, str]
     fragments: list[Fragment] = field(default_factory=list)
     size: int = 0
+    label: str = ""
+    """Of the command that began it; its answer comes when the message is whole."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -55,6 +55,18 @@ def test_an_echo_has_the_label_and_what_others_say_has_none(
     assert ["label=b" in line for line in own] == [False, True]
 
 
+def test_a_message_of_several_lines_has_one_answer(running: Running, connect: Connect) -> None:
+    anon = connect(running, "anon", caps=f"{CAPS} draft/multiline")["anon"]
+    anon.ask("JOIN #c")
+    lines = ["@label=a BATCH +1 draft/multiline #c", "@batch=1 PRIVMSG #c one"]
+    first, *_, last = anon.ask(*lines, "@batch=1 PRIVMSG #c two", "BATCH -1")
+    ref = re.fullmatch(r"@msgid=\S+;label=a :anon!\S+ BATCH \+(\S+) draft/multiline #c", first)
+    assert ref is not None
+    assert last == f":anon!anon@localhost BATCH -{ref[1]}"
+    refused = anon.ask("@label=b BATCH +2 draft/multiline #c", "@batch=2 PRIVMSG #c :", "BATCH -2")
+    assert refused[0].startswith("@label=b :relay.localhost FAIL BATCH MULTILINE_INVALID ")
+
+
 def test_a_client_without_the_capability_gets_no_label(running: Running, connect: Connect) -> None:
     anon = connect(running, "anon", caps="message-tags batch")["anon"]
     assert anon.ask("@label=a PING x") == [":relay.localhost PONG relay.localhost :x"]
