@@ -3,9 +3,10 @@
 irctest is not part of this project. From a checkout of its repository
 (https://github.com/progval/irctest), with this folder on PYTHONPATH:
 
-    pytest --controller irctest_controller -k 'not services'
+    pytest --controller irctest_controller irctest/server_tests \\
+        -m 'not services and not implementation-specific and not deprecated'
 
-docs/irc.md says which of its tests fail, and why.
+`IRCTEST=that/checkout pytest -m clients tests/irc/test_irctest.py` does this from here.
 """
 
 from __future__ import annotations
