@@ -218,7 +218,7 @@ class Dialogue:
 
     @property
     def is_saved(self) -> bool:
-        """Whether all of it is in a file, or would be: not if saving failed, or without a folder."""
+        """Whether nothing waits to be saved; False without a folder, and after a failed write."""
         return self._store is not None and not self._unsaved
 
     @property

@@ -89,6 +89,27 @@ def test_a_scene_that_writes_is_not_closed(
     assert said(anon).endswith("x" * 50)
 
 
+def test_a_scene_that_could_not_be_saved_is_not_closed(make_bot: MakeBot, tmp_path: Path) -> None:
+    async def run() -> None:
+        scenes = OpenScenes(make_bot().config, lambda place: False)
+        (tmp_path / "irc").touch()  # a file, where the folder is to be
+        scene = scenes.get("#sea", pytest.fail)
+        assert scene is not None
+        list(scene.set_topic("boats"))
+        scenes._close_unused("#sea")
+        assert scenes.find("#sea") is scene
+        (tmp_path / "irc").unlink()
+        list(scene.set_topic("fish"))
+        scenes._close_unused("#sea")
+        assert scenes.find("#sea") is None
+        again = scenes.get("#sea", pytest.fail)
+        assert again is not None
+        assert again.topic == "fish"
+        scenes.close()
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(("one", "other"), [("ÉVA", "éVA"), ("#ÉTÉ", "#été")])
 def test_names_that_differ_in_the_case_of_a_letter_beyond_ascii_have_their_own_files(
     one: str, other: str
