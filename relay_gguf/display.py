@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from prompt_toolkit.utils import get_cwidth
+from wcwidth import iter_graphemes, wcswidth
 
 RESET: Final = "\x1b[0m"
 DIM, RED, GREEN = "\x1b[2m", "\x1b[31m", "\x1b[32m"
@@ -48,13 +48,24 @@ def listed(items: Sequence[str]) -> str:
     return shown + (f" and {len(items) - 3} more" if len(items) > 3 else "")
 
 
+def width(text: str) -> int:
+    """The columns that a text without controls takes."""
+    return len(text) if text.isascii() else max(0, wcswidth(text))
+
+
 def cut(text: str, columns: int) -> str:
     """The beginning of a text that fits into `columns` columns; an ellipsis if it is cut."""
-    if get_cwidth(text) <= columns:
+    kept, used = [], 0
+    for grapheme in iter_graphemes(text):
+        used += width(grapheme)
+        if used > columns:
+            break
+        kept.append(grapheme)
+    else:
         return text
-    while text and get_cwidth(text) > columns - 1:
-        text = text[:-1]
-    return f"{text}…" if columns > 0 else ""
+    while kept and width("".join(kept)) > columns - 1:
+        kept.pop()
+    return "".join(kept) + "…" if columns > 0 else ""
 
 
 def nick_colour(nick: str) -> str:
@@ -65,7 +76,8 @@ def nick_colour(nick: str) -> str:
 class Wrap:
     """Wraps text that comes in pieces at words, without ever moving the cursor back.
 
-    The last word is held until what follows shows that it is whole. `columns` is asked anew for
+    The last word is held until what follows shows that it is whole. A line never breaks within a
+    letter as people see it, such as a flag or a Devanagari syllable. `columns` is asked anew for
     each line, since the window may change.
     """
 
@@ -75,30 +87,36 @@ class Wrap:
         self._indent = indent
         self._gap = ""
         self._word = ""
+        self._letter = ""
 
     def feed(self, text: str) -> str:
         """Take a piece of text, and return what can be printed now."""
-        return "".join(self._step(char) for char in visible(text))
+        letters = list(iter_graphemes(self._letter + visible(text)))
+        # The next piece may go on with the last letter; a space or a line break is whole.
+        self._letter = letters.pop() if letters and letters[-1] not in (" ", "\n") else ""
+        return "".join(map(self._step, letters))
 
     def flush(self) -> str:
         """The word that was held back."""
-        return self._put_word()
+        letter, self._letter = self._letter, ""
+        return (self._step(letter) if letter else "") + self._put_word()
 
-    def _step(self, char: str) -> str:
-        if char == "\n":
+    def _step(self, letter: str) -> str:
+        if letter == "\n":
             out = self._put_word() + self._new_line()
             self._gap = ""
             return out
-        if char == " ":
+        if letter.startswith(" "):
             out = self._put_word()
             self._gap += " "
+            self._word = letter[1:]
             return out
         out = ""
-        width = get_cwidth(char)
+        columns = width(letter)
         # East Asian text has no spaces: a line may break before each of its letters.
-        if width == 2 or get_cwidth(self._word) + width > self._room():
+        if columns == 2 or width(self._word) + columns > self._room():
             out = self._put_word()
-        self._word += char
+        self._word += letter
         return out
 
     def _room(self) -> int:
@@ -111,14 +129,15 @@ class Wrap:
     def _put_word(self) -> str:
         if not self._word:
             return ""
-        room = self._indent + self._room() - self._column - get_cwidth(self._word)
+        columns = width(self._word)
+        room = self._indent + self._room() - self._column - columns
         if len(self._gap) > room and self._column > self._indent:
             lead = self._new_line()
         else:  # at the beginning of a line there is nowhere else to go
             lead = self._gap[: max(0, room)]
             self._column += len(lead)
         out = lead + self._word
-        self._column += get_cwidth(self._word)
+        self._column += columns
         self._gap = self._word = ""
         return out
 
@@ -140,8 +159,8 @@ def status_line(parts: Iterable[tuple[int, str]], columns: int) -> str:
     chosen: dict[int, str] = {}
     room = columns - 1
     for index, (_, text) in sorted(enumerate(parts), key=lambda part: part[1][0]):
-        width = get_cwidth(text) + 2
-        if text and width <= room:
+        needed = width(text) + 2
+        if text and needed <= room:
             chosen[index] = text
-            room -= width
+            room -= needed
     return " " + "  ".join(chosen[index] for index in sorted(chosen))

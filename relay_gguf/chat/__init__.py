@@ -1,7 +1,10 @@
 """A conversation in a terminal or a pipe.
 
 terminal           a chat on a screen
-inputline          its input line: keys, completion, history
+backlog            typed lines that wait, and the thread that answers them
+painter            events as rows of text
+scrollback         rows printed above the input line
+inputline          the input line: keys, completion, history
 plain              a chat in a pipe: lines or JSON
-interrupt          Ctrl-C while the model writes
+interrupt          Ctrl-C while the model writes, in a pipe
 """

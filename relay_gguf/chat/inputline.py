@@ -1,32 +1,50 @@
-"""The input line: its keys, completion and history, and keys that are typed ahead of it."""
+"""The input line: its keys, completion and history."""
 
 from __future__ import annotations
 
 import os
-import sys
+import signal
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
+from prompt_toolkit.application import get_app, run_in_terminal
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
-from prompt_toolkit.filters import is_searching
+from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.utils import suspend_to_background_supported
 
 from relay_gguf.conversation.commands import COMMANDS
 from relay_gguf.conversation.export import FORMATS
 from relay_gguf.conversation.session import Session
 
 
-def keys(on_clear: Callable[[], None]) -> KeyBindings:
-    """Key bindings: Enter sends, Alt-Enter breaks the line, Ctrl-C clears it or asks to leave.
+def keys(
+    *,
+    interrupt: Callable[[], None],
+    leave: Callable[[], None],
+    choose: Callable[[str], None],
+    can_choose: Callable[[], bool],
+    has_draft: Callable[[], bool],
+    moved: Callable[[], None],
+) -> KeyBindings:
+    """Key bindings: Enter sends, Alt-Enter breaks the line, and what the callables say.
 
-    `on_clear` is called after Ctrl-C has cleared a line.
+    Args:
+        interrupt: Ctrl-C.
+        leave: Ctrl-D on an empty line.
+        choose: the arrows on an empty line, with the command that they stand for.
+        can_choose: whether there is more than one reply to choose from.
+        has_draft: whether the line is a draft as it came: a slash begins a command in its place.
+        moved: what is above the line is no longer where it was: Ctrl-L, and Ctrl-Z and fg.
     """
     bindings = KeyBindings()
+    writes = ~is_searching
+    is_empty = writes & Condition(lambda: not get_app().current_buffer.text)
 
-    @bindings.add("enter", filter=~is_searching)
+    @bindings.add("enter", filter=writes)
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.validate_and_handle()
 
@@ -34,13 +52,40 @@ def keys(on_clear: Callable[[], None]) -> KeyBindings:
     def _(event: KeyPressEvent) -> None:
         event.current_buffer.insert_text("\n")
 
-    @bindings.add("c-c", filter=~is_searching)
+    @bindings.add("c-c", filter=writes)
+    @bindings.add("<sigint>")
     def _(event: KeyPressEvent) -> None:
-        if event.current_buffer.text:
-            event.current_buffer.reset()
-            on_clear()
-        else:
-            event.app.exit(exception=KeyboardInterrupt())
+        interrupt()
+
+    @bindings.add("c-d", filter=is_empty)
+    def _(event: KeyPressEvent) -> None:
+        leave()
+
+    @bindings.add("left", filter=is_empty & Condition(can_choose))
+    def _(event: KeyPressEvent) -> None:
+        choose("/prev")
+
+    @bindings.add("right", filter=is_empty & Condition(can_choose))
+    def _(event: KeyPressEvent) -> None:
+        choose("/next")
+
+    @bindings.add("/", filter=writes & Condition(has_draft))
+    def _(event: KeyPressEvent) -> None:
+        event.current_buffer.save_to_undo_stack()
+        event.current_buffer.document = Document("/")
+
+    @bindings.add("c-l")
+    def _(event: KeyPressEvent) -> None:
+        event.app.renderer.clear()
+        moved()
+
+    @bindings.add("c-z", filter=Condition(suspend_to_background_supported))
+    def _(event: KeyPressEvent) -> None:
+        def stop() -> None:  # with the terminal as the shell wants it, until fg
+            moved()
+            os.kill(0, signal.SIGTSTP)
+
+        run_in_terminal(stop)
 
     return bindings
 
@@ -93,26 +138,3 @@ def history_at(path: Path | None) -> History:
     except OSError:
         return InMemoryHistory()
     return _SafeHistory(str(path))
-
-
-@contextmanager
-def silent_keys() -> Iterator[None]:
-    """Within the block, keys typed ahead are not echoed; they wait for the prompt."""
-    try:
-        import termios
-    except ImportError:  # Windows echoes nothing that nobody reads
-        yield
-        return
-    try:
-        descriptor = sys.stdin.fileno()
-        before = termios.tcgetattr(descriptor)
-    except (OSError, ValueError, termios.error):
-        yield
-        return
-    quiet = [*before]
-    quiet[3] = before[3] & ~termios.ECHO
-    termios.tcsetattr(descriptor, termios.TCSADRAIN, quiet)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(descriptor, termios.TCSADRAIN, before)

@@ -1,66 +1,57 @@
-"""The chat in a terminal; no other file draws.
+"""The chat in a terminal: one owner of the terminal from the first line to the last.
 
-Half-duplex: the input line is live only while the model is silent. A finished line is never
-repainted, so wrapped text cannot be erased wrongly, and the terminal's own scrollback, selection
-and copying work. The only things erased are the input line, by prompt_toolkit, which knows its
-rows, and the one row that says that someone is typing.
+prompt_toolkit reads every key, whether the model writes or not. The input line stays live below
+what is said; a line that is entered meanwhile waits for its turn. The conversation runs in a
+thread of its own (`backlog`), and its events are painted here, in the thread that reads keys.
 """
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 
 from prompt_toolkit import PromptSession
+from prompt_toolkit.buffer import Buffer
+from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
+from prompt_toolkit.layout import BufferControl, Dimension, Window
+from prompt_toolkit.layout.dimension import to_dimension
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
-from prompt_toolkit.utils import get_cwidth
 
-from relay_gguf.conversation.commands import Say, parse
-from relay_gguf.conversation.events import (
-    Draft,
-    Event,
-    Failed,
-    Left,
-    Notice,
-    Piece,
-    Prompted,
-    Reading,
-    Replayed,
-    Said,
-    Trimmed,
-    Typing,
-)
-from relay_gguf.conversation.messages import NICKS, SILENCE, Message, is_notice
+from relay_gguf.conversation.events import Draft, Event, Left
+from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
-from relay_gguf.display import (
-    DIM,
-    GREEN,
-    RED,
-    RESET,
-    Wrap,
-    cut,
-    nick_colour,
-    one_line,
-    status_line,
-    visible,
-    wrap,
-)
+from relay_gguf.display import cut, one_line, status_line, visible
 
-from .inputline import CommandCompleter, history_at, keys, silent_keys
-from .interrupt import stoppable
+from .backlog import Backlog
+from .inputline import CommandCompleter, history_at, keys
+from .painter import Painter
+from .scrollback import Scrollback
 
 STYLE = Style.from_dict(
-    {"bottom-toolbar": "noreverse fg:ansibrightblack", "channel": "bold", "completion-menu": ""}
+    {
+        "bottom-toolbar": "noreverse fg:ansibrightblack",
+        "channel": "bold",
+        "completion-menu": "",
+        "waiting": "fg:ansibrightblack",
+    }
 )
-NARROW = 60
-"""Below this many columns, long lines are indented less."""
+SHOWN_WAITING = 3
+"""Lines that wait for their turn, of which as many are shown."""
+TICK = 0.5
+"""Seconds after which the time left is told anew, while the model reads."""
+HANGUP = 128
+"""What is added to a signal's number for the exit code, as shells do."""
 
 
 class Terminal:
@@ -75,6 +66,7 @@ class Terminal:
         input: Input | None = None,
         output: Output | None = None,
         now: Callable[[], float] = time.time,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Prepare the input line.
 
@@ -84,25 +76,30 @@ class Terminal:
             colour: whether to use colours.
             input: a prompt_toolkit input instead of stdin.
             output: a prompt_toolkit output instead of stdout.
-            now: the clock, in Unix time.
+            now: the time, in Unix time.
+            clock: seconds from any beginning.
         """
         self._session = session
-        self._colour = colour
-        self._now = now
-        self._draft = ""
         self._out = output or create_output(sys.stdout)
-        self._started = False
-        self._asked = False
-        self._typing = False
-        self._writer = self._opening = ""
-        self._stream: Wrap | None = None
-        self._prompt: PromptSession[str] = PromptSession(
+        self._draft = ""
+        self._asked = self._leaves = False
+        self._stops = 0
+        self._signal = 0
+        self._prompt: PromptSession[None] = PromptSession(
+            message=self._label,
             history=history_at(history),
             completer=CommandCompleter(session),
             complete_while_typing=False,
             multiline=True,
             erase_when_done=True,
-            key_bindings=keys(on_clear=self._stay),
+            key_bindings=keys(
+                interrupt=self._interrupt,
+                leave=self._leave,
+                choose=self._enter,
+                can_choose=self._can_choose,
+                has_draft=lambda: bool(self._draft) and self._line == self._draft,
+                moved=lambda: self._scrollback.break_row(),
+            ),
             bottom_toolbar=self._toolbar,
             prompt_continuation=lambda width, number, soft: " " * width,
             style=STYLE,
@@ -110,183 +107,245 @@ class Terminal:
             input=input,
             output=self._out,
         )
+        self._app = self._prompt.app
+        self._buffer = self._prompt.default_buffer
+        self._buffer.accept_handler = self._accept
+        self._buffer.on_text_changed += self._changed
+        _bound_height(self._app.layout.current_window, lambda: self._out.get_size().rows // 2)
+        self._scrollback = Scrollback(self._app)
+        self._painter = Painter(
+            self._scrollback.write, lambda: self._columns, colour=colour, now=now, clock=clock
+        )
+        self._told: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._backlog: Backlog | None = None
 
     def run(self, opening: Iterable[Event]) -> None:
-        """Show the events of the opening, then chat until the user leaves."""
-        left = self._turn("", opening)
-        self._started = True
-        while not left:
-            try:
-                line = self._ask()
-            except EOFError:
-                return
-            except KeyboardInterrupt:
-                if self._asked:
-                    return
-                self._asked = True
-                self._line("* Ctrl-C again leaves; so does Ctrl-D.", DIM)
-                continue
-            self._asked = False
-            left = self._turn(line, self._session.submit(line))
+        """Show the events of the opening, then chat until the user leaves.
 
-    # Input
+        However it ends, the terminal is as it was before, and of a reply that was being written
+        the session keeps what there is.
 
-    def _stay(self) -> None:
-        """Forget that Ctrl-C was pressed on an empty line: something was typed since."""
+        Raises:
+            KeyboardInterrupt: Ctrl-C was pressed three times, since the model did not stop.
+            SystemExit: SIGTERM or SIGHUP ended the chat.
+        """
+        for event in opening:
+            self._painter.show(event)
+        self._painter.end()
+        self._backlog = backlog = Backlog(self._session, self._tell)
+        try:
+            self._app.run(pre_run=self._begin)
+        except EOFError:
+            pass
+        except OSError as error:  # the window was closed: there is nothing to write to
+            if error.errno != errno.EIO:
+                raise
+        finally:
+            backlog.close()
+        if self._signal:
+            raise SystemExit(HANGUP + self._signal)
+
+    # The thread of the conversation
+
+    def _begin(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        if threading.current_thread() is threading.main_thread():
+            for name in ("SIGTERM", "SIGHUP"):
+                with suppress(AttributeError, NotImplementedError):  # Windows
+                    number = getattr(signal, name)
+                    self._loop.add_signal_handler(number, self._end_by_signal, number)
+            if hasattr(signal, "SIGWINCH"):
+                self._app.terminal_size_polling_interval = None
+        self._app.create_background_task(self._paint())
+
+    def _tell(self, told: Event | BaseException | None) -> None:
+        """Pass on what the thread of the conversation has to tell."""
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is over: what is said is kept all the same
+                self._loop.call_soon_threadsafe(self._told.put_nowait, told)
+
+    async def _paint(self) -> None:
+        try:
+            await self._app.renderer.wait_for_cpr_responses()
+            while not self._app.is_done:
+                self._take(await self._told.get())
+                if self._told.empty():
+                    self._app.invalidate()
+                elif self._told.qsize() % 16 == 0:
+                    await asyncio.sleep(0)  # keys have their turn too
+        except BaseException as error:
+            if isinstance(error, asyncio.CancelledError):
+                raise
+            self._exit(error)
+
+    def _take(self, told: Event | BaseException | None) -> None:
+        match told:
+            case None:
+                self._painter.end()
+                self._next()
+            case BaseException():
+                raise told
+            case Draft(text):
+                self._offer(text)
+            case Left():
+                self._leaves = True
+            case _:
+                was_reading = self._painter.is_reading
+                self._painter.show(told)
+                if self._painter.is_reading and not was_reading:
+                    self._app.create_background_task(self._tick())
+
+    async def _tick(self) -> None:
+        while self._painter.is_reading:
+            self._app.invalidate()
+            await asyncio.sleep(TICK)
+
+    # Lines
+
+    def _accept(self, buffer: Buffer) -> bool:
+        self._enter(buffer.text)
+        return False
+
+    def _enter(self, line: str) -> None:
+        self._draft, self._asked = "", False
+        backlog = self._lines
+        backlog.waiting.append(line)
+        if not backlog.busy:
+            self._next()
+
+    def _next(self) -> None:
+        """Begin with the next line that waits, or leave."""
+        backlog = self._lines
+        self._stops = 0
+        if self._leaves:
+            backlog.busy = False
+            self._exit()
+        elif (line := backlog.next()) is not None:
+            self._painter.begin(line)
+
+    def _offer(self, draft: str) -> None:
+        """Put a draft into the input line, if nobody has typed anything there."""
+        if self._line and self._line != self._draft:
+            self._buffer.history.append_string(draft)
+            self._painter.line(f"* A draft, for the arrow up: {draft}")
+        else:
+            self._fill(draft)
+            self._draft = draft
+
+    def _fill(self, text: str) -> None:
+        self._buffer.document = Document(text)
+
+    @property
+    def _line(self) -> str:
+        return self._buffer.text
+
+    @property
+    def _lines(self) -> Backlog:
+        assert self._backlog is not None, "the chat does not run"
+        return self._backlog
+
+    # Keys
+
+    def _changed(self, buffer: Buffer) -> None:
         self._asked = False
 
-    def _ask(self) -> str:
-        draft, self._draft = self._draft, ""
-        channel = one_line(self._session.transcript.channel)
-        label = f"[#{cut(channel, self._columns // 3)}] "
-        return self._prompt.prompt(FormattedText([("class:channel", label)]), default=draft)
+    def _can_choose(self) -> bool:
+        last = self._session.transcript.last
+        return not self._lines.busy and last is not None and len(last.answers) > 1
 
-    def _toolbar(self) -> str:
-        status = self._session.status
-        topic = one_line(status.topic)
-        parts = (
-            (0, status.nick),
-            (1, f"#{cut(one_line(status.channel), 24)}"),
-            (4, cut(topic, max(0, self._columns - 56))),
-            (2, f"{status.tokens}/{status.n_ctx}"),
-            (3, f"{status.speed:.1f} t/s" if status.speed else ""),
-            (5, cut(one_line(status.model), 36)),
-        )
-        return status_line(parts, self._columns)
+    def _interrupt(self) -> None:
+        """Ctrl-C: the nearest of what can be taken back, and at last the chat itself."""
+        backlog = self._lines
+        if backlog.waiting:
+            line = backlog.waiting.pop()
+            if self._line and self._line != self._draft:
+                self._painter.line(f"* Not sent; the arrow up brings it: {line or SILENCE}")
+            else:
+                self._fill(line)
+        elif backlog.busy:
+            self._stops += 1
+            self._leaves = self._leaves or self._stops > 1 or self._asked
+            self._asked = True
+            if self._stops > 2:
+                self._exit(KeyboardInterrupt())
+            backlog.stop()
+        elif self._line:
+            self._buffer.reset()
+            self._asked = False
+        elif self._asked:
+            self._exit()
+        else:
+            self._asked = True
+            self._painter.line("* Ctrl-C again leaves; so does Ctrl-D.")
 
-    # Output
+    def _leave(self) -> None:
+        """Ctrl-D: leave when all that was entered before is done."""
+        if self._lines.busy:
+            self._lines.waiting.append("/quit")
+        else:
+            self._exit()
+
+    def _end_by_signal(self, number: int) -> None:
+        self._signal, self._leaves = number, True
+        self._lines.waiting.clear()
+        if self._lines.busy:
+            self._lines.stop()
+        else:
+            self._exit()
+
+    def _exit(self, error: BaseException | None = None) -> None:
+        if self._app.is_running and not self._app.is_done:
+            if error is None:
+                self._app.exit()
+            else:
+                self._app.exit(exception=error)
+
+    # The input line
 
     @property
     def _columns(self) -> int:
         return self._out.get_size().columns
 
-    def _turn(self, line: str, events: Iterable[Event]) -> bool:
-        """Show the events of a typed line; returns whether the user leaves."""
-        with stoppable(self._session.cancel) as interrupts, silent_keys():
-            left = False
-            typed = line.strip() or (SILENCE if self._started else "")
-            try:
-                for event in events:
-                    if isinstance(event, Left):
-                        left = True
-                    elif isinstance(event, Said) and self._is_typed(event):
-                        if typed and event.message.nick == NICKS["input"]:
-                            said = parse(typed)
-                            text = said.content if isinstance(said, Say) else typed
-                            self._message(event.message.nick, text)
-                        typed = ""
-                    else:
-                        self._show(event)
-            finally:
-                self._end_stream()
-                self._end_typing()
-        return left or interrupts.leaves
+    def _label(self) -> FormattedText:
+        """Who is typing, the lines that wait, and the channel before the input line."""
+        backlog, columns = self._lines, self._columns
+        rows = [visible(self._painter.note)] if self._painter.note else []
+        rows += [f"  queued: {one_line(line) or SILENCE}" for line in backlog.waiting]
+        if len(backlog.waiting) > SHOWN_WAITING:
+            hidden = len(backlog.waiting) - SHOWN_WAITING
+            rows[-hidden:] = [f"  and {hidden} more"]
+        channel = one_line(backlog.status.channel)
+        return FormattedText(
+            [
+                *(("class:waiting", cut(row, columns - 1) + "\n") for row in rows),
+                ("class:channel", f"[#{cut(channel, columns // 3)}] "),
+            ]
+        )
 
-    def _is_typed(self, said: Said) -> bool:
-        """Whether a message stands for the typed line, or for the program's own /join."""
-        generated = said.message.generated or said.reason is not None
-        return not generated and not is_notice(said.message)
+    def _toolbar(self) -> str:
+        status, columns = self._lines.status, self._columns
+        parts = (
+            (0, status.nick),
+            (1, f"#{cut(one_line(status.channel), 24)}"),
+            (4, cut(one_line(status.topic), max(0, columns - 56))),
+            (2, f"{status.tokens}/{status.n_ctx}"),
+            (3, f"{status.speed:.1f} t/s" if status.speed else ""),
+            (5, cut(one_line(status.model), 36)),
+        )
+        return status_line(parts, columns)
 
-    def _show(self, event: Event) -> None:
-        match event:
-            case Typing(nick, opening):
-                self._writer, self._opening = nick, opening
-                self._say_typing(f"* {nick} is typing ...")
-            case Reading(done, total) if done < total:
-                self._say_typing(f"* {self._writer} is typing ... (read {done} of {total} tokens)")
-            case Prompted() | Reading():
-                pass
-            case Piece(text):
-                if self._stream is None:
-                    self._begin_stream(self._writer, self._opening)
-                self._feed(text)
-            case Said(message, reason=reason) if reason is not None:
-                if self._stream is None:  # a reply without a word
-                    self._begin_stream(message.nick)
-                self._end_stream()
-                if mark := cut_mark(event):
-                    self._line(mark, DIM)
-            case Said(message):
-                self._end_typing()
-                self._said(message)
-            case Replayed(messages):
-                for when, message in messages:
-                    if not by_program(message):
-                        self._said(message, when)
-            case Notice(text):
-                self._line(text, DIM)
-            case Failed(text):
-                self._line(f"* {text}", RED)
-            case Trimmed():
-                self._line(f"* {trim_notice(event)}", DIM)
-            case Draft(text):
-                self._draft = text
-            case Left():
-                pass
 
-    def _said(self, message: Message, when: float | None = None) -> None:
-        if is_notice(message):
-            self._line(message.content, GREEN, when)
-        else:
-            self._message(message.nick, message.content, when)
+def _bound_height(window: Window, rows: Callable[[], int]) -> None:
+    """Let a long text scroll within some rows of the screen, so that what is above stays there."""
+    reserved, control = window.height, window.content
 
-    def _message(self, nick: str, text: str, when: float | None = None) -> None:
-        self._begin_stream(nick, when=when)
-        self._feed(text)
-        self._end_stream()
+    def height() -> Dimension:
+        least = to_dimension(reserved).min
+        if not isinstance(control, BufferControl):
+            return Dimension(min=least)
+        columns = window.render_info.window_width if window.render_info else 80
+        needed = control.preferred_height(columns, rows(), True, None) or 1
+        return Dimension(min=least, preferred=max(least, needed))
 
-    def _begin_stream(self, nick: str, opening: str = "", when: float | None = None) -> None:
-        self._end_typing()
-        self._end_stream()
-        clock = self._clock(when)
-        shown = f"<{one_line(nick)}>"
-        self._write(self._paint(clock, DIM) + " " + self._paint(shown, nick_colour(nick)) + " ")
-        column = get_cwidth(clock) + get_cwidth(shown) + 2
-        indent = column if self._columns >= NARROW else get_cwidth(clock) + 1
-        self._stream = Wrap(lambda: self._columns, column, indent)
-        if opening:
-            self._feed(opening)
-
-    def _feed(self, text: str) -> None:
-        if self._stream is not None:
-            self._write(self._stream.feed(text))
-
-    def _end_stream(self) -> None:
-        if self._stream is not None:
-            self._write(self._stream.flush() + "\n")
-            self._stream = None
-
-    def _line(self, text: str, colour: str, when: float | None = None) -> None:
-        """Print a text of the program's or of IRC's own, which may have line breaks."""
-        self._end_typing()
-        self._end_stream()
-        clock = self._clock(when)
-        column = get_cwidth(clock) + 1
-        head = self._paint(clock, DIM) + " "
-        for number, part in enumerate(text.split("\n")):
-            lead = head if number == 0 else " " * column
-            # A table's columns stay where they are; what follows in a row is wrapped below it.
-            indent = column + len(part) - len(part.lstrip())
-            body = wrap(visible(part), self._columns, column, indent + 2)
-            self._write(lead + self._paint(body, colour) + "\n")
-
-    def _say_typing(self, text: str) -> None:
-        self._end_stream()
-        self._typing = True
-        self._write(f"\r\x1b[K{self._paint(cut(visible(text), self._columns - 1), DIM)}")
-
-    def _end_typing(self) -> None:
-        if self._typing:
-            self._typing = False
-            self._write("\r\x1b[K")
-
-    def _clock(self, when: float | None) -> str:
-        return time.strftime("%H:%M", time.localtime(self._now() if when is None else when))
-
-    def _paint(self, text: str, colour: str) -> str:
-        return f"{colour}{text}{RESET}" if self._colour and text else text
-
-    def _write(self, text: str) -> None:
-        if text:
-            self._out.write_raw(text.replace("\n", "\r\n"))
-            self._out.flush()
+    window.height = height

@@ -26,13 +26,12 @@ from prompt_toolkit.data_structures import Size
 from prompt_toolkit.input import PipeInput, create_pipe_input
 from prompt_toolkit.output.vt100 import Vt100_Output
 
-from relay_gguf.chat.inputline import silent_keys
 from relay_gguf.chat.terminal import Terminal
 from relay_gguf.conversation.events import Event, Notice
 from relay_gguf.conversation.session import Session
 
 WIDE, SMALL = (80, 24), (40, 12)
-PATIENCE = 30.0
+PATIENCE = 5.0
 """Seconds until a screen that does not come counts as wrong."""
 
 
@@ -866,12 +865,6 @@ def test_a_chat_needs_no_history(tmp_path: Path, spoil: Callable[[Path], object]
     session = fake_session()
     chatted(session, "hello\r/quit\r", history=history)
     assert session.transcript.turns[-1].said.line == "hello"
-
-
-def test_a_system_without_termios_chats_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "termios", None)
-    with silent_keys():
-        pass
 
 
 def test_a_line_found_by_ctrl_r_is_sent() -> None:

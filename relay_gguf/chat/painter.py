@@ -1,0 +1,199 @@
+"""Events as rows of text: times, nicks, wrapped lines, colours."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from relay_gguf.conversation.commands import Say, parse
+from relay_gguf.conversation.events import (
+    Draft,
+    Event,
+    Failed,
+    Left,
+    Notice,
+    Piece,
+    Prompted,
+    Reading,
+    Replayed,
+    Said,
+    Trimmed,
+    Typing,
+)
+from relay_gguf.conversation.messages import NICKS, SILENCE, Message, is_notice
+from relay_gguf.conversation.wording import by_program, cut_mark, emote, reading_note, trim_notice
+from relay_gguf.display import (
+    DIM,
+    GREEN,
+    RED,
+    RESET,
+    Wrap,
+    nick_colour,
+    one_line,
+    visible,
+    width,
+    wrap,
+)
+
+NARROW = 60
+"""Below this many columns, long lines are indented less."""
+
+
+class Painter:
+    """Writes the events of a chat as they come, a reply piece by piece."""
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        columns: Callable[[], int],
+        *,
+        colour: bool,
+        now: Callable[[], float],
+        clock: Callable[[], float],
+    ) -> None:
+        """Write nothing yet.
+
+        Args:
+            write: takes text with line breaks; a row without one goes on with the next text.
+            columns: of the window, asked anew for each row.
+            colour: whether to use colours.
+            now: the time, in Unix time.
+            clock: seconds from any beginning, for how long the model reads.
+        """
+        self._write = write
+        self._columns = columns
+        self._colour = colour
+        self._now = now
+        self._clock = clock
+        self._typed = self._writer = self._opening = ""
+        self._stream: Wrap | None = None
+        self._reading: Reading | None = None
+        self._since = self._read_at = 0.0
+
+    @property
+    def note(self) -> str:
+        """Who is typing and has not said a word yet; empty when nobody is."""
+        if not self._writer or self._stream is not None:
+            return ""
+        note = f"* {self._writer} is typing ..."
+        if self._reading is None:
+            return note
+        since_read = self._clock() - self._read_at
+        progress = reading_note(
+            self._reading.done, self._reading.total, self._read_at - self._since, since_read
+        )
+        return f"{note} ({progress})"
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether `note` changes by itself."""
+        return bool(self.note) and self._reading is not None
+
+    def begin(self, line: str) -> None:
+        """Expect the events of a typed line; it is shown as soon as it stands in the channel."""
+        self._typed = line.strip() or SILENCE
+
+    def end(self) -> None:
+        """End the rows that are open: there are no more events of this line."""
+        self._end_stream()
+        self._typed = self._writer = ""
+
+    def show(self, event: Event) -> None:
+        """Write an event."""
+        match event:
+            case Typing(nick, opening):
+                self._end_stream()
+                self._writer, self._opening = nick, opening
+                self._reading, self._since = None, self._clock()
+            case Reading(done, total):
+                self._reading = event if done < total else None
+                self._read_at = self._clock()
+            case Prompted():
+                self._reading = None
+            case Piece(text):
+                if self._stream is None:
+                    self._begin_stream(self._writer, self._opening)
+                self._feed(text)
+            case Said(message, reason=reason) if reason is not None:
+                if self._stream is None:  # a reply without a word
+                    self._begin_stream(message.nick)
+                self._end_stream()
+                self._writer = ""
+                if mark := cut_mark(event):
+                    self.line(mark, DIM)
+            case Said(message) if not is_notice(message) and not message.generated:
+                self._echo(message)
+            case Said(message):
+                self._said(message)
+            case Replayed(messages):
+                for when, message in messages:
+                    if not by_program(message) and not message.content.startswith("/me "):
+                        self._said(message, when)
+            case Notice(text):
+                self.line(text, DIM)
+            case Failed(text):
+                self.line(f"* {text}", RED)
+            case Trimmed():
+                self.line(f"* {trim_notice(event)}", DIM)
+            case Draft() | Left():
+                pass
+
+    def line(self, text: str, colour: str = DIM, when: float | None = None) -> None:
+        """Write a text of the program's or of IRC's own, which may have line breaks."""
+        self._end_stream()
+        clock = self._time(when)
+        column = width(clock) + 1
+        head = self._paint(clock, DIM) + " "
+        for number, part in enumerate(text.split("\n")):
+            lead = head if number == 0 else " " * column
+            # A table's columns stay where they are; what follows in a row is wrapped below it.
+            indent = column + len(part) - len(part.lstrip())
+            body = wrap(visible(part), self._columns(), column, indent + 2)
+            self._write(lead + self._paint(body, colour) + "\n")
+
+    def _echo(self, message: Message) -> None:
+        """Write the typed line in place of the message that stands for it."""
+        typed, self._typed = self._typed, ""
+        acts = message.content.startswith("/me ")  # the line of IRC's own that follows says it
+        if typed and message.nick == NICKS["input"] and not acts:
+            said = parse(typed)
+            self._message(message.nick, said.content if isinstance(said, Say) else typed)
+
+    def _said(self, message: Message, when: float | None = None) -> None:
+        if is_notice(message):
+            self.line(emote(message) or message.content, GREEN, when)
+        else:
+            self._message(message.nick, message.content, when)
+
+    def _message(self, nick: str, text: str, when: float | None = None) -> None:
+        self._begin_stream(nick, when=when)
+        self._feed(text)
+        self._end_stream()
+
+    def _begin_stream(self, nick: str, opening: str = "", when: float | None = None) -> None:
+        self._end_stream()
+        clock = self._time(when)
+        shown = f"<{one_line(nick)}>"
+        head = self._paint(clock, DIM) + " " + self._paint(shown, nick_colour(nick)) + " "
+        column = width(clock) + width(shown) + 2
+        indent = column if self._columns() >= NARROW else width(clock) + 1
+        self._stream = Wrap(self._columns, column, indent)
+        self._write(head + self._stream.feed(opening))
+
+    def _feed(self, text: str) -> None:
+        if self._stream is not None:
+            self._write(self._stream.feed(text))
+
+    def _end_stream(self) -> None:
+        if self._stream is not None:
+            self._write(self._stream.flush() + "\n")
+            self._stream = None
+
+    def _time(self, when: float | None) -> str:
+        return time.strftime("%H:%M", time.localtime(self._now() if when is None else when))
+
+    def _paint(self, text: str, colour: str) -> str:
+        """Text in a colour, row by row, since each row is printed alone."""
+        if not self._colour or not text:
+            return text
+        return "\n".join(f"{colour}{row}{RESET}" for row in text.split("\n"))
