@@ -83,6 +83,11 @@ class FakeEngine:
     def cancel(self) -> None:
         self._cancelled = True
 
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether the reply in flight was told to stop."""
+        return self._cancelled
+
     def close(self) -> None:
         pass
 

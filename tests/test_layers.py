@@ -145,9 +145,9 @@ def test_who_imports_the_hubs_library() -> None:
     assert users_of_package("huggingface_hub") == {"hub.api", "hub.cache", "hub.file"}
 
 
-def test_one_file_draws_on_the_terminal() -> None:
-    # the others read keys, measure text
-    assert users_of_package("prompt_toolkit") == {"chat.terminal", "chat.inputline", "display"}
+def test_the_terminal_has_one_owner() -> None:
+    owners = {"chat.terminal", "chat.scrollback", "chat.inputline"}
+    assert users_of_package("prompt_toolkit") == owners
 
 
 def test_plans_are_arithmetic() -> None:

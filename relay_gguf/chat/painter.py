@@ -67,6 +67,7 @@ class Painter:
         self._clock = clock
         self._typed = self._writer = self._opening = ""
         self._stream: Wrap | None = None
+        self._later: list[str] = []
         self._reading: Reading | None = None
         self._since = self._read_at = 0.0
 
@@ -138,6 +139,13 @@ class Painter:
             case Draft() | Left():
                 pass
 
+    def note_aside(self, text: str) -> None:
+        """Write a text that is no event: now, or below the message that is being written."""
+        if self._stream is None:
+            self.line(text)
+        else:
+            self._later.append(text)
+
     def line(self, text: str, colour: str = DIM, when: float | None = None) -> None:
         """Write a text of the program's or of IRC's own, which may have line breaks."""
         self._end_stream()
@@ -188,6 +196,9 @@ class Painter:
         if self._stream is not None:
             self._write(self._stream.flush() + "\n")
             self._stream = None
+            later, self._later = self._later, []
+            for text in later:
+                self.line(text)
 
     def _time(self, when: float | None) -> str:
         return time.strftime("%H:%M", time.localtime(self._now() if when is None else when))

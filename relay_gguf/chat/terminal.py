@@ -228,7 +228,7 @@ class Terminal:
         """Put a draft into the input line, if nobody has typed anything there."""
         if self._line and self._line != self._draft:
             self._buffer.history.append_string(draft)
-            self._painter.line(f"* A draft, for the arrow up: {draft}")
+            self._painter.note_aside(f"* A draft, for the arrow up: {draft}")
         else:
             self._fill(draft)
             self._draft = draft
@@ -260,7 +260,7 @@ class Terminal:
         if backlog.waiting:
             line = backlog.waiting.pop()
             if self._line and self._line != self._draft:
-                self._painter.line(f"* Not sent; the arrow up brings it: {line or SILENCE}")
+                self._painter.note_aside(f"* Not sent; the arrow up brings it: {line or SILENCE}")
             else:
                 self._fill(line)
         elif backlog.busy:
@@ -277,7 +277,7 @@ class Terminal:
             self._exit()
         else:
             self._asked = True
-            self._painter.line("* Ctrl-C again leaves; so does Ctrl-D.")
+            self._painter.note_aside("* Ctrl-C again leaves; so does Ctrl-D.")
 
     def _leave(self) -> None:
         """Ctrl-D: leave when all that was entered before is done."""

@@ -6,146 +6,17 @@ screen is compared: the conversation, the input line, the status line at the bot
 
 from __future__ import annotations
 
-import inspect
-import io
 import re
-import signal
 import stat
-import sys
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from threading import Lock, Thread
-from typing import Any
 
-import pyte
 import pytest
-from fake import engine_of, fake_session
-from prompt_toolkit.data_structures import Size
-from prompt_toolkit.input import PipeInput, create_pipe_input
-from prompt_toolkit.output.vt100 import Vt100_Output
+from fake import fake_session
+from screens import WIDE, Chat, chatted, chatting
 
-from relay_gguf.chat.terminal import Terminal
-from relay_gguf.conversation.events import Event, Notice
-from relay_gguf.conversation.session import Session
-
-WIDE, SMALL = (80, 24), (40, 12)
-PATIENCE = 5.0
-"""Seconds until a screen that does not come counts as wrong."""
-
-
-class _Stream(io.StringIO):
-    """A terminal emulator, and all that was written to it."""
-
-    def __init__(self, columns: int, rows: int) -> None:
-        super().__init__()
-        self.screen: Any = pyte.Screen(columns, rows)
-        self._emulator: Any = pyte.Stream(self.screen)
-        self._lock = Lock()
-
-    def write(self, text: str) -> int:
-        with self._lock:
-            self._emulator.feed(text)
-        return super().write(text)
-
-    @property
-    def text(self) -> str:
-        """The screen without the spaces at the ends of its lines, and its last empty lines."""
-        with self._lock:
-            lines: list[str] = list(self.screen.display)
-        return "\n".join(line.rstrip() for line in lines).rstrip("\n")
-
-
-class _Output(Vt100_Output):
-    """An output that knows where the cursor is, as a terminal's answer to a query would tell."""
-
-    def __init__(self, stream: _Stream) -> None:
-        size = Size(rows=stream.screen.lines, columns=stream.screen.columns)
-        super().__init__(stream, lambda: size)
-        self._screen = stream.screen
-
-    def get_rows_below_cursor_position(self) -> int:
-        return int(self._screen.lines - self._screen.cursor.y)
-
-
-class Chat:
-    """A chat, and the screen on which it is."""
-
-    def __init__(
-        self,
-        session: Session,
-        keys: PipeInput,
-        size: tuple[int, int] = SMALL,
-        *,
-        opening: Iterable[Event] = (),
-        history: Path | None = None,
-        colour: bool = False,
-    ) -> None:
-        self.session = session
-        self._keys = keys
-        self._stream = _Stream(*size)
-        self._opening = opening
-        self._terminal = Terminal(
-            session,
-            history,
-            colour=colour,
-            input=keys,
-            output=_Output(self._stream),
-            now=lambda: 1_700_000_000.0,
-        )
-
-    def type(self, keys: str) -> None:
-        """Press keys; `\\r` is Enter."""
-        self._keys.send_text(keys)
-
-    def run(self) -> None:
-        """Chat in this thread, until the typed keys leave."""
-        self._terminal.run(self._opening)
-
-    def shows(self, literal: str) -> None:
-        """Compare the screen, as soon as it can be right."""
-        expected = inspect.cleandoc(literal)
-        until = time.monotonic() + PATIENCE
-        while self._stream.text != expected and time.monotonic() < until:
-            time.sleep(0.002)
-        assert self._stream.text == expected
-
-    def waits_for(self, text: str) -> None:
-        """Go on when a text stands on the screen."""
-        until = time.monotonic() + PATIENCE
-        while text not in self._stream.text and time.monotonic() < until:
-            time.sleep(0.002)
-        assert text in self._stream.text
-
-    @property
-    def written(self) -> str:
-        """Everything that was sent to the terminal."""
-        return self._stream.getvalue()
-
-
-@contextmanager
-def chatting(session: Session, size: tuple[int, int] = SMALL, **options: Any) -> Iterator[Chat]:
-    """A chat that goes on in another thread while the block types and looks."""
-    with create_pipe_input() as keys:
-        chat = Chat(session, keys, size, **options)
-        thread = Thread(target=chat.run)
-        thread.start()
-        try:
-            yield chat
-        finally:
-            keys.close()
-            thread.join(PATIENCE)
-        assert not thread.is_alive()
-
-
-def chatted(session: Session, typed: str, size: tuple[int, int] = SMALL, **options: Any) -> Chat:
-    """A chat that is over: all was typed in advance, and its last line leaves."""
-    with create_pipe_input() as keys:
-        chat = Chat(session, keys, size, **options)
-        chat.type(typed)
-        chat.run()
-        return chat
+from relay_gguf.conversation.events import Notice
 
 
 @pytest.fixture(autouse=True)
@@ -702,7 +573,11 @@ def test_a_reply_that_is_too_long_is_cut_and_goes_on() -> None:
 
 def test_what_was_undone_can_be_sent_again() -> None:
     session = fake_session(["one", "two"])
-    chatted(session, "count\r/undo\r please\r/quit\r")
+    with chatting(session) as chat:
+        chat.type("count\r/undo\r")
+        chat.waits_for("[#random] count")
+        chat.type(" please\r")
+        chat.waits_for("<user> two")
     assert [message.content for message in session.transcript.context[3:]] == [
         "count please",
         "two",
@@ -751,60 +626,6 @@ def test_the_time_of_old_messages_is_theirs(tmp_path: Path) -> None:
              anon  #random  148/1048576  1.0 t/s
             """)
     again.close()
-
-
-@pytest.mark.parametrize(
-    ("presses", "screen"),
-    [
-        pytest.param(
-            1,
-            """
-            22:13 <anon> what is it?
-            22:13 <user> I would
-            22:13 * cut (stopped); /continue goes
-                    on
-            22:13 <anon> really?
-            22:13 <user> ok
-            """,
-            id="stops the reply",
-        ),
-        pytest.param(
-            2,
-            """
-            22:13 <anon> what is it?
-            22:13 <user> I would
-            22:13 * cut (stopped); /continue goes
-                    on
-            """,
-            id="leaves after it",
-        ),
-    ],
-)
-def test_ctrl_c_stops_the_model_while_it_writes(presses: int, screen: str) -> None:
-    session = fake_session(["I would say that it is late."])
-
-    def press(count: int) -> None:
-        if count == 8:
-            for _ in range(presses):
-                signal.raise_signal(signal.SIGINT)
-
-    engine_of(session).on_token = press
-    chatted(session, "what is it?\rreally?\r/quit\r").shows(screen)
-
-
-def test_who_is_typing_is_said_and_erased() -> None:
-    session = fake_session(["Aye."])
-    seen: list[str] = []
-    with create_pipe_input() as keys:
-        chat = Chat(session, keys)
-        engine_of(session).on_token = lambda count: seen.append(chat.written.rpartition("\r\n")[2])
-        chat.type("hello\r/quit\r")
-        chat.run()
-    assert seen[0] == "\r\x1b[K* user is typing ..."
-    chat.shows("""
-            22:13 <anon> hello
-            22:13 <user> Aye.
-            """)
 
 
 def colours(chat: Chat) -> set[str]:

@@ -1,0 +1,147 @@
+"""The chat in a real terminal, started by a shell: job control, signals, pastes, what is left."""
+
+from __future__ import annotations
+
+import json
+import signal
+import sys
+from pathlib import Path
+
+import pytest
+from screens import WIDE, Window, opened, until
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys")
+
+PASTE = "\n".join(f"line {number} of a long paste" for number in range(1200))
+"""More than 30,000 characters, many times what a terminal holds for a program that does not read."""
+
+
+def replies(window: Window) -> list[tuple[str, bool]]:
+    """The model's replies in the session's file, and whether each was cut."""
+    records = [json.loads(line) for line in window.saved.splitlines()]
+    return [(r["content"], r.get("cut", False)) for r in records if r["event"] == "reply"]
+
+
+def begun(window: Window) -> None:
+    """Say something, and wait for the beginning of the reply, which is held open."""
+    window.type("hello\r")
+    window.waits_for("<user> I have sailed")
+
+
+def test_a_paste_in_a_reply_is_one_message(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.type(f"\x1b[200~{PASTE}\x1b[201~")
+        window.waits_for("line 1199 of a long paste")
+        window.type("\r")
+        window.shows(
+            """
+            22:13 <anon> hello
+            22:13 <user> I have sailed
+              queued: line 0 of a long paste line 1 of a long paste line 2 of a long paste…
+            [#random]
+            """,
+            "anon  #random  104/1048576  fake",
+        )
+        window.release()
+        window.waits_for("so have you")
+    records = [json.loads(line) for line in window.saved.splitlines()]
+    assert [r["line"] for r in records if r.get("line")] == ["hello", PASTE]
+
+
+@pytest.mark.parametrize("size", [WIDE, (120, 40)], ids=["80x24", "120x40"])
+def test_ctrl_z_and_fg_in_a_reply(tmp_path: Path, size: tuple[int, int]) -> None:
+    with opened(size, tmp_path) as window:
+        begun(window)
+        window.type("and th")
+        window.waits_for("[#random] and th")
+        window.type("\x1a")
+        window.waits_for("Stopped")
+        window.type("stty -a | grep -ow -- '-*icanon\\|-*echo'\r")
+        window.waits_for("\nicanon\necho\n")
+        window.type("fg\r")
+        window.waits_for("[#random] and th")
+        window.release()
+        window.waits_for(" the seven seas.")
+        window.type("en?\r")
+        window.waits_for("<user> And so have you.")
+        window.shows(
+            """
+            22:13 <anon> hello
+            22:13 <user> I have sailed
+
+            [1]+  Stopped                 chat
+            $ stty -a | grep -ow -- '-*icanon\\|-*echo'
+            icanon
+            echo
+            $ fg
+            chat
+             the seven seas.
+            22:13 <anon> and then?
+            22:13 <user> And so have you.
+            [#random]
+            """,
+            "anon  #random  182/1048576  8.0 t/s  fake",
+        )
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["SIGTERM", "SIGHUP"]
+)
+def test_a_signal_ends_the_chat_in_order(tmp_path: Path, number: int, code: int) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.type("half a li")
+        window.waits_for("half a li")
+        window.kill(number)
+        window.release("cancelled")
+        window.waits_for("goes on\n$")
+        window.type("echo \"left with $?\"; stty -a | grep -ow -- '-*icanon\\|-*echo'\r")
+        window.waits_for("\nicanon\necho\n")
+        window.shows(f"""
+            22:13 <anon> hello
+            22:13 <user> I have sailed
+            22:13 * cut (stopped); /continue goes on
+            $ echo "left with $?"; stty -a | grep -ow -- '-*icanon\\|-*echo'
+            left with {code}
+            icanon
+            echo
+            $
+            """)
+    assert replies(window) == [("I have sailed ", True)]
+
+
+def test_an_idle_chat_ends_by_a_signal_too(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        window.kill(signal.SIGHUP)
+        window.waits_for("$")
+        window.type('echo "left with $?"\r')
+        window.waits_for("left with 129")
+
+
+def test_a_closed_window_keeps_the_reply(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.close()
+        window.release("cancelled")
+        until(lambda: replies(window) == [("I have sailed ", True)])
+
+
+def test_ctrl_d_in_a_reply_is_not_lost(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.type("\x04")
+        window.waits_for("queued: /quit")
+        window.release()
+        window.waits_for("seven seas.\n$")
+    assert replies(window) == [("I have sailed the seven seas.", False)]
+
+
+def test_an_error_restores_the_terminal_and_keeps_the_reply(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.release("crash")
+        window.waits_for("TypeError")
+        window.type("clear; stty -a | grep -ow -- '-*icanon\\|-*echo'\r")
+        window.waits_for("icanon\necho\n$")
+    assert replies(window)
