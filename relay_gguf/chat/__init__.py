@@ -4,7 +4,8 @@ terminal           a chat on a screen
 backlog            typed lines that wait, and the thread that answers them
 painter            events as rows of text
 scrollback         rows printed above the input line
+statusbar          what frames the input line
 inputline          the input line: keys, completion, history
 plain              a chat in a pipe: lines or JSON
-interrupt          Ctrl-C while the model writes, in a pipe
+interrupt          Ctrl-C in a pipe; signals that end a chat
 """

@@ -14,6 +14,8 @@ from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
+from prompt_toolkit.layout import BufferControl, Dimension, Window
+from prompt_toolkit.layout.dimension import to_dimension
 from prompt_toolkit.utils import suspend_to_background_supported
 
 from relay_gguf.conversation.commands import COMMANDS
@@ -138,3 +140,18 @@ def history_at(path: Path | None) -> History:
     except OSError:
         return InMemoryHistory()
     return _SafeHistory(str(path))
+
+
+def bound_height(window: Window, rows: Callable[[], int]) -> None:
+    """Let a long text scroll within some rows of the screen, so that what is above stays there."""
+    reserved, control = window.height, window.content
+
+    def height() -> Dimension:
+        least = to_dimension(reserved).min
+        if not isinstance(control, BufferControl):
+            return Dimension(min=least)
+        columns = window.render_info.window_width if window.render_info else 80
+        needed = control.preferred_height(columns, rows(), True, None) or 1
+        return Dimension(min=least, preferred=max(least, needed))
+
+    window.height = height

@@ -1,4 +1,4 @@
-"""Ctrl-C while the model writes: the first stops the reply, the second leaves after it."""
+"""Signals of a chat: Ctrl-C where no terminal is owned, and those that ask it to end."""
 
 from __future__ import annotations
 
@@ -41,3 +41,25 @@ def stoppable(stop: Callable[[], None]) -> Iterator[Interrupts]:
         yield interrupts
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def terminated(end: Callable[[int], None]) -> Iterator[None]:
+    """Within the block, SIGTERM and SIGHUP call `end` with their number.
+
+    A window that is closed sends several: all of them do, until the block is over.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # Windows: the first
+    before = [
+        (number, signal.signal(number, lambda signum, frame: end(signum)))
+        for number in numbers
+        if number is not None
+    ]
+    try:
+        yield
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)

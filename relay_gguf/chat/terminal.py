@@ -22,8 +22,6 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
-from prompt_toolkit.layout import BufferControl, Dimension, Window
-from prompt_toolkit.layout.dimension import to_dimension
 from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
@@ -31,12 +29,13 @@ from prompt_toolkit.styles import Style
 from relay_gguf.conversation.events import Draft, Event, Left
 from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
-from relay_gguf.display import cut, one_line, status_line, visible
 
 from .backlog import Backlog
-from .inputline import CommandCompleter, history_at, keys
+from .inputline import CommandCompleter, bound_height, history_at, keys
+from .interrupt import terminated
 from .painter import Painter
 from .scrollback import Scrollback
+from .statusbar import label, toolbar
 
 STYLE = Style.from_dict(
     {
@@ -46,8 +45,6 @@ STYLE = Style.from_dict(
         "waiting": "fg:ansibrightblack",
     }
 )
-SHOWN_WAITING = 3
-"""Lines that wait for their turn, of which as many are shown."""
 TICK = 0.5
 """Seconds after which the time left is told anew, while the model reads."""
 HANGUP = 128
@@ -111,7 +108,7 @@ class Terminal:
         self._buffer = self._prompt.default_buffer
         self._buffer.accept_handler = self._accept
         self._buffer.on_text_changed += self._changed
-        _bound_height(self._app.layout.current_window, lambda: self._out.get_size().rows // 2)
+        bound_height(self._app.layout.current_window, lambda: self._out.get_size().rows // 2)
         self._scrollback = Scrollback(self._app)
         self._painter = Painter(
             self._scrollback.write, lambda: self._columns, colour=colour, now=now, clock=clock
@@ -134,15 +131,16 @@ class Terminal:
             self._painter.show(event)
         self._painter.end()
         self._backlog = backlog = Backlog(self._session, self._tell)
-        try:
-            self._app.run(pre_run=self._begin)
-        except EOFError:
-            pass
-        except OSError as error:  # the window was closed: there is nothing to write to
-            if error.errno != errno.EIO:
-                raise
-        finally:
-            backlog.close()
+        with terminated(self._end_by_signal):
+            try:
+                self._app.run(pre_run=self._begin)
+            except EOFError:
+                pass
+            except OSError as error:  # the window was closed: there is nothing to write to
+                if error.errno != errno.EIO:
+                    raise
+            finally:
+                backlog.close()
         if self._signal:
             raise SystemExit(HANGUP + self._signal)
 
@@ -150,13 +148,9 @@ class Terminal:
 
     def _begin(self) -> None:
         self._loop = asyncio.get_running_loop()
-        if threading.current_thread() is threading.main_thread():
-            for name in ("SIGTERM", "SIGHUP"):
-                with suppress(AttributeError, NotImplementedError):  # Windows
-                    number = getattr(signal, name)
-                    self._loop.add_signal_handler(number, self._end_by_signal, number)
-            if hasattr(signal, "SIGWINCH"):
-                self._app.terminal_size_polling_interval = None
+        is_main = threading.current_thread() is threading.main_thread()
+        if is_main and hasattr(signal, "SIGWINCH"):
+            self._app.terminal_size_polling_interval = None  # the signal tells
         self._app.create_background_task(self._paint())
 
     def _tell(self, told: Event | BaseException | None) -> None:
@@ -287,7 +281,14 @@ class Terminal:
             self._exit()
 
     def _end_by_signal(self, number: int) -> None:
-        self._signal, self._leaves = number, True
+        """Leave since a signal says so, which may come again while the reply is kept."""
+        self._signal = number
+        if self._loop is not None:
+            with suppress(RuntimeError):  # the loop is over: the chat ends already
+                self._loop.call_soon_threadsafe(self._leave_now)
+
+    def _leave_now(self) -> None:
+        self._leaves = True
         self._lines.waiting.clear()
         if self._lines.busy:
             self._lines.stop()
@@ -308,44 +309,11 @@ class Terminal:
         return self._out.get_size().columns
 
     def _label(self) -> FormattedText:
-        """Who is typing, the lines that wait, and the channel before the input line."""
-        backlog, columns = self._lines, self._columns
-        rows = [visible(self._painter.note)] if self._painter.note else []
-        rows += [f"  queued: {one_line(line) or SILENCE}" for line in backlog.waiting]
-        if len(backlog.waiting) > SHOWN_WAITING:
-            hidden = len(backlog.waiting) - SHOWN_WAITING
-            rows[-hidden:] = [f"  and {hidden} more"]
-        channel = one_line(backlog.status.channel)
+        backlog = self._lines
+        channel = backlog.status.channel
         return FormattedText(
-            [
-                *(("class:waiting", cut(row, columns - 1) + "\n") for row in rows),
-                ("class:channel", f"[#{cut(channel, columns // 3)}] "),
-            ]
+            label(self._painter.note, list(backlog.waiting), channel, self._columns)
         )
 
     def _toolbar(self) -> str:
-        status, columns = self._lines.status, self._columns
-        parts = (
-            (0, status.nick),
-            (1, f"#{cut(one_line(status.channel), 24)}"),
-            (4, cut(one_line(status.topic), max(0, columns - 56))),
-            (2, f"{status.tokens}/{status.n_ctx}"),
-            (3, f"{status.speed:.1f} t/s" if status.speed else ""),
-            (5, cut(one_line(status.model), 36)),
-        )
-        return status_line(parts, columns)
-
-
-def _bound_height(window: Window, rows: Callable[[], int]) -> None:
-    """Let a long text scroll within some rows of the screen, so that what is above stays there."""
-    reserved, control = window.height, window.content
-
-    def height() -> Dimension:
-        least = to_dimension(reserved).min
-        if not isinstance(control, BufferControl):
-            return Dimension(min=least)
-        columns = window.render_info.window_width if window.render_info else 80
-        needed = control.preferred_height(columns, rows(), True, None) or 1
-        return Dimension(min=least, preferred=max(least, needed))
-
-    window.height = height
+        return toolbar(self._lines.status, self._columns)

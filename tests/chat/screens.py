@@ -8,7 +8,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from threading import Event as Flag
 from threading import Lock, Thread
@@ -166,10 +166,10 @@ class HasText(Protocol):
 def until(is_so: Callable[[], bool], screen: HasText | None = None) -> None:
     """Wait for something that another thread or process does; `screen` is shown if it does not."""
     deadline = time.monotonic() + PATIENCE
-    while not is_so() and time.monotonic() < deadline:
+    while not is_so():
+        if time.monotonic() > deadline:
+            raise AssertionError(screen.text if screen else "not within the time")
         time.sleep(0.002)
-    if not is_so():
-        raise AssertionError(screen.text if screen else "not within the time")
 
 
 class Gate:
@@ -247,7 +247,16 @@ class Window:
 
     def release(self, when: str = "now") -> None:
         """Let the reply go on that is held; `when` may be `cancelled`."""
-        self._gate.write_text(when)
+        until(lambda: self._wrote(when), self)
+
+    def _wrote(self, when: str) -> bool:
+        try:
+            gate = os.open(self._gate, os.O_WRONLY | os.O_NONBLOCK)
+        except OSError:  # nobody reads yet
+            return False
+        with os.fdopen(gate, "w") as file:
+            file.write(when)
+        return True
 
     def kill(self, number: int) -> None:
         """Send a signal to the chat."""

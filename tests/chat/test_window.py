@@ -13,7 +13,7 @@ from screens import WIDE, Window, opened, until
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys")
 
 PASTE = "\n".join(f"line {number} of a long paste" for number in range(1200))
-"""More than 30,000 characters, many times what a terminal holds for a program that does not read."""
+"""More than 30,000 characters; a terminal holds 4,096 for a program that does not read."""
 
 
 def replies(window: Window) -> list[tuple[str, bool]]:
