@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from prompt_toolkit.utils import get_cwidth
 
+from relay_gguf import display
 from relay_gguf.conversation.messages import NICKS
 from relay_gguf.display import (
     NICK_COLOURS,
@@ -19,6 +20,7 @@ from relay_gguf.display import (
     one_line,
     status_line,
     visible,
+    width,
     wrap,
 )
 
@@ -148,6 +150,35 @@ def test_a_word_is_held_back_until_it_is_whole() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "letter",
+    [
+        pytest.param("\U0001f1e9\U0001f1ea", id="a flag"),
+        pytest.param("\U0001f44d\U0001f3fd", id="a skin tone"),
+        pytest.param("\U0001f468\u200d\U0001f469\u200d\U0001f467", id="a family"),
+        pytest.param("\u0915\u094d\u0937\u093f", id="a Devanagari syllable"),
+        pytest.param("e\u0301", id="an accent"),
+    ],
+)
+def test_no_line_breaks_within_a_letter(letter: str) -> None:
+    for lead in range(1, 24):
+        text = "a" * lead + letter * 5
+        wrapping = Wrap(lambda: 20, 0, 2)
+        pieces = "".join(map(wrapping.feed, text)) + wrapping.flush()
+        assert pieces == wrap(text, 20, 0, 2)
+        for line in pieces.split("\n"):
+            assert not line.strip().lstrip("a").replace(letter, "")
+            assert width(line) < 20
+
+
+def test_cutting_looks_at_the_beginning_of_a_text_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    measured = []
+    monkeypatch.setattr(display, "width", lambda text: measured.append(text) or len(text))
+    assert cut("x" * 100_000, 24) == "x" * 23 + "…"
+    assert len(measured) < 50
+    assert max(map(len, measured)) <= 24
+
+
 def test_each_line_asks_for_the_columns_of_the_window() -> None:
     columns = iter([*[40] * 11, *[14] * 100])
     wrapping = Wrap(lambda: next(columns), 0, 0)
@@ -159,7 +190,7 @@ def test_each_line_asks_for_the_columns_of_the_window() -> None:
 def test_a_cut_text_fits(text: str, columns: int) -> None:
     text = visible(text)
     shown = cut(text, columns)
-    assert get_cwidth(shown) <= columns
+    assert width(shown) <= columns
     if shown != text and columns > 0:
         assert shown.endswith("…")
         assert text.startswith(shown[:-1])

@@ -26,7 +26,7 @@ from prompt_toolkit.output import ColorDepth, Output
 from prompt_toolkit.output.defaults import create_output
 from prompt_toolkit.styles import Style
 
-from relay_gguf.conversation.events import Draft, Event, Left
+from relay_gguf.conversation.events import Draft, Event, Left, Piece
 from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
 
@@ -163,10 +163,11 @@ class Terminal:
         try:
             await self._app.renderer.wait_for_cpr_responses()
             while not self._app.is_done:
-                self._take(await self._told.get())
-                if self._told.empty():
+                told = await self._told.get()
+                self._take(told)
+                if not isinstance(told, Piece):  # which changes nothing around the input line
                     self._app.invalidate()
-                elif self._told.qsize() % 16 == 0:
+                if self._told.qsize() % 16 == 0:
                     await asyncio.sleep(0)  # keys have their turn too
         except BaseException as error:
             if isinstance(error, asyncio.CancelledError):

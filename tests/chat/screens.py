@@ -104,6 +104,10 @@ class Chat:
         finally:
             self._over.set()
 
+    def settles(self) -> None:
+        """Go on when all that the session told is painted."""
+        until(self._terminal._told.empty)
+
     def hang_up(self) -> None:
         """Close the input."""
         self._keys.close()

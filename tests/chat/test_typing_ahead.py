@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from threading import Event as Flag
+from typing import Any
 
 import pytest
 from fake import engine_of, fake_session
+from prompt_toolkit.renderer import Renderer
 from screens import PATIENCE, SMALL, WIDE, Gate, chatted, chatting, until
 
 from relay_gguf import SamplingParams
@@ -346,3 +348,43 @@ def test_an_error_of_the_screen_keeps_the_reply(monkeypatch: pytest.MonkeyPatch)
     assert last is not None
     assert last.answer is not None
     assert last.answer.content
+
+
+def test_a_piece_of_a_reply_draws_no_input_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a piece costs: a few bytes, however large the screen is."""
+    drawn, render = [0], Renderer.render
+
+    def count(*given: Any) -> None:
+        drawn[0] += 1
+        render(*given)
+
+    session = fake_session(["ship " * 400], max_tokens=4000)
+    with chatting(session, WIDE) as chat:
+        engine_of(session).on_token = lambda count: chat.settles()
+        monkeypatch.setattr(Renderer, "render", count)
+        chat.type("hello\r")
+        until(lambda: session.transcript.turns[-1].answer is not None)
+        chat.settles()
+    n_rows = 2000 // 60
+    assert drawn[0] < n_rows + 30
+    assert len(chat.written) < 2000 * 80
+
+
+def test_a_reply_longer_than_the_screen() -> None:
+    session = fake_session(["\n".join(f"{number} ships" for number in range(40))], max_tokens=999)
+    with chatting(session, SMALL) as chat:
+        chat.type("count\r")
+        chat.shows("""
+                  30 ships
+                  31 ships
+                  32 ships
+                  33 ships
+                  34 ships
+                  35 ships
+                  36 ships
+                  37 ships
+                  38 ships
+                  39 ships
+            [#random]
+             anon  #random  461/1048576  174.5 t/s
+            """)

@@ -6,7 +6,7 @@ import pytest
 
 from relay_gguf.conversation.events import Said, Trimmed
 from relay_gguf.conversation.messages import NICKS, Message, join
-from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
+from relay_gguf.conversation.wording import by_program, cut_mark, emote, reading_note, trim_notice
 from relay_gguf.engine import FinishReason
 
 
@@ -37,3 +37,31 @@ def test_the_programs_own_join_is_not_taken_for_a_reply() -> None:
     assert not by_program(told)
     assert not by_program(Message(NICKS["input"], typed.content))
     assert not by_program(Message(NICKS["model"], typed.content, generated=9))
+
+
+@pytest.mark.parametrize(
+    ("content", "shown"),
+    [
+        ("* anon used /me sighs", "* anon sighs"),
+        ("* user used /me waves back", "* user waves back"),
+        ("* anon used /me ", ""),
+        ("* anon used /dance wildly", ""),
+        ("* anon used /menace", ""),
+    ],
+)
+def test_an_action_is_read_as_irc_shows_it(content: str, shown: str) -> None:
+    assert emote(Message(NICKS["system"], content)) == shown
+
+
+@pytest.mark.parametrize(
+    ("seconds", "since", "note"),
+    [
+        (0.0, 0.0, "read 512 of 2048 tokens"),
+        (4.0, 0.0, "read 512 of 2048 tokens, 12 s left"),
+        (4.0, 3.0, "read 512 of 2048 tokens, 9 s left"),
+        (4.0, 99.0, "read 512 of 2048 tokens, 1 s left"),
+        (60.0, 0.0, "read 512 of 2048 tokens, 3 min left"),
+    ],
+)
+def test_reading_tells_the_time_left(seconds: float, since: float, note: str) -> None:
+    assert reading_note(512, 2048, seconds, since) == note
