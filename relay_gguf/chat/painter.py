@@ -48,6 +48,7 @@ class Painter:
         columns: Callable[[], int],
         *,
         colour: bool,
+        prompts: bool,
         now: Callable[[], float],
         clock: Callable[[], float],
     ) -> None:
@@ -57,12 +58,14 @@ class Painter:
             write: takes text with line breaks; a row without one goes on with the next text.
             columns: of the window, asked anew for each row.
             colour: whether to use colours.
+            prompts: whether to write each prompt as the model reads it.
             now: the time, in Unix time.
             clock: seconds from any beginning, for how long the model reads.
         """
         self._write = write
         self._columns = columns
         self._colour = colour
+        self._prompts = prompts
         self._now = now
         self._clock = clock
         self._typed = self._writer = self._opening = ""
@@ -109,8 +112,10 @@ class Painter:
             case Reading(done, total):
                 self._reading = event if done < total else None
                 self._read_at = self._clock()
-            case Prompted():
+            case Prompted(text=text):
                 self._reading = None
+                if self._prompts:
+                    self.line(text.rstrip())
             case Piece(text):
                 if self._stream is None:
                     self._begin_stream(self._writer, self._opening)

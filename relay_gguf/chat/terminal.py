@@ -47,8 +47,6 @@ STYLE = Style.from_dict(
 )
 TICK = 0.5
 """Seconds after which the time left is told anew, while the model reads."""
-HANGUP = 128
-"""What is added to a signal's number for the exit code, as shells do."""
 
 
 class Terminal:
@@ -60,6 +58,7 @@ class Terminal:
         history: Path | None,
         *,
         colour: bool,
+        prompts: bool = False,
         input: Input | None = None,
         output: Output | None = None,
         now: Callable[[], float] = time.time,
@@ -71,6 +70,7 @@ class Terminal:
             session: the conversation.
             history: where typed lines are remembered, readable by the user alone; None forgets.
             colour: whether to use colours.
+            prompts: whether to show each prompt as the model reads it.
             input: a prompt_toolkit input instead of stdin.
             output: a prompt_toolkit output instead of stdout.
             now: the time, in Unix time.
@@ -111,7 +111,12 @@ class Terminal:
         bound_height(self._app.layout.current_window, lambda: self._out.get_size().rows // 2)
         self._scrollback = Scrollback(self._app)
         self._painter = Painter(
-            self._scrollback.write, lambda: self._columns, colour=colour, now=now, clock=clock
+            self._scrollback.write,
+            lambda: self._columns,
+            colour=colour,
+            prompts=prompts,
+            now=now,
+            clock=clock,
         )
         self._told: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -142,7 +147,7 @@ class Terminal:
             finally:
                 backlog.close()
         if self._signal:
-            raise SystemExit(HANGUP + self._signal)
+            raise SystemExit(128 + self._signal)  # as shells count
 
     # The thread of the conversation
 
@@ -165,13 +170,13 @@ class Terminal:
             while not self._app.is_done:
                 told = await self._told.get()
                 self._take(told)
-                if not isinstance(told, Piece):  # which changes nothing around the input line
+                if not isinstance(told, Piece):  # which changes nothing around the input
                     self._app.invalidate()
                 if self._told.qsize() % 16 == 0:
                     await asyncio.sleep(0)  # keys have their turn too
+        except asyncio.CancelledError:
+            raise
         except BaseException as error:
-            if isinstance(error, asyncio.CancelledError):
-                raise
             self._exit(error)
 
     def _take(self, told: Event | BaseException | None) -> None:
@@ -225,11 +230,8 @@ class Terminal:
             self._buffer.history.append_string(draft)
             self._painter.note_aside(f"* A draft, for the arrow up: {draft}")
         else:
-            self._fill(draft)
+            self._buffer.document = Document(draft)
             self._draft = draft
-
-    def _fill(self, text: str) -> None:
-        self._buffer.document = Document(text)
 
     @property
     def _line(self) -> str:
@@ -257,7 +259,7 @@ class Terminal:
             if self._line and self._line != self._draft:
                 self._painter.note_aside(f"* Not sent; the arrow up brings it: {line or SILENCE}")
             else:
-                self._fill(line)
+                self._buffer.document = Document(line)
         elif backlog.busy:
             self._stops += 1
             self._leaves = self._leaves or self._stops > 1 or self._asked
@@ -267,7 +269,6 @@ class Terminal:
             backlog.stop()
         elif self._line:
             self._buffer.reset()
-            self._asked = False
         elif self._asked:
             self._exit()
         else:
@@ -311,10 +312,8 @@ class Terminal:
 
     def _label(self) -> FormattedText:
         backlog = self._lines
-        channel = backlog.status.channel
-        return FormattedText(
-            label(self._painter.note, list(backlog.waiting), channel, self._columns)
-        )
+        waiting, channel = list(backlog.waiting), backlog.status.channel
+        return FormattedText(label(self._painter.note, waiting, channel, self._columns))
 
     def _toolbar(self) -> str:
         return toolbar(self._lines.status, self._columns)

@@ -170,18 +170,22 @@ def talk(
         generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
         notices = loading_notices(engine.plan, engine.n_tries, settings.load)
         dialogue = Dialogue(generator, folder, channel=settings.channel, path=str(path.absolute()))
-        session = Session(dialogue, watch=_print_prompt if show_prompt else None)
+        in_terminal = not plain and not as_json and _has_terminal()
+        # What another thread writes there would stand in the middle of the input line.
+        shares_screen = in_terminal and sys.stderr.isatty()
+        watch = _print_prompt if show_prompt and not shares_screen else None
+        session = Session(dialogue, watch=watch)
         try:
             if name is not None:
                 opening = session.resume(name)
             else:
                 opening = session.start(settings.topic, settings.cast)
             opening = chain(map(Notice, notices), opening)
-            if plain or as_json or not _has_terminal():
+            if not in_terminal:
                 stdin, stdout = standard_streams()
                 run_plain(session, opening, stdin, stdout, as_json=as_json)
             else:
-                _run_terminal(session, opening, settings)
+                _run_terminal(session, opening, settings, show_prompt and shares_screen)
         finally:
             session.close()
 
@@ -238,7 +242,9 @@ def _has_terminal() -> bool:
     return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
-def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSettings) -> None:
+def _run_terminal(
+    session: Session, opening: Iterable[Event], settings: ChatSettings, prompts: bool
+) -> None:
     from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.chat.terminal import Terminal
     from relay_gguf.conversation.events import Notice
@@ -246,7 +252,7 @@ def _run_terminal(session: Session, opening: Iterable[Event], settings: ChatSett
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
-        terminal = Terminal(session, history_path(), colour=colour)
+        terminal = Terminal(session, history_path(), colour=colour, prompts=prompts)
     except Exception as error:  # prompt_toolkit names the console errors of Windows only there
         if type(error).__name__ != "NoConsoleScreenBufferError":
             raise

@@ -76,6 +76,7 @@ class Chat:
         opening: Iterable[Event] = (),
         history: Path | None = None,
         colour: bool = False,
+        prompts: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session
@@ -86,6 +87,7 @@ class Chat:
             session,
             history,
             colour=colour,
+            prompts=prompts,
             input=keys,
             output=_Output(self._stream),
             now=lambda: 1_700_000_000.0,

@@ -335,6 +335,26 @@ def test_a_draft_leaves_typed_text_alone() -> None:
         chat.waits_for("[#random] I am well")
 
 
+def test_prompts_stand_among_what_is_said() -> None:
+    session = fake_session(["Aye."])
+    with chatting(session, SMALL, prompts=True) as chat:
+        chat.type("hello\r")
+        chat.shows("""
+                  <|im_start|>system
+                  * Now talking in
+                    #random<|im_end|>
+                  <|im_start|>system
+                  * anon has joined
+                    #random<|im_end|>
+                  <|im_start|>anon
+                  hello<|im_end|>
+                  <|im_start|>user
+            22:13 <user> Aye.
+            [#random]
+             anon  #random  116/1048576  2.0 t/s
+            """)
+
+
 def test_an_error_of_the_screen_keeps_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
     session = fake_session([REPLY])
 

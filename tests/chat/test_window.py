@@ -28,17 +28,31 @@ def begun(window: Window) -> None:
     window.waits_for("<user> I have sailed")
 
 
-def test_a_paste_in_a_reply_is_one_message(tmp_path: Path) -> None:
-    with opened(WIDE, tmp_path) as window:
+@pytest.mark.parametrize(
+    ("size", "queued"),
+    [
+        (WIDE, "line 0 of a long paste line 1 of a long paste line 2 of a long paste…"),
+        (
+            (120, 40),
+            "line 0 of a long paste line 1 of a long paste line 2 of a long paste line 3 of a long "
+            "paste line 4 of a long…",
+        ),
+    ],
+    ids=["80x24", "120x40"],
+)
+def test_a_paste_in_a_reply_is_one_message(
+    tmp_path: Path, size: tuple[int, int], queued: str
+) -> None:
+    with opened(size, tmp_path) as window:
         begun(window)
         window.type(f"\x1b[200~{PASTE}\x1b[201~")
         window.waits_for("line 1199 of a long paste")
         window.type("\r")
         window.shows(
-            """
+            f"""
             22:13 <anon> hello
             22:13 <user> I have sailed
-              queued: line 0 of a long paste line 1 of a long paste line 2 of a long paste…
+              queued: {queued}
             [#random]
             """,
             "anon  #random  104/1048576  fake",
@@ -109,6 +123,16 @@ def test_a_signal_ends_the_chat_in_order(tmp_path: Path, number: int, code: int)
             $
             """)
     assert replies(window) == [("I have sailed ", True)]
+
+
+def test_sigint_is_ctrl_c(tmp_path: Path) -> None:
+    with opened(WIDE, tmp_path) as window:
+        begun(window)
+        window.kill(signal.SIGINT)
+        window.release("cancelled")
+        window.waits_for("* cut (stopped)")
+        window.type("really?\r")
+        window.waits_for("<user> And so have you.")
 
 
 def test_an_idle_chat_ends_by_a_signal_too(tmp_path: Path) -> None:
