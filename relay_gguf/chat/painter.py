@@ -89,6 +89,11 @@ class Painter:
         return f"{note} ({progress})"
 
     @property
+    def is_writing(self) -> bool:
+        """Whether a message of the model is on its way."""
+        return bool(self._writer)
+
+    @property
     def is_reading(self) -> bool:
         """Whether `note` changes by itself."""
         return bool(self.note) and self._reading is not None

@@ -157,6 +157,8 @@ class Terminal:
         if is_main and hasattr(signal, "SIGWINCH"):
             self._app.terminal_size_polling_interval = None  # the signal tells
         self._app.create_background_task(self._paint())
+        if self._signal:
+            self._loop.call_soon(self._leave_now)
 
     def _tell(self, told: Event | BaseException | None) -> None:
         """Pass on what the thread of the conversation has to tell."""
@@ -174,9 +176,7 @@ class Terminal:
                     self._app.invalidate()
                 if self._told.qsize() % 16 == 0:
                     await asyncio.sleep(0)  # keys have their turn too
-        except asyncio.CancelledError:
-            raise
-        except BaseException as error:
+        except Exception as error:
             self._exit(error)
 
     def _take(self, told: Event | BaseException | None) -> None:
@@ -249,7 +249,7 @@ class Terminal:
 
     def _can_choose(self) -> bool:
         last = self._session.transcript.last
-        return not self._lines.busy and last is not None and len(last.answers) > 1
+        return not self._painter.is_writing and last is not None and len(last.answers) > 1
 
     def _interrupt(self) -> None:
         """Ctrl-C: the nearest of what can be taken back, and at last the chat itself."""

@@ -370,6 +370,17 @@ def test_an_error_of_the_screen_keeps_the_reply(monkeypatch: pytest.MonkeyPatch)
     assert last.answer.content
 
 
+def test_an_error_of_the_model_ends_the_chat_and_is_told() -> None:
+    session = fake_session([REPLY])
+
+    def fail(count: int) -> None:
+        raise RuntimeError("no model")
+
+    engine_of(session).on_token = fail
+    with pytest.raises(RuntimeError, match="no model"):
+        chatted(session, "hello\r")
+
+
 def test_a_piece_of_a_reply_draws_no_input_line(monkeypatch: pytest.MonkeyPatch) -> None:
     """What a piece costs: a few bytes, however large the screen is."""
     drawn, render = [0], Renderer.render
