@@ -26,6 +26,11 @@ from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
 SHOWN_AFTER_LOAD = 12
 """Messages shown of a session that was resumed."""
 
+LOST = (
+    "* The file of the session {} was removed or changed by another program. Nothing is lost: "
+    "all of it is saved anew as {}."
+)
+
 Speaking: TypeAlias = abc.Generator[Event, None, Said | None]
 """Events of a message being generated. It returns the message, or None without a single token."""
 
@@ -191,12 +196,14 @@ class Dialogue:
         if self._store is None:
             return
         try:
-            self._store.append(record)
+            lost = self._store.append(record)
         except StoreError as error:
             if not self._unsaved:
                 self.notes.append(Notice(f"* {error}"))
             self._unsaved = True
         else:
+            if lost is not None:
+                self.notes.append(Notice(LOST.format(lost, self._store.name)))
             if self._unsaved:
                 self.notes.append(Notice("* The session is saved again."))
             self._unsaved = False

@@ -1,7 +1,8 @@
 """Session files: a JSON line a record (see `records`), written at once.
 
 A file is only ever appended to, by one process at a time. A last line without its newline was
-being written when the program was killed: it is dropped.
+being written when the program was killed: it is dropped. Whoever deletes, replaces or shortens a
+file while a chat writes it loses nothing: the whole session is saved anew, in another file.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from .records import SavedSession, SessionHeader, decode, encode, header_json, t
 from .transcript import Record, Turned
 
 ENDING = ".jsonl"
+STAMP = "%Y%m%d-%H%M%S"
+"""The time as the name of a session that nobody has named."""
 MAX_NAME_BYTES = 200  # file systems take 255, the ending included
 
 
@@ -53,8 +56,10 @@ class Store:
         self.header = header
         self.name = name
         self._file: BinaryIO | None = None
+        self._content = bytearray()  # what the file holds, should it go away
+        self._seen = (-1, -1)
         self._unsaved = b""
-        self._wanted = name is not None
+        self._wanted = False
         self._new_name = new_name
         if name is not None:
             self._file = _open_locked(session_path(folder, name), "r+b")
@@ -70,17 +75,25 @@ class Store:
         path = session_path(self.folder, self.name)
         try:
             self._file.seek(0)
-            saved = decode(self._file.read(), path)
+            data = self._file.read()
+            saved = decode(data, path)
             self._file.truncate(saved.good)
             self._file.seek(saved.good)
+            self._content = bytearray(data[: saved.good])
+            self._seen = _size_and_time(self._file)
         except OSError as error:
             raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
+        self._wanted = True
         if saved.header != self.header:
             self._unsaved = encode(header_json(self.header))
         return saved
 
-    def append(self, record: Record) -> None:
+    def append(self, record: Record) -> str | None:
         """Write a record, and all that could not be written before it.
+
+        Returns:
+            The session's name so far, if its file was deleted, replaced or changed by another
+            program: the session is then saved anew, with everything, under the name it has now.
 
         Raises:
             StoreError: it cannot be written now; it is kept for the next call.
@@ -89,7 +102,7 @@ class Store:
         # A scene that the program opened by itself is not worth a file.
         self._wanted = self._wanted or not isinstance(record, Turned) or bool(record.line)
         try:
-            self._flush()
+            return self._flush()
         except OSError as error:
             raise StoreError(
                 f"Cannot save this session in {self.folder}: {error.strerror}. "
@@ -108,29 +121,20 @@ class Store:
         session_path(self.folder, name)
         if name == self.name:
             return
-        before, old = self.name, self._file
+        self._wanted = True
         try:
-            self._wanted = True
-            self._flush(name)
-            if old is not None:
-                old.seek(0)
-                self._file = self._create(name, old.read())
+            before = self.name if self._file is not None and self._is_there() else None
+            self._begin(name)
         except FileExistsError:
             raise StoreError(f"There is a session {name!r} already. Choose another name.") from None
         except OSError as error:
             raise StoreError(f"Cannot save {name!r}: {error.strerror}.") from error
-        finally:
-            if self._file is not None:
-                self._file.seek(0, os.SEEK_END)
-        self.name = name
-        if old is not None:
-            old.close()
         if before is not None and is_stamp(before):
             with suppress(OSError):
                 session_path(self.folder, before).unlink()
 
     def close(self) -> None:
-        """Write what could not be written before, if that works now, and release the file."""
+        """Write what is not on the disk, if that works now, and release the file."""
         with suppress(OSError, StoreError):
             self._flush()
         if self._file is not None:
@@ -138,28 +142,78 @@ class Store:
             self._file = None
         self._wanted = False
 
-    def _flush(self, name: str | None = None) -> None:
-        """Write what is unsaved. A new file is made for it, called `name` or after the time."""
+    def _flush(self) -> str | None:
+        """Write what is unsaved; returns the name of a file that went away, as `append` does."""
         if not self._wanted:
-            return
-        if self._file is not None:
-            if self._unsaved:
-                _write(self._file, self._unsaved)
-                self._unsaved = b""
-            return
-        name = name or self._new_name
-        content = encode(header_json(self.header)) + self._unsaved
-        stamp = time.strftime("%Y%m%d-%H%M%S")
-        for number in count(1):
-            free = name or (stamp if number == 1 else f"{stamp}-{number}")
+            return None
+        if self._file is None:
+            self._begin(self._new_name)
+            return None
+        if not self._is_there():
+            lost = self.name
+            self._begin(None, after=lost or "")
+            return lost
+        if self._unsaved:
+            _write(self._file, self._unsaved)
+            self._wrote()
+        return None
+
+    def _is_there(self) -> bool:
+        """Whether the file on the disk is the one that is open, as it was left after the last write.
+
+        Raises:
+            OSError: the system does not tell, as when a network drive is away.
+        """
+        if self._file is None or self.name is None:
+            return False
+        try:
+            there = session_path(self.folder, self.name).stat()
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        here = os.fstat(self._file.fileno())
+        if (there.st_dev, there.st_ino) != (here.st_dev, here.st_ino):
+            return False
+        if _size_and_time(self._file) == self._seen:
+            return True
+        self._file.seek(0)  # touched, or written by another program?
+        same = self._file.read() == self._content
+        self._file.seek(len(self._content))
+        return same
+
+    def _begin(self, name: str | None, *, after: str = "") -> None:
+        """Write all of the session into a new file, which takes the place of the one so far.
+
+        Args:
+            name: of the session; None is the time, or the first free one that follows.
+            after: a name to follow instead of the time: `tale` is followed by `tale-2`.
+
+        Raises:
+            FileExistsError: there is a session `name`.
+            OSError: it cannot be written; the session stays as it was.
+        """
+        content = bytes(self._content) or encode(header_json(self.header))
+        base = _unnumbered(after) or time.strftime(STAMP)
+        for number in count(2 if after else 1):
+            free = name or (base if number == 1 else f"{base}-{number}")
             try:
-                self._file = self._create(free, content)
+                file = self._create(free, content + self._unsaved)
             except FileExistsError:
                 if name:
                     raise
                 continue
-            self.name, self._unsaved = free, b""
-            return
+            break
+        if self._file is not None:
+            self._file.close()
+        self._file, self.name = file, free
+        self._content = bytearray(content)
+        self._wrote()
+
+    def _wrote(self) -> None:
+        """Remember that what was unsaved is in the file."""
+        self._content += self._unsaved
+        self._unsaved = b""
+        if self._file is not None:
+            self._seen = _size_and_time(self._file)
 
     def _create(self, name: str, content: bytes) -> BinaryIO:
         """Make a session file that holds `content`, whole or not at all.
@@ -178,6 +232,20 @@ class Store:
             path.unlink(missing_ok=True)
             raise
         return file
+
+
+def _size_and_time(file: BinaryIO) -> tuple[int, int]:
+    """The size of an open file in bytes, and when it was changed, in nanoseconds."""
+    found = os.fstat(file.fileno())
+    return found.st_size, found.st_mtime_ns
+
+
+def _unnumbered(name: str) -> str:
+    """A name without the number that tells it from others; empty if it has no room for one."""
+    if len(name) > 70 or len(name.encode()) > MAX_NAME_BYTES - 10:
+        return ""
+    stamp = re.fullmatch(r"(\d{8}-\d{6})(-\d+)?", name)
+    return stamp[1] if stamp else re.sub(r"(?<=[^-])-\d{1,2}$", "", name)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
