@@ -43,6 +43,7 @@ class ChatSettings:
     worker: str | Sequence[str] = ()
     min_speed: float = MIN_SPEED
     color: bool = True
+    save: bool = True
     exact_trim: bool = False
     temperature: float = DEFAULTS.temperature
     top_k: int = DEFAULTS.top_k
@@ -88,7 +89,7 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),
-    **dict.fromkeys(("color", "exact_trim", "no_gpu"), (bool,)),
+    **dict.fromkeys(("color", "save", "exact_trim", "no_gpu"), (bool,)),
     "worker": (str, list),  # one worker, or several
 }
 

@@ -27,13 +27,13 @@ from .doctor import doctor
 from .download import download
 from .irc import irc
 from .models import devices, models, plan
+from .sessions import sessions
 from .worker import worker
 
 app = typer.Typer(
     name="relay-gguf",
     help="Relay turns a base LLM into an IRC channel: talk to it on any machine.",
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -77,6 +77,7 @@ app.command()(recipe)
 app.command()(inspect)
 app.command()(card)
 app.command()(upload)
+app.add_typer(sessions)
 app.add_typer(lmstudio)
 app.add_typer(ollama)
 

@@ -6,8 +6,9 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import os
+import shlex
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,6 +33,7 @@ from .options import (
     Yes,
     given_settings,
 )
+from .sessions import meant, session_names
 
 if TYPE_CHECKING:
     from relay_gguf.conversation.events import Event
@@ -55,7 +57,18 @@ def chat(
     cast: Annotated[str | None, typer.Option(help="Bio of the model, as /cast gives it.")] = None,
     resume: Annotated[
         str | None,
-        typer.Option(metavar="[NAME]", help="Go on with a session; without NAME, the newest."),
+        typer.Option(
+            metavar="[NAME]",
+            help="Go on with a session: its name, how that begins, or its number in "
+            "`relay-gguf sessions`; without NAME, your newest.",
+            autocompletion=session_names,
+        ),
+    ] = None,
+    save: Annotated[
+        bool | None,
+        typer.Option(
+            "--save/--no-save", help="Keep this chat, and the lines typed, on the disk. [--save]"
+        ),
     ] = None,
     temperature: Temperature = None,
     top_k: Annotated[
@@ -111,11 +124,20 @@ def chat(
       relay-gguf chat --channel ships --cast "I'm a pirate"
       relay-gguf chat model.gguf --json < lines.txt
     """
+    if demo and model is not None:
+        raise typer.BadParameter("name a model or say --demo, not both.", context)
+    settings = given_settings(context, config)
+    first: Sequence[str] = ()
+    if resume is not None:
+        if not settings.save:
+            raise typer.BadParameter("--resume goes on saving: it needs --save.", context)
+        first = _first_lines(channel, topic, cast)
     talk(
-        given_settings(context, config),
+        settings,
         model=model,
         demo=demo,
         resume=resume,
+        first=first,
         plain=plain,
         as_json=as_json,
         show_prompt=show_prompt,
@@ -129,6 +151,7 @@ def talk(
     model: str | None = None,
     demo: bool = False,
     resume: str | None = None,
+    first: Sequence[str] = (),
     plain: bool = False,
     as_json: bool = False,
     show_prompt: bool = False,
@@ -140,7 +163,9 @@ def talk(
         settings: the options that have defaults.
         model: the model argument of the command line, which goes before that of the settings.
         demo: take the demo model.
-        resume: the name of a session to go on with; `NEWEST` for the newest, None for a new one.
+        resume: what means the session to go on with; `NEWEST` for the newest that a person typed,
+            None for a new one.
+        first: lines to submit to the session that goes on.
         plain: read and write lines in a terminal too.
         as_json: write JSON objects instead of lines.
         show_prompt: write each prompt to stderr.
@@ -162,68 +187,82 @@ def talk(
     from .choice import confirming
     from .demo import demo_file
 
-    folder = sessions_folder()
-    name = _session_name(folder, resume)
+    saved = _saved_session(resume)
+    folder = sessions_folder() if settings.save else None
     with watching(confirming(yes=yes)) as screen:
-        path = demo_file() if demo else _model_path(model, settings, folder, name, screen, yes)
+        path = demo_file() if demo else _model_path(model, settings, saved, screen, yes)
     with open_engine(path, settings) as engine:
         generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
         notices = loading_notices(engine.plan, engine.n_tries, settings.load)
-        dialogue = Dialogue(generator, folder, channel=settings.channel, path=str(path.absolute()))
-        in_terminal = not plain and not as_json and _has_terminal()
-        # What another thread writes there would stand in the middle of the input line.
-        shares_screen = in_terminal and sys.stderr.isatty()
-        watch = _print_prompt if show_prompt and not shares_screen else None
-        session = Session(dialogue, watch=watch)
+        piped = not (sys.stdin and sys.stdin.isatty())
+        dialogue = Dialogue(
+            generator, folder, channel=settings.channel, path=str(path.absolute()), piped=piped
+        )
+        session = Session(dialogue, watch=_print_prompt if show_prompt else None)
+        in_terminal = not (plain or as_json) and _has_terminal()
         try:
-            if name is not None:
-                opening = session.resume(name)
+            if saved is not None:
+                begun = chain(session.resume(saved.stem), *map(session.submit, first))
             else:
-                opening = session.start(settings.topic, settings.cast)
-            opening = chain(map(Notice, notices), opening)
-            if not in_terminal:
+                begun = chain(session.start(settings.topic, settings.cast))
+            opening = chain(map(Notice, notices), begun)
+            if in_terminal:
+                _run_terminal(session, opening, settings)
+            else:
                 stdin, stdout = standard_streams()
                 run_plain(session, opening, stdin, stdout, as_json=as_json)
-            else:
-                _run_terminal(session, opening, settings, show_prompt and shares_screen)
         finally:
             session.close()
+            if in_terminal and dialogue.name:
+                typer.echo(f"Saved: relay-gguf chat --resume {shlex.quote(dialogue.name)}")
 
 
-def _session_name(folder: Path, resume: str | None) -> str | None:
-    from relay_gguf.conversation.store import sessions
+def _first_lines(channel: str | None, topic: str | None, cast: str | None) -> list[str]:
+    """The lines that say what options ask of a session that goes on."""
+    asked = {"join": channel, "topic": topic, "cast": cast}
+    return [f"/{command} {text}" for command, text in asked.items() if text is not None]
+
+
+def _saved_session(resume: str | None) -> Path | None:
+    """The file of the session that --resume means; None for a new session."""
+    from relay_gguf.conversation.session_files import session_path
+    from relay_gguf.conversation.titles import titles
     from relay_gguf.errors import StoreError
+    from relay_gguf.folders import sessions_folder
 
+    if resume is None:
+        return None
     if resume != NEWEST:
-        return resume
-    saved = sessions(folder)
-    if not saved:
+        return meant(resume)
+    folder = sessions_folder()
+    newest = None
+    for title in titles(folder):
+        newest = newest or title
+        if not title.piped:
+            newest = title
+            break
+    if newest is None:
         raise StoreError(f"No session is saved yet in {folder}.")
-    return saved[0].stem
+    return session_path(folder, newest.name)
 
 
 def _model_path(
     named: str | None,
     settings: ChatSettings,
-    folder: Path,
-    name: str | None,
+    saved: Path | None,
     screen: Watcher,
     yes: bool,
 ) -> Path:
     """The model file: of the argument, or the session, or the settings, or this machine's best."""
-    from relay_gguf.conversation.store import peek, session_path
-    from relay_gguf.errors import StoreError
+    from relay_gguf.conversation.store import read_session
     from relay_gguf.models.demo import demo_folder
     from relay_gguf.models.opening import find_model
 
     from .choice import choosing
     from .demo import demo_file
 
-    if named is None and name is not None:
-        saved = session_path(folder, name)
-        if not saved.exists():
-            raise StoreError(f"There is no session {name!r} in {folder}.")
-        path = Path(peek(saved).path)
+    if named is None and saved is not None:
+        path = Path(read_session(saved).header.path)
         return demo_file() if demo_folder() in path.parents else path  # maybe of another version
     return find_model(named, settings, screen, choose=choosing(yes=yes))
 
@@ -252,7 +291,7 @@ def _run_terminal(
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
-        terminal = Terminal(session, history_path(), colour=colour, prompts=prompts)
+        terminal = Terminal(session, history_path() if settings.save else None, colour=colour)
     except Exception as error:  # prompt_toolkit names the console errors of Windows only there
         if type(error).__name__ != "NoConsoleScreenBufferError":
             raise

@@ -23,6 +23,10 @@ PREVIEW = 56
 """Characters of a message that /context shows."""
 
 
+LISTED = 40
+"""Sessions that /load lists."""
+
+
 # Commands that the model sees
 
 
@@ -222,24 +226,41 @@ def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/load`: a saved session goes on; without a name, the saved sessions are listed."""
     if not argument:
-        names = "\n".join(f"  {name}" for name in dialogue.names[:40])
-        yield Notice(f"Saved sessions, newest first:\n{names}" if names else "* None saved.")
-    elif argument == dialogue.name:
-        yield Notice(f"* You are in {argument}.")
+        rows = "\n".join(f"  {row}" for row in dialogue.titles(LISTED))
+        head = "Saved sessions, newest first; /load takes a number, a name or its beginning:"
+        yield Notice(f"{head}\n{rows}" if rows else "* None saved.")
+        return
+    name = argument if argument == dialogue.name else dialogue.named(argument)
+    if name == dialogue.name:
+        yield Notice(f"* You are in {name}.")
     else:
-        yield from dialogue.resume(argument)
+        yield from dialogue.resume(name)
 
 
 def export(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/export`: the scene is written to a file in the current folder."""
-    style = argument or "jsonl"
-    if style not in FORMATS:
-        raise CommandError(f"No format {style!r}. There are: {', '.join(FORMATS)}.")
+    """`/export`: a scene, or all of them, is written to a file in the current folder."""
+    n_scenes = len(dialogue.transcript.scenes)
+    style = "jsonl"
+    which: int | None = n_scenes - 1
+    for word in argument.split():
+        if word in FORMATS:
+            style = word
+        elif word == "all":
+            which = None
+        elif word.isascii() and word.isdigit() and 0 < int(word) <= n_scenes:
+            which = int(word) - 1
+        elif word.isascii() and word.isdigit():
+            raise CommandError(f"There is no scene {word}. This session has {n_scenes}.")
+        else:
+            raise CommandError(f"No format {word!r}. There are: {', '.join(FORMATS)}.")
     try:
-        path = dialogue.export(style)
+        path = dialogue.export(style, which)
     except OSError as error:
         raise CommandError(f"Cannot write the export: {error.strerror}.") from error
     yield Notice(f"* saved conversation to {path}")
+    if n_scenes > 1 and not argument:
+        before = f"the {n_scenes - 1} before it" if n_scenes > 2 else "the one before it"
+        yield Notice(f"* This is the scene since the last /join; /export all has {before} too.")
 
 
 def show_help(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:

@@ -48,7 +48,11 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("context", "", "Show what the model reads, and its size in tokens."),
         Command("save", "[name]", "Name this session; everything is saved anyway."),
         Command("load", "[name]", "Go to a saved session; without a name, list them."),
-        Command("export", "[format]", "Write the scene to a file: jsonl, txt, md, irssi, weechat."),
+        Command(
+            "export",
+            "[format] [all]",
+            "Write the scene, or all, to a file: jsonl, txt, md, irssi, weechat.",
+        ),
         Command("reset", "", "Begin again in the first channel."),
         Command("message", "text", "Say something, whatever it begins with; //text says /text."),
         Command("help", "[command]", "Show this list, or one command of it."),

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections import abc
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -16,11 +17,13 @@ from relay_gguf.errors import StoreError
 
 from . import messages as rules
 from .events import Event, Notice, Replayed, Said, Trimmed
-from .export import write
+from .export import write_scenes
 from .generator import Generator
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role, savable
 from .records import SessionHeader
-from .store import Store, sessions
+from .session_files import sessions
+from .store import Store
+from .titles import named, title_rows, titles
 from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
 
 SHOWN_AFTER_LOAD = 12
@@ -52,6 +55,7 @@ class Dialogue:
         name: str | None = None,
         path: str = "",
         exports: Path | None = None,
+        piped: bool = False,
         now: Callable[[], float] = time.time,
     ) -> None:
         """Begin a new session; nothing is written before something was said.
@@ -63,6 +67,7 @@ class Dialogue:
             name: under which the session will be saved; None is the time.
             path: of the model's file, to find it again with --resume.
             exports: the folder that /export writes to; None is the current one.
+            piped: whether lines come from a script; a bare --resume passes its sessions over.
             now: the clock, in Unix time.
         """
         self.generator = generator
@@ -76,7 +81,10 @@ class Dialogue:
         self._now = now
         self._unsaved = False
         engine = generator.engine
-        self._header = SessionHeader(engine.name, path, engine.vocabulary if folder else "")
+        vocabulary = engine.vocabulary if folder else ""
+        self._header = SessionHeader(engine.name, path, vocabulary, piped)
+        self._new_name = name
+        self._listed: list[str] = []
         self._store = Store(folder, self._header, new_name=name) if folder else None
 
     # What is said
@@ -233,6 +241,20 @@ class Dialogue:
         """The names of all saved sessions, newest first."""
         return [path.stem for path in sessions(self._folder)] if self._folder else []
 
+    def titles(self, limit: int) -> list[str]:
+        """The saved sessions as rows of a numbered list, newest first, `limit` at most."""
+        found = list(islice(titles(self._folder), limit)) if self._folder else []
+        self._listed = [title.name for title in found]
+        return title_rows(found, self._now(), self.name)
+
+    def named(self, wanted: str) -> str:
+        """The session that is meant by a name, its beginning, or a number of the last list.
+
+        Raises:
+            StoreError: none is meant, or several are.
+        """
+        return named(wanted, list(dict.fromkeys([*self._listed, *self.names])))
+
     def resume(self, name: str) -> Iterator[Event]:
         """Go on with a saved session.
 
@@ -241,7 +263,8 @@ class Dialogue:
         """
         if self._folder is None:
             raise StoreError("This chat is not saved.")
-        store = Store(self._folder, self._header, name)
+        new_name = name if name == self._new_name else None
+        store = Store(self._folder, self._header, name, new_name=new_name)
         try:
             saved = store.resume()
         except BaseException:
@@ -280,18 +303,23 @@ class Dialogue:
             self._store.rename(name)
         return self._store.name
 
-    def export(self, style: str) -> Path:
-        """Write the scene, forgotten turns included, into a new file; returns its path.
+    def export(self, style: str, scene: int | None = -1) -> Path:
+        """Write a scene, forgotten turns included, into a new file; returns its path.
+
+        Args:
+            style: a name in `export.FORMATS`.
+            scene: its index, -1 is the one that plays now; None are all of them.
 
         Raises:
-            KeyError: there is no such format.
+            KeyError, IndexError: there is no such format, or no such scene.
             OSError: the file cannot be written.
         """
-        return write(
-            self.transcript.dated,
+        scenes = self.transcript.scenes
+        chosen = scenes if scene is None else (scenes[scene],)
+        return write_scenes(
+            [(one.channel, one.dated) for one in chosen],
             style,
             self._exports,
-            channel=self.transcript.channel,
             model=self.generator.engine.name,
             now=self._now(),
         )

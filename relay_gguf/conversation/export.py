@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
@@ -17,7 +18,9 @@ Dated = tuple[float, Message]
 
 
 def new_file(path: Path) -> TextIO:
-    """Create and open a text file; a name that is taken gets a number before its ending.
+    """Create and open a text file that its owner alone can read, as sessions are.
+
+    A name that is taken gets a number before its ending.
 
     Raises:
         OSError: the file cannot be created.
@@ -25,7 +28,14 @@ def new_file(path: Path) -> TextIO:
     for number in count(1):
         name = path if number == 1 else path.with_stem(f"{path.stem}-{number}")
         try:
-            return name.open("x", encoding="utf-8", errors="replace", newline="\n")
+            return open(
+                name,
+                "x",
+                encoding="utf-8",
+                errors="replace",
+                newline="\n",
+                opener=lambda path, flags: os.open(path, flags, 0o600),
+            )
         except FileExistsError:
             continue
     raise AssertionError("count() never ends")
@@ -115,15 +125,31 @@ def write(
         KeyError: there is no such format.
         OSError: the file cannot be written; an unfinished one is removed.
     """
+    return write_scenes([(channel, lines)], style, folder, model=model, now=now)
+
+
+def write_scenes(
+    scenes: Sequence[tuple[str, Iterable[Dated]]],
+    style: str,
+    folder: Path,
+    *,
+    model: str,
+    now: float,
+) -> Path:
+    """Write scenes, each with the channel where it plays, one after the other; else as `write`.
+
+    The file is named after the last channel.
+    """
     ending, writer = FORMATS[style]
-    safe = re.sub(r"[^\w-]+", "-", channel)[:40].strip("-") or "channel"
+    safe = re.sub(r"[^\w-]+", "-", scenes[-1][0])[:40].strip("-") or "channel"
     stamp = time.strftime("%Y%m%d-%H%M%S", time.localtime(now))
     file = new_file(folder / f"relay-{safe}-{stamp}{ending}")
     path = Path(file.name)
     try:
         with file:
-            for line in writer(lines, channel, model):
-                file.write(line + "\n")
+            for channel, lines in scenes:
+                for line in writer(lines, channel, model):
+                    file.write(line + "\n")
     except OSError:
         path.unlink(missing_ok=True)
         raise

@@ -31,11 +31,13 @@ class SessionHeader:
     """The model that wrote the records which follow: its name and its file's path.
 
     `vocabulary` is that of `engine.Engine`: ids of a session are used again where it is the same.
+    `piped` says that the lines come from a script, not from a person at a terminal.
     """
 
     model: str
     path: str
     vocabulary: str
+    piped: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +82,10 @@ def decode(data: bytes, path: Path) -> SavedSession:
                 if fields["version"] > VERSION:
                     raise StoreError(f"{path} was written by a newer relay-gguf. Upgrade it first.")
                 header = SessionHeader(
-                    *(_text(fields[key]) for key in ("model", "path", "vocabulary"))
+                    _text(fields["model"]),
+                    _text(fields["path"]),
+                    _text(fields["vocabulary"]),
+                    fields.get("piped") is True,
                 )
             else:
                 record = from_json(fields)
@@ -210,6 +215,7 @@ def header_json(header: SessionHeader) -> dict[str, Any]:
         "model": header.model,
         "path": header.path,
         "vocabulary": header.vocabulary,
+        **({"piped": True} if header.piped else {}),
         "time": time.time(),
     }
 

@@ -8,23 +8,18 @@ file while a chat writes it loses nothing: the whole session is saved anew, in a
 from __future__ import annotations
 
 import os
-import re
 import time
 from contextlib import suppress
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from relay_gguf.disk import lock
 from relay_gguf.errors import StoreError
 
 from .records import SavedSession, SessionHeader, decode, encode, header_json, to_json
+from .session_files import STAMP, is_stamp, open_locked, session_path, without_number
 from .transcript import Record, Turned
-
-ENDING = ".jsonl"
-STAMP = "%Y%m%d-%H%M%S"
-"""The time as the name of a session that nobody has named."""
-MAX_NAME_BYTES = 200  # file systems take 255, the ending included
 
 
 class Store:
@@ -47,7 +42,8 @@ class Store:
             folder: of the session files; made with the first file.
             header: the model that will write.
             name: of a saved session; None begins a new one.
-            new_name: of a new session; None is the time at which its file is made.
+            new_name: of a new session, taken again if its file was deleted; None is the time at
+                which its file is made.
 
         Raises:
             StoreError: there is no such session, or another process has it.
@@ -62,7 +58,7 @@ class Store:
         self._wanted = False
         self._new_name = new_name
         if name is not None:
-            self._file = _open_locked(session_path(folder, name), "r+b")
+            self._file = open_locked(session_path(folder, name), "r+b")
 
     def resume(self) -> SavedSession:
         """Read the session; from here on it is appended to, an unfinished last line removed.
@@ -84,6 +80,8 @@ class Store:
         except OSError as error:
             raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
         self._wanted = True
+        # A script's session that a person goes on with is a person's.
+        self.header = replace(self.header, piped=self.header.piped and saved.header.piped)
         if saved.header != self.header:
             self._unsaved = encode(header_json(self.header))
         return saved
@@ -159,7 +157,7 @@ class Store:
         return None
 
     def _is_there(self) -> bool:
-        """Whether the file on the disk is the one that is open, as it was left after the last write.
+        """Whether the file on the disk is the one that is open, as the last write left it.
 
         Raises:
             OSError: the system does not tell, as when a network drive is away.
@@ -192,8 +190,8 @@ class Store:
             OSError: it cannot be written; the session stays as it was.
         """
         content = bytes(self._content) or encode(header_json(self.header))
-        base = _unnumbered(after) or time.strftime(STAMP)
-        for number in count(2 if after else 1):
+        base = without_number(after) or time.strftime(STAMP)
+        for number in count(1 if after in ("", self._new_name) else 2):
             free = name or (base if number == 1 else f"{base}-{number}")
             try:
                 file = self._create(free, content + self._unsaved)
@@ -224,7 +222,7 @@ class Store:
         """
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         path = session_path(self.folder, name)
-        file = _open_locked(path, "x+b")
+        file = open_locked(path, "x+b")
         try:
             _write(file, content)
         except OSError:
@@ -238,14 +236,6 @@ def _size_and_time(file: BinaryIO) -> tuple[int, int]:
     """The size of an open file in bytes, and when it was changed, in nanoseconds."""
     found = os.fstat(file.fileno())
     return found.st_size, found.st_mtime_ns
-
-
-def _unnumbered(name: str) -> str:
-    """A name without the number that tells it from others; empty if it has no room for one."""
-    if len(name) > 70 or len(name.encode()) > MAX_NAME_BYTES - 10:
-        return ""
-    stamp = re.fullmatch(r"(\d{8}-\d{6})(-\d+)?", name)
-    return stamp[1] if stamp else re.sub(r"(?<=[^-])-\d{1,2}$", "", name)
 
 
 def _write(file: BinaryIO, data: bytes) -> None:
@@ -267,77 +257,13 @@ def _write(file: BinaryIO, data: bytes) -> None:
         raise
 
 
-def sessions(folder: Path) -> list[Path]:
-    """The session files of a folder, the newest first; none if it cannot be read."""
-    found = []
-    with suppress(OSError):  # no folder yet, or one that cannot be read
-        for path in folder.iterdir():
-            with suppress(OSError):  # gone in the meantime
-                if path.suffix == ENDING and path.is_file():
-                    found.append((path.stat().st_mtime, path.name, path))
-    return [path for _, _, path in sorted(found, reverse=True)]
-
-
-def session_path(folder: Path, name: str) -> Path:
-    """The path of a session's file, whether there is one or not.
-
-    Raises:
-        StoreError: a session cannot have this name.
-    """
-    named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
-    if not named or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
-        raise StoreError(
-            f"{name!r} is not a session name. Use up to 80 letters, digits, spaces and . + # - _ "
-            "and begin with a letter or digit."
-        )
-    return folder / f"{name}{ENDING}"
-
-
-def peek(path: Path) -> SessionHeader:
-    """The newest header of a session file.
+def read_session(path: Path) -> SavedSession:
+    """What a session file holds; it may be open elsewhere.
 
     Raises:
         StoreError: the file cannot be read, or is damaged.
     """
     try:
-        return decode(path.read_bytes(), path).header
+        return decode(path.read_bytes(), path)
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-def is_stamp(name: str) -> bool:
-    """Whether a session's name is the time at which it was begun: nobody named it."""
-    return re.fullmatch(r"\d{8}-\d{6}(-\d+)?", name) is not None
-
-
-def _open_locked(path: Path, mode: str) -> BinaryIO:
-    """Open a session file for this process alone, `r+b` an old one, `x+b` a new one.
-
-    Raises:
-        StoreError: there is no such session, it cannot be opened, or another process has it.
-        OSError: a new file cannot be made.
-    """
-    try:
-        # Buffered writing would keep half a record back when the disk is full.
-        file = os.fdopen(os.open(path, _FLAGS[mode], 0o600), "r+b", buffering=0)
-    except FileNotFoundError:
-        if mode == "x+b":
-            raise
-        raise StoreError(f"There is no session {path.stem!r}. /load lists them.") from None
-    except OSError as error:
-        if mode == "x+b":
-            raise
-        raise StoreError(f"Cannot open {path}: {error.strerror}.") from error
-    if not lock(file):
-        file.close()
-        raise StoreError(
-            f"The session {path.stem!r} is open in another relay-gguf. Leave that one first."
-        )
-    return file
-
-
-_BINARY = getattr(os, "O_BINARY", 0)
-_FLAGS = {
-    "r+b": os.O_RDWR | _BINARY,
-    "x+b": os.O_RDWR | os.O_CREAT | os.O_EXCL | _BINARY,
-}

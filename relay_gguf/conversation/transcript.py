@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Literal
 
 from .messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
@@ -113,6 +114,13 @@ class Transcript:
             if self.turns[index].said.fresh:
                 return self.turns[index:]
         return self.turns
+
+    @property
+    def scenes(self) -> tuple[Transcript, ...]:
+        """Each scene as a conversation of its own, the one that plays now last."""
+        starts = [i for i, turn in enumerate(self.turns) if turn.said.fresh and i]
+        bounds = [0, *starts, len(self.turns)]
+        return tuple(replace(self, turns=self.turns[a:b]) for a, b in pairwise(bounds))
 
     @property
     def channel(self) -> str:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import stat
+import sys
 import time
 from pathlib import Path
 
 import pytest
+from fake import fake_session, run
 
+from relay_gguf.conversation.events import Notice
 from relay_gguf.conversation.export import FORMATS, write
 from relay_gguf.conversation.messages import NICKS, Message, join
 
@@ -94,3 +98,35 @@ def test_nothing_is_overwritten(tmp_path: Path) -> None:
         "relay-c-20231115-120000-2.txt",
         "relay-c-20231115-120000-3.txt",
     ]
+
+
+def test_scenes_before_a_join_are_exported_too(tmp_path: Path) -> None:
+    session = fake_session(["one", "two", "three"], exports=tmp_path)
+    run(session, "first", "/join #boston", "second", "/reset", "third")
+    _, hint = [e.text for e in run(session, "/export") if isinstance(e, Notice)]
+    assert hint == "* This is the scene since the last /join; /export all has the 2 before it too."
+    run(session, "/export txt all", "/export 2 md")
+    texts = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
+    (every,) = [text for name, text in texts.items() if name.endswith(".txt")]
+    assert [line for line in every.splitlines() if not line.startswith(("*", "<user> /"))] == [
+        "<anon> first",
+        "<user> one",
+        "<anon> /join #boston",
+        "<anon> second",
+        "<user> two",
+        "<anon> third",
+        "<user> three",
+    ]
+    (second,) = [text for name, text in texts.items() if name.endswith(".md")]
+    assert second.startswith("# #boston")
+    assert "third" not in second
+    (refused,) = [e.text for e in run(session, "/export 4") if isinstance(e, Notice)]
+    assert refused == "* There is no scene 4. This session has 3."
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="permissions of Unix")
+def test_an_export_is_as_private_as_the_session(tmp_path: Path) -> None:
+    session = fake_session(exports=tmp_path)
+    run(session, "secret", "/export txt")
+    (path,) = tmp_path.iterdir()
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -21,7 +21,8 @@ from relay_gguf.conversation.events import Event, Notice, Replayed
 from relay_gguf.conversation.messages import Message
 from relay_gguf.conversation.records import SessionHeader, decode, from_json, to_json
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.store import Store, is_stamp, sessions
+from relay_gguf.conversation.session_files import is_stamp, sessions
+from relay_gguf.conversation.store import Store
 from relay_gguf.conversation.transcript import (
     Answered,
     Chose,
@@ -255,7 +256,8 @@ def test_loading_an_unknown_session_is_refused(tmp_path: Path) -> None:
         ]
         run(session, "hi", "/save x")
         assert notices(run(session, "/load x")) == ["* You are in x."]
-        assert notices(run(session, "/load")) == ["Saved sessions, newest first:\n  x"]
+        (listed,) = notices(run(session, "/load"))
+        assert listed.splitlines()[1:] == ["  1  x  #random  now  5 messages  hi (this one)"]
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes")

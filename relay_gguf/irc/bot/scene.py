@@ -15,7 +15,7 @@ from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 from relay_gguf.conversation.records import decode
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.store import is_stamp, session_path, sessions
+from relay_gguf.conversation.session_files import is_stamp, session_path, sessions
 from relay_gguf.engine import Engine
 from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.hooks import StoredChannel

@@ -9,7 +9,7 @@ from bots import Gate, MakeBot, prompt, said
 from fake import FakeEngine
 from wire import Connect, Serve
 
-from relay_gguf.conversation.store import session_path
+from relay_gguf.conversation.session_files import session_path
 from relay_gguf.irc.bot.scene import session_name
 
 pytestmark = pytest.mark.usefixtures("make_bot")  # first, so that servers stop before bots do

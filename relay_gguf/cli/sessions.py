@@ -1,0 +1,235 @@
+"""`relay-gguf sessions`: saved chats listed, shown, searched, exported, removed.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from .options import AsJson, Debug
+
+if TYPE_CHECKING:
+    from relay_gguf.conversation.records import SavedSession
+    from relay_gguf.conversation.transcript import Transcript
+
+LISTS: Final = "`relay-gguf sessions` lists them"
+
+sessions = typer.Typer(
+    name="sessions",
+    help="Find saved chats again: list, show, search, export and remove them.",
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def session_names(incomplete: str) -> list[str]:
+    """Names of sessions that begin so, for the shell's completion."""
+    from relay_gguf.conversation.session_files import sessions as files
+    from relay_gguf.folders import sessions_folder
+
+    found = [path.stem for path in files(sessions_folder())]
+    return [name for name in found if name.startswith(incomplete)]
+
+
+Name = Annotated[
+    str,
+    typer.Argument(
+        help="A session's name, how it begins, or its number in the list.",
+        autocompletion=session_names,
+    ),
+]
+Format = Annotated[
+    str, typer.Option("--format", help="jsonl, txt, md, irssi or weechat.", metavar="FORMAT")
+]
+Scene = Annotated[
+    int | None, typer.Option(min=1, help="Only this scene, counted from 1. [all of them]")
+]
+
+
+@sessions.callback(invoke_without_command=True)
+def saved(context: typer.Context, as_json: AsJson = False, debug: Debug = False) -> None:
+    """Find saved chats again: list, show, search, export and remove them.
+
+    \b
+    Examples:
+      relay-gguf sessions
+      relay-gguf sessions search trout
+      relay-gguf sessions show 2
+    """
+    if context.invoked_subcommand is None:
+        list_(as_json=as_json)
+
+
+@sessions.command("list")
+def list_(as_json: AsJson = False, debug: Debug = False) -> None:
+    """List the sessions, newest first: channel, age, messages, first line."""
+    from dataclasses import asdict
+
+    from relay_gguf.conversation.titles import title_rows, titles
+    from relay_gguf.display import one_line
+    from relay_gguf.folders import sessions_folder
+
+    folder = sessions_folder()
+    found = list(titles(folder))
+    if as_json:
+        typer.echo(json.dumps([asdict(title) for title in found]))
+        return
+    for row in title_rows(found, time.time()):
+        # Columns are kept: only what a terminal would obey is made visible.
+        typer.echo("  ".join(map(one_line, row.split("  "))))
+    if not found:
+        typer.echo(f"No session is saved yet in {folder}.")
+
+
+@sessions.command()
+def show(name: Name, style: Format = "txt", scene: Scene = None, debug: Debug = False) -> None:
+    """Print a session, all of its scenes or one."""
+    from relay_gguf.conversation.export import FORMATS
+    from relay_gguf.display import visible
+
+    found = _read(name)
+    _check_format(style)
+    _, writer = FORMATS[style]
+    for each in _scenes(found, scene):
+        for line in writer(each.dated, each.channel, found.header.model):
+            typer.echo(line if style == "jsonl" else visible(line))
+
+
+@sessions.command()
+def search(
+    text: Annotated[str, typer.Argument(help="Words to look for; case does not matter.")],
+    debug: Debug = False,
+) -> None:
+    """Find a text in all sessions; each line that has it is printed after its session's name."""
+    from relay_gguf.conversation.session_files import sessions as files
+    from relay_gguf.display import one_line
+    from relay_gguf.errors import StoreError
+    from relay_gguf.folders import sessions_folder
+
+    wanted = text.casefold()
+    hits = 0
+    for path in files(sessions_folder()):
+        try:
+            lines = list(_said(path))
+        except StoreError as error:
+            typer.echo(f"{one_line(str(error))}", err=True)
+            continue
+        for channel, when, line in lines:
+            if wanted in line.casefold():
+                hits += 1
+                stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
+                typer.echo(f"{path.stem}  #{one_line(channel)}  {stamp}  {one_line(line)}")
+    if not hits:
+        raise StoreError(f"No session has the text {text!r}.")
+
+
+@sessions.command()
+def export(
+    name: Name,
+    style: Format = "jsonl",
+    scene: Scene = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for the file. [the current one]")
+    ] = Path(),
+    debug: Debug = False,
+) -> None:
+    """Write a session to a file, all of its scenes or one, and print the file's path."""
+    from relay_gguf.conversation.export import write_scenes
+
+    found = _read(name)
+    _check_format(style)
+    scenes = [(each.channel, each.dated) for each in _scenes(found, scene)]
+    path = write_scenes(scenes, style, output, model=found.header.model, now=time.time())
+    typer.echo(path)
+
+
+@sessions.command("rm")
+def remove(
+    names: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="NAME...",
+            help="Sessions' names, how they begin, or their numbers in the list.",
+            autocompletion=session_names,
+        ),
+    ],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
+    debug: Debug = False,
+) -> None:
+    """Remove sessions for good."""
+    from relay_gguf.conversation import session_files
+    from relay_gguf.conversation.titles import read_title, title_rows
+    from relay_gguf.display import visible
+
+    paths = list(dict.fromkeys(meant(name) for name in names))
+    if not yes:
+        for row in title_rows([read_title(path) for path in paths], time.time()):
+            typer.echo(visible(row), err=True)
+        question = "Remove this session?" if len(paths) == 1 else "Remove these sessions?"
+        if not typer.confirm(question, err=True):
+            return
+    for path in paths:
+        session_files.remove(path.parent, path.stem)
+        typer.echo(f"Removed {path.stem}.")
+
+
+def meant(name: str) -> Path:
+    """The file of the session that a word means.
+
+    Raises:
+        StoreError: there is none, or there are several.
+    """
+    from relay_gguf.conversation.session_files import session_path
+    from relay_gguf.conversation.session_files import sessions as files
+    from relay_gguf.conversation.titles import named
+    from relay_gguf.folders import sessions_folder
+
+    folder = sessions_folder()
+    path = session_path(folder, name)
+    if path.exists():
+        return path
+    return session_path(folder, named(name, [p.stem for p in files(folder)], LISTS))
+
+
+def _read(name: str) -> SavedSession:
+    from relay_gguf.conversation.store import read_session
+
+    return read_session(meant(name))
+
+
+def _said(path: Path) -> Iterator[tuple[str, float, str]]:
+    """What was said in a session: channel, Unix time, line."""
+    from relay_gguf.conversation.messages import is_notice
+    from relay_gguf.conversation.store import read_session
+
+    for scene in read_session(path).transcript.scenes:
+        for when, message in scene.dated:
+            text = message.content
+            yield scene.channel, when, text if is_notice(message) else f"<{message.nick}> {text}"
+
+
+def _scenes(found: SavedSession, number: int | None) -> tuple[Transcript, ...]:
+    from relay_gguf.errors import StoreError
+
+    scenes = found.transcript.scenes
+    if number is None:
+        return scenes
+    if number > len(scenes):
+        raise StoreError(f"There is no scene {number}. This session has {len(scenes)}.")
+    return scenes[number - 1 : number]
+
+
+def _check_format(style: str) -> None:
+    from relay_gguf.conversation.export import FORMATS
+
+    if style not in FORMATS:
+        raise typer.BadParameter(f"there is no format {style!r}; take {', '.join(FORMATS)}.")
