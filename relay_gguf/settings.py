@@ -43,7 +43,6 @@ class ChatSettings:
     worker: str | Sequence[str] = ()
     min_speed: float = MIN_SPEED
     color: bool = True
-    save: bool = True
     exact_trim: bool = False
     temperature: float = DEFAULTS.temperature
     top_k: int = DEFAULTS.top_k
@@ -52,6 +51,7 @@ class ChatSettings:
     repeat_penalty: float = DEFAULTS.repeat_penalty
     max_tokens: int = DEFAULTS.max_tokens
     seed: int | None = None
+    save: bool = True
 
     def __post_init__(self) -> None:
         if self.threads is not None and self.threads < 1:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
+from io import StringIO
 from typing import Any, TextIO
 
 from relay_gguf.conversation.commands import Say, parse
@@ -16,6 +17,7 @@ from relay_gguf.conversation.events import (
     Notice,
     Piece,
     Prompted,
+    Reading,
     Replayed,
     Said,
     Trimmed,
@@ -23,14 +25,20 @@ from relay_gguf.conversation.events import (
 )
 from relay_gguf.conversation.messages import is_notice
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.wording import by_program, cut_mark, trim_notice
+from relay_gguf.conversation.wording import acts, by_program, cut_mark, shown, trim_notice
 from relay_gguf.display import UNSAFE, one_line, visible
 
 from .interrupt import stoppable
 
 
 def run_plain(
-    session: Session, opening: Iterable[Event], lines: TextIO, out: TextIO, *, as_json: bool
+    session: Session,
+    opening: Iterable[Event],
+    lines: TextIO,
+    out: TextIO,
+    *,
+    as_json: bool,
+    stream: bool = False,
 ) -> None:
     """Read lines until they end or the user leaves; write the events that follow.
 
@@ -40,12 +48,13 @@ def run_plain(
         lines: the input.
         out: the output.
         as_json: whether events are written as JSON objects.
+        stream: whether these include a reply's pieces as they come.
 
     Raises:
         KeyboardInterrupt: Ctrl-C was pressed while no reply was being written, or twice; the
             first one stops a reply.
     """
-    show = _Json(out) if as_json else _Lines(out)
+    show = _Json(out, stream=stream) if as_json else _Lines(out)
     show.events("", opening)
     for line in _lines(lines):
         with stoppable(session.cancel) as interrupts:
@@ -66,6 +75,7 @@ class _Lines:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._begun = ""  # what a line begins with whose first piece has not come
         self._streaming = False
 
     def events(self, line: str, events: Iterable[Event]) -> bool:
@@ -74,17 +84,17 @@ class _Lines:
         for event in events:
             match event:
                 case Typing(nick, opening, draft=False):
-                    self._write(f"<{nick}> {visible(opening)}")
-                    self._streaming = True
+                    self._begun = f"<{nick}> {visible(opening)}"
                 case Piece(text):
-                    self._write(visible(text))
-                case Said(reason=reason) if reason is not None and self._streaming:
+                    self._stream(visible(text))
+                case Said(reason=reason) if reason is not None and (self._streaming or self._begun):
+                    self._stream("")
                     self._end()
                     if mark := cut_mark(event):
                         self._line(mark)
                 case Said(message) if is_notice(message):
-                    self._line(visible(message.content))
-                case Said(message, reason=None) if by_program(message):
+                    self._line(visible(shown(message)))
+                case Said(message, reason=None) if by_program(message) or acts(message):
                     pass
                 case Said(message) if message.generated or not line:
                     self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
@@ -97,10 +107,10 @@ class _Lines:
                     pass
                 case Replayed(messages):
                     for _, message in messages:
-                        if by_program(message):
-                            continue
-                        nick = "" if is_notice(message) else f"<{one_line(message.nick)}> "
-                        self._line(nick + visible(message.content))
+                        if is_notice(message):
+                            self._line(visible(shown(message)))
+                        elif not (by_program(message) or acts(message)):
+                            self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
                 case Notice(text):
                     self._line(visible(text))
                 case Failed(text):
@@ -120,7 +130,12 @@ class _Lines:
         self._end()
         self._write(text + "\n")
 
+    def _stream(self, text: str) -> None:
+        self._write(self._begun + text)
+        self._begun, self._streaming = "", True
+
     def _end(self) -> None:
+        self._begun = ""
         if self._streaming:
             self._streaming = False
             self._write("\n")
@@ -133,15 +148,17 @@ class _Lines:
 class _Json:
     """Writes events as JSON objects, one a line."""
 
-    def __init__(self, out: TextIO) -> None:
+    def __init__(self, out: TextIO, *, stream: bool) -> None:
         self._out = out
+        self._stream = stream
 
     def events(self, line: str, events: Iterable[Event]) -> bool:
         """Write the events of a typed line; returns whether the user leaves."""
         for event in events:
             if isinstance(event, Left):
                 return True
-            if fields := event_json(event):
+            fields = event_json(event) or (stream_json(event) if self._stream else None)
+            if fields:
                 self._out.write(harmless_json(fields) + "\n")
                 self._out.flush()
         return False
@@ -185,10 +202,28 @@ def event_json(event: Event) -> dict[str, Any] | None:
             return None
 
 
+def stream_json(event: Event) -> dict[str, Any] | None:
+    """The fields of an event while a reply is written, for --stream; None for any other."""
+    match event:
+        case Typing(nick, opening, draft):
+            return {"event": "typing", "nick": nick, "opening": opening, "draft": draft}
+        case Reading(done, total):
+            return {"event": "reading", "done": done, "total": total}
+        case Piece(text):
+            return {"event": "piece", "text": text}
+        case _:
+            return None
+
+
 def standard_streams() -> tuple[TextIO, TextIO]:
-    """stdin and stdout, UTF-8 whatever the locale; broken bytes are replaced, not fatal."""
-    for stream in (sys.stdin, sys.stdout):
+    """stdin and stdout, UTF-8 whatever the locale; broken bytes are replaced, not fatal.
+
+    A byte order mark, which PowerShell and Notepad put first, is not part of the first line. Where
+    the program was started without a stdin or stdout, there is nothing to read, and what is
+    written is lost.
+    """
+    for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
-            reconfigure(encoding="utf-8", errors="replace")
-    return sys.stdin, sys.stdout
+            reconfigure(encoding=encoding, errors="replace")
+    return sys.stdin or StringIO(), sys.stdout or StringIO()

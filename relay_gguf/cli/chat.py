@@ -105,6 +105,10 @@ def chat(
     as_json: Annotated[
         bool, typer.Option("--json", help="Read lines and write JSON objects.")
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option("--stream", help="With --json, an object for each piece of a reply too."),
+    ] = False,
     show_prompt: Annotated[
         bool, typer.Option("--show-prompt", help="Print each prompt to stderr.")
     ] = False,
@@ -126,6 +130,8 @@ def chat(
     """
     if demo and model is not None:
         raise typer.BadParameter("name a model or say --demo, not both.", context)
+    if stream and not as_json:
+        raise typer.BadParameter("--stream needs --json; plain lines stream anyway.", context)
     settings = given_settings(context, config)
     first: Sequence[str] = ()
     if resume is not None:
@@ -140,6 +146,7 @@ def chat(
         first=first,
         plain=plain,
         as_json=as_json,
+        stream=stream,
         show_prompt=show_prompt,
         yes=yes,
     )
@@ -154,6 +161,7 @@ def talk(
     first: Sequence[str] = (),
     plain: bool = False,
     as_json: bool = False,
+    stream: bool = False,
     show_prompt: bool = False,
     yes: bool = False,
 ) -> None:
@@ -168,6 +176,7 @@ def talk(
         first: lines to submit to the session that goes on.
         plain: read and write lines in a terminal too.
         as_json: write JSON objects instead of lines.
+        stream: write one for each piece of a reply too.
         show_prompt: write each prompt to stderr.
         yes: download without asking.
 
@@ -210,7 +219,7 @@ def talk(
                 _run_terminal(session, opening, settings)
             else:
                 stdin, stdout = standard_streams()
-                run_plain(session, opening, stdin, stdout, as_json=as_json)
+                run_plain(session, opening, stdin, stdout, as_json=as_json, stream=stream)
         finally:
             session.close()
             if in_terminal and dialogue.name:
@@ -225,8 +234,7 @@ def _first_lines(channel: str | None, topic: str | None, cast: str | None) -> li
 
 def _saved_session(resume: str | None) -> Path | None:
     """The file of the session that --resume means; None for a new session."""
-    from relay_gguf.conversation.session_files import session_path
-    from relay_gguf.conversation.titles import titles
+    from relay_gguf.conversation.session_files import session_path, titles
     from relay_gguf.errors import StoreError
     from relay_gguf.folders import sessions_folder
 
@@ -278,7 +286,8 @@ def _print_prompt(event: Event) -> None:
 
 
 def _has_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    there = sys.stdin is not None and sys.stdout is not None  # neither need be, as in a service
+    return there and sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _run_terminal(

@@ -74,7 +74,7 @@ def list_(as_json: AsJson = False, debug: Debug = False) -> None:
     """List the sessions, newest first: channel, age, messages, first line."""
     from dataclasses import asdict
 
-    from relay_gguf.conversation.titles import title_rows, titles
+    from relay_gguf.conversation.session_files import title_rows, titles
     from relay_gguf.display import one_line
     from relay_gguf.folders import sessions_folder
 
@@ -167,7 +167,7 @@ def remove(
 ) -> None:
     """Remove sessions for good."""
     from relay_gguf.conversation import session_files
-    from relay_gguf.conversation.titles import read_title, title_rows
+    from relay_gguf.conversation.session_files import read_title, title_rows
     from relay_gguf.display import visible
 
     paths = list(dict.fromkeys(meant(name) for name in names))
@@ -188,9 +188,8 @@ def meant(name: str) -> Path:
     Raises:
         StoreError: there is none, or there are several.
     """
-    from relay_gguf.conversation.session_files import session_path
+    from relay_gguf.conversation.session_files import named, session_path
     from relay_gguf.conversation.session_files import sessions as files
-    from relay_gguf.conversation.titles import named
     from relay_gguf.folders import sessions_folder
 
     folder = sessions_folder()

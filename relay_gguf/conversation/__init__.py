@@ -1,12 +1,12 @@
 """A conversation, free of any front end: a typed line in, events out, saved as it goes.
 
 session            what a front end calls; errors become events
-commands, actions  the table of commands, and what a typed line means; what each command does
+commands           the table of commands, and what a typed line means
+actions            what each command does; `local_actions` those that the model does not see
 dialogue           what commands are made of: the transcript, its file and the generator
 transcript         the conversation as a value
 records, store     as JSON lines; in files that are appended to, never overwritten
-session_files      the files of a folder: their names, opening and removing one
-titles             what a saved session is, in a row
+session_files      the files of a folder: names, titles, opening and removing one
 generator          messages in, the events of the next message out
 prompt             messages → token ids; which turns stay when the context is full
 messages           what each IRC command writes into the context, to the letter

@@ -6,32 +6,27 @@ command that cannot be done raises `CommandError`, which `session` turns into a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from relay_gguf.errors import CommandError, ContextError
 
 from . import messages as rules
-from .commands import Call, Say, Wildcard, help_text, parse, spell
+from .commands import Call, Say, Wildcard, parse, spell
 from .dialogue import Dialogue, Speaking
-from .events import Draft, Event, Failed, Left, Notice, Piece, Said, Typing
-from .export import FORMATS
+from .events import Draft, Event, Failed, Notice, Piece, Said, Typing
+from .local_actions import context, export, leave, load, save, set_option, show_help
 from .messages import NICKS, SILENCE
 from .transcript import Chose, Turned, Undone
-
-PREVIEW = 56
-"""Characters of a message that /context shows."""
-
-
-LISTED = 40
-"""Sessions that /load lists."""
-
 
 # Commands that the model sees
 
 
 def join(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/join`: the human opens a scene in a channel."""
+    if re.search(r"[\s,]#", argument):
+        raise CommandError("One channel at a time: a scene plays in one place. /join #boston")
     return dialogue.open_scene(line, "input", argument.lstrip("#"))
 
 
@@ -49,6 +44,11 @@ def topic(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 def cast(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/cast`: the model gets a bio, as the answer to a whois."""
+    if not argument:
+        raise CommandError(
+            "Invalid: Missing description. A bio is a sentence or two about the model, as: "
+            "/cast I'm Mia, 34, a lighthouse keeper. I hate fog."
+        )
     yield from dialogue.turn(line, rules.cast(NICKS, "input", argument))
 
 
@@ -191,88 +191,6 @@ def _typed(said: Turned) -> str:
     return spell(said.messages[0].content) if said.ids else said.line
 
 
-# Commands about the session
-
-
-def context(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/context`: each message that the model reads, with its size in tokens."""
-    lines = dialogue.transcript.context
-    rows = []
-    for said, size in zip(lines, dialogue.generator.sizes(lines), strict=True):
-        text = " ".join(said.content.split())
-        text = text if len(text) <= PREVIEW else f"{text[: PREVIEW - 1]}…"
-        rows.append(f"{size:>6}  {said.nick:<6}  {text}")
-    n_ctx, tokens = dialogue.generator.engine.n_ctx, dialogue.tokens
-    rows.append(
-        f"{tokens:>6}  of {n_ctx} tokens ({tokens / n_ctx:.0%}), "
-        f"{dialogue.generator.reserve} kept for a reply"
-    )
-    scene = dialogue.transcript.scene
-    gone = sum(len(turn.messages) for turn in scene if turn.forgotten_at is not None)
-    if gone:
-        rows.append(f"        {gone} older messages left the context; the session keeps them")
-    yield Notice("\n".join(rows))
-
-
-def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/save`: the session gets a name; without one, the user is told the name it has."""
-    name = dialogue.save(argument)
-    if name is None:
-        yield Notice("* Nothing was said yet; the session is saved with its first line.")
-    else:
-        yield Notice(f"* Saved as {name}: --resume '{name}'")
-
-
-def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/load`: a saved session goes on; without a name, the saved sessions are listed."""
-    if not argument:
-        rows = "\n".join(f"  {row}" for row in dialogue.titles(LISTED))
-        head = "Saved sessions, newest first; /load takes a number, a name or its beginning:"
-        yield Notice(f"{head}\n{rows}" if rows else "* None saved.")
-        return
-    name = argument if argument == dialogue.name else dialogue.named(argument)
-    if name == dialogue.name:
-        yield Notice(f"* You are in {name}.")
-    else:
-        yield from dialogue.resume(name)
-
-
-def export(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/export`: a scene, or all of them, is written to a file in the current folder."""
-    n_scenes = len(dialogue.transcript.scenes)
-    style = "jsonl"
-    which: int | None = n_scenes - 1
-    for word in argument.split():
-        if word in FORMATS:
-            style = word
-        elif word == "all":
-            which = None
-        elif word.isascii() and word.isdigit() and 0 < int(word) <= n_scenes:
-            which = int(word) - 1
-        elif word.isascii() and word.isdigit():
-            raise CommandError(f"There is no scene {word}. This session has {n_scenes}.")
-        else:
-            raise CommandError(f"No format {word!r}. There are: {', '.join(FORMATS)}.")
-    try:
-        path = dialogue.export(style, which)
-    except OSError as error:
-        raise CommandError(f"Cannot write the export: {error.strerror}.") from error
-    yield Notice(f"* saved conversation to {path}")
-    if n_scenes > 1 and not argument:
-        before = f"the {n_scenes - 1} before it" if n_scenes > 2 else "the one before it"
-        yield Notice(f"* This is the scene since the last /join; /export all has {before} too.")
-
-
-def show_help(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/help`: the table of commands, or one entry of it."""
-    yield Notice(help_text(argument))
-
-
-def leave(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/exit` and `/quit`: the user leaves."""
-    yield Left()
-
-
 Action = Callable[[Dialogue, str, str], Iterator[Event]]
 
 ACTIONS: dict[str, Action] = {
@@ -288,6 +206,7 @@ ACTIONS: dict[str, Action] = {
     "continue": go_on,
     "undo": undo,
     "edit": edit,
+    "set": set_option,
     "context": context,
     "save": save,
     "load": load,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Final
 
 from .messages import SILENCE
@@ -45,13 +46,14 @@ COMMANDS: Final[dict[str, Command]] = {
             "undo", "", "Take back your last line and its reply; the text returns for editing."
         ),
         Command("edit", "[line]", "Say something else instead of your last line."),
+        Command("set", "[option value]", "Change how replies are drawn: /set temperature 0.7."),
         Command("context", "", "Show what the model reads, and its size in tokens."),
         Command("save", "[name]", "Name this session; everything is saved anyway."),
         Command("load", "[name]", "Go to a saved session; without a name, list them."),
         Command(
             "export",
-            "[format] [all]",
-            "Write the scene, or all, to a file: jsonl, txt, md, irssi, weechat.",
+            "[format]",
+            "Write the scene to a file: jsonl, txt, md, irssi, weechat. /export all: every scene.",
         ),
         Command("reset", "", "Begin again in the first channel."),
         Command("message", "text", "Say something, whatever it begins with; //text says /text."),
@@ -60,6 +62,26 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("quit", "", "Leave."),
     )
 }
+
+
+ELSEWHERE: Final = {
+    "who": "context",
+    "names": "context",
+    "history": "context",
+    "list": "load",
+    "sessions": "load",
+    "part": "exit",
+    "leave": "exit",
+    "bye": "exit",
+    "clear": "reset",
+    "new": "reset",
+    "msg": "message",
+    "say": "message",
+    "regen": "retry",
+    "again": "retry",
+    "bio": "cast",
+}
+"""Commands of IRC and of other chat programs → what does that here. They go to the model."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +124,20 @@ def parse(line: str) -> Say | Call | Wildcard:
     if name[1:] in COMMANDS:
         return Call(name[1:], argument.strip())
     return Wildcard(name, argument.strip())
+
+
+def near_miss(name: str) -> str | None:
+    """The command that was perhaps meant by one that goes to the model; None if none is near.
+
+    Args:
+        name: as typed, with its slash.
+    """
+    word = name[1:].lower()
+    if word in COMMANDS:
+        return word
+    if word in ELSEWHERE:
+        return ELSEWHERE[word]
+    return next(iter(get_close_matches(word, COMMANDS, 1, cutoff=0.8)), None)
 
 
 def spell(content: str) -> str:

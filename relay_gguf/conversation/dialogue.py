@@ -16,23 +16,19 @@ from typing import Literal, TypeAlias
 from relay_gguf.errors import StoreError
 
 from . import messages as rules
+from .commands import COMMANDS, near_miss
 from .events import Event, Notice, Replayed, Said, Trimmed
 from .export import write_scenes
 from .generator import Generator
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role, savable
 from .records import SessionHeader
-from .session_files import sessions
+from .session_files import named, sessions, title_rows, titles
 from .store import Store
-from .titles import named, title_rows, titles
-from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone
+from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone, written
+from .wording import lost_notice
 
 SHOWN_AFTER_LOAD = 12
 """Messages shown of a session that was resumed."""
-
-LOST = (
-    "* The file of the session {} was removed or changed by another program. Nothing is lost: "
-    "all of it is saved anew as {}."
-)
 
 Speaking: TypeAlias = abc.Generator[Event, None, Said | None]
 """Events of a message being generated. It returns the message, or None without a single token."""
@@ -101,6 +97,9 @@ class Dialogue:
         """The human uses a command that is not in the table, the model answers."""
         lines = rules.wildcard(NICKS, "input", name, argument)
         yield from self.turn(line, lines, awaits=True, edits=edits)
+        if meant := near_miss(name):
+            does = COMMANDS[meant].help
+            yield Notice(f"* {name} was sent to the model; /{meant} is the command: {does}")
         yield from self.answer()
 
     def open_scene(self, line: str, role: Role, channel: str) -> Iterator[Event]:
@@ -158,8 +157,11 @@ class Dialogue:
         last, context = self.transcript.last, self.transcript.context
         again = last is not None and bool(last.answers)
         said = None
-        if not self.cancelled:
-            said = yield from self.speak(context[:-1] if again else context, "model")
+        if not self.cancelled and last is not None and again:
+            known = [one.message.content for one in last.answers]
+            said = yield from self._told(self.generator.another(context[:-1], "model", known))
+        elif not self.cancelled:
+            said = yield from self.speak(context, "model")
         if said is not None:
             yield from self.keep("alternative" if again else "reply", said)
         elif again:
@@ -177,8 +179,11 @@ class Dialogue:
 
         The message is not yet part of the conversation.
         """
+        return self._told(self.generator.speak(lines, role, opening))
+
+    def _told(self, events: Iterator[Event]) -> Speaking:
         said: Said | None = None
-        for event in self.generator.speak(lines, role, opening):
+        for event in events:
             match event:
                 case Said(tokens=tokens, seconds=seconds, reason=reason):
                     said = event
@@ -211,7 +216,7 @@ class Dialogue:
             self._unsaved = True
         else:
             if lost is not None:
-                self.notes.append(Notice(LOST.format(lost, self._store.name)))
+                self.notes.append(Notice(f"* {lost_notice(lost, self._store.name)}"))
             if self._unsaved:
                 self.notes.append(Notice("* The session is saved again."))
             self._unsaved = False
@@ -274,22 +279,14 @@ class Dialogue:
         self._store, self._unsaved = store, False
         self.transcript = saved.transcript
         for record, vocabulary in saved.entries:
-            if vocabulary == self._header.vocabulary:
-                self._remember(record)
+            if vocabulary == self._header.vocabulary and (found := written(record)):
+                self.generator.encoder.recall(*found)
         yield Replayed(tuple(self.transcript.dated)[-SHOWN_AFTER_LOAD:])
         yield Notice(f"* This is the session {name}.")
         if saved.torn:
             yield Notice("* Its last line was cut off while being written, and is gone.")
         if saved.header.vocabulary != self._header.vocabulary:
             yield Notice(f"* It was begun with {saved.header.model}; its text is tokenized anew.")
-
-    def _remember(self, record: Record) -> None:
-        """Give the encoder the ids that a model wrote in a saved session."""
-        match record:
-            case Answered(message=message, ids=ids):
-                self.generator.encoder.recall(message.nick, message.content, ids)
-            case Turned(messages=(message, *_), ids=ids) if ids:
-                self.generator.encoder.recall(message.nick, message.content, ids)
 
     def save(self, name: str) -> str | None:
         """Name the session, unless `name` is empty; returns the name that it has now.

@@ -10,8 +10,9 @@ from __future__ import annotations
 import codecs
 import random
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
+from typing import Final
 
 from relay_gguf.engine import (
     Engine,
@@ -28,6 +29,12 @@ from relay_gguf.sampling import SEED_BITS, SamplingParams, draw_seed
 from .events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .messages import NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, pinned, render, spans, turns
+
+TRIES: Final = 3
+"""Replies that are drawn as usual before one is drawn warmer."""
+WARMER: Final = (0.3, 0.7)
+"""What is added to the temperature then."""
+HOTTEST: Final = 100.0
 
 
 class Generator:
@@ -50,12 +57,16 @@ class Generator:
         self.params = params
         self.exact_trim = exact_trim
         self.nicks: dict[Role, str] = dict(NICKS)
-        self.seed = draw_seed() if params.seed is None else params.seed
+        self.reseed(draw_seed() if params.seed is None else params.seed)
         self.encoder = Encoder(engine)
-        self._seeds = random.Random(self.seed)
         self._turning = threading.RLock()  # a signal handler may cancel in the same thread
         self._generating = False
         self._cancelled = False
+
+    def reseed(self, seed: int) -> None:
+        """Let the seeds of the messages to come follow from another seed."""
+        self.seed = seed
+        self._seeds = random.Random(seed)
 
     def speak(self, lines: Sequence[Message], role: Role, opening: str = "") -> Iterator[Event]:
         """Generate the message of `role` after `lines`; it begins with `opening`.
@@ -74,6 +85,38 @@ class Generator:
             gone = frozenset(trimmed.indices)
             lines = [line for index, line in enumerate(lines) if index not in gone]
         yield from self._write(lines, nick, opening)
+
+    def another(
+        self, lines: Sequence[Message], role: Role, known: Collection[str]
+    ) -> Iterator[Event]:
+        """Generate as `speak`, but not one of the texts in `known`.
+
+        What turns out as one of them is not shown, and another is drawn; after `TRIES` at a
+        higher temperature, which a notice tells. If all say the same, there is no `Said`.
+
+        Raises:
+            ContextError, EngineError: as `speak`.
+        """
+        usual = self.params
+        temperatures = [usual.temperature] * (TRIES if usual.temperature else 1)
+        temperatures += [min(usual.temperature + more, HOTTEST) for more in WARMER]
+        try:
+            for temperature in temperatures:
+                if temperature != self.params.temperature:
+                    yield Notice(f"* The same again; now at temperature {temperature:.2g}:")
+                    self.params = replace(usual, temperature=temperature)
+                for event in _unless(known, self.speak(lines, role)):
+                    if isinstance(event, Trimmed):
+                        gone = frozenset(event.indices)
+                        lines = [line for index, line in enumerate(lines) if index not in gone]
+                    yield event
+                    if isinstance(event, Said):
+                        return
+                if self._cancelled:
+                    return
+        finally:
+            self.params = usual
+        yield Notice(f"* The model said the same {len(temperatures)} times.")
 
     def cancel(self) -> None:
         """Stop the message in flight, from any thread or signal handler; without one, nothing."""
@@ -193,6 +236,29 @@ class Generator:
     @property
     def _n_bos(self) -> int:
         return 0 if self.engine.control.bos is None else 1
+
+
+def _unless(known: Collection[str], events: Iterable[Event]) -> Iterator[Event]:
+    """The events of a message; of one that is known, neither pieces nor end.
+
+    Pieces are held back while the text may still become one that is known.
+    """
+    held: str | None = ""
+    for event in events:
+        match event:
+            case Piece(text) if held is not None:
+                held += text
+                if not any(one.startswith(held) for one in known):
+                    yield Piece(held)
+                    held = None
+            case Said(message) if message.content in known:
+                return
+            case Said():
+                if held:
+                    yield Piece(held)
+                yield event
+            case _:
+                yield event
 
 
 class _Reply:

@@ -54,14 +54,19 @@ class Encoder:
             self._bodies[nick, content] = tuple(body)
         self._bodies.setdefault((nick, content), tuple(body))
 
-    def recall(self, nick: str, content: str, body: Sequence[int]) -> None:
-        """Remember ids that were read from a file, if they spell the message."""
+    def recall(self, message: Message, body: Sequence[int]) -> None:
+        """Remember ids that were read from a file, if they spell the message and nothing else.
+
+        Anybody can edit a file: a control token, which has no text, or another nick's line under
+        an innocent text would forge a turn. What does not fit is tokenized anew, as typed text is.
+        """
         try:
-            text = b"".join(map(self._engine.piece, body)).decode("utf-8", "replace")
+            pieces = [self._engine.piece(token) for token in body]
         except EngineError:
             return
-        if text.partition("\n")[2] == content:
-            self.remember(nick, content, body)
+        nick, _, content = b"".join(pieces).decode("utf-8", "replace").partition("\n")
+        if all(pieces) and nick.strip() == message.nick.strip() and content == message.content:
+            self.remember(message.nick, message.content, body)
 
     def message(self, message: Message) -> tuple[int, ...]:
         """The ids of a whole turn, control tokens and the newline after it included."""

@@ -69,6 +69,14 @@ class Forgot:
 Record = Turned | Answered | Chose | Undone | Forgot
 
 
+def written(record: Record) -> tuple[Message, tuple[int, ...]] | None:
+    """The message that a model wrote, with its token ids; None for any other record."""
+    match record:
+        case Answered(message=message, ids=ids) | Turned(messages=(message, *_), ids=ids) if ids:
+            return message, ids
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """A turn with its replies: `chosen` is the index of the one that stands.

@@ -23,6 +23,28 @@ def trim_notice(trimmed: Trimmed) -> str:
     )
 
 
+def lost_notice(lost: str, name: str | None) -> str:
+    """What the user reads when the file of the session `lost` went away, without IRC's star."""
+    return (
+        f"The file of the session {lost} was removed or changed by another program. Nothing is "
+        f"lost: all of it is saved anew as {name}."
+    )
+
+
+def acts(message: Message) -> bool:
+    """Whether a message is a typed `/me sighs`: the line of IRC that follows shows it."""
+    return message.content.startswith("/me ") and bool(message.content[4:].strip())
+
+
+def shown(notice: Message) -> str:
+    """A line of IRC itself as a screen shows it: an action as `* anon sighs`.
+
+    The model reads `* anon used /me sighs`, as it was trained.
+    """
+    nick, used, action = notice.content.partition(" used /me ")
+    return f"{nick} {action}" if used and action else notice.content
+
+
 def by_program(message: Message) -> bool:
     """Whether a message is the /join with which the program opens a scene in the model's name."""
     joins = message.content.startswith("/join #") and not message.generated

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from fake import engine_of, fake_session
 
-from relay_gguf.chat.plain import run_plain
+from relay_gguf.chat.plain import run_plain, standard_streams
 from relay_gguf.conversation.events import Replayed
 from relay_gguf.conversation.messages import Message
 from relay_gguf.conversation.session import Session
@@ -323,3 +323,65 @@ def test_bytes_that_are_not_utf_8_are_replaced(smollm2: Path) -> None:
         "<anon> caf\N{REPLACEMENT CHARACTER} \N{REPLACEMENT CHARACTER}",
     ]
     assert lines[3].startswith("<user> ")
+
+
+def test_pieces_are_objects_when_that_is_asked() -> None:
+    session = fake_session(["hé"])
+    out = io.StringIO()
+    run_plain(session, [], io.StringIO("hi\n"), out, as_json=True, stream=True)
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [event["event"] for event in events] == [
+        "message",
+        "typing",
+        "prompt",
+        "piece",
+        "piece",
+        "message",
+    ]
+    assert events[1] == {"event": "typing", "nick": "user", "opening": "", "draft": False}
+    assert "".join(e["text"] for e in events if e["event"] == "piece") == "hé"
+    assert "piece" not in output(fake_session(["hé"]), "hi\n", as_json=True)
+
+
+def test_an_action_is_shown_as_irc_shows_it() -> None:
+    session = fake_session(["aww"])
+    assert output(session, "/me sighs\n/me\n") == (
+        "* anon sighs\n<user> aww\n<anon> /me\n* anon used /me \n<user> ok\n"
+    )
+    assert [m.content for m in session.transcript.context[3:5]] == [
+        "/me sighs",
+        "* anon used /me sighs",
+    ]
+    out = io.StringIO()
+    run_plain(
+        fake_session(),
+        [Replayed(tuple(session.transcript.dated))],
+        io.StringIO(),
+        out,
+        as_json=False,
+    )
+    assert "* anon sighs\n<user> aww\n" in out.getvalue()
+
+
+def test_a_retry_that_repeats_itself_writes_whole_lines() -> None:
+    assert output(fake_session(["a"] * 4 + ["b"]), "hi\n/retry\n").splitlines()[2:] == [
+        "* user's reply is replaced (2/2), /prev brings it back:",
+        "* The same again; now at temperature 0.6:",
+        "<user> b",
+    ]
+
+
+def test_a_byte_order_mark_is_not_part_of_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    typed = io.TextIOWrapper(io.BytesIO("\ufeff/join #naples\n".encode()), "latin-1")
+    monkeypatch.setattr(sys, "stdin", typed)
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "cp1252"))
+    stdin, stdout = standard_streams()
+    assert stdin.read() == "/join #naples\n"
+    assert stdout.encoding == "utf-8"
+
+
+def test_closed_streams_are_empty_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", None)
+    monkeypatch.setattr(sys, "stdout", None)
+    stdin, stdout = standard_streams()
+    run_plain(fake_session(), [], stdin, stdout, as_json=False)

@@ -520,11 +520,13 @@ def test_help_fits_80_columns() -> None:
                   /undo                Take back your last line and its reply; the text
                     returns for editing.
                   /edit [line]         Say something else instead of your last line.
+                  /set [option value]  Change how replies are drawn: /set temperature
+                    0.7.
                   /context             Show what the model reads, and its size in tokens.
                   /save [name]         Name this session; everything is saved anyway.
                   /load [name]         Go to a saved session; without a name, list them.
                   /export [format]     Write the scene to a file: jsonl, txt, md, irssi,
-                    weechat.
+                    weechat. /export all: every scene.
                   /reset               Begin again in the first channel.
                   /message text        Say something, whatever it begins with; //text says
                     /text.

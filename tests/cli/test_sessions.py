@@ -17,8 +17,8 @@ from relay_gguf.cli import chat as cli_chat
 from relay_gguf.conversation.events import Event
 from relay_gguf.conversation.records import SessionHeader
 from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.session_files import titles
 from relay_gguf.conversation.store import Store, read_session
-from relay_gguf.conversation.titles import titles
 from relay_gguf.folders import history_path, sessions_folder
 
 

@@ -437,3 +437,148 @@ def test_jsonl_export_is_the_originals(tmp_path: Path) -> None:
         {"role": "anon", "content": "hi", "model": "fake"},
         {"role": "user", "content": "naïve", "model": "fake"},
     ]
+
+
+# Other replies
+
+
+def pieces(events: list[Event]) -> list[str]:
+    """What was shown of replies as they came."""
+    return [event.text for event in events if isinstance(event, Piece)]
+
+
+def test_retry_draws_until_the_reply_differs() -> None:
+    session = fake_session(["one", "one", "two", "one", "two", "one too"])
+    events = run(session, "hi", "/retry")
+    assert "".join(pieces(events)) == "onetwo", "what was there already is not shown"
+    events = run(session, "/retry")
+    assert pieces(events) == ["one ", "t", "o", "o"], "held back until it differs"
+    last = session.transcript.last
+    assert last is not None
+    assert [answer.message.content for answer in last.answers] == ["one", "two", "one too"]
+    assert {params.temperature for params in engine_of(session).params} == {0.3}
+
+
+def test_retry_grows_warmer_when_the_model_repeats_itself() -> None:
+    session = fake_session(["one", "one", "one", "one", "another"])
+    told = notices(run(session, "hi", "/retry"))
+    assert told == [
+        "* user's reply is replaced (2/2), /prev brings it back:",
+        "* The same again; now at temperature 0.6:",
+    ]
+    assert context(session)[-1] == "user: another"
+    drawn = [params.temperature for params in engine_of(session).params]
+    assert drawn == [0.3, 0.3, 0.3, 0.3, 0.6]
+    assert session.dialogue.generator.params.temperature == 0.3, "only for that reply"
+
+
+def test_a_model_that_has_nothing_else_to_say_keeps_its_reply() -> None:
+    session = fake_session(["one"] * 9)
+    run(session, "/set temperature 0")
+    events = run(session, "hi", "/retry")
+    assert notices(events)[1:] == [
+        "* The same again; now at temperature 0.3:",
+        "* The same again; now at temperature 0.7:",
+        "* The model said the same 3 times.",
+        "* The reply stays as it was.",
+    ]
+    assert "".join(pieces(events)) == "one"
+    last = session.transcript.last
+    assert last is not None
+    assert len(last.answers) == 1
+
+
+def test_a_retry_that_is_cancelled_draws_no_other() -> None:
+    session = fake_session(["one", "one", "never"])
+    run(session, "hi")
+    engine_of(session).on_token = lambda count: session.cancel() if count == 4 else None
+    engine_of(session).replies.appendleft("one and all")
+    run(session, "/retry")
+    assert context(session)[-1] == "user: one", "cut where it was already there"
+    assert len(engine_of(session).prompts) == 2
+
+
+# Near misses
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("/slapp", "/slap"),
+        ("/JOIN #a", "/join"),
+        ("/who", "/context"),
+        ("/list", "/load"),
+        ("/part", "/exit"),
+        ("/clear", "/reset"),
+        ("/Retry", "/retry"),
+    ],
+)
+def test_near_misses_go_to_the_model_and_are_told(typed: str, meant: str) -> None:
+    session = fake_session(["eh?"])
+    (note,) = notices(run(session, typed))
+    name, _, rest = typed.partition(" ")
+    assert note.startswith(f"* {name} was sent to the model; {meant} is the command: ")
+    said = [message.content for message in session.transcript.context]
+    assert said[-3:] == [f"{name} {rest}", f"* anon used {name} {rest}", "eh?"]
+
+
+@pytest.mark.parametrize("typed", ["/dance wildly", "/", "/me sighs", "/nick bob", "/tell a joke"])
+def test_inventions_are_not_near_misses(typed: str) -> None:
+    assert notices(run(fake_session(), typed)) == []
+
+
+@pytest.mark.parametrize("typed", ["/join #a #b", "/join #a,#b"])
+def test_one_channel_at_a_time(typed: str) -> None:
+    session = fake_session()
+    assert notices(run(session, typed)) == [
+        "* One channel at a time: a scene plays in one place. /join #boston"
+    ]
+    assert session.transcript.channel == "random"
+
+
+def test_a_cast_without_a_bio_shows_what_one_looks_like() -> None:
+    (notice,) = notices(run(fake_session(), "/cast"))
+    assert notice.startswith("* Invalid: Missing description. A bio is ")
+    assert "/cast I'm Mia" in notice
+
+
+# Sampling
+
+
+def test_sampling_is_set_in_the_chat() -> None:
+    session = fake_session(["a", "b"])
+    assert notices(run(session, "hi", "/set temperature 0.7", "/set top-k=5")) == [
+        "* temperature is 0.7 from now on; it was 0.3.",
+        "* top_k is 5 from now on; it was 40.",
+    ]
+    run(session, "again")
+    first, second = engine_of(session).params
+    assert (first.temperature, first.top_k) == (0.3, 40)
+    assert (second.temperature, second.top_k) == (0.7, 5)
+    (all_,) = notices(run(session, "/set"))
+    assert all_.splitlines()[:2] == ["temperature     0.7", "top_k           5"]
+    assert notices(run(session, "/set min_p")) == ["min_p           0.05"]
+
+
+def test_a_seed_that_is_set_makes_replies_repeatable() -> None:
+    session = fake_session()
+    run(session, "/set seed 7", "hi", "/set seed 7", "hi")
+    first, second = engine_of(session).params
+    assert first.seed == second.seed
+
+
+@pytest.mark.parametrize(
+    ("typed", "says"),
+    [
+        ("/set heat 3", "* There is no option 'heat' to set. There are: temperature, top_k"),
+        ("/set temperature hot", "* 'hot' is not a number."),
+        ("/set top_k 1.5", "* '1.5' is not a whole number."),
+        ("/set temperature -1", "* temperature is -1.0; it must be 0 to 100."),
+    ],
+)
+def test_what_cannot_be_set_is_told(typed: str, says: str) -> None:
+    session = fake_session()
+    before = session.dialogue.generator.params
+    (notice,) = notices(run(session, typed))
+    assert notice.startswith(says)
+    assert session.dialogue.generator.params == before

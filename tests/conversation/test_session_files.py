@@ -9,8 +9,16 @@ import pytest
 from fake import fake_session, run
 
 from relay_gguf.conversation.events import Notice
-from relay_gguf.conversation.session_files import remove, sessions
-from relay_gguf.conversation.titles import Title, age, named, read_title, title_rows, titles
+from relay_gguf.conversation.session_files import (
+    Title,
+    age,
+    named,
+    read_title,
+    remove,
+    sessions,
+    title_rows,
+    titles,
+)
 from relay_gguf.errors import StoreError
 
 NOW = 1_700_000_000.0
