@@ -23,9 +23,9 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import is_notice
+from relay_gguf.conversation.messages import Message, is_notice
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.wording import acts, by_program, cut_mark, shown, trim_notice
+from relay_gguf.conversation.wording import by_program, cut_mark, emote, trim_notice
 from relay_gguf.display import UNSAFE, one_line, visible
 
 from .interrupt import stoppable
@@ -93,8 +93,8 @@ class _Lines:
                     if mark := cut_mark(event):
                         self._line(mark)
                 case Said(message) if is_notice(message):
-                    self._line(visible(shown(message)))
-                case Said(message, reason=None) if by_program(message) or acts(message):
+                    self._line(visible(emote(message) or message.content))
+                case Said(message, reason=None) if by_program(message) or _acts(message):
                     pass
                 case Said(message) if message.generated or not line:
                     self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
@@ -108,8 +108,8 @@ class _Lines:
                 case Replayed(messages):
                     for _, message in messages:
                         if is_notice(message):
-                            self._line(visible(shown(message)))
-                        elif not (by_program(message) or acts(message)):
+                            self._line(visible(emote(message) or message.content))
+                        elif not (by_program(message) or _acts(message)):
                             self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
                 case Notice(text):
                     self._line(visible(text))
@@ -143,6 +143,11 @@ class _Lines:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
+
+
+def _acts(message: Message) -> bool:
+    """Whether a message is `/me sighs`: the line of IRC's own that follows says it."""
+    return message.content.startswith("/me ") and bool(message.content[4:].strip())
 
 
 class _Json:

@@ -31,20 +31,6 @@ def lost_notice(lost: str, name: str | None) -> str:
     )
 
 
-def acts(message: Message) -> bool:
-    """Whether a message is a typed `/me sighs`: the line of IRC that follows shows it."""
-    return message.content.startswith("/me ") and bool(message.content[4:].strip())
-
-
-def shown(notice: Message) -> str:
-    """A line of IRC itself as a screen shows it: an action as `* anon sighs`.
-
-    The model reads `* anon used /me sighs`, as it was trained.
-    """
-    nick, used, action = notice.content.partition(" used /me ")
-    return f"{nick} {action}" if used and action else notice.content
-
-
 def by_program(message: Message) -> bool:
     """Whether a message is the /join with which the program opens a scene in the model's name."""
     joins = message.content.startswith("/join #") and not message.generated
@@ -58,19 +44,3 @@ def emote(message: Message) -> str:
         for nick in NICKS.values()
         if message.content.startswith(begin := f"* {nick} used /me ") and message.content != begin
     )
-
-
-def reading_note(done: int, total: int, seconds: float, since: float) -> str:
-    """How far the model is with a long prompt, `read 512 of 2048 tokens, 12 s left`.
-
-    Args:
-        done: tokens that it has read.
-        total: tokens that are to be read.
-        seconds: in which it read them; the time left is unknown while this is 0.
-        since: seconds that have passed since then.
-    """
-    note = f"read {done} of {total} tokens"
-    if done <= 0 or seconds <= 0:
-        return note
-    left = round(max(1.0, (total - done) * seconds / done - since))
-    return f"{note}, {left} s left" if left < 120 else f"{note}, {left // 60} min left"

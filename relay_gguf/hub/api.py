@@ -44,7 +44,10 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
     from huggingface_hub import snapshot_download
 
     with explained(wanted.repo, wanted.repo):
-        return Path(snapshot_download(wanted.repo, allow_patterns=list(files)))
+        found = snapshot_download(
+            wanted.repo, revision=wanted.revision or None, allow_patterns=list(files)
+        )
+        return Path(found)
 
 
 def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
@@ -99,21 +102,38 @@ class Remote:
         return {file.name: file.blob for file in self.files.values()}
 
 
-def remote(repo: str) -> Remote | None:
+def remote(repo: str, revision: str = "") -> Remote | None:
     """A repository and its files; None if there is no such repository.
+
+    Args:
+        repo: OWNER/NAME.
+        revision: a branch, tag or commit; empty for the newest commit.
 
     Raises:
         ModelError: it is not open to this user, or the hub cannot be reached.
     """
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
-    from huggingface_hub.errors import GatedRepoError, RepositoryNotFoundError
+    from huggingface_hub.errors import (
+        GatedRepoError,
+        RepositoryNotFoundError,
+        RevisionNotFoundError,
+    )
 
     with explained(repo, repo):
         try:
-            info = HfApi().model_info(repo, files_metadata=True, timeout=HF_HUB_ETAG_TIMEOUT)
+            info = HfApi().model_info(
+                repo,
+                revision=revision or None,
+                files_metadata=True,
+                timeout=HF_HUB_ETAG_TIMEOUT,
+            )
         except GatedRepoError:
             raise
+        except RevisionNotFoundError as error:
+            raise ModelError(
+                f"{repo} has no branch, tag or commit {revision!r}. Leave it out for the newest."
+            ) from error
         except RepositoryNotFoundError:
             return None
     files = {}

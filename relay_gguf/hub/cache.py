@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
+from glob import escape
 from pathlib import Path
 
 from relay_gguf import disk
@@ -74,13 +75,19 @@ class RepoCache:
             blob.replace(path)
         return path
 
-    def set_main(self, commit: str) -> None:
-        """Record the newest commit, for programs that look only into the cache.
+    def ref(self, revision: str) -> Path:
+        """The path of the file that tells the commit of a branch or tag."""
+        return self.folder / "refs" / revision
+
+    def set_ref(self, revision: str, commit: str) -> None:
+        """Record the commit of a branch or tag, for programs that look only into the cache.
 
         Raises:
             OSError: the record cannot be written.
         """
-        ref = self.folder / "refs" / "main"
+        if revision == commit:
+            return
+        ref = self.ref(revision)
         ref.parent.mkdir(parents=True, exist_ok=True)
         disk.write_whole(ref, commit.encode())
 
@@ -112,9 +119,17 @@ def repo_cache(repo: str) -> RepoCache:
 
 
 def cached(wanted: RepoFile) -> Path | None:
-    """The file in the cache, of the newest snapshot that has all its shards; None if none has."""
-    folder = repo_cache(wanted.repo).folder / "snapshots"
-    snapshots = [path for path in folder.glob("*") if path.is_dir()]
+    """The file in the cache, of the newest snapshot that has all its shards; None if none has.
+
+    Of a revision, only the commit that it was when it was last asked for.
+    """
+    cache = repo_cache(wanted.repo)
+    commit = "*"
+    if wanted.revision:
+        ref = cache.ref(wanted.revision)
+        commit = ref.read_text("utf-8").strip() if ref.is_file() else wanted.revision
+        commit = escape(commit)
+    snapshots = [path for path in (cache.folder / "snapshots").glob(commit) if path.is_dir()]
     for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
         paths = [path for path in snapshot.rglob("*.gguf") if path.is_file()]
         try:

@@ -25,7 +25,7 @@ from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
 from .cache import RepoCache, repo_cache
 from .checksum import Checksum
 from .file import look_up, stream
-from .repo import RepoFile, pick_files
+from .repo import MAIN, RepoFile, pick_files
 from .watcher import DeclinedError, Download, Silent, Watcher
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -66,7 +66,7 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
                 done += file.size
         paths = [cache.link(found.commit, file.name, file.blob) for file in files]
         with suppress(OSError):  # a cache that may only be read is one all the same
-            cache.set_main(found.commit)
+            cache.set_ref(wanted.revision or MAIN, found.commit)
     return paths[0]
 
 
@@ -76,7 +76,7 @@ def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
     Raises:
         ModelError: there is no such repository or file, or it is not open to this user.
     """
-    found = remote(wanted.repo)
+    found = remote(wanted.repo, wanted.revision)
     if found is None:
         raise no_repository(str(wanted), wanted.repo)
     return found, pick_files(wanted, found.files)

@@ -3,17 +3,21 @@
     owner/name                       the repository's only model, or its Q4_K_M
     owner/name:Q8_0                  its file of this type
     owner/name/file-Q8_0.gguf        its file of this name
+    owner/name@v1:Q8_0               as it was at this branch, tag or commit
 
-`hf.co/` before it changes nothing. A split model is all its shards, whichever is named.
+`hf.co/` or `hf://` before it changes nothing, and links as a browser shows them name the same:
+`https://huggingface.co/owner/name/blob/main/file-Q8_0.gguf?download=true`.
+A split model is all its shards, whichever is named.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Final
+from urllib.parse import unquote
 
 from relay_gguf.errors import ModelError
 from relay_gguf.gguf_file.name import ENDING, parse_name, shard_paths
@@ -24,8 +28,18 @@ the most common type of local models."""
 BESIDE: Final = ("mmproj", "imatrix")
 """Prefixes of names of GGUF files that are not language models."""
 
-_REPO = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(?::(?P<ftype>[\w.-]+)|/(?P<file>.+\.gguf))?")
-_HOST = re.compile(r"(https://)?(hf\.co|huggingface\.co)/")
+MAIN: Final = "main"
+"""The branch of a repository that is meant where none is named."""
+
+_REPO = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.-]*))?"
+    r"(?::(?P<ftype>[\w.-]+)|/(?P<file>.+\.gguf))?"
+)
+_HOST = re.compile(r"hf://|(https?://)?(www\.)?(hf\.co|huggingface\.co)/", re.IGNORECASE)
+_PAGE = re.compile(
+    r"(?P<repo>[^/]+/[^/]+)/(?P<kind>tree|blob|resolve|raw)/(?P<revision>refs/pr/\d+|[^/]+)"
+    r"(?:/(?P<path>.+))?"
+)
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -36,20 +50,47 @@ class RepoFile:
     repo: str
     ftype: str = ""
     file: str = ""
+    revision: str = ""  # a branch, tag or commit; empty is the newest
 
     def __str__(self) -> str:
+        at = f"@{self.revision}" if self.revision else ""
         end = f":{self.ftype}" if self.ftype else f"/{self.file}" if self.file else ""
-        return self.repo + end
+        return self.repo + at + end
 
 
 def parse_repo(model: str) -> RepoFile | None:
     """The repository and file that a model argument names; None if it cannot name a repository."""
-    match = _REPO.fullmatch(_HOST.sub("", model, count=1) if _HOST.match(model) else model)
-    if match is None or model.startswith((".", "/", "~")):
+    host = _HOST.match(model)
+    if host is None:
+        return None if model.startswith((".", "/", "~")) else _parse_name(model)
+    rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0].strip("/")
+    page = _PAGE.fullmatch(rest)
+    return _parse_name(unquote(rest)) if page is None else _parse_page(page)
+
+
+def _parse_name(name: str) -> RepoFile | None:
+    match = _REPO.fullmatch(name)
+    if match is None or (not match["file"] and match["repo"].endswith(ENDING)):
         return None
-    if not match["file"] and match["repo"].endswith(ENDING):
-        return None
-    return RepoFile(match["repo"], match["ftype"] or "", match["file"] or "")
+    return _at(
+        match["revision"], RepoFile(match["repo"], match["ftype"] or "", match["file"] or "")
+    )
+
+
+def _parse_page(page: re.Match[str]) -> RepoFile | None:
+    """What a page shows: a file, or a folder, whose name is a type's."""
+    path = unquote(page["path"] or "")
+    is_file = page["kind"] != "tree"
+    shown = RepoFile(page["repo"], "" if is_file else PurePosixPath(path).name, path * is_file)
+    return _at(unquote(page["revision"]), shown)
+
+
+def _at(revision: str | None, wanted: RepoFile) -> RepoFile | None:
+    """A file at a revision; None if that cannot be one's name, which becomes a path."""
+    if revision is None or revision == MAIN:
+        return wanted
+    named = re.fullmatch(r"\w[\w./-]*", revision) and ".." not in revision
+    return replace(wanted, revision=revision) if named else None
 
 
 def pick_files(wanted: RepoFile, files: Iterable[str]) -> tuple[str, ...]:

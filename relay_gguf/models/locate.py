@@ -1,7 +1,7 @@
 """A model argument → its file on this disk, downloaded from the hub if need be.
 
     models/relay.gguf            a file
-    owner/name, owner/name:Q8_0, owner/name/file-Q8_0.gguf
+    owner/name, owner/name:Q8_0, owner/name/file-Q8_0.gguf, a link to one of them
                                  a repository of the hub (`hub/repo.py`): in the hub's cache, in LM
                                  Studio's models folder, in Ollama's store, or downloaded
     name, name:tag               a model that Ollama has
@@ -41,8 +41,14 @@ def find(model: str | Path) -> Path | None:
         if path.exists():
             return _first_shard(path)
     name = str(model)
-    wanted, stored = parse_repo(name), parse_stored(name)
+    wanted = parse_repo(name)
+    stored = None if "://" in name or "@" in name else parse_stored(name)
     if wanted is None:
+        if "://" in name:
+            raise ModelError(
+                f"{name} is not the address of a model on the hub. Give its page's, as "
+                "https://huggingface.co/OWNER/NAME, or OWNER/NAME alone."
+            )
         return ollama_store.find(stored) if stored else None
     if (found := _of_repo(wanted, USUAL_TYPE)) is not None or stored is None:
         return found
@@ -97,6 +103,8 @@ def _first_shard(path: Path) -> Path:
 def _of_repo(wanted: RepoFile, usual: str = "") -> Path | None:
     """A repository's file, wherever it is on this disk; if no type is named, of type `usual`."""
     exact = wanted if wanted.ftype or wanted.file else replace(wanted, ftype=usual)
+    if wanted.revision:  # only the hub's cache tells which one a file is of
+        return hub_cache.cached(exact)
     return hub_cache.cached(exact) or _in_lmstudio(exact) or _in_ollama(wanted)
 
 

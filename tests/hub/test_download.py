@@ -151,6 +151,25 @@ def test_a_file_in_git_itself(server: type[Handler], folder: Path) -> None:
     assert len(path.readlink().name) == 40, "git's checksum, which is checked too"
 
 
+def test_another_revision(server: type[Handler], folder: Path) -> None:
+    path = locate("o/r@v1:Q4_K_M")
+    assert path.read_bytes() == CONTENT
+    assert any("/api/models/o/r/revision/v1" in request for request in server.requests)
+    assert (folder / "refs" / "v1").read_text() == COMMIT
+    assert not (folder / "refs" / "main").exists()
+    asked = len(server.requests)
+    assert locate("https://huggingface.co/o/r/tree/v1") == path
+    assert len(server.requests) == asked, "without asking the network again"
+    assert find("o/r@v2") is None
+    assert find(f"o/r@{COMMIT}") == path
+
+
+def test_a_link_to_something_else() -> None:
+    for link in ("https://huggingface.co/datasets/o/r", "https://example.org/o/r/x.gguf"):
+        with pytest.raises(ModelError, match=f"{link} is not the address of a model on the hub"):
+            locate(link)
+
+
 def test_nothing_is_downloaded_that_nobody_wants(server: type[Handler], folder: Path) -> None:
     with pytest.raises(DeclinedError, match=r"Nothing was downloaded\."):
         locate("o/r", Notes(answer=False))
