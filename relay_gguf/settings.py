@@ -158,6 +158,14 @@ def chat_settings(given: Mapping[str, Any], config: Mapping[str, Any]) -> ChatSe
     return ChatSettings(**{**kept, **typed})
 
 
+def _usual_path() -> Path | None:
+    """The config file's usual path; None for a user without a folder for it."""
+    try:
+        return config_path()
+    except SettingsError:
+        return None
+
+
 def usual_settings(given: Mapping[str, Any], config: Path | None = None) -> ChatSettings:
     """The settings of the command line over RELAY_MODEL, and that over the config file.
 
@@ -168,5 +176,6 @@ def usual_settings(given: Mapping[str, Any], config: Path | None = None) -> Chat
     Raises:
         SettingsError: a value is wrong, or the file that was named is not there.
     """
-    table = read_config(config or config_path(), named=config is not None)
+    path = config or _usual_path()
+    table = read_config(path, named=config is not None) if path else {}
     return chat_settings({"model": os.environ.get("RELAY_MODEL"), **given}, table)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Iterator
-from io import StringIO
 from typing import Any, TextIO
 
 from relay_gguf.conversation.commands import Say, parse
@@ -223,12 +222,10 @@ def stream_json(event: Event) -> dict[str, Any] | None:
 def standard_streams() -> tuple[TextIO, TextIO]:
     """stdin and stdout, UTF-8 whatever the locale; broken bytes are replaced, not fatal.
 
-    A byte order mark, which PowerShell and Notepad put first, is not part of the first line. Where
-    the program was started without a stdin or stdout, there is nothing to read, and what is
-    written is lost.
+    A byte order mark, which PowerShell and Notepad put first, is not part of the first line.
     """
     for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding=encoding, errors="replace")
-    return sys.stdin or StringIO(), sys.stdout or StringIO()
+    return sys.stdin, sys.stdout

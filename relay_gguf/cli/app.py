@@ -99,6 +99,7 @@ def main(arguments: list[str] | None = None) -> None:
         arguments: without the program's name; None for those of this process.
     """
     arguments = sys.argv[1:] if arguments is None else arguments
+    _take_every_character()
     debug = "--debug" in arguments or bool(os.environ.get("RELAY_DEBUG"))
     if debug:
         log_everything()
@@ -124,7 +125,29 @@ def main(arguments: list[str] | None = None) -> None:
     except Exception as error:
         if debug:
             raise
+        if isinstance(error, RuntimeError) and "home directory" in str(error):
+            _complain("This user has no home folder. Set HOME to one.")
         _complain(f"{type(error).__name__}: {error}. This is a bug; --debug shows where.")
+
+
+def _take_every_character() -> None:
+    """Let stdout and stderr take any text: a code page of Windows has not all characters of names.
+
+    A pipe or file gets UTF-8, whatever the code page, as other programs expect; a terminal, and
+    whoever has set PYTHONIOENCODING, a ? for what is not in theirs. A service may have no streams
+    at all: it gets empty ones, whose numbers no file that is opened later then has.
+    """
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            os.set_inheritable(descriptor, True)
+            setattr(sys, name, os.fdopen(descriptor, mode, encoding="utf-8"))
+    for stream in (sys.stdout, sys.stderr):
+        reconfigure = getattr(stream, "reconfigure", None)
+        if reconfigure is None:  # replaced by something else
+            continue
+        theirs = stream.isatty() or "PYTHONIOENCODING" in os.environ
+        reconfigure(encoding=None if theirs else "utf-8", errors="replace")
 
 
 def _flush() -> None:

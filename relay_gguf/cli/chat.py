@@ -33,17 +33,14 @@ from .options import (
     Yes,
     given_settings,
 )
-from .sessions import meant, session_names
+from .resume import first_lines, model_path, saved_session
+from .sessions import session_names
 
 if TYPE_CHECKING:
     from relay_gguf.conversation.events import Event
     from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
-    from relay_gguf.hub.watcher import Watcher
     from relay_gguf.settings import ChatSettings
-
-NEWEST = ""
-"""The value of --resume without a name: the newest session."""
 
 
 def chat(
@@ -137,7 +134,7 @@ def chat(
     if resume is not None:
         if not settings.save:
             raise typer.BadParameter("--resume goes on saving: it needs --save.", context)
-        first = _first_lines(channel, topic, cast)
+        first = first_lines(channel, topic, cast)
     talk(
         settings,
         model=model,
@@ -189,21 +186,20 @@ def talk(
     from relay_gguf.conversation.events import Notice
     from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
-    from relay_gguf.folders import sessions_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.opening import loading_notices, open_engine
 
     from .choice import confirming
     from .demo import demo_file
 
-    saved = _saved_session(resume)
-    folder = sessions_folder() if settings.save else None
+    saved = saved_session(resume)
+    folder, history, unsaved = _places(settings)
     with watching(confirming(yes=yes)) as screen:
-        path = demo_file() if demo else _model_path(model, settings, saved, screen, yes)
+        path = demo_file() if demo else model_path(model, settings, saved, screen, yes)
     with open_engine(path, settings) as engine:
         generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
-        notices = loading_notices(engine.plan, engine.n_tries, settings.load)
-        piped = not (sys.stdin and sys.stdin.isatty())
+        notices = [*loading_notices(engine.plan, engine.n_tries, settings.load), *unsaved]
+        piped = not sys.stdin.isatty()
         dialogue = Dialogue(
             generator, folder, channel=settings.channel, path=str(path.absolute()), piped=piped
         )
@@ -216,7 +212,7 @@ def talk(
                 begun = chain(session.start(settings.topic, settings.cast))
             opening = chain(map(Notice, notices), begun)
             if in_terminal:
-                _run_terminal(session, opening, settings)
+                _run_terminal(session, opening, settings, history)
             else:
                 stdin, stdout = standard_streams()
                 run_plain(session, opening, stdin, stdout, as_json=as_json, stream=stream)
@@ -226,53 +222,21 @@ def talk(
                 typer.echo(f"Saved: relay-gguf chat --resume {shlex.quote(dialogue.name)}")
 
 
-def _first_lines(channel: str | None, topic: str | None, cast: str | None) -> list[str]:
-    """The lines that say what options ask of a session that goes on."""
-    asked = {"join": channel, "topic": topic, "cast": cast}
-    return [f"/{command} {text}" for command, text in asked.items() if text is not None]
+def _places(settings: ChatSettings) -> tuple[Path | None, Path | None, list[str]]:
+    """The folder of sessions, the file of typed lines; and why there is none, though wanted."""
+    from relay_gguf.errors import SettingsError
+    from relay_gguf.folders import history_path, sessions_folder
 
-
-def _saved_session(resume: str | None) -> Path | None:
-    """The file of the session that --resume means; None for a new session."""
-    from relay_gguf.conversation.session_files import session_path, titles
-    from relay_gguf.errors import StoreError
-    from relay_gguf.folders import sessions_folder
-
-    if resume is None:
-        return None
-    if resume != NEWEST:
-        return meant(resume)
-    folder = sessions_folder()
-    newest = None
-    for title in titles(folder):
-        newest = newest or title
-        if not title.piped:
-            newest = title
-            break
-    if newest is None:
-        raise StoreError(f"No session is saved yet in {folder}.")
-    return session_path(folder, newest.name)
-
-
-def _model_path(
-    named: str | None,
-    settings: ChatSettings,
-    saved: Path | None,
-    screen: Watcher,
-    yes: bool,
-) -> Path:
-    """The model file: of the argument, or the session, or the settings, or this machine's best."""
-    from relay_gguf.conversation.store import read_session
-    from relay_gguf.models.demo import demo_folder
-    from relay_gguf.models.opening import find_model
-
-    from .choice import choosing
-    from .demo import demo_file
-
-    if named is None and saved is not None:
-        path = Path(read_session(saved).header.path)
-        return demo_file() if demo_folder() in path.parents else path  # maybe of another version
-    return find_model(named, settings, screen, choose=choosing(yes=yes))
+    if not settings.save:
+        return None, None, []
+    folder = history = None
+    why = []
+    try:
+        folder = sessions_folder()
+        history = history_path()
+    except SettingsError as error:
+        why = [f"* {error}" if folder else f"* This chat is not saved. {error}"]
+    return folder, history, why
 
 
 def _print_prompt(event: Event) -> None:
@@ -286,21 +250,19 @@ def _print_prompt(event: Event) -> None:
 
 
 def _has_terminal() -> bool:
-    there = sys.stdin is not None and sys.stdout is not None  # neither need be, as in a service
-    return there and sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
+    return sys.stdin.isatty() and sys.stdout.isatty() and os.environ.get("TERM") != "dumb"
 
 
 def _run_terminal(
-    session: Session, opening: Iterable[Event], settings: ChatSettings, prompts: bool
+    session: Session, opening: Iterable[Event], settings: ChatSettings, history: Path | None
 ) -> None:
     from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.chat.terminal import Terminal
     from relay_gguf.conversation.events import Notice
-    from relay_gguf.folders import history_path
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
-        terminal = Terminal(session, history_path() if settings.save else None, colour=colour)
+        terminal = Terminal(session, history, colour=colour)
     except Exception as error:  # prompt_toolkit names the console errors of Windows only there
         if type(error).__name__ != "NoConsoleScreenBufferError":
             raise

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Final
 
 import typer
 
-from relay_gguf.errors import ConversionError
+from relay_gguf.errors import ConversionError, SettingsError
 
 from .options import Debug
 
@@ -104,19 +104,17 @@ def demo_file(found: Demo | None = None) -> Path:
     Raises:
         ModelError: the `demo` extra is not installed.
     """
-    from relay_gguf.models.demo import find_demo
-
-    found = found or find_demo()
-    if found.report is not None:
-        return found.path
     from relay_gguf.display import one_line
+    from relay_gguf.models.demo import demo_model, find_demo
 
     try:
-        show_making(found, make(found))
-    except ConversionError as error:
+        found = found or find_demo()
+        if found.report is None:
+            show_making(found, make(found))
+    except (ConversionError, SettingsError) as error:  # or there is no folder for it
         text = f"{error} Without it you talk to plain SmolLM2, which was never trained on IRC."
         typer.echo(one_line(f"The demo model cannot be made: {text}"), err=True)
-        return found.base
+        return found.base if found else demo_model()
     return found.path
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from relay_gguf.errors import ModelError
 
+from .environment import check_environment
 from .repo import parse_repo
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
     wanted = None if path.exists() else parse_repo(model)
     if wanted is None or wanted.ftype or wanted.file:
         return path
+    check_environment()
     from huggingface_hub import snapshot_download
 
     with explained(wanted.repo, wanted.repo):
@@ -57,6 +59,7 @@ def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
         ModelError: the repository does not exist, is not open to this user, has no safetensors, or
             cannot be reached.
     """
+    check_environment()
     from huggingface_hub import HfApi
 
     with explained(repo, repo):
@@ -111,7 +114,9 @@ def remote(repo: str, revision: str = "") -> Remote | None:
 
     Raises:
         ModelError: it is not open to this user, or the hub cannot be reached.
+        SettingsError: the environment is wrong, as of all functions here.
     """
+    check_environment()
     from huggingface_hub import HfApi
     from huggingface_hub.constants import HF_HUB_ETAG_TIMEOUT
     from huggingface_hub.errors import (
@@ -173,6 +178,7 @@ def send(repo: str, files: Mapping[str, Path], *, private: bool, message: str) -
     Raises:
         ModelError: this user may not write there, the hub refuses, or cannot be reached.
     """
+    check_environment()
     from huggingface_hub import CommitOperationAdd, HfApi
     from huggingface_hub.errors import HfHubHTTPError
 

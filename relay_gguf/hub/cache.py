@@ -19,6 +19,7 @@ from pathlib import Path
 from relay_gguf import disk
 from relay_gguf.errors import ModelError
 
+from .environment import check_numbers
 from .repo import RepoFile, pick_files
 
 
@@ -112,7 +113,12 @@ class RepoCache:
 
 
 def repo_cache(repo: str) -> RepoCache:
-    """A repository in the cache: in HF_HUB_CACHE, HF_HOME or the usual folder."""
+    """A repository in the cache: in HF_HUB_CACHE, HF_HOME or the usual folder.
+
+    Raises:
+        SettingsError: a variable of the environment is wrong.
+    """
+    check_numbers()
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return RepoCache(Path(HF_HUB_CACHE), repo)

@@ -378,10 +378,3 @@ def test_a_byte_order_mark_is_not_part_of_the_first_line(monkeypatch: pytest.Mon
     stdin, stdout = standard_streams()
     assert stdin.read() == "/join #naples\n"
     assert stdout.encoding == "utf-8"
-
-
-def test_closed_streams_are_empty_ones(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", None)
-    monkeypatch.setattr(sys, "stdout", None)
-    stdin, stdout = standard_streams()
-    run_plain(fake_session(), [], stdin, stdout, as_json=False)

@@ -111,7 +111,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is typed into a chat at a terminal, whose model is a fake one."""
     lines = ["hello"]
 
-    def at_terminal(session: Session, opening: Iterable[Event], settings: object) -> None:
+    def at_terminal(session: Session, opening: Iterable[Event], *_: object) -> None:
         for _ in opening:
             pass
         run(session, *lines)
