@@ -91,6 +91,27 @@ class RelayLM:
         self.channel = DEFAULT_CHANNEL
         self.context: list[dict[str, str]] = []
 
+    @classmethod
+    def demo(cls, temperature: float = DEFAULTS.temperature, **options: Any) -> RelayLM:
+        """Load the small demo model, which is made on first use, and open a scene.
+
+        It is a toy, to see that everything works: `suggest_relay_model` finds Relay itself.
+
+        Args:
+            temperature: 0 always takes the likeliest token.
+            options: those of `RelayLM`.
+
+        Raises:
+            ModelError: the `demo` extra is not installed, or as `RelayLM`.
+        """
+        from .models.demo import SCENE, made_demo
+
+        relay = cls(made_demo(), temperature, **options)
+        relay.join("model", SCENE.channel)
+        relay.topic("input", SCENE.topic)
+        relay.cast("input", SCENE.bio)
+        return relay
+
     # How it speaks
 
     @property

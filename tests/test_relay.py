@@ -15,6 +15,7 @@ from relay_gguf import Message, RelayLM, SamplingParams, suggest_relay_model
 from relay_gguf.conversation.events import Said
 from relay_gguf.errors import CommandError, ContextError
 from relay_gguf.fit.catalogue import catalogue
+from relay_gguf.models.demo import made_demo
 
 
 @pytest.fixture
@@ -212,3 +213,25 @@ def test_options_reach_the_engine(smollm2: Path, tmp_path: Path) -> None:
     relay.close()
     with pytest.raises(TypeError, match="model file or an engine"):
         RelayLM()
+
+
+def test_the_demo_opens_a_scene(demo: Path) -> None:
+    relay = RelayLM.demo(max_tokens=8, n_threads=1, seed=1)
+    try:
+        assert relay.engine.name == demo.stem
+        assert relay.channel == "lisbon"
+        assert relay.get_last()["content"].startswith("* user's bio: I'm Rosa.")
+        relay.message("input", "what's your cat called?")
+        assert "miso" in relay.respond().lower()
+    finally:
+        relay.close()
+
+
+def test_a_demo_that_cannot_be_made_is_plain_smollm2(
+    smollm2: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ran: list[list[str]] = []
+    monkeypatch.setattr("subprocess.run", lambda command, **_: ran.append(command))
+    with pytest.warns(RuntimeWarning, match="plain SmolLM2"):
+        assert made_demo() == smollm2
+    assert ran[0][1:] == ["-m", "relay_gguf", "demo"], "the command line makes it"

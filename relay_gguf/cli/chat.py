@@ -187,10 +187,11 @@ def talk(
     from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
     from relay_gguf.hub.progress import watching
+    from relay_gguf.models.demo import SCENE
     from relay_gguf.models.opening import loading_notices, open_engine
 
     from .choice import confirming
-    from .demo import demo_file
+    from .demo import demo_file, demo_notes, demo_scene
 
     saved = saved_session(resume)
     folder, history, unsaved = _places(settings)
@@ -199,17 +200,25 @@ def talk(
     with open_engine(path, settings) as engine:
         generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
         notices = [*loading_notices(engine.plan, engine.n_tries, settings.load), *unsaved]
-        piped = not sys.stdin.isatty()
+        in_terminal = not (plain or as_json) and _has_terminal()
+        by_itself = demo and in_terminal and saved is None and not _asks_for_a_scene(settings)
         dialogue = Dialogue(
-            generator, folder, channel=settings.channel, path=str(path.absolute()), piped=piped
+            generator,
+            folder,
+            channel=SCENE.channel if by_itself else settings.channel,
+            path=str(path.absolute()),
+            piped=not sys.stdin.isatty(),
         )
         session = Session(dialogue, watch=_print_prompt if show_prompt else None)
-        in_terminal = not (plain or as_json) and _has_terminal()
         try:
             if saved is not None:
                 begun = chain(session.resume(saved.stem), *map(session.submit, first))
+            elif by_itself:
+                begun = chain(demo_scene(session))
             else:
                 begun = chain(session.start(settings.topic, settings.cast))
+            if demo and in_terminal:
+                notices.append(demo_notes())
             opening = chain(map(Notice, notices), begun)
             if in_terminal:
                 _run_terminal(session, opening, settings, history)
@@ -220,6 +229,13 @@ def talk(
             session.close()
             if in_terminal and dialogue.name:
                 typer.echo(f"Saved: relay-gguf chat --resume {shlex.quote(dialogue.name)}")
+
+
+def _asks_for_a_scene(settings: ChatSettings) -> bool:
+    """Whether the user wants a channel, a topic or a bio of their own."""
+    from relay_gguf.conversation.messages import DEFAULT_CHANNEL
+
+    return settings.channel != DEFAULT_CHANNEL or bool(settings.topic or settings.cast)
 
 
 def _places(settings: ChatSettings) -> tuple[Path | None, Path | None, list[str]]:

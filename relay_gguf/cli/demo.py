@@ -22,6 +22,8 @@ from relay_gguf.errors import ConversionError, SettingsError
 from .options import Debug
 
 if TYPE_CHECKING:
+    from relay_gguf.conversation.events import Event
+    from relay_gguf.conversation.session import Session
     from relay_gguf.convert.request import Request
     from relay_gguf.convert.run import ConversionEvent, ConvertedFiles
     from relay_gguf.models.demo import Demo
@@ -172,3 +174,27 @@ def demo_lines(finished: ConvertedFiles, folder: Path, command: str) -> Iterator
     yield f"  {command}"
     yield "Talk to it:"
     yield "  relay-gguf chat --demo"
+
+
+def demo_notes() -> str:
+    """What a chat with the demo model begins with: what it is, how to get Relay, what to try."""
+    from relay_gguf.models.demo import SCENE
+
+    lines = "".join(f"\n  {line}" for line in SCENE.lines)
+    return (
+        "This is the demo model, a toy a hundred times smaller than Relay: it has learned to chat "
+        "in a channel, and nothing else. `relay-gguf chat` without --demo takes Relay itself; "
+        f"`relay-gguf models` shows its files. Try:{lines}"
+    )
+
+
+def demo_scene(session: Session) -> Iterator[Event]:
+    """Open a scene that the demo model is good at; nobody typed it, so it is not worth a file."""
+    from relay_gguf.conversation import messages as rules
+    from relay_gguf.conversation.messages import NICKS
+    from relay_gguf.models.demo import SCENE
+
+    yield from session.start()
+    channel = session.transcript.channel
+    yield from session.add("", *rules.topic(NICKS, "input", channel, SCENE.topic))
+    yield from session.add("", *rules.cast(NICKS, "input", SCENE.bio))

@@ -6,6 +6,10 @@ Its inputs, and its place in the cache; `relay_gguf.cli.demo` has it made on fir
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import warnings
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.metadata import PackageNotFoundError, version
@@ -23,6 +27,25 @@ FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 ADAPTER: Final = Path(__file__).parents[1] / "adapters" / "relay-smollm2-135m"
 """Comes with the program: about 5 MB."""
 FTYPE: Final = "Q8_0"
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A scene to begin with: where it plays, its topic, the model's bio, lines to try first."""
+
+    channel: str
+    topic: str
+    bio: str
+    lines: tuple[str, ...]
+
+
+SCENE: Final = Scene(
+    "lisbon",
+    "lost cat, answers to Miso",
+    "I'm Rosa. I live in Lisbon. My cat is called Miso. I play the accordion.",
+    ("hi, who are you?", "what's your cat called?", "/slap"),
+)
+"""What the demo model is good at: it has learned to chat in a channel, and nothing else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +103,33 @@ def find_demo() -> Demo:
     parts = [__version__, FTYPE, base.name, base.stat().st_size, release, digest(weights)]
     name = sha256(json.dumps(parts).encode()).hexdigest()[:16]
     return Demo(base, ADAPTER, demo_folder() / name)
+
+
+def made_demo() -> Path:
+    """The path of the demo model, made first if need be; plain SmolLM2's if it cannot be made.
+
+    The command line makes it, in a process of its own: chatting needs nothing of converting.
+
+    Raises:
+        ModelError: the extra is not installed.
+    """
+    found = find_demo()
+    if found.report is not None:
+        return found.path
+    package = str(Path(__file__).parents[2])
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([package, *sys.path])}
+    subprocess.run(
+        [sys.executable, "-m", "relay_gguf", "demo"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        env=env,
+        check=False,
+    )
+    if found.report is not None:
+        return found.path
+    text = "The demo model cannot be made. This is plain SmolLM2, which was never trained on IRC."
+    warnings.warn(text, RuntimeWarning, stacklevel=3)
+    return found.base
 
 
 def demo_folder() -> Path:

@@ -14,7 +14,7 @@ from fake import FakeEngine, fake_session, run
 
 from relay_gguf.cli import app as cli
 from relay_gguf.cli import chat as cli_chat
-from relay_gguf.conversation.events import Event
+from relay_gguf.conversation.events import Event, Notice, Said
 from relay_gguf.conversation.records import SessionHeader
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.session_files import titles
@@ -189,3 +189,50 @@ def test_a_model_beside_the_demo_is_refused(capsys: pytest.CaptureFixture[str]) 
     code, _, err = done(capsys, "chat", "model.gguf", "--demo")
     assert code == 2
     assert "not both" in err
+
+
+# The demo
+
+
+@pytest.fixture
+def shown(typed: list[str], monkeypatch: pytest.MonkeyPatch) -> list[Event]:
+    """The opening of a chat at a terminal, in which nothing is typed."""
+    events: list[Event] = []
+
+    def at_terminal(session: Session, opening: Iterable[Event], *_: object) -> None:
+        events.extend(opening)
+
+    monkeypatch.setattr(cli_chat, "_run_terminal", at_terminal)
+    monkeypatch.setattr("relay_gguf.cli.demo.demo_file", lambda: Path("demo.gguf"))
+    return events
+
+
+def test_the_demo_says_what_it_is_and_opens_a_scene(
+    shown: list[Event], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert done(capsys, "chat", "--demo")[:2] == (0, "")
+    notice, *said = shown
+    assert isinstance(notice, Notice)
+    assert notice.text.startswith("This is the demo model, a toy")
+    assert "`relay-gguf chat` without --demo takes Relay itself" in notice.text
+    assert len(notice.text.splitlines()) == 4, "three lines to try"
+    assert [event.message.content for event in said if isinstance(event, Said)] == [
+        "/join #lisbon",
+        "* Now talking in #lisbon",
+        "* anon has joined #lisbon",
+        "/topic lost cat, answers to Miso",
+        "* Topic for #lisbon is: lost cat, answers to Miso",
+        "/whois user",
+        "* user's bio: I'm Rosa. I live in Lisbon. My cat is called Miso. I play the accordion.",
+    ]
+    assert list(titles(sessions_folder())) == [], "it is not worth a file"
+
+
+def test_the_demo_opens_the_scene_that_was_asked_for(
+    shown: list[Event], capsys: pytest.CaptureFixture[str]
+) -> None:
+    done(capsys, "chat", "--demo", "--cast", "a pirate")
+    assert [e.message.content for e in shown if isinstance(e, Said)][-1] == (
+        "* user's bio: a pirate"
+    )
+    assert "lisbon" not in str(shown)
