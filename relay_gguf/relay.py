@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +9,7 @@ from typing import Any
 
 from .conversation import messages as rules
 from .conversation.events import Event, Piece, Said, Trimmed
-from .conversation.export import new_file
+from .conversation.export import write_context
 from .conversation.generator import Generator
 from .conversation.messages import DEFAULT_CHANNEL, Message, Role
 from .engine import Engine
@@ -74,16 +72,12 @@ class RelayLM:
             if model_name_or_path is None:
                 raise TypeError("RelayLM needs a model file or an engine.")
             from .fit.plan import LoadOptions
-            from .hub.progress import watching
-            from .models.locate import locate
-            from .models.opening import load
+            from .models.opening import load_named
 
             split = None if tensor_split is None else tuple(tensor_split)
             others = (workers,) if isinstance(workers, str) else tuple(workers)
             options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others)
-            with watching() as screen:
-                path = locate(model_name_or_path, screen)
-            engine = load(path, options, n_threads=n_threads)
+            engine = load_named(model_name_or_path, options, n_threads=n_threads)
         self.engine = engine
         self._generator = Generator(engine, params, exact_trim=exact_trim)
         self.encoder = self._generator.encoder
@@ -187,25 +181,16 @@ class RelayLM:
         self.join(role, DEFAULT_CHANNEL)
 
     def export(self, path: str | Path | None = None) -> Path:
-        """Write the context as JSON lines of role, content and model.
+        """Write the context as JSON lines of role, content and model; returns the file's path.
 
         Args:
             path: a file, or a folder for a file that is named after the time; None is the current
                 folder. A file that exists is never overwritten: the name gets a number.
 
-        Returns:
-            The path of the file.
-
         Raises:
             OSError: the file cannot be written.
         """
-        name = f"export-relay-gguf-{int(time.time())}.jsonl"
-        target = Path(path or name)
-        with new_file(target / name if target.is_dir() else target) as file:
-            for entry in self.context:
-                line = {**entry, "model": self.engine.name}
-                file.write(json.dumps(line, ensure_ascii=False) + "\n")
-        return Path(file.name)
+        return write_context(self.context, self.engine.name, path)
 
     def _add(self, *lines: Message) -> None:
         self.context += [{"role": line.nick, "content": line.content} for line in lines]
@@ -278,8 +263,14 @@ class RelayLM:
         self._generator.cancel()
 
     def close(self) -> None:
-        """Free the model."""
+        """Free the model, as leaving a `with` block does, and dropping the last reference."""
         self.engine.close()
+
+    def __enter__(self) -> RelayLM:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
 
     # The context window
 

@@ -21,6 +21,7 @@ from .errors import SettingsError
 from .fit.choose import MIN_SPEED
 from .fit.plan import LoadOptions
 from .folders import config_path
+from .machine.cpu import check_threads
 from .sampling import DEFAULTS, SamplingParams
 from .toml import read_toml
 
@@ -54,8 +55,7 @@ class ChatSettings:
     save: bool = True
 
     def __post_init__(self) -> None:
-        if self.threads is not None and self.threads < 1:
-            raise SettingsError(f"threads is {self.threads}; it must be 1 or more.")
+        check_threads(self.threads)
         if not 0 <= self.min_speed < float("inf"):
             raise SettingsError(f"min_speed is {self.min_speed}; it must be 0 or more.")
         SamplingParams(**self._sampled())

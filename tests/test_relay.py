@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from pico import write_pico
 
 from relay_gguf import Message, RelayLM, SamplingParams, suggest_relay_model
 from relay_gguf.conversation.events import Said
-from relay_gguf.errors import CommandError, ContextError
+from relay_gguf.errors import CommandError, ContextError, EngineError
 from relay_gguf.fit.catalogue import catalogue
 from relay_gguf.models.demo import made_demo
 
@@ -235,3 +237,22 @@ def test_a_demo_that_cannot_be_made_is_plain_smollm2(
     with pytest.warns(RuntimeWarning, match="plain SmolLM2"):
         assert made_demo() == smollm2
     assert ran[0][1:] == ["-m", "relay_gguf", "demo"], "the command line makes it"
+
+
+def test_leaving_a_with_block_closes_the_model(pico: Path) -> None:
+    with RelayLM(pico, n_threads=1, max_tokens=2) as relay:
+        relay.message("input", "hi")
+        relay.respond()
+    with pytest.raises(EngineError, match="closed"):
+        relay.respond()
+
+
+def test_a_model_that_is_dropped_is_freed(pico: Path) -> None:
+    relay = RelayLM(pico, n_threads=1, max_tokens=2)
+    relay.message("input", "hi")
+    relay.respond()
+    engine = weakref.ref(relay.engine)
+    relay = RelayLM(engine=FakeEngine())  # the cell of a notebook, run again
+    gc.collect()
+    assert engine() is None
+    relay.close()

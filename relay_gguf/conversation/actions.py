@@ -119,6 +119,8 @@ def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
         number = len(last.answers) + 1
         nick = NICKS["model"]
         yield Notice(f"* {nick}'s reply is replaced ({number}/{number}), /prev brings it back:")
+        if not dialogue.generator.params.temperature:
+            yield Notice("* At temperature 0 a reply repeats itself; /set temperature 0.7 helps.")
     yield from dialogue.answer()
 
 

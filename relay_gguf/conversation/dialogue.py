@@ -157,11 +157,12 @@ class Dialogue:
         last, context = self.transcript.last, self.transcript.context
         again = last is not None and bool(last.answers)
         said = None
-        if not self.cancelled and last is not None and again:
+        greedy = not self.generator.params.temperature  # which is meant to repeat itself
+        if not (self.cancelled or greedy) and last is not None and again:
             known = [one.message.content for one in last.answers]
             said = yield from self._told(self.generator.another(context[:-1], "model", known))
         elif not self.cancelled:
-            said = yield from self.speak(context, "model")
+            said = yield from self.speak(context[:-1] if again else context, "model")
         if said is not None:
             yield from self.keep("alternative" if again else "reply", said)
         elif again:

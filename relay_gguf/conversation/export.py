@@ -6,7 +6,7 @@ import json
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
@@ -154,6 +154,30 @@ def write_scenes(
         path.unlink(missing_ok=True)
         raise
     return path
+
+
+def write_context(
+    context: Iterable[Mapping[str, str]], model: str, path: str | Path | None = None
+) -> Path:
+    """Write entries of role and content as JSON lines, each with the model's name.
+
+    Args:
+        context: the entries.
+        model: the model's name.
+        path: a new file, or a folder for a file named after the time; None is the current folder.
+
+    Returns:
+        The path of the file; if one of that name exists, it has a number.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    name = f"export-relay-gguf-{int(time.time())}.jsonl"
+    target = Path(path or name)
+    with new_file(target / name if target.is_dir() else target) as file:
+        for entry in context:
+            file.write(json.dumps({**entry, "model": model}, ensure_ascii=False) + "\n")
+    return Path(file.name)
 
 
 def _escape(text: str) -> str:

@@ -98,8 +98,8 @@ class Generator:
             ContextError, EngineError: as `speak`.
         """
         usual = self.params
-        temperatures = [usual.temperature] * (TRIES if usual.temperature else 1)
-        temperatures += [min(usual.temperature + more, HOTTEST) for more in WARMER]
+        warmer = [min(usual.temperature + more, HOTTEST) for more in WARMER]
+        temperatures = [*[usual.temperature] * TRIES, *warmer]
         try:
             for temperature in temperatures:
                 if temperature != self.params.temperature:

@@ -9,15 +9,13 @@ main thread, and only between C calls: that thread evaluates, the caller waits o
 
 from __future__ import annotations
 
-import atexit
 import ctypes
-import os
 import queue
 import random
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -26,7 +24,7 @@ import numpy as np
 from relay_gguf.engine import Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH, LoadOptions
-from relay_gguf.machine.cpu import physical_cores
+from relay_gguf.machine.cpu import check_threads, physical_cores
 from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
 
 from .gguf_engine import GgufEngine
@@ -76,35 +74,33 @@ class LlamaEngine(GgufEngine):
             MemoryShortError: it does not fit into memory.
             SettingsError: the options do not go with this machine or this model.
         """
-        super().__init__(Path(path))
-        check_file(self._path)
+        check_file(Path(path))
+        check_threads(n_threads)
         self.n_threads = n_threads or physical_cores()
-        self._loaded: Loaded | None = None
-        self._closing = False
         self._kv: KvCache | None = None
-        self._pid = os.getpid()
-        self._flag = ctypes.create_string_buffer(2)
+        self._flag = flag = ctypes.create_string_buffer(2)
         self._thread = JobThread("relay-llama")
-        atexit.register(self.close)
+        self._held = LlamaHeld(self._thread, flag)
+        super().__init__(Path(path), self._held)
         loading = self._thread.submit(
             load,
             self._path,
             options or LoadOptions(),
             n_threads=self.n_threads,
-            abort=_abort_callback(self._flag),
+            abort=_abort_callback(flag),
             on_progress=on_progress,
-            wanted=lambda: self._flag[0] == b"\0",
+            wanted=lambda: flag[0] == b"\0",
         )
         try:
-            self._loaded = wait(loading)
-            self._tokenizer = Tokenizer(self._loaded.vocab)
-            self._kv = KvCache(self._loaded, self._flag, scene_room)
-            remote = any(s.device.startswith("RPC") for s in self._loaded.plan.shares)
+            loaded = self._held.loaded = wait(loading)
+            self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
+            self._kv = KvCache(loaded, flag, scene_room)
+            remote = any(s.device.startswith("RPC") for s in loaded.plan.shares)
             self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
-                self._loaded = loading.result()
+                self._held.loaded = loading.result()
             self.close()
             raise
 
@@ -113,15 +109,17 @@ class LlamaEngine(GgufEngine):
         """The loaded model: llama.cpp crashes the process when it is given a freed one.
 
         Raises:
-            EngineError: the engine was closed.
+            EngineError: the engine was closed, or this is a forked process.
         """
-        if self._loaded is None:
+        self._refuse_fork()
+        if self._held.loaded is None:
             raise EngineError("The model is closed.")
-        return self._loaded
+        return self._held.loaded
 
     @property
     def _cache(self) -> KvCache:
-        if self._kv is None:
+        self._refuse_fork()
+        if self._kv is None or self._held.loaded is None:
             raise EngineError("The model is closed.")
         return self._kv
 
@@ -168,20 +166,6 @@ class LlamaEngine(GgufEngine):
         removed text said, so that logits differ a little from a fresh evaluation.
         """
         return self._thread.submit(self._cache.remove, list(prompt[:stop]), start).result()
-
-    def close(self) -> None:
-        """Free the model: Metal aborts a process that ends with a model loaded."""
-        if self._closing or os.getpid() != self._pid:  # a forked child has no such thread
-            return
-        self._closing = True
-        self.cancel()
-        atexit.unregister(self.close)
-        if self._tokenizer is not None:
-            self._tokenizer.close()
-        loaded, self._loaded, self._kv = self._loaded, None, None
-        if loaded is not None:
-            self._thread.submit(free, loaded).result()
-        self._thread.stop()
 
     # From here on: on the engine's thread
 
@@ -253,6 +237,24 @@ class LlamaEngine(GgufEngine):
             if not cache.evaluate([token]):
                 return "cancelled"
         return "length"
+
+
+class LlamaHeld:
+    """An engine's thread, and what that thread has loaded."""
+
+    def __init__(self, thread: JobThread, flag: ctypes.Array[ctypes.c_char]) -> None:
+        self.loaded: Loaded | None = None
+        self.tokenizer: Tokenizer | None = None
+        self._thread = thread
+        self._flag = flag
+
+    def release(self) -> None:
+        """Free the model after the job in flight, which is cancelled, and end the thread."""
+        self._flag[0] = b"\1"
+        if self.tokenizer is not None:
+            self.tokenizer.close()
+        loaded, self.loaded = self.loaded, None
+        self._thread.stop(None if loaded is None else partial(free, loaded))
 
 
 class PrefillChunk:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import weakref
 from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -35,13 +37,26 @@ class ModelInfo(Protocol):
         """Which part of the model is on which device."""
 
 
-class GgufEngine(ABC):
-    """A loaded GGUF file: its name, its plan, its vocabulary. Leaving a `with` block closes it."""
+class Held(Protocol):
+    """What an engine lets go of when nobody uses it any more; it may not refer to the engine."""
 
-    def __init__(self, path: Path) -> None:
+    def release(self) -> None:
+        """Free it. Called once: by `close`, when the engine is garbage, or at exit."""
+
+
+class GgufEngine(ABC):
+    """A loaded GGUF file: its name, its plan, its vocabulary.
+
+    Leaving a `with` block closes it; so does dropping the last reference to it.
+    """
+
+    def __init__(self, path: Path, held: Held) -> None:
         """Begin with nothing loaded; subclasses set `_tokenizer` when there is a vocabulary."""
         self._path = path
         self._tokenizer: Tokenizer | None = None
+        self._pid = os.getpid()
+        # Not `atexit`, which would keep the engine, and with it the model, until the end.
+        self._release = weakref.finalize(self, _release, held, self._pid)
 
     @property
     @abstractmethod
@@ -52,9 +67,26 @@ class GgufEngine(ABC):
             EngineError: the engine was closed.
         """
 
-    @abstractmethod
     def close(self) -> None:
-        """Free the model. A second call does nothing."""
+        """Free the model: Metal aborts a process that ends with a model loaded.
+
+        A second call does nothing.
+        """
+        if os.getpid() == self._pid:
+            self._release()
+
+    def _refuse_fork(self) -> None:
+        """Refuse to compute in a forked process, which has the engine but not its thread.
+
+        Raises:
+            EngineError: this is not the process that loaded the model.
+        """
+        if os.getpid() != self._pid:
+            raise EngineError(
+                "This process was forked from the one that loaded the model, and cannot compute "
+                "with it. Load the model here; multiprocessing does that with the start method "
+                "'spawn'."
+            )
 
     @property
     def path(self) -> Path:
@@ -114,3 +146,9 @@ class GgufEngine(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+def _release(held: Held, pid: int) -> None:
+    """Free what an engine held, unless this is a forked process: the model is not its own."""
+    if os.getpid() == pid:
+        held.release()

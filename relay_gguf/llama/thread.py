@@ -50,15 +50,25 @@ class JobThread:
         self._jobs.put(run)
         return future
 
-    def stop(self) -> None:
-        """End the thread after the queued jobs."""
+    def stop(self, last: Callable[[], object] | None = None) -> None:
+        """End the thread after the queued jobs and a last one; waits for the end.
+
+        The thread itself may be the one that calls: the garbage collector runs anywhere.
+        """
+        is_itself = threading.current_thread() is self._thread
+        if last is not None and is_itself:
+            last()
+        elif last is not None:
+            self.submit(last).result()
         self._stopped = True
         self._jobs.put(None)
-        self._thread.join()
+        if not is_itself:
+            self._thread.join()
 
     def _work(self) -> None:
         while (job := self._jobs.get()) is not None:
             job()
+            del job  # it refers to whoever asked for it, who may be gone before the next job comes
 
 
 def next_of(items: queue.SimpleQueue[T]) -> T:

@@ -10,11 +10,27 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from relay_gguf.errors import SettingsError
+
 from .cgroup import PROC, cpu_quota, text_of
 
 CPU_TOPOLOGY = Path("/sys/devices/system/cpu")
 CPUINFO_BYTES: Final = 8192
 """Read of /proc/cpuinfo: the first processor's block is about 1,500 bytes."""
+
+
+MOST_THREADS: Final = 512
+"""GGML_MAX_N_THREADS: with more, llama.cpp ends the process."""
+
+
+def check_threads(n_threads: int | None) -> None:
+    """Refuse a number of threads that llama.cpp cannot compute with; None is up to the program.
+
+    Raises:
+        SettingsError: it is less than 1, or too many.
+    """
+    if n_threads is not None and not 1 <= n_threads <= MOST_THREADS:
+        raise SettingsError(f"threads is {n_threads}; it must be 1 to {MOST_THREADS}.")
 
 
 def cpuinfo(proc: Path = PROC) -> list[str]:

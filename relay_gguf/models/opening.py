@@ -108,6 +108,19 @@ def load(
     return Kind(path, options, n_threads=n_threads, scene_room=scene_room, on_progress=on_progress)
 
 
+def load_named(
+    model: str | Path, options: LoadOptions, *, n_threads: int | None = None
+) -> LlamaEngine | IsolatedEngine:
+    """An engine for a model argument, downloaded if need be, without a question.
+
+    Raises:
+        ModelError, SettingsError, WorkerError: as `locate` and `load`.
+    """
+    with watching() as screen:
+        path = locate(model, screen)
+    return load(path, options, n_threads=n_threads)
+
+
 def open_engine(
     path: Path, settings: ChatSettings, *, scene_room: int = 0
 ) -> LlamaEngine | IsolatedEngine:

@@ -474,18 +474,26 @@ def test_retry_grows_warmer_when_the_model_repeats_itself() -> None:
 
 def test_a_model_that_has_nothing_else_to_say_keeps_its_reply() -> None:
     session = fake_session(["one"] * 9)
-    run(session, "/set temperature 0")
     events = run(session, "hi", "/retry")
     assert notices(events)[1:] == [
-        "* The same again; now at temperature 0.3:",
-        "* The same again; now at temperature 0.7:",
-        "* The model said the same 3 times.",
+        "* The same again; now at temperature 0.6:",
+        "* The same again; now at temperature 1:",
+        "* The model said the same 5 times.",
         "* The reply stays as it was.",
     ]
     assert "".join(pieces(events)) == "one"
     last = session.transcript.last
     assert last is not None
     assert len(last.answers) == 1
+
+
+def test_a_retry_at_temperature_0_says_why_it_repeats_itself() -> None:
+    session = fake_session(["one", "one"])
+    assert notices(run(session, "/set temperature 0", "hi", "/retry"))[1:] == [
+        "* user's reply is replaced (2/2), /prev brings it back:",
+        "* At temperature 0 a reply repeats itself; /set temperature 0.7 helps.",
+    ]
+    assert len(engine_of(session).prompts) == 2
 
 
 def test_a_retry_that_is_cancelled_draws_no_other() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import replace
@@ -29,12 +31,15 @@ from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.prompt import Encoder, render
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
-from relay_gguf.errors import EngineError
+from relay_gguf.errors import EngineError, SettingsError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import engine as llama
 from relay_gguf.llama import kv_cache
 from relay_gguf.llama.tokenizer import tokenize
+from relay_gguf.settings import ChatSettings
 
+PATIENCE = 60.0
+"""Seconds after which something hangs."""
 GREEDY = SamplingParams(temperature=0.0, max_tokens=24)
 NICK_NAMES = st.sampled_from(["system", "anon", "user"])
 PLAIN_TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=60).filter(
@@ -525,6 +530,66 @@ def test_no_context_beyond_what_the_model_was_trained_on(
         steps = list(engine.generate(list(range(n_ctx - 5)), replace(GREEDY, max_tokens=99)))
         assert isinstance(steps[-1], Finished)
         assert (len(tokens(steps)), steps[-1].reason) == (6, "context")
+
+
+def test_an_engine_that_is_dropped_frees_its_model(pico: Path) -> None:
+    """A notebook's cell that is run again must not keep the model of the run before."""
+    engine = LlamaEngine(pico, n_threads=1)
+    tokens = list(engine.generate(engine.tokenize("hello"), SamplingParams(max_tokens=2, seed=1)))
+    thread = engine._thread._thread
+    gone, freed = weakref.ref(engine), engine._release
+    del engine
+    gc.collect()
+    assert tokens
+    assert gone() is None
+    assert not freed.alive
+    assert not thread.is_alive()
+
+
+def test_a_model_is_freed_on_whichever_thread_the_garbage_is_found(pico: Path) -> None:
+    engine = LlamaEngine(pico, n_threads=1)
+    thread = engine._thread
+    thread.submit(engine._held.release).result(timeout=PATIENCE)
+    thread._thread.join(timeout=PATIENCE)
+    assert not thread._thread.is_alive()
+    with pytest.raises(EngineError, match="closed"):
+        list(engine.generate([1, 2], SamplingParams()))
+    engine.close()
+
+
+@pytest.mark.parametrize("n_threads", [0, -1, 513, 100_000])
+def test_threads_that_llama_cpp_cannot_have_are_refused(n_threads: int, pico: Path) -> None:
+    with pytest.raises(SettingsError, match="it must be 1 to 512"):
+        LlamaEngine(pico, n_threads=n_threads)
+    with pytest.raises(SettingsError, match="it must be 1 to 512"):
+        ChatSettings(threads=n_threads)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_forked_child_that_wants_a_reply_is_told(pico: Path) -> None:
+    code = (
+        "import os, sys; from relay_gguf import RelayLM\n"
+        "relay = RelayLM(sys.argv[1], n_threads=1, max_tokens=2, seed=1)\n"
+        "relay.message('input', 'hi')\n"
+        "child = os.fork()\n"
+        "if child:\n"
+        "    _, status = os.waitpid(child, 0)\n"
+        "    print(status, bool(relay.respond()) or 'silence', flush=True)\n"
+        "    relay.close()\n"
+        "else:\n"
+        "    try: relay.respond()\n"
+        "    except Exception as error: print(type(error).__name__, error, flush=True)\n"
+    )
+    run = subprocess.run(
+        [sys.executable, "-c", code, str(pico)],
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+        check=True,
+    )
+    told, parent = run.stdout.splitlines()
+    assert told.startswith("EngineError This process was forked from the one that loaded")
+    assert parent.startswith("0 ")
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

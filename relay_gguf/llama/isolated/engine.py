@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
 import itertools
 import logging
-import os
 import queue
 import threading
 import time
@@ -21,11 +19,12 @@ from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.gguf_engine import GgufEngine
 from relay_gguf.llama.load import check_file
 from relay_gguf.llama.thread import next_of
+from relay_gguf.machine.cpu import check_threads
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.address import Address, parse_addresses
 from relay_gguf.workers.protocol import ask_all, silent
 
-from .process import EndedError, Process, Replies, blame
+from .process import EndedError, IsolatedHeld, Process, Replies, blame
 from .serving import Cancel, EngineReply, Opened, Opening
 from .vocab_only import VocabOnly
 
@@ -66,24 +65,24 @@ class IsolatedEngine(GgufEngine):
                 load.
             ModelError, SettingsError: as for `LlamaEngine`.
         """
-        super().__init__(Path(path).absolute())
-        check_file(self._path)
+        check_file(Path(path).absolute())
+        check_threads(n_threads)
+        self._held = IsolatedHeld()
+        super().__init__(Path(path).absolute(), self._held)
         self._options = options
         self._workers = parse_addresses(options.workers)
         self._n_threads, self._scene_room = n_threads, scene_room
         self._numbers = itertools.count(1)
         self._opening = threading.RLock()
-        self._child: Process | None = None
-        self._closed, self._pid = False, os.getpid()
+        self._closed = False
         self._generating = 0
         self._cancelled = False
         self._news = ""
-        atexit.register(self.close)
         try:
             ask_all(self._workers)
             self._opened = self._open(self._workers, options, on_progress)
             # In this process, where no worker can end it: messages must be read and saved.
-            self._tokenizer = VocabOnly(self._path)
+            self._tokenizer = self._held.vocabulary = VocabOnly(self._path)
         except EndedError as ended:
             self.close()
             time.sleep(RESTART)
@@ -106,7 +105,7 @@ class IsolatedEngine(GgufEngine):
     @property
     def lost(self) -> bool:
         """Whether a worker failed, so that the next reply begins with loading the model again."""
-        return self._child is None or bool(self._news)
+        return self._held.child is None or bool(self._news)
 
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated.
@@ -125,7 +124,8 @@ class IsolatedEngine(GgufEngine):
         Raises:
             EngineError: as there, or a worker no longer answers; the reply ends where it is.
         """
-        number, running, over = next(self._numbers), self._child, True
+        self._refuse_fork()
+        number, running, over = next(self._numbers), self._held.child, True
         try:
             if running is None and not self._closed:
                 yield Moved("The model is loaded again, which may take a while.")
@@ -183,27 +183,20 @@ class IsolatedEngine(GgufEngine):
     def cancel(self) -> None:
         """End the generation in flight, from any thread; without one, the next."""
         self._cancelled = True
-        running, number = self._child, self._generating
+        running, number = self._held.child, self._generating
         if running is not None and number:
             running.send(Cancel(number))
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Remove `prompt[start:stop]` from the cache and move what follows up."""
-        if self._child is None and not self._closed:  # a new child begins with an empty cache
+        if self._held.child is None and not self._closed:  # a new child begins with an empty cache
             return False
         return bool(self._asked("forget", list(prompt), start, stop))
 
     def close(self) -> None:
         """End the child, and with it the model."""
-        if os.getpid() != self._pid:  # a forked child, whose end is not ours
-            return
         self._closed = True
-        atexit.unregister(self.close)
-        running, self._child = self._child, None
-        if running is not None:
-            running.kill()
-        if self._tokenizer is not None:
-            self._tokenizer.close()
+        super().close()
 
     # The child
 
@@ -213,7 +206,8 @@ class IsolatedEngine(GgufEngine):
         Raises:
             EngineError: the child has ended.
         """
-        if (running := self._child) is None:
+        self._refuse_fork()
+        if (running := self._held.child) is None:
             raise EngineError("The model is closed.")
         replies = running.call(number := next(self._numbers), name, *arguments)
         try:
@@ -249,14 +243,14 @@ class IsolatedEngine(GgufEngine):
                 if reply.error is not None:
                     raise reply.error
                 if reply.last:
-                    self._child = running
+                    self._held.child = running
                     opened: Opened = reply.value
                     return opened
                 if on_progress is not None:
                     on_progress(reply.value.share)
             raise EngineError("Loading the model was stopped; the next message loads it.")
         finally:
-            if self._child is not running:
+            if self._held.child is not running:
                 running.kill()
 
     def _alive(self) -> Process:
@@ -268,10 +262,10 @@ class IsolatedEngine(GgufEngine):
         with self._opening:
             if self._closed:
                 raise EngineError("The model is closed.")
-            if self._child is None:
+            if self._held.child is None:
                 self._open_again()
-            assert self._child is not None
-            return self._child
+            assert self._held.child is not None
+            return self._held.child
 
     def _open_again(self) -> None:
         mute = silent(self._workers)
@@ -306,9 +300,9 @@ class IsolatedEngine(GgufEngine):
     def _lost(self, running: Process | None, how: str) -> str:
         """The error text after a child has ended: why, and how the model will be loaded again."""
         with self._opening:
-            if running is not None and self._child is running:
+            if running is not None and self._held.child is running:
                 running.kill()
-                self._child = None
+                self._held.child = None
         said, gone = blame(self._workers, how)
         next_time = "without it" if gone == 1 else "without them" if gone else "again"
         return f"{said} The next message loads the model {next_time}."

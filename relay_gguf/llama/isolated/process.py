@@ -16,6 +16,7 @@ from relay_gguf.workers.address import Address
 from relay_gguf.workers.protocol import silent
 
 from .serving import Cancel, EngineCall, EngineReply, received
+from .vocab_only import VocabOnly
 
 Replies = queue.SimpleQueue[EngineReply | None]
 """The replies to a call; None when the process has ended."""
@@ -100,3 +101,19 @@ def blame(workers: Sequence[Address], how: str) -> tuple[str, int]:
         return " ".join(map(str, mute.values())), len(mute)
     names = " and ".join(map(str, workers))
     return f"llama.cpp ended ({how}), perhaps because a worker failed; {names} answer now.", 0
+
+
+class IsolatedHeld:
+    """The child that has the model, and the vocabulary that this process has."""
+
+    def __init__(self) -> None:
+        self.child: Process | None = None
+        self.vocabulary: VocabOnly | None = None
+
+    def release(self) -> None:
+        """End the child, and free the vocabulary."""
+        running, self.child = self.child, None
+        if running is not None:
+            running.kill()
+        if self.vocabulary is not None:
+            self.vocabulary.close()
