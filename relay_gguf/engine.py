@@ -27,10 +27,15 @@ class ControlTokens:
 
 @dataclass(frozen=True, slots=True)
 class Prefilling:
-    """The prompt is being evaluated: `done` of `total` new tokens so far."""
+    """The prompt is being evaluated: `done` of `total` new tokens so far.
+
+    Between two chunks, `done` is an estimate; `seconds_left` is one always, None where the speed is
+    not known yet.
+    """
 
     done: int
     total: int
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -211,8 +211,9 @@ def stream_json(event: Event) -> dict[str, Any] | None:
     match event:
         case Typing(nick, opening, draft):
             return {"event": "typing", "nick": nick, "opening": opening, "draft": draft}
-        case Reading(done, total):
-            return {"event": "reading", "done": done, "total": total}
+        case Reading(done, total, seconds_left):
+            left = None if seconds_left is None else round(seconds_left, 1)
+            return {"event": "reading", "done": done, "total": total, "seconds_left": left}
         case Piece(text):
             return {"event": "piece", "text": text}
         case _:

@@ -20,10 +20,14 @@ class Typing:
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """The model reads the prompt: `done` of `total` new tokens."""
+    """The model reads the prompt: `done` of `total` new tokens; twice a second at least.
+
+    `seconds_left` is None where the speed is not known yet.
+    """
 
     done: int
     total: int
+    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

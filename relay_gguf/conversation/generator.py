@@ -142,8 +142,8 @@ class Generator:
             match step:
                 case Moved(news):
                     yield Notice(f"* {news}")
-                case Prefilling(done, total):
-                    yield Reading(done, total)
+                case Prefilling(done, total, seconds_left):
+                    yield Reading(done, total, seconds_left)
                 case Prefilled(evaluated, reused):
                     yield Prompted(nick, text, evaluated, reused)
                 case Token(token):

@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from relay_gguf.engine import Finished, FinishReason, Prefilled, Prefilling, Step, Token
+from relay_gguf.engine import Finished, FinishReason, Prefilled, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH, LoadOptions
 from relay_gguf.machine.cpu import check_threads, physical_cores
 from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
 
 from .gguf_engine import GgufEngine
-from .kv_cache import KvCache
+from .kv_cache import KvCache, PrefillPace
 from .load import Loaded, check_file, free, load
 from .native import lib
 from .thread import JobThread, next_of, wait
@@ -42,6 +42,8 @@ FIRST_CHUNK: Final = 64
 """Tokens of a prompt's first chunk for a worker, which may be slow."""
 CHUNK_SECONDS: Final = 0.3
 """Seconds that a chunk of a prompt may take."""
+TICK: Final = 0.5
+"""Seconds without a sign of life at most, while a prompt is evaluated."""
 LEAST_CHUNK: Final = 16
 """Tokens of a chunk at least, however long they take."""
 
@@ -95,6 +97,7 @@ class LlamaEngine(GgufEngine):
             loaded = self._held.loaded = wait(loading)
             self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
             self._kv = KvCache(loaded, flag, scene_room)
+            self._rate = 0.0  # tokens of a prompt a second, once known
             remote = any(s.device.startswith("RPC") for s in loaded.plan.shares)
             self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
         except BaseException:
@@ -143,10 +146,11 @@ class LlamaEngine(GgufEngine):
         if not 0 < len(prompt) < n_ctx:
             raise EngineError(f"The prompt has {len(prompt)} tokens, but n_ctx is {n_ctx}.")
         steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
-        arguments = (self._model, self._cache, list(prompt), params, steps)
+        pace = PrefillPace(self._rate)
+        arguments = (self._model, self._cache, list(prompt), params, steps, pace)
         running = self._thread.submit(self._run, *arguments)
         try:
-            while (step := next_of(steps)) is not None:
+            while (step := _next(steps, pace)) is not None:
                 yield step
             wait(running)
         finally:
@@ -176,11 +180,12 @@ class LlamaEngine(GgufEngine):
         prompt: list[int],
         params: SamplingParams,
         steps: queue.SimpleQueue[Step | None],
+        pace: PrefillPace,
     ) -> None:
         try:
             began = time.perf_counter()
             reused = cache.reuse(prompt)
-            fresh = len(prompt) - reused
+            pace.begin(len(prompt) - reused, began)
             aborted = False
             # The last token alone, always: its logits then do not depend on how much of the
             # prompt was in the cache, and a greedy retry repeats the reply word for word.
@@ -189,10 +194,11 @@ class LlamaEngine(GgufEngine):
                 stop = min(start + self._chunk.size, last)
                 aborted = not self._evaluate(model, cache, prompt[start:stop])
                 if not aborted:
-                    steps.put(Prefilling(stop - reused, fresh))
+                    steps.put(pace.read(stop - reused, time.perf_counter()))
                 start = stop
             aborted = aborted or not cache.evaluate(prompt[last:])
             seconds = time.perf_counter() - began
+            self._rate = pace.end(time.perf_counter())
             steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
             began = time.perf_counter()
             reason = (
@@ -279,6 +285,16 @@ class PrefillChunk:
                 self.size //= 2
         elif n_tokens >= self.size and seconds < CHUNK_SECONDS / 2.5:
             self.size = min(N_BATCH, self.size * 2)
+
+
+def _next(steps: queue.SimpleQueue[Step | None], pace: PrefillPace) -> Step | None:
+    """The next step; while a long prompt is evaluated, a sign of life every `TICK` seconds."""
+    while True:
+        try:
+            return next_of(steps, TICK)
+        except queue.Empty:
+            if (guess := pace.guess(time.perf_counter())) is not None:
+                return guess
 
 
 def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:

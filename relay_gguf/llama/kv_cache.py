@@ -6,6 +6,7 @@ import ctypes
 from collections.abc import Sequence
 from typing import Any, Final
 
+from relay_gguf.engine import Prefilling
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH
 
@@ -118,3 +119,45 @@ class KvCache:
             self.past += snapshot.ids
         else:
             lib.llama_memory_clear(memory, True)
+
+
+class PrefillPace:
+    """How far a prompt is evaluated, guessed between two chunks by the pace of those before.
+
+    Smaller chunks would tell more, but llama.cpp's results depend on how a prompt is cut, and a
+    seed must give the same reply on a slow machine.
+    """
+
+    def __init__(self, rate: float = 0.0) -> None:
+        """Begin with a rate in tokens a second; 0 is unknown."""
+        self._rate = rate
+        self._total = self._done = 0
+        self._since = 0.0
+
+    def begin(self, total: int, now: float) -> None:
+        """`total` new tokens are evaluated from now on; times are in seconds."""
+        self._total, self._done, self._since = total, 0, now
+
+    def read(self, done: int, now: float) -> Prefilling:
+        """Take in that `done` tokens are evaluated."""
+        if done > self._done and now > self._since:
+            self._rate = (done - self._done) / (now - self._since)
+        self._done, self._since = done, now
+        return self._step(done)
+
+    def guess(self, now: float) -> Prefilling | None:
+        """How far it is probably; None if no prompt is being evaluated."""
+        if not self._total:
+            return None
+        ahead = min(int(self._rate * (now - self._since)), N_BATCH)
+        return self._step(max(self._done, min(self._done + ahead, self._total - 1)))
+
+    def end(self, now: float) -> float:
+        """The whole prompt is evaluated; returns the rate in tokens a second."""
+        self.read(self._total, now)
+        self._total = 0
+        return self._rate
+
+    def _step(self, done: int) -> Prefilling:
+        left = (self._total - done) / self._rate if self._rate else None
+        return Prefilling(done, self._total, left)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import queue
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import ParamSpec, TypeVar
 
 T = TypeVar("T")
@@ -71,11 +72,21 @@ class JobThread:
             del job  # it refers to whoever asked for it, who may be gone before the next job comes
 
 
-def next_of(items: queue.SimpleQueue[T]) -> T:
-    """The next item of a queue; waits for it."""
+def next_of(items: queue.SimpleQueue[T], seconds: float = math.inf) -> T:
+    """The next item of a queue; waits for it.
+
+    Raises:
+        queue.Empty: none has come in so many seconds.
+    """
+    until = time.monotonic() + seconds
     while True:
-        with suppress(queue.Empty):
-            return items.get(timeout=_PATIENCE)
+        left = until - time.monotonic()
+        patience = min(left, threading.TIMEOUT_MAX if _PATIENCE is None else _PATIENCE)
+        try:
+            return items.get(timeout=max(0.0, patience))
+        except queue.Empty:
+            if left <= patience:
+                raise
 
 
 def wait(future: Future[T]) -> T:

@@ -462,6 +462,49 @@ raise SystemExit(7)
     assert (run.returncode, run.stderr) == (7, "")
 
 
+def test_the_time_that_a_prompt_takes_is_guessed_between_two_chunks() -> None:
+    pace = kv_cache.PrefillPace()
+    assert pace.guess(0.0) is None, "nothing is evaluated"
+    pace.begin(2000, now=10.0)
+    assert pace.guess(10.5) == Prefilling(0, 2000, None), "how fast it is, nobody knows yet"
+    assert pace.read(500, now=15.0) == Prefilling(500, 2000, 15.0)
+    assert pace.guess(15.5) == Prefilling(550, 2000, 14.5)
+    assert pace.guess(16.0) == Prefilling(600, 2000, 14.0)
+    assert pace.guess(99.0) == Prefilling(1012, 2000, 9.88), "no further than the next chunk"
+    pace.read(1900, now=29.0)
+    assert pace.guess(40.0) == Prefilling(1999, 2000, 0.01), "not done before it is"
+    assert pace.end(30.0) == 100.0
+    assert pace.guess(31.0) is None
+    again = kv_cache.PrefillPace(100.0)
+    again.begin(50, now=0.0)
+    assert again.guess(0.25) == Prefilling(25, 50, 0.25), "the prompt before told how fast it is"
+
+
+def test_a_long_chunk_gives_signs_of_life(
+    pico_engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No chunk is cut for them: the reply is the same as without."""
+    ticked = threading.Event()
+    evaluate = kv_cache.KvCache.evaluate
+
+    def slow(self: kv_cache.KvCache, ids: Sequence[int]) -> bool:
+        ticked.wait(PATIENCE)
+        return evaluate(self, ids)
+
+    monkeypatch.setattr(llama, "TICK", 0.001)
+    monkeypatch.setattr(kv_cache.KvCache, "evaluate", slow)
+    steps = []
+    for step in pico_engine.generate(list(range(40, 240)), replace(GREEDY, max_tokens=4)):
+        steps.append(step)
+        ticked.set()
+    assert steps[0] == Prefilling(0, 200, None)
+    assert [type(step) for step in steps].index(Prefilled) < len(steps) - 1
+    monkeypatch.undo()
+    assert tokens(steps) == tokens(
+        list(pico_engine.generate(list(range(40, 240)), replace(GREEDY, max_tokens=4)))
+    )
+
+
 # What once ended the process, or was wrong without a word
 
 
