@@ -89,11 +89,10 @@ class RelayLM:
     def demo(cls, temperature: float = DEFAULTS.temperature, **options: Any) -> RelayLM:
         """Load the small demo model, which is made on first use, and open a scene.
 
-        It is a toy, to see that everything works: `suggest_relay_model` finds Relay itself.
+        It is a toy: `suggest_relay_model` finds Relay itself.
 
         Args:
-            temperature: 0 always takes the likeliest token.
-            options: those of `RelayLM`.
+            temperature, options: those of `RelayLM`.
 
         Raises:
             ModelError: the `demo` extra is not installed, or as `RelayLM`.

@@ -76,9 +76,8 @@ class Dialogue:
         self._exports = exports or Path()
         self._now = now
         self._unsaved = False
-        engine = generator.engine
-        vocabulary = engine.vocabulary if folder else ""
-        self._header = SessionHeader(engine.name, path, vocabulary, piped)
+        vocabulary = generator.engine.vocabulary if folder else ""
+        self._header = SessionHeader(generator.engine.name, path, vocabulary, piped)
         self._new_name = name
         self._listed: list[str] = []
         self._store = Store(folder, self._header, new_name=name) if folder else None
@@ -157,11 +156,12 @@ class Dialogue:
         last, context = self.transcript.last, self.transcript.context
         again = last is not None and bool(last.answers)
         said = None
-        greedy = not self.generator.params.temperature  # which is meant to repeat itself
-        if not (self.cancelled or greedy) and last is not None and again:
+        if self.cancelled:
+            pass
+        elif last is not None and again and self.generator.params.temperature:
             known = [one.message.content for one in last.answers]
             said = yield from self._told(self.generator.another(context[:-1], "model", known))
-        elif not self.cancelled:
+        else:  # at temperature 0 a reply is meant to repeat itself
             said = yield from self.speak(context[:-1] if again else context, "model")
         if said is not None:
             yield from self.keep("alternative" if again else "reply", said)
@@ -248,7 +248,7 @@ class Dialogue:
         return [path.stem for path in sessions(self._folder)] if self._folder else []
 
     def titles(self, limit: int) -> list[str]:
-        """The saved sessions as rows of a numbered list, newest first, `limit` at most."""
+        """The newest saved sessions, `limit` at most, as rows of a numbered list."""
         found = list(islice(titles(self._folder), limit)) if self._folder else []
         self._listed = [title.name for title in found]
         return title_rows(found, self._now(), self.name)
@@ -269,8 +269,7 @@ class Dialogue:
         """
         if self._folder is None:
             raise StoreError("This chat is not saved.")
-        new_name = name if name == self._new_name else None
-        store = Store(self._folder, self._header, name, new_name=new_name)
+        store = Store(self._folder, self._header, name, new_name=self._new_name)
         try:
             saved = store.resume()
         except BaseException:
@@ -309,13 +308,11 @@ class Dialogue:
             scene: its index, -1 is the one that plays now; None are all of them.
 
         Raises:
-            KeyError, IndexError: there is no such format, or no such scene.
-            OSError: the file cannot be written.
+            KeyError, IndexError, OSError: no such format, no such scene; it cannot be written.
         """
-        scenes = self.transcript.scenes
-        chosen = scenes if scene is None else (scenes[scene],)
+        scenes = [(one.channel, one.dated) for one in self.transcript.scenes]
         return write_scenes(
-            [(one.channel, one.dated) for one in chosen],
+            scenes if scene is None else [scenes[scene]],
             style,
             self._exports,
             model=self.generator.engine.name,

@@ -8,6 +8,7 @@ of each token.
 from __future__ import annotations
 
 import mmap
+import stat
 import struct
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -100,9 +101,14 @@ def readable(path: Path) -> Iterator[None]:
     """Turn the system's error on reading a file into one that says what to do.
 
     Raises:
-        ModelError: the file does not exist, is a folder, or cannot be read.
+        ModelError: the file does not exist, is a folder or a pipe, or cannot be read.
     """
     try:
+        if not stat.S_ISREG(mode := path.stat().st_mode) and not stat.S_ISDIR(mode):
+            raise ModelError(
+                f"{path} is a pipe or a device, and a model is read here and there: save it as a "
+                "file first."
+            )
         yield
     except FileNotFoundError:
         raise ModelError(f"There is no file {path}. Check the path.") from None

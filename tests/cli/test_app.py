@@ -166,6 +166,16 @@ def test_a_file_that_is_no_model(
     assert said.startswith(says.format(path))
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
+@pytest.mark.parametrize("command", [["chat"], ["plan"], ["inspect"]])
+def test_a_pipe_is_not_waited_for(command: list[str], tmp_path: Path) -> None:
+    path = tmp_path / "model.gguf"
+    os.mkfifo(path)
+    done = relay(*command, path)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"relay-gguf: {path} is a pipe or a device")
+
+
 def test_a_context_larger_than_the_model_was_trained_on(short: Path) -> None:
     assert refused(short, "--n-ctx", "4096") == (
         f"{short} takes at most 512 tokens, --n-ctx asks for 4096. Take --n-ctx 512 or less."
