@@ -30,7 +30,7 @@ FTYPE: Final = "Q8_0"
 
 
 @dataclass(frozen=True, slots=True)
-class Scene:
+class DemoScene:
     """A scene to begin with: where it plays, its topic, the model's bio, lines to try first."""
 
     channel: str
@@ -39,7 +39,7 @@ class Scene:
     lines: tuple[str, ...]
 
 
-SCENE: Final = Scene(
+SCENE: Final = DemoScene(
     "lisbon",
     "lost cat, answers to Miso",
     "I'm Rosa. I live in Lisbon. My cat is called Miso. I play the accordion.",
