@@ -114,12 +114,30 @@ def plan(
 
 def models(
     context: typer.Context,
+    here: Annotated[
+        bool, typer.Option("--here", help="List the files that were downloaded instead.")
+    ] = False,
+    remove: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Remove what was downloaded of OWNER/NAME, or its OWNER/NAME:TYPE or "
+            "OWNER/NAME/FILE.gguf alone.",
+        ),
+    ] = None,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     worker: Workers = None,
     min_speed: MinSpeed = None,
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
     """List Relay's published files: size, speed here, and which one suits this machine."""
+    if remove is not None:
+        _remove(remove, yes=yes)
+        return
+    if here:
+        _list_here(as_json=as_json)
+        return
     from relay_gguf.errors import MemoryShortError
     from relay_gguf.fit.catalogue import catalogue
     from relay_gguf.fit.choose import candidates, choose
@@ -153,6 +171,50 @@ def models(
         typer.echo(BUSY)
     if machine.advice:
         typer.echo(machine.advice)
+
+
+def _list_here(*, as_json: bool) -> None:
+    """List the GGUF files in the hub's cache; other programs list theirs."""
+    from relay_gguf.display import one_line, size
+    from relay_gguf.hub.cache import cached_files, repo_cache
+
+    found = cached_files()
+    if as_json:
+        rows = [{"name": str(f), "bytes": f.size, "path": str(f.paths[0])} for f in found]
+        typer.echo(json.dumps(rows))
+        return
+    for file in found:
+        typer.echo(f"{size(file.size):>8}  {one_line(str(file))}")
+    if not found:
+        typer.echo(f"No model was downloaded to {repo_cache('').root}.")
+
+
+def _remove(name: str, *, yes: bool) -> None:
+    """Remove downloaded files.
+
+    Raises:
+        ModelError: there are none of this name.
+    """
+    from relay_gguf.display import one_line, size
+    from relay_gguf.errors import ModelError
+    from relay_gguf.hub.cache import cached_files, remove_cached
+    from relay_gguf.hub.repo import parse_repo, pick_files
+
+    wanted = parse_repo(name)
+    found = [file for file in cached_files() if wanted and file.repo == wanted.repo]
+    if wanted and (wanted.ftype or wanted.file) and found:
+        names = pick_files(wanted, [file.name for file in found])
+        found = [file for file in found if file.name in names]
+    if not found:
+        raise ModelError(f"No file of {name} was downloaded. `relay-gguf models --here` lists all.")
+    if not yes:
+        for file in found:
+            typer.echo(f"{size(file.size):>8}  {one_line(str(file))}", err=True)
+        if not typer.confirm("Remove this from the disk?", err=True):
+            return
+    for file in found:
+        remove_cached(file)
+        typer.echo(f"Removed {one_line(str(file))}.")
 
 
 def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate | None]:

@@ -146,6 +146,51 @@ def cached(wanted: RepoFile) -> Path | None:
     return None
 
 
+@dataclass(frozen=True, slots=True)
+class CachedFile:
+    """A GGUF file in the cache: its repository, its name there, its bytes, its links."""
+
+    repo: str
+    name: str
+    size: int
+    paths: tuple[Path, ...]  # one for each commit that has it
+
+    def __str__(self) -> str:
+        return f"{self.repo}/{self.name}"
+
+
+def cached_files() -> list[CachedFile]:
+    """All GGUF files in the cache, by their names."""
+    root = repo_cache("").root
+    found: dict[tuple[str, str], list[Path]] = {}
+    for folder in root.glob("models--*--*"):
+        repo = folder.name.removeprefix("models--").replace("--", "/", 1)
+        for path in (folder / "snapshots").glob("*/**/*.gguf"):
+            if path.is_file():
+                name = path.relative_to(folder / "snapshots")
+                found.setdefault((repo, Path(*name.parts[1:]).as_posix()), []).append(path)
+    return [
+        CachedFile(repo, name, paths[0].stat().st_size, tuple(paths))
+        for (repo, name), paths in sorted(found.items())
+    ]
+
+
+def remove_cached(file: CachedFile) -> None:
+    """Remove a file from the cache: its links, and its bytes if no other link leads to them.
+
+    Raises:
+        OSError: it cannot be removed.
+    """
+    folder = repo_cache(file.repo).folder
+    blobs = {path.resolve() for path in file.paths}
+    for path in file.paths:
+        path.unlink()
+    used = {path.resolve() for path in (folder / "snapshots").glob("*/**/*") if path.is_symlink()}
+    for blob in blobs - used:
+        if blob.parent == (folder / "blobs").resolve():
+            blob.unlink(missing_ok=True)
+
+
 def _symlink(blob: Path, path: Path) -> bool:
     """Make a symbolic link, replacing an old one; False if it fails, as on most Windows."""
     from huggingface_hub import constants

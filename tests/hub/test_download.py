@@ -22,6 +22,7 @@ from typing import Any
 import pytest
 from hub_server import COMMIT, TOKEN, Handler, serving
 
+from relay_gguf.cli.app import main
 from relay_gguf.errors import ModelError
 from relay_gguf.hub import cache as hub_cache
 from relay_gguf.hub import download as hub_download
@@ -606,3 +607,48 @@ def test_nobody_is_asked_twice(server: type[Handler]) -> None:
     assert "[Y/n]" not in child.before
     child.expect(child.delimiter)
     child.close()
+
+
+# Listed and removed
+
+
+def _models(*arguments: str) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["models", *arguments])
+
+
+def test_what_was_downloaded_is_listed(
+    server: type[Handler], folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _models("--here")
+    assert capsys.readouterr().out.startswith("No model was downloaded to ")
+    path = locate("o/r:Q4_K_M")
+    locate("o/r/small-Q8_0.gguf")
+    _models("--here")
+    assert [line.split()[-1] for line in capsys.readouterr().out.splitlines()] == [
+        f"o/r/{NAME}",
+        "o/r/small-Q8_0.gguf",
+    ]
+    _models("--here", "--json")
+    first, _ = json.loads(capsys.readouterr().out)
+    assert first == {"name": f"o/r/{NAME}", "bytes": len(CONTENT), "path": str(path)}
+
+
+def test_what_was_downloaded_is_removed_with_its_bytes(
+    server: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, other = locate("o/r:Q4_K_M"), locate("o/r/small-Q8_0.gguf")
+    same = folder / "snapshots" / ("d" * 40) / "copy.gguf"
+    same.parent.mkdir()
+    same.symlink_to(path.resolve())
+    monkeypatch.setattr("typer.confirm", lambda *_, **__: False)
+    _models("--remove", "o/r:Q4_K_M")
+    assert path.is_file(), "nobody wanted that"
+    _models("--remove", "o/r:Q4_K_M", "--yes")
+    assert not path.is_symlink()
+    assert other.is_file()
+    assert same.read_bytes() == CONTENT, "another commit has the same file"
+    _models("--remove", "o/r", "--yes")
+    assert not any(path.is_file() for path in (folder / "blobs").iterdir())
+    with pytest.raises(SystemExit, match="1"):
+        main(["models", "--remove", "o/r", "--yes"])
