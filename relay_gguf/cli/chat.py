@@ -31,6 +31,7 @@ from .options import (
     Threads,
     Workers,
     Yes,
+    check_one_model,
     given_settings,
 )
 from .resume import first_lines, model_path, saved_session
@@ -125,8 +126,7 @@ def chat(
       relay-gguf chat --channel ships --cast "I'm a pirate"
       relay-gguf chat model.gguf --json < lines.txt
     """
-    if demo and model is not None:
-        raise typer.BadParameter("name a model or say --demo, not both.", context)
+    check_one_model(context, model, demo=demo)
     if stream and not as_json:
         raise typer.BadParameter("--stream needs --json; plain lines stream anyway.", context)
     settings = given_settings(context, config)

@@ -30,6 +30,7 @@ from .options import (
     Threads,
     Workers,
     Yes,
+    check_one_model,
     given_settings,
 )
 
@@ -135,6 +136,7 @@ def irc(
     if aliases is not None:
         print_aliases(aliases)
         return
+    check_one_model(context, model, demo=demo, bare=bare)
     check_address(host, password)
     check_server_name(server_name)
     serve = partial(

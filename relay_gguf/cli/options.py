@@ -71,6 +71,20 @@ Debug = Annotated[
 """An option of each command. They need not read it: the command line does, before they run."""
 
 
+def check_one_model(
+    context: typer.Context, model: str | None, *, demo: bool, bare: bool = False
+) -> None:
+    """Refuse options that name two models, of which one would be ignored.
+
+    Raises:
+        typer.BadParameter: MODEL beside --demo, or either beside --bare.
+    """
+    if demo and model is not None:
+        raise typer.BadParameter("name a model or say --demo, not both.", context)
+    if bare and (demo or model is not None):
+        raise typer.BadParameter("--bare runs without a model: leave the model out.", context)
+
+
 def given_settings(context: typer.Context, config: Path | None = None) -> ChatSettings:
     """The settings of a command: its own options over the environment and the config file.
 

@@ -85,3 +85,17 @@ def test_a_bare_server_runs_until_sigterm() -> None:
             assert program.wait(20) == 0
         finally:
             program.kill()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "problem"),
+    [
+        (["--bare", "--demo"], "--bare runs without a model"),
+        (["model.gguf", "--bare"], "--bare runs without a model"),
+        (["model.gguf", "--demo"], "not both"),
+    ],
+)
+def test_a_model_that_would_be_ignored_is_refused(arguments: list[str], problem: str) -> None:
+    result = CliRunner().invoke(app, ["irc", *arguments])
+    assert result.exit_code == 2
+    assert problem in result.output
