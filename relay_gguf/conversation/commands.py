@@ -46,7 +46,7 @@ COMMANDS: Final[dict[str, Command]] = {
             "undo", "", "Take back your last line and its reply; the text returns for editing."
         ),
         Command("edit", "[line]", "Say something else instead of your last line."),
-        Command("set", "[option value]", "Change how replies are drawn: /set temperature 0.7."),
+        Command("set", "[option value]", "Change a sampling option, as temperature 0.7."),
         Command("context", "", "Show what the model reads, and its size in tokens."),
         Command("save", "[name]", "Name this session; everything is saved anyway."),
         Command("load", "[name]", "Go to a saved session; without a name, list them."),

@@ -510,7 +510,6 @@ def test_help_fits_80_columns() -> None:
     with chatting(fake_session(), WIDE) as chat:
         chat.type("/help\r")
         chat.shows("""
-                  /slap                Slap the model around a bit with a large trout.
                   /lazy [beginning]    Let the model write your message, or the rest of it.
                   /lazy? [beginning]   Like /lazy, as a draft to edit; so is /lazy ...?
                   /retry               Get another reply; /prev brings back the others.
@@ -520,8 +519,7 @@ def test_help_fits_80_columns() -> None:
                   /undo                Take back your last line and its reply; the text
                     returns for editing.
                   /edit [line]         Say something else instead of your last line.
-                  /set [option value]  Change how replies are drawn: /set temperature
-                    0.7.
+                  /set [option value]  Change a sampling option, as temperature 0.7.
                   /context             Show what the model reads, and its size in tokens.
                   /save [name]         Name this session; everything is saved anyway.
                   /load [name]         Go to a saved session; without a name, list them.

@@ -98,6 +98,11 @@ class IsolatedEngine(GgufEngine):
         return self._opened
 
     @property
+    def _child(self) -> Process | None:
+        """The process that has the model now; None between a lost worker and the next reply."""
+        return self._held.child
+
+    @property
     def n_threads(self) -> int:
         """Threads of this machine's CPU."""
         return self._opened.n_threads
