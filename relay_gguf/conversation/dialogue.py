@@ -311,13 +311,8 @@ class Dialogue:
             KeyError, IndexError, OSError: no such format, no such scene; it cannot be written.
         """
         scenes = [(one.channel, one.dated) for one in self.transcript.scenes]
-        return write_scenes(
-            scenes if scene is None else [scenes[scene]],
-            style,
-            self._exports,
-            model=self.generator.engine.name,
-            now=self._now(),
-        )
+        chosen, model = scenes if scene is None else [scenes[scene]], self.generator.engine.name
+        return write_scenes(chosen, style, self._exports, model=model, now=self._now())
 
     def close(self) -> None:
         """Release the session's file."""
