@@ -209,7 +209,10 @@ def talk(
             path=str(path.absolute()),
             piped=not sys.stdin.isatty(),
         )
-        session = Session(dialogue, watch=_print_prompt if show_prompt else None)
+        # What another thread writes there would stand in the middle of the input line.
+        shares_screen = in_terminal and sys.stderr.isatty()
+        watch = _print_prompt if show_prompt and not shares_screen else None
+        session = Session(dialogue, watch=watch)
         try:
             if saved is not None:
                 begun = chain(session.resume(saved.stem), *map(session.submit, first))
@@ -221,7 +224,7 @@ def talk(
                 notices.append(demo_notes())
             opening = chain(map(Notice, notices), begun)
             if in_terminal:
-                _run_terminal(session, opening, settings, history)
+                _run_terminal(session, opening, settings, history, show_prompt and shares_screen)
             else:
                 stdin, stdout = standard_streams()
                 run_plain(session, opening, stdin, stdout, as_json=as_json, stream=stream)
@@ -270,7 +273,11 @@ def _has_terminal() -> bool:
 
 
 def _run_terminal(
-    session: Session, opening: Iterable[Event], settings: ChatSettings, history: Path | None
+    session: Session,
+    opening: Iterable[Event],
+    settings: ChatSettings,
+    history: Path | None,
+    prompts: bool,
 ) -> None:
     from relay_gguf.chat.plain import run_plain, standard_streams
     from relay_gguf.chat.terminal import Terminal
@@ -278,7 +285,7 @@ def _run_terminal(
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
-        terminal = Terminal(session, history, colour=colour)
+        terminal = Terminal(session, history, colour=colour, prompts=prompts)
     except Exception as error:  # prompt_toolkit names the console errors of Windows only there
         if type(error).__name__ != "NoConsoleScreenBufferError":
             raise

@@ -44,3 +44,19 @@ def emote(message: Message) -> str:
         for nick in NICKS.values()
         if message.content.startswith(begin := f"* {nick} used /me ") and message.content != begin
     )
+
+
+def reading_note(done: int, total: int, seconds: float, since: float) -> str:
+    """How far the model is with a long prompt, `read 512 of 2048 tokens, 12 s left`.
+
+    Args:
+        done: tokens that it has read.
+        total: tokens that are to be read.
+        seconds: in which it read them; the time left is unknown while this is 0.
+        since: seconds that have passed since then.
+    """
+    note = f"read {done} of {total} tokens"
+    if done <= 0 or seconds <= 0:
+        return note
+    left = round(max(1.0, (total - done) * seconds / done - since))
+    return f"{note}, {left} s left" if left < 120 else f"{note}, {left // 60} min left"
