@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
@@ -58,6 +58,7 @@ def run(
     n_threads: int | None = None,
     force: bool = False,
     restart: bool = False,
+    last: Callable[[], object] = lambda: None,
 ) -> Generator[ConversionEvent]:
     """Convert; yields progress, and the files of each type as they are done.
 
@@ -69,6 +70,8 @@ def run(
         n_threads: number of threads that encode; None takes one for each core.
         force: replace existing files, once the new ones are whole.
         restart: discard the files of an interrupted conversion.
+        last: is called when all files have their names, and called again by the same command if it
+            was interrupted or failed: it describes the folder.
 
     Raises:
         ConversionError: the disk has not enough room or fails, a file exists already, or a value
@@ -85,6 +88,9 @@ def run(
                 conversion = _Conversion(job, out, journal)
                 conversion.claim(force=force, restart=restart)
                 yield from conversion.run(n_threads or os.cpu_count() or 1)
+            last()
+            with readable_errors(out):
+                journal.remove()
         finally:
             journal.close()
     except ConversionError:
@@ -200,7 +206,6 @@ class _Conversion:
         finally:
             for output in self.all:
                 output.close()
-        self.journal.remove()
 
     def _resume(self) -> Generator[ConversionEvent, None, int]:
         """Open the outputs behind the tensors that are done already; how many these are."""

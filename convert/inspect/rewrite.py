@@ -1,21 +1,25 @@
 """Other metadata for an existing GGUF file; its tensors stay as they are, to the byte.
 
 A copy is made beside it, checked, and given the file's name. Hard links and the hub's cache keep
-the old bytes; a power loss leaves the old file or the new one.
+the old bytes; a power loss leaves the old file or the new one. The copy is a new file of a random
+name, which nobody can have prepared, as a link to another file; several may be made at once.
 """
 
 from __future__ import annotations
 
+import glob
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
 from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.quantize.ggml import check_opens
 from relay_gguf.convert.template import KEY, template_kind, with_relay_template
-from relay_gguf.disk import CHUNK, PARTIAL, free_space, partial, sync_folder
+from relay_gguf.disk import CHUNK, PARTIAL, free_space, lock, sync_folder
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import ALIGNMENT, Value, ValueType, pack_header, read_header
 from relay_gguf.gguf_file.name import parse_name, shard_paths
@@ -48,7 +52,8 @@ def put_template(path: Path) -> Iterator[tuple[int, int]]:
         raise ConversionError(
             f"{path} has no {IM_START} and {IM_END} in its vocabulary: Relay speaks ChatML."
         )
-    yield from rewrite(path, {key: ours.get(key) for key in metadata.keys() | ours.keys()})
+    # In the file's order: that of a set would be another one in each process.
+    yield from rewrite(path, {key: ours.get(key) for key in dict.fromkeys([*metadata, *ours])})
 
 
 def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[int, int]]:
@@ -64,6 +69,8 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
         ModelError: the file does not exist, or is not a GGUF file.
     """
     files = _shards(path)
+    _remove_abandoned(path)
+    before = path.stat() if path.exists() else None
     header = read_header(path)
     kept = {key: v for key, v in header.metadata.items() if changes.get(key, v) is not None}
     given = {key: value for key, value in changes.items() if value is not None}
@@ -71,10 +78,15 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
     new_header = pack_header(kept | given, header.tensors, alignment)
     size = path.stat().st_size
     _check_room(path, size - header.size + len(new_header))
-    copy = partial(path)
+    copy = path
     try:
         digest = sha256()
-        with path.open("rb") as source, copy.open("wb") as target:
+        number, name = tempfile.mkstemp(PARTIAL, _beginning(path), path.parent)
+        copy = Path(name)
+        with path.open("rb") as source, open(number, "wb") as target:
+            lock(target)  # so that nobody takes it for abandoned
+            if before is None or not os.path.samestat(before, os.fstat(source.fileno())):
+                raise ConversionError(f"{path} was replaced meanwhile. Run the command again.")
             source.seek(header.size)
             target.write(new_header)
             done = 0
@@ -85,22 +97,39 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
                 yield done, 2 * (size - header.size)
             target.flush()
             os.fsync(target.fileno())
-        shutil.copymode(path, copy)
-        for done in _check(copy, len(new_header), digest.hexdigest()):
-            yield size - header.size + done, 2 * (size - header.size)
-        check_opens([copy, *files[1:]])
+            shutil.copymode(path, copy)
+            for done in _check(copy, path, len(new_header), digest.hexdigest()):
+                yield size - header.size + done, 2 * (size - header.size)
+            check_opens([copy, *files[1:]])
         copy.replace(path)
         sync_folder(path.parent)
-    except OSError as error:
-        copy.unlink(missing_ok=True)
-        reason = f"Cannot write {copy}: {error.strerror or error}. {path.name} is as it was."
-        raise ConversionError(reason) from error
-    except BaseException:
-        copy.unlink(missing_ok=True)
+    except BaseException as error:
+        if copy != path:
+            copy.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            where = path.parent if copy == path else copy
+            reason = f"Cannot write {where}: {error.strerror or error}. {path.name} is as it was."
+            raise ConversionError(reason) from error
         raise
 
 
-def _check(path: Path, start: int, expected: str) -> Iterator[int]:
+def _beginning(path: Path) -> str:
+    """The beginning of the names of a file's copies: hidden, and no app lists their ending."""
+    return f".{path.name}."
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove copies of the file that a kill or a power loss left behind."""
+    for found in path.parent.glob(f"{glob.escape(_beginning(path))}*{PARTIAL}"):
+        with suppress(OSError):
+            if found.is_symlink() or not found.is_file():
+                continue
+            with found.open("rb") as file:
+                if lock(file):
+                    found.unlink()
+
+
+def _check(path: Path, original: Path, start: int, expected: str) -> Iterator[int]:
     """Read the tensors of a copy back; yields bytes done.
 
     Raises:
@@ -116,7 +145,7 @@ def _check(path: Path, start: int, expected: str) -> Iterator[int]:
             yield done
     if digest.hexdigest() != expected:
         raise ConversionError(
-            f"The copy of {path.name.removesuffix(PARTIAL)} is not what was written. "
+            f"The copy of {original.name} is not what was written. "
             "Is the disk sound? The file itself is as it was."
         )
 

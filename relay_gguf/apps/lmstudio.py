@@ -8,7 +8,7 @@ metadata.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -202,7 +202,11 @@ def install(
 
 
 def find_installed(names: Sequence[str] | None) -> list[Path]:
-    """Paths of installed files by their names, or of all; a shard stands for all its shards.
+    """Paths of installed files, or of all; a shard stands for all its shards.
+
+    Args:
+        names: names or paths of installed files, or the files that were given to `install`; None
+            takes all.
 
     Raises:
         SettingsError: no installed file has such a name.
@@ -211,12 +215,23 @@ def find_installed(names: Sequence[str] | None) -> list[Path]:
     found: dict[Path, None] = {} if names else dict.fromkeys(owned)
     for name in names or ():
         hits = [path for path in owned if name in (path.name, str(path))]
+        hits = hits or _made_of(Path(name), owned)
         if not hits:
             known = ", ".join(sorted({path.name for path in owned})) or "nothing"
             raise SettingsError(f"{name} is not installed by relay-gguf. Installed is: {known}.")
         for path in hits:
             found |= dict.fromkeys(shard for shard in shard_paths(path) if shard in owned)
     return list(found)
+
+
+def _made_of(source: Path, owned: Iterable[Path]) -> list[Path]:
+    """The installed files that were made of a file: links to it; else those of its name."""
+    links = []
+    for path in owned:
+        with suppress(OSError):
+            if source.samefile(path):
+                links.append(path)
+    return links or [path for path in owned if source.name == path.name]
 
 
 def model_key(repo: str) -> str:

@@ -114,7 +114,9 @@ def install(
 def uninstall(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="FILE-NAME", help="Names of files, as `status` lists them."),
+        typer.Argument(
+            metavar="FILE", help="Names of files, as `status` lists them, or what `install` took."
+        ),
     ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="Remove all files and the preset.")
@@ -132,7 +134,7 @@ def uninstall(
         raise SettingsError(
             "Name the files to remove, or give --all. `relay-gguf lmstudio status` lists them."
         )
-    paths = studio.find_installed(names)
+    paths = studio.find_installed(names and [_as_installed(name) for name in names])
     removed = installed.uninstall(paths, studio.manifest_path()) if paths else {}
     says = {
         InstallState.SAME: "removed",
@@ -149,6 +151,20 @@ def uninstall(
             "Files marked `kept` were changed since; remove them by hand if you like.", err=True
         )
         raise typer.Exit(1)
+
+
+def _as_installed(name: str) -> str:
+    """The file behind OWNER/NAME[:TYPE], if it is on this disk; any other name as it is."""
+    from relay_gguf.errors import ModelError
+    from relay_gguf.hub.repo import parse_repo
+    from relay_gguf.models.locate import find
+
+    if parse_repo(name) is None:
+        return name
+    try:
+        return str(find(name) or name)
+    except ModelError:
+        return name
 
 
 @lmstudio.command()

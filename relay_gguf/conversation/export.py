@@ -15,6 +15,8 @@ from .messages import Message, is_notice
 
 Dated = tuple[float, Message]
 """A message with the Unix time at which it was said."""
+ACTION: Final = "/me "
+"""Begins the text of an action."""
 
 
 def new_file(path: Path) -> TextIO:
@@ -67,7 +69,10 @@ def to_md(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
 
 
 def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """irssi's log: `HH:MM <nick> text`, `-!-` before IRC's own lines, a line for each new day."""
+    """irssi's log: `HH:MM <nick> text`, `-!-` before IRC's own lines, a line for each new day.
+
+    An action, `/me waves`, is `HH:MM  * nick waves`.
+    """
     day = None
     for when, message in lines:
         stamp = time.localtime(when)
@@ -80,17 +85,25 @@ def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
         for part in message.content.split("\n"):
             if is_notice(message):
                 yield f"{clock} -!- {part.removeprefix('* ')}"
+            elif part.startswith(ACTION):
+                yield f"{clock}  * {message.nick} {part.removeprefix(ACTION)}"
             else:
                 yield f"{clock} < {message.nick}> {part}"
 
 
 def to_weechat(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """WeeChat's log: date and time, nick, text, between tabs; `--` for IRC's own lines."""
+    """WeeChat's log: date and time, nick, text, between tabs; `--` for IRC's own lines.
+
+    An action, `/me waves`, has ` *` in the nick's place, and the nick in the text's.
+    """
     for when, message in lines:
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
         who = "--" if is_notice(message) else message.nick
         for part in message.content.split("\n"):
-            yield f"{stamp}\t{who}\t{part.removeprefix('* ') if who == '--' else part}"
+            if who != "--" and part.startswith(ACTION):
+                yield f"{stamp}\t *\t{who} {part.removeprefix(ACTION)}"
+            else:
+                yield f"{stamp}\t{who}\t{part.removeprefix('* ') if who == '--' else part}"
 
 
 Writer = Callable[[Iterable[Dated], str, str], Iterator[str]]

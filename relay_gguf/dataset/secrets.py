@@ -50,14 +50,19 @@ _PASSWORDS: Final = re.compile(
     r"""
       \b(?:pass(?:word|wd|phrase|code)?|pwd|pw|pin)\b['"]?\s*(?:is|was|=|:|=>|->)\s*\S{3}
     | \b(?:pass(?:word|wd|phrase)|pwd)\b['"]?\s*[:=]
-    | \b\w*(?:api[_ -]?key|secret|token|private[_ -]?key|access[_ -]?key|password|passwd)\w*['"]?
-        \s*[=:]\s*['"]?\S{6}
     | (?<![\w.+-])[\w.+-]+@[\w-]+\.[\w.-]+\s*[:;|/]\s*\S{4}
     | ^\s*[\w.+-]+@[\w-]+\.[\w.-]+\s+\S{4,}\s*$
     | ://[^\s/:@]*:[^\s/@]+@
     """,
     re.VERBOSE | re.IGNORECASE,
 )
+_ASSIGNED: Final = re.compile(r"""(?<!\w)\w++(?=['"]?\s*+[=:]\s*+['"]?\S{6})""")
+"""A word with a value behind it. Each word is read once: a name of 60,000 letters takes no longer
+than as many letters in words."""
+_NAMED: Final = re.compile(
+    r"api[_ -]?key|secret|token|private[_ -]?key|access[_ -]?key|password|passwd", re.IGNORECASE
+)
+_LONGEST_NAME: Final = len("private-key")
 _KEYS: Final = re.compile(
     r"""
       \b(?:sk|pk|rk)[-_](?:(?:live|test|proj|ant)[-_])?[A-Za-z0-9_-]{16}
@@ -132,7 +137,7 @@ def secret(text: str) -> str | None:
         return "passwords"
     if _MARKS.isdisjoint(text) and not _WORDS.search(text.lower()):
         return None
-    if _PASSWORDS.search(text):
+    if _PASSWORDS.search(text) or _is_assigned(text):
         return "passwords"
     if _KEYS.search(text) or any(_is_random(found[0]) for found in _LONG.finditer(text)):
         return "keys"
@@ -146,6 +151,16 @@ def secret(text: str) -> str | None:
     if "+" in text and _PHONE.search(text):
         return "phones"
     return None
+
+
+def _is_assigned(text: str) -> bool:
+    """Whether a value is given to a name such as `my_api_key`, which may be several words."""
+    for word in _ASSIGNED.finditer(text):
+        start = max(0, word.start() - _LONGEST_NAME)
+        named = _NAMED.finditer(text, start, word.end())
+        if any(name.end() > word.start() for name in named):
+            return True
+    return False
 
 
 def _is_card(text: str) -> bool:

@@ -18,6 +18,7 @@ from relay_gguf.cli import apps
 from relay_gguf.display import size
 from relay_gguf.errors import ModelError, SettingsError
 from relay_gguf.gguf_file.name import FileName, parse_name, shard_paths
+from relay_gguf.models import locate
 
 NAME = "relay-v0.1-Mistral-Nemo-12B-2407-Q4_K_M.gguf"
 REPO = "relay-v0.1-Mistral-Nemo-12B-2407-GGUF"
@@ -371,6 +372,33 @@ def test_uninstall_takes_names_of_files(home: Path, tmp_path: Path) -> None:
     run("uninstall", studio.PRESET)
     assert (home / "config-presets").is_dir(), "LM Studio's own folders stay"
     assert all(file.exists() for file in files)
+
+
+def test_uninstall_takes_the_file_that_install_took(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = gguf(tmp_path / "mine" / NAME)
+    target = home / "models" / studio.PUBLISHER / REPO / NAME
+    for given in (str(file), f"./mine/{NAME}"):
+        monkeypatch.chdir(tmp_path)
+        run("install", given)
+        assert target.exists()
+        assert f"removed {target}" in run("uninstall", given)
+        assert not target.exists()
+    run("install", file, "--copy")
+    run("install", file, "--copy", "--repo", "another")
+    assert run("uninstall", file).count("removed") == 2, "copies are told by their names"
+
+
+def test_uninstall_takes_the_repository_that_install_took(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = gguf(tmp_path / "cache" / NAME)
+    monkeypatch.setattr(locate, "find", {"owner/name:Q4_K_M": file}.get)
+    run("install", "owner/name:Q4_K_M")
+    assert "removed" in run("uninstall", "owner/name:Q4_K_M")
+    with pytest.raises(SettingsError, match="owner/other is not installed"):
+        run("uninstall", "owner/other")
 
 
 @pytest.mark.parametrize("arguments", [[], ["x.gguf", "--all"]])

@@ -75,6 +75,21 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
     time.tzset()
 
 
+@pytest.mark.parametrize(
+    ("style", "line"),
+    [
+        ("irssi", "12:00  * bob waves"),
+        ("weechat", "2023-11-15 12:00:00\t *\tbob waves"),
+    ],
+)
+def test_an_action_is_written_as_the_client_writes_it(
+    style: str, line: str, tmp_path: Path
+) -> None:
+    said = [(NOON, Message("bob", "/me waves"))]
+    path = write(said, style, tmp_path, channel="c", model="m", now=NOON)
+    assert path.read_text("utf-8").splitlines()[-1] == line
+
+
 @pytest.mark.parametrize("style", FORMATS)
 def test_a_scene_is_written_in_each_format(style: str, tmp_path: Path) -> None:
     path = write(SCENE, style, tmp_path, channel="café", model="model_Q4", now=NOON)

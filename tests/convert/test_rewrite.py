@@ -15,8 +15,9 @@ from pico import write_pico
 from relay_gguf.convert.inspect import rewrite as module
 from relay_gguf.convert.inspect.rewrite import put_template, template_of
 from relay_gguf.convert.template import relay_template, template_kind
+from relay_gguf.disk import PARTIAL
 from relay_gguf.errors import ConversionError, ModelError
-from relay_gguf.gguf_file.header import read_header
+from relay_gguf.gguf_file.header import Header, Metadata, Value, ValueType, read_header
 
 
 @pytest.fixture
@@ -160,3 +161,67 @@ def test_files_that_cannot_take_the_template_are_refused(smollm2: Path, tmp_path
         template_of(path)
     with pytest.raises(ModelError, match="There is no file"):
         template_of(tmp_path / "nothing.gguf")
+
+
+def test_the_copy_follows_no_link_that_stands_there(model: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.write_bytes(b"precious")
+    guessed = model.with_name(model.name + PARTIAL)
+    guessed.symlink_to(other)
+    list(put_template(model))
+    assert other.read_bytes() == b"precious"
+    assert guessed.is_symlink()
+    assert template_kind(template_of(model)) == "relay"
+
+
+def test_two_may_write_the_template_at_once(model: Path) -> None:
+    first, second = put_template(model), put_template(model)
+    next(first)
+    next(second)
+    for _ in first:
+        pass
+    for _ in second:
+        pass
+    assert template_kind(template_of(model)) == "relay"
+    assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
+
+
+def test_a_copy_that_a_kill_left_is_removed(model: Path) -> None:
+    left = model.with_name(f".{model.name}.abc{PARTIAL}")
+    left.write_bytes(b"half")
+    list(put_template(model))
+    assert not left.exists()
+
+
+def test_a_file_replaced_meanwhile_is_not_mixed_with_the_new_one(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = module.read_header
+
+    def replacing(path: Path) -> Header:
+        header = read(path)
+        new = path.with_name("new")
+        new.write_bytes(path.read_bytes())
+        new.replace(path)
+        return header
+
+    before = model.read_bytes()
+    monkeypatch.setattr(module, "read_header", replacing)
+    with pytest.raises(ConversionError, match="was replaced meanwhile"):
+        list(put_template(model))
+    assert model.read_bytes() == before
+
+
+def test_new_keys_come_in_the_same_order_in_every_process(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The order of a set of texts depends on PYTHONHASHSEED."""
+    added = [f"relay.{name}" for name in "gfedcba"]
+    ours = module.with_relay_template
+
+    def more(metadata: Metadata) -> Metadata:
+        return {**ours(metadata), **{key: Value(key, ValueType.STRING) for key in added}}
+
+    monkeypatch.setattr(module, "with_relay_template", more)
+    list(put_template(model))
+    assert [key for key in read_header(model).metadata if key in added] == added

@@ -168,6 +168,9 @@ def test_services_are_known_by_their_nicks(nick: str) -> None:
         "1 - ",
         "(1",
         "(!",
+        "token_",
+        "api_key",
+        "password ",
     ],
 )
 def test_no_line_takes_long(part: str) -> None:

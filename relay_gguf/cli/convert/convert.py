@@ -16,6 +16,7 @@ from relay_gguf.cli.options import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
+    from relay_gguf.convert.publish.folder import WrittenFolder
     from relay_gguf.convert.request import Request
 
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
@@ -135,14 +136,23 @@ def convert(
     if dry_run:
         check(job, out, force=force, restart=restart)
         return
+    written: list[WrittenFolder] = []
+    events = run(
+        job,
+        out,
+        n_threads=threads,
+        force=force,
+        restart=restart,
+        last=lambda: written.append(write_folder(out)),
+    )
     try:
-        show.run(run(job, out, n_threads=threads, force=force, restart=restart), out)
+        show.run(events, out)
     except KeyboardInterrupt:
         typer.echo(
             "Stopped. The same command resumes here; with --restart it begins anew.", err=True
         )
         raise
-    show.folder(write_folder(out), out)
+    show.folder(written[0], out)
     if lmstudio:
         from relay_gguf.cli import apps
 
