@@ -27,9 +27,12 @@ from hf_models import PICO, write_adapter, write_mistral
 from safetensors.numpy import load_file
 
 from relay_gguf import disk
+from relay_gguf.cli.app import main
 from relay_gguf.convert import run as running
 from relay_gguf.convert.arch.weights import ModelWeights, Tensor
 from relay_gguf.convert.job import ConversionJob, prepare
+from relay_gguf.convert.publish import folder
+from relay_gguf.convert.publish.folder import WrittenFolder
 from relay_gguf.convert.request import Request
 from relay_gguf.convert.run import ConvertedFiles, Progress, check, run
 from relay_gguf.convert.write import verify as verification
@@ -317,6 +320,42 @@ def test_a_kill_while_files_get_their_names_loses_nothing(
     assert opened == []
     assert digests(tmp_path) == digests(whole)
     assert list(files) == list(TYPES)
+
+
+def test_a_kill_before_the_card_is_made_up_for_by_the_same_command(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "out"
+    given = ["convert", wanted.base, "--pre", "smollm", "-q", "Q8_0", "-o", str(out), "--quiet"]
+    card = folder.write_folder
+    with monkeypatch.context() as patch:
+
+        def kill(*_: object) -> None:
+            raise KilledError
+
+        patch.setattr(folder, "write_folder", kill)
+        with pytest.raises(KilledError):
+            main(given)
+    (file,) = out.glob("*.gguf")
+    before = file.stat()
+    with monkeypatch.context() as patch:
+
+        def fail(*given: Any) -> WrittenFolder:
+            card(*given)
+            raise ConversionError("README.md cannot be written.")
+
+        patch.setattr(folder, "write_folder", fail)
+        with pytest.raises(SystemExit) as exit_:
+            main(given)
+    assert exit_.value.code == 1
+    with pytest.raises(SystemExit) as exit_:
+        main(given)
+    assert exit_.value.code == 0
+    names = {path.name for path in out.iterdir()}
+    assert {"README.md", "SHA256SUMS"} < names
+    assert JOURNAL not in names
+    assert file.stat().st_mtime_ns == before.st_mtime_ns, "the file itself was whole"
+    assert file.stat().st_ino == before.st_ino
 
 
 @pytest.mark.parametrize("kill", KILLS)
