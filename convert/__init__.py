@@ -16,6 +16,7 @@ once             a job done by one process alone, as in a cache
 output_folder    whether the files have room, and errors in words
 report           a report beside each file
 metadata         the `general.*` metadata of a file
+written_values   what people write into model cards, as values that GGUF can hold
 template         the chat template, whose source is relay.jinja
 inspect/         what is wrong with a GGUF file, and mending it
 publish/         a folder of files for the hub

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any, Final
 
 import gguf
-import yaml
 from gguf import GGUFType, GGUFWriter, size_label
 
 from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.sampling import DEFAULTS
 from relay_gguf.version import __version__
+
+from .written_values import front_matter, json_object, keep_valid, sampling_value
 
 SAMPLING: Final = {
     "temperature": "sampling_temp",
@@ -121,18 +122,19 @@ def of_folder(label: str, folder: Path, n_parameters: int) -> gguf.Metadata:
 
     The name is taken from `label` and not from the folder, which in the hub's cache is a commit.
     """
+    named = json_object(folder / "config.json").get("_name_or_path")
     found = gguf.Metadata.apply_metadata_heuristic(
         gguf.Metadata(),
-        _front_matter(folder),
-        gguf.Metadata.load_hf_parameters(folder),
+        front_matter(folder),
+        {"_name_or_path": named} if isinstance(named, str) else {},
         Path(label),
         n_parameters,
     )
-    generation = gguf.Metadata.load_generation_config(folder) or {}
+    generation = json_object(folder / "generation_config.json")
     for setting, name in SAMPLING.items():
-        if generation.get(setting) is not None:
-            setattr(found, name, generation[setting])
-    return found
+        if (value := sampling_value(setting, generation.get(setting))) is not None:
+            setattr(found, name, value)
+    return keep_valid(found)
 
 
 def of_file(label: str, metadata: Metadata, n_parameters: int) -> gguf.Metadata:
@@ -146,15 +148,7 @@ def of_file(label: str, metadata: Metadata, n_parameters: int) -> gguf.Metadata:
     found.license_link = values.get("general.license.link")
     found.languages = values.get("general.languages")
     found.tags = values.get("general.tags")
-    return found
-
-
-def _front_matter(folder: Path) -> dict[str, Any]:
-    """The YAML at the beginning of the model card; empty where the card is missing or damaged."""
-    try:
-        return gguf.Metadata.load_model_card(folder)
-    except (OSError, ValueError, yaml.YAMLError):
-        return {}
+    return keep_valid(found)
 
 
 def _inherit(metadata: gguf.Metadata, base: gguf.Metadata, label: str) -> None:

@@ -26,7 +26,14 @@ from .metadata import (
     overrides_alone,
 )
 from .read.merge import EMBEDDING, Merged
-from .read.source import AdapterSource, MergeChoice, choose_base, open_adapter_source, open_source
+from .read.source import (
+    AdapterSource,
+    MergeChoice,
+    adapter_notes,
+    choose_base,
+    open_adapter_source,
+    open_source,
+)
 from .request import Request
 from .template import with_relay_template
 from .vocab.hf_tokenizer import HfVocabulary, add_tokenizer_metadata, read_vocabulary
@@ -115,7 +122,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
         probes=vocabulary.probes(),
         paths=(source.folder, *([given.folder] if given else [])),
         origin=origin,
-        notes=(*vocabulary.notes, *(choice.notes if given else ())),
+        notes=(*vocabulary.notes, *_adapter_notes(source.label, given), *choice.notes),
     )
 
 
@@ -131,7 +138,7 @@ def _open_gguf(request: Request) -> Model:
     writer = GGUFWriter(None, "llama")
     _add_origin(writer, requantized)
     return Model(
-        label=TYPE_AT_END.sub("", path.name.removesuffix(".gguf")),
+        label=_file_label(path),
         weights=weights,
         metadata=_with_template(request, _with_context(request, metadata | metadata_of(writer))),
         probes={},
@@ -152,7 +159,7 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
     model = ModelWeights(merged, base.llama, base.factors)
     copied = {n: v for n, v in base.weights.metadata.items() if not n.startswith(OF_THE_BASE)}
     n_parameters = sum(tensor.size for tensor in model.tensors)
-    label = _base_label(TYPE_AT_END.sub("", path.name.removesuffix(".gguf")), given)
+    label = _base_label(_file_label(path), given)
     writer = GGUFWriter(None, "llama")
     add_general_metadata(
         writer,
@@ -174,8 +181,21 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
         probes=vocabulary.probes() if vocabulary else {},
         paths=(path, given.folder),
         origin=origin,
-        notes=(*_requantizing(path, requantized), *choice.notes),
+        notes=(
+            *_requantizing(path, requantized),
+            *_adapter_notes(_file_label(path), given),
+            *choice.notes,
+        ),
     )
+
+
+def _file_label(path: Path) -> str:
+    """A GGUF file's name without its type."""
+    return TYPE_AT_END.sub("", path.name.removesuffix(".gguf"))
+
+
+def _adapter_notes(base: str, given: AdapterSource | None) -> Iterator[str]:
+    return iter(()) if given is None else adapter_notes(given, base)
 
 
 def _tokens(metadata: Metadata) -> Sequence[str]:

@@ -75,12 +75,17 @@ def read_llama(config: dict[str, Any]) -> Llama:
         ConversionError: the model is not a Llama or Mistral, or a size is missing or wrong.
     """
     names = config.get("architectures") or [config.get("model_type", "unnamed")]
+    if not isinstance(names, list):
+        raise ConversionError(f"config.json: architectures is {names!r}; it must be a list.")
     if names[0] not in ARCHITECTURES or config.get("num_local_experts"):
         raise ConversionError(
             f"config.json: the architecture {names[0]} cannot be converted. "
             f"Architectures that can: {', '.join(ARCHITECTURES)}."
         )
-    method = (config.get("quantization_config") or {}).get("quant_method", "bitsandbytes")
+    quantization = config.get("quantization_config") or {}
+    method = quantization
+    if isinstance(quantization, dict):
+        method = quantization.get("quant_method", "bitsandbytes")
     if method != "bitsandbytes":
         raise ConversionError(
             f"config.json: the model is quantized with {method}, which cannot be read; "
@@ -239,10 +244,11 @@ def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
         rope["rope_type"] = kind
     theta = _number(rope, "rope_theta", 10000.0)
     rope["rope_theta"] = _number(config, "rope_theta", theta)
-    for name in ("factor", "low_freq_factor", "high_freq_factor"):
+    trained = "original_max_position_embeddings"
+    for name in ("factor", "low_freq_factor", "high_freq_factor", trained):
         if rope.get(name) is not None:
             _number(rope, name, 1.0)
-    rope.setdefault("original_max_position_embeddings", config["max_position_embeddings"])
+    rope.setdefault(trained, config["max_position_embeddings"])
     return rope
 
 
@@ -261,16 +267,16 @@ def _add_rope_scaling(writer: GGUFWriter, rope: Mapping[str, Any]) -> None:
         )
     writer.add_rope_scaling_type(RopeScalingType.YARN)
     writer.add_rope_scaling_factor(factor)
-    writer.add_rope_scaling_orig_ctx_len(rope["original_max_position_embeddings"])
+    writer.add_rope_scaling_orig_ctx_len(int(rope["original_max_position_embeddings"]))
     for add, names in (
         (writer.add_rope_scaling_yarn_ext_factor, ("extrapolation_factor",)),
         (writer.add_rope_scaling_yarn_attn_factor, ("attention_factor", "attn_factor")),
         (writer.add_rope_scaling_yarn_beta_fast, ("beta_fast",)),
         (writer.add_rope_scaling_yarn_beta_slow, ("beta_slow",)),
     ):
-        value = next((rope[name] for name in names if rope.get(name) is not None), None)
-        if value is not None:
-            add(value)
+        name = next((name for name in names if rope.get(name) is not None), None)
+        if name is not None:
+            add(_number(rope, name, 1.0))
 
 
 def _number(config: Mapping[str, Any], name: str, default: float) -> float:

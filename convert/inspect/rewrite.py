@@ -83,7 +83,7 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
         digest = sha256()
         number, name = tempfile.mkstemp(PARTIAL, _beginning(path), path.parent)
         copy = Path(name)
-        with path.open("rb") as source, open(number, "wb") as target:
+        with path.open("rb") as source, os.fdopen(number, "wb") as target:
             lock(target)  # so that nobody takes it for abandoned
             if before is None or not os.path.samestat(before, os.fstat(source.fileno())):
                 raise ConversionError(f"{path} was replaced meanwhile. Run the command again.")

@@ -2,7 +2,8 @@
 
 Every tensor of the adapter is used, or knowingly left out (`original_module` is the matrix before
 training); any other tensor stops the conversion. PEFT spells keys in several ways: with and without
-`.default`, with `modules_to_save` or plain.
+`.default` or the adapter's own name, with `modules_to_save` or plain, and with the names of the
+wrappers that the model was trained in.
 """
 
 from __future__ import annotations
@@ -25,15 +26,22 @@ from .config import read_object
 PREFIX: Final = "base_model.model."
 REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
 """Settings that change a model in ways that its tensors do not show."""
+MLX: Final = frozenset({"fine_tune_type", "lora_parameters", "lora_layers", "num_layers"})
+"""Settings of mlx_lm's adapters, whose file is adapters.safetensors."""
 WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
 """Initializations that change the base itself (PEFT, tuners/lora/layer.py)."""
+
+WRAPPER: Final = re.compile(
+    r"(?<![^.])(?:_orig_mod|_checkpoint_wrapped_module|_fsdp_wrapped_module)\."
+)
+"""What torch.compile, activation checkpointing and FSDP put into a module's name."""
 
 _KEY = re.compile(
     r"(?P<module>.+?)\."
     r"(?P<part>lora_A|lora_B|lora_embedding_A|lora_embedding_B|lora_magnitude_vector"
     r"|modules_to_save|original_module|base_layer|token_adapter\.trainable_tokens_delta"
     r"|token_adapter\.base_layer)"
-    r"(?:\.default)?(?:\.(?P<kind>weight|bias))?"
+    r"(?:\.(?!weight$|bias$)\w+)?(?:\.(?P<kind>weight|bias))?"
 )
 _PLAIN = re.compile(r"(?P<module>.+)\.(?P<kind>weight|bias)")
 
@@ -95,7 +103,33 @@ def open_adapter(folder: Path) -> Adapter:
     changes: dict[str, TensorChange] = {}
     for module, keys in parts.items():
         _read_module(checkpoint, config, module, keys, changes)
+    if not changes:
+        raise ConversionError(
+            f"{file} has no tensors that change the base: the adapter was saved empty. Save it "
+            "again; of a model that torch.compile made, save its `_orig_mod`."
+        )
     return Adapter(checkpoint, config, changes)
+
+
+def changes_nothing(adapter: Adapter) -> bool:
+    """Whether each tensor stays as it was, as of an adapter that was never trained.
+
+    Stops at the first matrix that changes something, which usually is the first one.
+    """
+    return all(_is_nothing(adapter.checkpoint, change) for change in adapter.changes.values())
+
+
+def _is_nothing(checkpoint: Checkpoint, change: TensorChange) -> bool:
+    if change.replacement is not None or change.tokens is not None:
+        return False
+    if change.bias is not None and change.bias.any():
+        return False
+    delta = change.delta
+    if delta is None or delta.scale == 0:
+        return delta is None or delta.magnitude is None
+    if delta.magnitude is not None:
+        return False
+    return not (checkpoint.rows(delta.b).any() and checkpoint.rows(delta.a).any())
 
 
 def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
@@ -111,12 +145,19 @@ def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "adapter_config.json"
     config = read_object(path)
+    if "peft_type" not in config and MLX & config.keys():
+        raise ConversionError(
+            f"{folder} is an adapter of MLX. Fuse it there: mlx_lm.fuse --model BASE "
+            f"--adapter-path {folder} --save-path FUSED --dequantize; and convert FUSED."
+        )
     if config.get("peft_type") != "LORA":
         kind = config.get("peft_type")
         raise ConversionError(f"{path} is a {kind} adapter; only LORA can be merged.")
     for name in ("lora_alpha", "r"):
-        if not isinstance(config.get(name), int | float):
+        if not _is_number(config.get(name)):
             raise ConversionError(f"{path}: {name} is {config.get(name)!r}; it must be a number.")
+    for name in ("alpha_pattern", "rank_pattern"):
+        _check_patterns(path, name, config.get(name) or {})
     for name in REFUSED:
         if config.get(name):
             raise ConversionError(f"{path}: {name} is set, and cannot be merged.")
@@ -129,11 +170,34 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _check_patterns(path: Path, name: str, patterns: object) -> None:
+    """Refuse what is not an object of regular expressions and numbers.
+
+    Raises:
+        ConversionError: it is not.
+    """
+    if not isinstance(patterns, dict):
+        raise ConversionError(f"{path}: {name} is {patterns!r}; it must be an object.")
+    for pattern, value in patterns.items():
+        if not _is_number(value):
+            raise ConversionError(f"{path}: {name} of {pattern} is {value!r}; not a number.")
+        try:
+            re.compile(rf"(.*\.)?({pattern})$")
+        except (re.error, RecursionError, OverflowError) as error:
+            raise ConversionError(
+                f"{path}: {name} has {pattern!r}, which is not a regular expression: {error}."
+            ) from error
+
+
 def _sort_parts(checkpoint: Checkpoint) -> dict[str, dict[tuple[str, str], str]]:
     """Module → (part, weight or bias) → key of the adapter's file."""
     modules: dict[str, dict[tuple[str, str], str]] = {}
     for key in checkpoint.infos:
-        name = key.removeprefix(PREFIX)
+        name = WRAPPER.sub("", key).removeprefix(PREFIX)
         match = _KEY.fullmatch(name)
         if match is not None:
             part, kind = match["part"], match["kind"] or "weight"
@@ -145,7 +209,13 @@ def _sort_parts(checkpoint: Checkpoint) -> dict[str, dict[tuple[str, str], str]]
             raise ConversionError(
                 f"The adapter has a tensor {key}, which relay-gguf does not know."
             )
-        modules.setdefault(match["module"], {})[part, kind] = key
+        there = modules.setdefault(match["module"], {})
+        if (part, kind) in there and part.startswith(("lora_", "token_adapter")):
+            raise ConversionError(
+                f"The adapter has both {there[part, kind]} and {key}: it is several adapters in "
+                "one file. Save one of them alone (PEFT: selected_adapters)."
+            )
+        there[part, kind] = key
     return modules
 
 
@@ -212,7 +282,11 @@ def _token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:
         indices = _pattern(indices, module, None)
     if not indices:
         raise ConversionError(f"{module}: trained tokens without trainable_token_indices.")
-    return tuple(int(index) for index in indices)
+    if not isinstance(indices, list) or not all(type(index) is int for index in indices):
+        raise ConversionError(
+            f"{module}: trainable_token_indices is {indices!r}; it must be a list of token ids."
+        )
+    return tuple(indices)
 
 
 def _pattern(patterns: Mapping[str, Any], module: str, default: Any) -> Any:

@@ -8,6 +8,7 @@ appear with the shape of the matrix that they encode.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,10 @@ FLOATS: Final = ("F32", "F16", "BF16")
 NF4_STATE: Final = ".quant_state.bitsandbytes__nf4"
 """bitsandbytes keeps the state of an NF4 tensor beside it, under its name and these endings."""
 NF4_COMPANIONS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
+
+
+DAMAGED: Final = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
+"""What reading a damaged header or index raises."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,17 +181,19 @@ class Checkpoint:
 
 
 def open_folder(folder: Path) -> Checkpoint:
-    """The checkpoint of a model's folder: the shards that its index names, or its single file.
+    """The checkpoint of a model's folder: its single file, or the shards that its index names.
+
+    As in transformers, which takes model.safetensors wherever there is one.
 
     Raises:
         ConversionError: the folder has no safetensors file, or a shard is missing.
     """
     index = folder / "model.safetensors.index.json"
+    single = folder / "model.safetensors"
+    if single.exists():  # goes before an index, which an earlier model may have left
+        return Checkpoint([single])
     if index.exists():
-        try:
-            shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ConversionError(f"{index} is not an index of shards: {error!r}.") from error
+        shards = _shards(index)
         missing = [shard for shard in shards if not (folder / shard).exists()]
         if missing:
             raise ConversionError(
@@ -205,6 +212,17 @@ def open_folder(folder: Path) -> Checkpoint:
     return Checkpoint(files)
 
 
+def _shards(index: Path) -> list[str]:
+    """The names of the files that an index names."""
+    try:
+        shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
+        if any(Path(shard).name != shard for shard in shards):
+            raise ValueError("a shard is not a file of its folder")
+    except (OSError, *DAMAGED) as error:
+        raise ConversionError(f"{index} is not an index of shards: {error!r}.") from error
+    return shards
+
+
 def _header(file: Path) -> dict[str, LocalTensor]:
     """The tensors of a file, each checked to lie within it."""
     try:
@@ -212,13 +230,21 @@ def _header(file: Path) -> dict[str, LocalTensor]:
         size = file.stat().st_size
     except OSError as error:
         raise ConversionError(f"Cannot read {file}: {error.strerror}.") from error
-    except (ValueError, KeyError, TypeError, AttributeError, MemoryError) as error:
+    except (MemoryError, *DAMAGED) as error:
         raise ConversionError(f"{file} is not a safetensors file: {error}.") from error
     for name, tensor in tensors.items():
         place = tensor.data_range
+        numbers = (*tensor.shape, place.offset, place.size)
+        if not isinstance(tensor.dtype, str) or not all(
+            type(number) is int and 0 <= number < 1 << 63 for number in numbers
+        ):
+            raise ConversionError(
+                f"{file} is not a safetensors file: {name} is of the type {tensor.dtype!r} and the "
+                f"shape {list(tensor.shape)!r}."
+            )
         if place.offset + place.size > size:
             raise ConversionError(f"{file} is truncated: {name} ends after the file does.")
-        expected = int(np.prod(tensor.shape, dtype=np.int64)) * ITEM_SIZE.get(tensor.dtype, 0)
+        expected = math.prod(tensor.shape) * ITEM_SIZE.get(tensor.dtype, 0)
         if expected not in (0, place.size):
             raise ConversionError(
                 f"{file}: {name} of {tensor.dtype} {tensor.shape} has {place.size} bytes."

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from relay_gguf.errors import ConversionError
+
+_CHECKPOINT: Final = re.compile(r"checkpoint-(\d{1,18})")
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -20,8 +23,25 @@ def read_config(folder: Path) -> dict[str, Any]:
         hint = ""
         if (folder / "adapter_config.json").exists():
             hint = " It is an adapter: give it as --adapter, behind the base that it belongs to."
+        elif (folder / "params.json").exists():
+            hint = (
+                " It is in Mistral's own format (params.json). Give the model in Hugging Face's "
+                "format, with config.json: most repositories of Mistral have both."
+            )
+        elif (newest := newest_checkpoint(folder)) is not None:
+            hint = f" It holds checkpoints; the newest is {newest}. Give that folder."
         raise ConversionError(f"{folder} has no config.json.{hint}")
     return read_object(path)
+
+
+def newest_checkpoint(folder: Path) -> Path | None:
+    """The `checkpoint-N` of the most steps in the output folder of a training; None without one."""
+    found = [
+        (int(match[1]), path)
+        for path in folder.glob("checkpoint-*")
+        if (match := _CHECKPOINT.fullmatch(path.name)) and path.is_dir()
+    ]
+    return max(found)[1] if found else None
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -36,6 +56,8 @@ def read_object(path: Path) -> dict[str, Any]:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error
     except ValueError as error:
         raise ConversionError(f"{path} is not JSON: {error}.") from error
+    except RecursionError as error:
+        raise ConversionError(f"{path} is not a config: it is nested too deeply.") from error
     if not isinstance(found, dict):
         raise ConversionError(f"{path} is not a config: it holds no JSON object.")
     return found

@@ -1,11 +1,8 @@
-"""Base + adapter → merged rows in float32, a slab at a time.
-
-The sum `W + s·B·A` is taken rank by rank, elementwise, so that not a bit of it depends on how the
-matrix is cut into slabs.
-"""
+"""Base + adapter → merged rows in float32, a slab at a time."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
@@ -15,9 +12,10 @@ import numpy as np
 from relay_gguf.errors import ConversionError
 
 from . import nf4
-from .adapter import Adapter, Delta, TensorChange
+from .adapter import Adapter, TensorChange
 from .arrays import Array
-from .checkpoint import Checkpoint, CheckpointTensor, Tensors
+from .checkpoint import CheckpointTensor, Tensors
+from .lora import Lora, load_lora
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
 MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
@@ -124,6 +122,13 @@ class Merged:
             info = CheckpointTensor(name, info.dtype, info.shape)
         if change.replacement is not None and self._adapter is not None:
             stored = self._adapter.checkpoint.infos[change.replacement]
+            if info is not None and _is_shrunk(name, info.shape, stored.shape):
+                raise ConversionError(
+                    f"{name} has {stored.shape[0]} rows in the adapter, {info.shape[0]} in the "
+                    "base: training began with model.resize_token_embeddings(len(tokenizer)), "
+                    "which cuts off rows that only fill up. Do the same with the base in "
+                    "transformers, save it, and convert with it."
+                )
             if info is None or not _replaces(info.shape, stored.shape):
                 was = "missing" if info is None else info.shape
                 raise ConversionError(
@@ -143,7 +148,38 @@ class Merged:
                     f"{name} is {info.shape} in the base, {shape} in the adapter. "
                     "Is this the base that it was trained on?"
                 )
+        self._check_lengths(name, change, info.shape)
         return info
+
+    def _check_lengths(self, name: str, change: TensorChange, shape: tuple[int, ...]) -> None:
+        """Refuse token rows, a bias or a magnitude that are not for a tensor of this shape."""
+        if self._adapter is None:
+            return
+        infos = self._adapter.checkpoint.infos
+        if change.tokens is not None:
+            indices, key = change.tokens
+            wanted, found = (len(indices), *shape[1:]), infos[key].shape
+            if wanted != found:
+                raise ConversionError(
+                    f"{key} is {found}; trainable_token_indices names {len(indices)} tokens, which "
+                    f"makes it {wanted}."
+                )
+            if beyond := [index for index in indices if not 0 <= index < shape[0]]:
+                raise ConversionError(
+                    f"The adapter trained token {beyond[0]}, and {name} has {shape[0]} rows. Give "
+                    "the base that it was trained on, with the rows of its new tokens "
+                    "(resize_token_embeddings)."
+                )
+        if change.bias is not None and change.bias.shape != shape:
+            raise ConversionError(
+                f"{name} is {shape} in the base, its lora_B.bias {change.bias.shape}."
+            )
+        if change.delta is not None and (key_ := change.delta.magnitude) is not None:
+            norms = shape[1] if change.delta.transposed else shape[0]
+            if math.prod(infos[key_].shape) != norms:
+                raise ConversionError(
+                    f"{key_} has {math.prod(infos[key_].shape)} values, {name} needs {norms}."
+                )
 
 
 class MergedTensor:
@@ -168,7 +204,9 @@ class MergedTensor:
         self._round_trip = merge_base != "original"
         if self._round_trip:
             self._absmax, self._scales = self._nf4_scales(double=merge_base == "nf4-double")
-        self._lora = _load(adapter.checkpoint, change.delta) if adapter and change.delta else None
+        self._lora = (
+            load_lora(adapter.checkpoint, change.delta) if adapter and change.delta else None
+        )
         if self._lora is not None and self._lora.magnitude is not None and self._lora.transposed:
             self._norms = self._column_norms(self._lora)
 
@@ -217,7 +255,7 @@ class MergedTensor:
         absmax = np.concatenate(flat)
         return absmax, nf4.round_trip_absmax(absmax) if double else absmax
 
-    def _add(self, rows: Array, lora: _Lora, start: int, stop: int) -> Array:
+    def _add(self, rows: Array, lora: Lora, start: int, stop: int) -> Array:
         merged = lora.add(rows, start, stop)
         if lora.magnitude is None:
             return merged
@@ -227,41 +265,13 @@ class MergedTensor:
             return merged * (lora.magnitude[start:stop] / norms)[:, None]
         return merged * (lora.magnitude / self._norms)[None, :]
 
-    def _column_norms(self, lora: _Lora) -> Array:
+    def _column_norms(self, lora: Lora) -> Array:
         """Norms of the merged tensor's columns."""
         squares = np.zeros(self._info.shape[1], dtype=np.float64)
         for start, stop in slabs(self._info.shape):
             merged = lora.add(self._before(start, stop), start, stop).astype(np.float64)
             squares += (merged**2).sum(axis=0)
         return np.sqrt(squares).astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True)
-class _Lora:
-    """A delta as `left` (rows, rank), scale included, times `right` (rank, columns)."""
-
-    left: Array
-    right: Array
-    transposed: bool
-    magnitude: Array | None
-
-    def add(self, rows: Array, start: int, stop: int) -> Array:
-        """Rows [start, stop) of W + s·B·A, rank by rank."""
-        merged = rows.copy()
-        product = np.empty_like(merged)
-        for rank, row in enumerate(self.right):
-            np.multiply(self.left[start:stop, rank][:, None], row, out=product)
-            merged += product
-        return merged
-
-
-def _load(checkpoint: Checkpoint, delta: Delta) -> _Lora:
-    """Read the matrices of one tensor; those of all tensors together grow with the rank."""
-    a, b = checkpoint.rows(delta.a), checkpoint.rows(delta.b)
-    left, right = (a.T, b.T) if delta.transposed else (b, a)
-    magnitude = None if delta.magnitude is None else checkpoint.rows(delta.magnitude).reshape(-1)
-    scaled = np.float32(delta.scale) * left
-    return _Lora(scaled, np.ascontiguousarray(right), delta.transposed, magnitude)
 
 
 def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]]:
@@ -274,7 +284,13 @@ def slabs(shape: tuple[int, ...], together: int = 1) -> Iterator[tuple[int, int]
 
 def _replaces(base: tuple[int, ...], saved: tuple[int, ...]) -> bool:
     """Whether a saved matrix can replace the base's: it has the same width, and no fewer rows."""
-    return saved[1:] == base[1:] and saved[0] >= base[0]
+    return bool(saved) and saved[1:] == base[1:] and saved[0] >= base[0]
+
+
+def _is_shrunk(name: str, base: tuple[int, ...], saved: tuple[int, ...]) -> bool:
+    """Whether a matrix of token rows was saved with fewer rows than the base has."""
+    same_width = len(saved) == len(base) == 2 and saved[1] == base[1]
+    return name in (EMBEDDING, HEAD) and same_width and saved[0] < base[0]
 
 
 def _is_linear(name: str) -> bool:

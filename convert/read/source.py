@@ -14,9 +14,9 @@ from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
 from relay_gguf.hub.api import locate_folder, tensor_headers
 
-from .adapter import Adapter, open_adapter
+from .adapter import Adapter, changes_nothing, open_adapter
 from .checkpoint import Checkpoint, open_folder
-from .config import read_config
+from .config import newest_checkpoint, read_config
 from .merge import MERGE_BASES, MergeBase
 
 AskedBase = Literal["auto"] | MergeBase
@@ -42,6 +42,7 @@ SIGNS: Final = {
 }
 """Signs of training in 4 bits: settings of transformers and axolotl, the bases of Unsloth."""
 DOUBLE: Final = re.compile(rf"{_LINE}\bbnb_4bit_use_double_quant{_IS}(true|false)\b")
+_CACHED: Final = re.compile(r"(?:^|/)models--([^/]+)/snapshots/[^/]+$")
 KIND: Final = re.compile(rf"{_LINE}\bbnb_4bit_quant_type{_IS}(\w+)")
 
 
@@ -138,11 +139,68 @@ def open_adapter_source(adapter: str) -> AdapterSource:
         ConversionError: the folder does not exist, or has no LoRA adapter that can be read.
         ModelError: the hub does not have the adapter, or cannot be reached.
     """
+    _refuse_adapter_file(Path(adapter).expanduser())
     folder = _folder(adapter, ADAPTER_FILES)
     if not (folder / "adapter_config.json").exists():
-        hint = " It is a whole model: give it as BASE." if (folder / "config.json").exists() else ""
+        hint = ""
+        if (folder / "config.json").exists():
+            hint = " It is a whole model: give it as BASE."
+        elif (newest := newest_checkpoint(folder)) is not None:
+            hint = f" It holds checkpoints; the newest is {newest}. Give that folder."
         raise ConversionError(f"{folder} has no adapter_config.json.{hint}")
     return AdapterSource(_label(adapter, folder), folder, open_adapter(folder))
+
+
+def _refuse_adapter_file(path: Path) -> None:
+    """Refuse a file in the place of an adapter's folder.
+
+    Raises:
+        ConversionError: it is one; says what to give instead.
+    """
+    if not path.is_file():
+        return
+    if path.suffix == ".gguf":
+        raise ConversionError(
+            f"{path} is a GGUF file. Give the folder that this LoRA was made from: it has "
+            "adapter_config.json and adapter_model.safetensors."
+        )
+    if (path.parent / "adapter_config.json").exists():
+        raise ConversionError(f"{path} is a file of an adapter: give its folder, {path.parent}.")
+    raise ConversionError(
+        f"{path} is a file. Give an adapter's folder: it has adapter_config.json and "
+        "adapter_model.safetensors."
+    )
+
+
+def adapter_notes(given: AdapterSource, base: str) -> Iterator[str]:
+    """What a user should know of an adapter before it is merged into a base of this label."""
+    told = str(given.adapter.config.get("base_model_name_or_path") or "")
+    named = repository_of(Path(told)) or told
+    if named.count("/") == 1 and not named.startswith(("/", ".", "~")):
+        ours, theirs = (_plain(name.rpartition("/")[2]) for name in (base, named))
+        if ours not in theirs and theirs not in ours:
+            yield f"The adapter was trained on {named}, by its adapter_config.json, not on {base}."
+    if changes_nothing(given.adapter):
+        yield (
+            "The adapter changes nothing: every lora_A or lora_B is zero, as before training. The "
+            "files will be the base's."
+        )
+    if (given.folder / "new_embeddings.safetensors").exists():
+        yield (
+            "new_embeddings.safetensors beside the adapter is not read, nor does PEFT read it: "
+            "tokens that it has rows for keep those of the base."
+        )
+
+
+def _plain(name: str) -> str:
+    """A model's name without what the same model may have in other places."""
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"-(?:unsloth-)?bnb-4bit$", "", name.lower()))
+
+
+def repository_of(folder: Path) -> str | None:
+    """`owner/name` of a folder in the hub's cache, models--owner--name/snapshots/...; or None."""
+    match = _CACHED.search(folder.as_posix())
+    return None if match is None else match[1].replace("--", "/", 1)
 
 
 def choose_base(asked: AskedBase, given: AdapterSource, *, in_nf4: bool) -> MergeChoice:
@@ -209,4 +267,7 @@ def _folder(name: str, files: Sequence[str]) -> Path:
 
 def _label(name: str, folder: Path) -> str:
     """`owner/name` of a repository, as the hub's cache names folders by commits; or a name."""
-    return folder.resolve().name if Path(name).expanduser().exists() else name
+    if not Path(name).expanduser().exists():
+        return name
+    path = folder.absolute()
+    return repository_of(path) or repository_of(path.resolve()) or path.resolve().name

@@ -7,6 +7,7 @@ reads (SpecialVocab).
 from __future__ import annotations
 
 import json
+import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -37,6 +38,10 @@ PROBES: Final = (
     "def f(x):\n    return {'a': [x ** 2, None]}  # https://example.org/?q=1&r=%20\n",
 )
 """Texts that llama.cpp must tokenize as the tokenizer does."""
+
+
+_PAD: Final = re.compile(r"[\[<|]*_?pad(?:ding)?(?:_?token)?_?[\]>|]*", re.IGNORECASE)
+"""The usual names of a token that fills up batches: [PAD], <pad>, <|PAD_TOKEN|>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,17 +84,31 @@ def read_vocabulary(
 
     Raises:
         ConversionError: the tokenizer is neither BPE nor SentencePiece, is larger than the
-            embedding, has a token twice, or has an unknown pre-tokenizer.
+            embedding, has a token twice, or has an unknown pre-tokenizer; or its files are damaged.
     """
+    try:
+        return _read(folder, n_vocab, base, config, pre)
+    except (TypeError, KeyError, IndexError, AttributeError, ValueError, RecursionError) as error:
+        raise ConversionError(
+            f"The tokenizer's files in {folder} are not as transformers saves them: {error!r}. "
+            "Download them again, or save the tokenizer with transformers."
+        ) from error
+
+
+def _read(
+    folder: Path, n_vocab: int, base: Path, config: Mapping[str, Any], pre: str | None
+) -> HfVocabulary:
     tokenizer, content = _open(folder), _json(folder / "tokenizer.json")
     settings = _json(folder / "tokenizer_config.json")
     byte_level = is_byte_level(content.get("model", {}))
+    without_row: list[str] = []
     if tokenizer is not None:
-        _refuse_larger(tokenizer, n_vocab, folder)
+        without_row = _without_row(tokenizer, settings, n_vocab, folder)
     if (folder / "tokenizer.model").exists() and not byte_level:
         added = _json(folder / "added_tokens.json")
         decoder = settings.get("added_tokens_decoder") or {}
-        tokens = read_model(folder / "tokenizer.model", added, decoder, n_vocab)
+        listed = content.get("added_tokens") or []
+        tokens = read_model(folder / "tokenizer.model", added, decoder, listed, n_vocab)
     elif tokenizer is None:
         raise ConversionError(
             f"{folder} has no tokenizer.json and no tokenizer.model. A tekken.json alone cannot be "
@@ -118,7 +137,7 @@ def read_vocabulary(
         special=special,
         tokenizer=tokenizer,
         add_space_prefix=settings.get("add_prefix_space"),
-        notes=tuple(_notes(tokens, special.special_token_ids.get("eos"))),
+        notes=tuple(_notes(tokens, special.special_token_ids.get("eos"), without_row)),
     )
 
 
@@ -143,19 +162,53 @@ def _open(folder: Path) -> Tokenizer | None:
     if not path.exists():
         return None
     try:
-        return Tokenizer.from_file(str(path))
+        tokenizer = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare Exception
         raise ConversionError(f"{path} is not a tokenizer: {error}.") from error
+    # transformers saves those of its last call, and sets them anew for each call.
+    tokenizer.no_truncation()
+    tokenizer.no_padding()
+    return tokenizer
 
 
-def _refuse_larger(tokenizer: Tokenizer, n_vocab: int, folder: Path) -> None:
-    count = max(tokenizer.get_vocab(with_added_tokens=True).values(), default=-1) + 1
-    if count > n_vocab:
+def _without_row(
+    tokenizer: Tokenizer, settings: Mapping[str, Any], n_vocab: int, folder: Path
+) -> list[str]:
+    """The added tokens that fill up batches in training, where the embedding has no row for them.
+
+    No text has them, so that the model works without them, as in PEFT and llama.cpp.
+
+    Raises:
+        ConversionError: another token has no row.
+    """
+    ids = tokenizer.get_vocab(with_added_tokens=True)
+    beyond = {text: token for text, token in ids.items() if token >= n_vocab}
+    added = tokenizer.get_added_tokens_decoder()
+    named = _content(settings.get("pad_token"))
+    if any(
+        token not in added or not (text == named or _PAD.fullmatch(text))
+        for text, token in beyond.items()
+    ):
         raise ConversionError(
-            f"{folder} has a tokenizer of {count} tokens, the embedding has {n_vocab} rows. An "
-            "adapter that trained new tokens must bring both matrices (modules_to_save: "
-            "embed_tokens, lm_head)."
+            f"{folder} has a tokenizer of {max(ids.values()) + 1} tokens, the embedding has "
+            f"{n_vocab} rows. An adapter that trained new tokens must bring both matrices "
+            "(modules_to_save: embed_tokens, lm_head)."
         )
+    return sorted(beyond)
+
+
+class _SpecialTokens(SpecialVocab):
+    """gguf's reader of special tokens, but a negative id is none, as in LLaMA 1's config.json."""
+
+    def _set_special_token(self, typ: str, tid: Any) -> None:
+        if not isinstance(tid, int) or tid >= 0:
+            super()._set_special_token(typ, tid)
+
+
+def _content(named: object) -> str | None:
+    """The text of a token in tokenizer_config.json, which names it or describes it."""
+    text = named.get("content") if isinstance(named, dict) else named
+    return text if isinstance(text, str) else None
 
 
 def _special(
@@ -168,12 +221,12 @@ def _special(
 ) -> SpecialVocab:
     """BOS, EOS and others by tokenizer_config.json; the rest by the ids in the config."""
     n_vocab = len(tokens.texts)
-    special = SpecialVocab(folder, load_merges=merges, n_vocab=n_vocab)
+    special = _SpecialTokens(folder, load_merges=merges, n_vocab=n_vocab)
     added = _post_processor(folder)
     ids = special.special_token_ids
     for kind in SPECIAL:
         named = settings.get(f"{kind}_token")
-        text = named.get("content") if isinstance(named, dict) else named
+        text = _content(named)
         token = config.get(f"{kind}_token_id")
         if kind not in ids and kind in added.special_token_ids:
             ids[kind] = added.special_token_ids[kind]
@@ -181,7 +234,7 @@ def _special(
         # give way to the base's </s>.
         if not (folder / "tokenizer.json").exists() and text in tokens.texts:
             ids[kind] = tokens.texts.index(text)
-        if kind not in ids and isinstance(token, int) and token < n_vocab:
+        if kind not in ids and isinstance(token, int) and 0 <= token < n_vocab:
             ids[kind] = token
     special.add_special_token = special.add_special_token | added.add_special_token
     return special
@@ -206,14 +259,16 @@ def _post_processor(folder: Path) -> SpecialVocab:
         parts = {"added_tokens": tokenizer.get("added_tokens", []), "post_processor": processor}
         Path(scratch, "tokenizer.json").write_text(json.dumps(parts), "utf-8")
         Path(scratch, "tokenizer_config.json").write_text(json.dumps(said), "utf-8")
-        found = SpecialVocab(scratch)
+        found = _SpecialTokens(scratch)
     if any(processor.get("type") == "ByteLevel" for processor in processors):
         found.add_special_token = {"bos": False, "eos": False} | found.add_special_token
     return found
 
 
-def _notes(tokens: Tokens, eos: int | None) -> Iterator[str]:
+def _notes(tokens: Tokens, eos: int | None, without_row: Sequence[str]) -> Iterator[str]:
     """What keeps a chat with the model from working, or makes it worse."""
+    if without_row:
+        yield f"The embedding has no row for {', '.join(without_row)}: left out of the vocabulary."
     texts: Sequence[str] = tokens.texts
     missing = [text for text in (IM_START, IM_END) if text not in texts]
     if missing:
@@ -234,6 +289,6 @@ def _json(path: Path) -> dict[str, Any]:
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConversionError(f"Cannot read {path}: {error}.") from error
     return found if isinstance(found, dict) else {}

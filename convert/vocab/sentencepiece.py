@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,7 +25,11 @@ _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # protobuf's wire types
 
 
 def read_model(
-    path: Path, added: Mapping[str, int], decoder: Mapping[str, Any], n_vocab: int
+    path: Path,
+    added: Mapping[str, int],
+    decoder: Mapping[str, Any],
+    listed: Iterable[Mapping[str, Any]],
+    n_vocab: int,
 ) -> Tokens:
     """The tokens of a tokenizer.model, and those added to it.
 
@@ -33,6 +37,8 @@ def read_model(
         path: the file.
         added: added_tokens.json.
         decoder: `added_tokens_decoder` of tokenizer_config.json, which precedes `added`.
+        listed: `added_tokens` of tokenizer.json, where transformers 5 has those that are nowhere
+            else; the files before precede it.
         n_vocab: rows of the embedding; larger ids are left out, as in llama.cpp's converter.
 
     Raises:
@@ -54,6 +60,12 @@ def read_model(
         if token < n_vocab:
             text, kind = added_token(entry["content"], bool(entry.get("special")))
             found[token] = (text, kind, ADDED)
+    for entry in listed:
+        if entry["id"] not in found and entry["id"] < n_vocab:
+            found[entry["id"]] = (
+                *added_token(entry["content"], bool(entry.get("special"))),
+                ADDED,
+            )
     return filled(found, n_vocab)
 
 

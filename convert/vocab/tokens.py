@@ -32,7 +32,7 @@ def filled(found: Mapping[int, tuple[str, TokenType, float]], n_vocab: int) -> T
         found.get(token, (f"[PAD{token}]", TokenType.UNUSED, NO_TOKEN)) for token in range(n_vocab)
     ]
     texts, types, scores = zip(*rows, strict=True)
-    return Tokens(texts, types, scores, len(found))
+    return Tokens(texts, types, scores, sum(token < n_vocab for token in found))
 
 
 def added_token(text: str, special: bool) -> tuple[str, TokenType]:

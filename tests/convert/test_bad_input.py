@@ -263,6 +263,92 @@ def gguf_head(keys: Mapping[str, Value], *infos: TensorInfo) -> Case:
     return lambda scene: scene.gguf(pack_header({**arch, **keys}, infos) + bytes(256))
 
 
+def raw(name: str, content: bytes) -> Case:
+    """A file of the base with bytes that are not text."""
+
+    def case(scene: Scene) -> list[str]:
+        (scene.base / name).write_bytes(content)
+        return []
+
+    return case
+
+
+def header(text: str) -> Case:
+    """A safetensors file of this header, and some bytes."""
+    data = text.encode()
+    return raw("model.safetensors", len(data).to_bytes(8, "little") + data + bytes(64))
+
+
+def entry(**changes: Any) -> Case:
+    """A safetensors file of one tensor with a header that is not as it should be."""
+    good = {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}
+    return header(json.dumps({"x": good | changes}))
+
+
+def only_in_adapter(values: Mapping[str, NDArray[Any]], **changes: Any) -> Case:
+    """An adapter that has these tensors and no others."""
+
+    def case(scene: Scene) -> list[str]:
+        prefix = "base_model.model."
+        named = {prefix + name: array for name, array in values.items()}
+        save_file(named, scene.adapter / "adapter_model.safetensors")
+        return scene.adapter_config(**changes)
+
+    return case
+
+
+def adapter_at(make: Callable[[Path], Path]) -> Case:
+    """Something else in the adapter's place, made of its folder."""
+    return lambda scene: ["--adapter", str(make(scene.adapter))]
+
+
+def file_as_gguf(adapter: Path) -> Path:
+    path = adapter.with_name("lora.gguf")
+    path.write_bytes(b"GGUF")
+    return path
+
+
+def mlx(adapter: Path) -> Path:
+    (adapter / "adapter_model.safetensors").rename(adapter / "adapters.safetensors")
+    dump_json(adapter / "adapter_config.json", {"fine_tune_type": "lora", "num_layers": 16})
+    return adapter
+
+
+def above_checkpoints(folder: Path) -> Path:
+    for steps in (90, 200, 1000):
+        shutil.copytree(folder, folder.parent / "run" / f"checkpoint-{steps}")
+    (folder.parent / "run" / "checkpoint-last").mkdir()
+    return folder.parent / "run"
+
+
+def base_above_checkpoints(scene: Scene) -> list[str]:
+    scene.base = above_checkpoints(scene.base)
+    return []
+
+
+def of_mistral(scene: Scene) -> list[str]:
+    """Mistral's own format."""
+    scene.base = scene.root / "mistral"
+    scene.base.mkdir()
+    for name in ("params.json", "tekken.json"):
+        (scene.base / name).write_text("{}")
+    return []
+
+
+def shrunk(scene: Scene) -> list[str]:
+    """An adapter whose embedding has fewer rows than the base's."""
+    key = "base_model.model.model.embed_tokens.weight"
+    return scene.tensors({key: ones(300, 64)}, adapter=True)
+
+
+def twofold(scene: Scene) -> list[str]:
+    key = f"base_model.model.{Q}.lora_"
+    more = {f"{key}A.other.weight": ones(8, 64), f"{key}B.other.weight": ones(96, 8)}
+    return scene.tensors(dict(more), adapter=True)
+
+
+TOKENS = "model.embed_tokens.token_adapter.trainable_tokens_delta"
+DEEP = '{"a":' * 100_000
 EMBEDDING = TensorInfo("token_embd.weight", (8, 4), 0, 0)
 SIZES = {
     f"llama.{name}": Value(number, ValueType.UINT32)
@@ -342,7 +428,38 @@ CASES: dict[str, tuple[Case, str]] = {
     "a tensor too many": (tensors({"model.layers.0.router.weight": ones(4)}), "router"),
     "a layer too many": (config(num_hidden_layers=2), "lacks 9 tensors"),
     "a layer too few": (tensors({"model.layers.1.mlp.up_proj.weight": ones(96, 64)}), "layers.1"),
+    "an index to another folder": (
+        index('{"weight_map": {"a": "../base/model.safetensors"}}'),
+        "is not an index of shards",
+    ),
+    "an index of numbers": (index('{"weight_map": {"a": 5}}'), "is not an index of shards"),
+    "an index nested deeply": (index(DEEP), "is not an index of shards"),
+    "a header nested deeply": (header(DEEP), "is not a safetensors file"),
+    "a shape of words": (entry(shape=["4"]), "is not a safetensors file: x is of the type"),
+    "a shape below zero": (entry(shape=[-4]), "is not a safetensors file: x is of the type"),
+    "a shape without a list": (entry(shape=4), "is not a safetensors file"),
+    "a shape of a list": (entry(shape=[[4]]), "is not a safetensors file"),
+    "a shape of an object": (entry(shape={"a": 1}), "is not a safetensors file"),
+    "a shape too large": (entry(shape=[1 << 40, 1 << 40]), "has 16 bytes"),
+    "a fraction as shape": (entry(shape=[4.0]), "is not a safetensors file"),
+    "a type without a name": (entry(dtype=["F32"]), "is not a safetensors file"),
+    "one offset": (entry(data_offsets=[0]), "is not a safetensors file"),
+    "an offset below zero": (entry(data_offsets=[-900, 16]), "is not a safetensors file"),
+    "an end before its beginning": (entry(data_offsets=[16, 0]), "is not a safetensors file"),
+    "an offset in words": (entry(data_offsets=["0", "16"]), "is not a safetensors file"),
+    "a header that is a list": (header("[1]"), "is not a safetensors file"),
+    "a tensor that is a number": (header('{"x": 1}'), "is not a safetensors file"),
     # config.json
+    "a config nested deeply": (file("config.json", DEEP), "is nested too deeply"),
+    "a config in Latin-1": (raw("config.json", b'{"a": "\xe9"}'), "config.json is not JSON"),
+    "Mistral's own format": (of_mistral, "It is in Mistral's own format (params.json)"),
+    "a folder above checkpoints": (base_above_checkpoints, "the newest is "),
+    "an architecture that is a text": (config(architectures="Llama"), "architectures is 'Llama'"),
+    "a quantization in words": (config(quantization_config="int8"), "is quantized with"),
+    "yarn in words": (
+        config(rope_scaling={"rope_type": "yarn", "factor": 4.0, "beta_fast": "32"}),
+        "beta_fast is '32'",
+    ),
     "no config": (file("config.json", None), "has no config.json"),
     "a config that is not JSON": (file("config.json", "{"), "config.json is not JSON"),
     "a config that is a list": (file("config.json", "[]"), "config.json"),
@@ -381,7 +498,55 @@ CASES: dict[str, tuple[Case, str]] = {
     "another pre-tokenizer": (options("--pre", "falcon"), "into other tokens than the tokenizer"),
     "no pre-tokenizer": (options("--pre", "nonsense"), "nonsense"),
     "a tokenizer that has grown": (tokenizer_of_the_adapter, "has a tokenizer of 321 tokens"),
+    "a tokenizer in Latin-1": (raw("tokenizer.json", b"\xe9"), "is not a tokenizer"),
+    "tokenizer settings in Latin-1": (raw("tokenizer_config.json", b"\xe9"), "Cannot read"),
+    "tokenizer settings nested deeply": (file("tokenizer_config.json", DEEP), "Cannot read"),
+    "tokenizer settings that are a list": (
+        file("tokenizer_config.json", "[1]"),
+        "are not as transformers saves them",
+    ),
     # the adapter
+    "ranks in a list": (adapter_config(rank_pattern=["q_proj"]), "it must be an object"),
+    "a rank in words": (adapter_config(rank_pattern={"q": "8"}), "not a number"),
+    "an alpha of infinity": (adapter_config(lora_alpha=float("inf")), "it must be a number"),
+    "a broken pattern": (adapter_config(alpha_pattern={"(": 8}), "not a regular expression"),
+    "an adapter without tensors": (only_in_adapter({}), "the adapter was saved empty"),
+    "trained tokens beyond the base": (
+        only_in_adapter({TOKENS: ones(2, 64)}, trainable_token_indices=[319, 320]),
+        "The adapter trained token 320, and model.embed_tokens.weight has 320 rows",
+    ),
+    "fewer rows than trained tokens": (
+        only_in_adapter({TOKENS: ones(1, 64)}, trainable_token_indices=[1, 2]),
+        "trainable_token_indices names 2 tokens",
+    ),
+    "trained tokens in words": (
+        only_in_adapter({TOKENS: ones(1, 64)}, trainable_token_indices=["a"]),
+        "it must be a list of token ids",
+    ),
+    "a bias of another length": (
+        tensors({f"base_model.model.{Q}.lora_B.bias": ones(7)}, adapter=True),
+        "q_proj.bias, which the base does not have",
+    ),
+    "a magnitude of another length": (
+        tensors({f"base_model.model.{Q}.lora_magnitude_vector": ones(7)}, adapter=True),
+        "has 7 values, model.layers.0.self_attn.q_proj.weight needs 96",
+    ),
+    "a norm that is one number": (
+        tensors({f"base_model.model.{NORM}": np.array(1, np.float32)}, adapter=True),
+        "model.norm.weight is () in the adapter, (64,) in the base",
+    ),
+    "a shrunk embedding": (shrunk, "has 300 rows in the adapter, 320 in the base: training began"),
+    "two adapters in a file": (twofold, "it is several adapters in one file"),
+    "a LoRA in GGUF": (adapter_at(file_as_gguf), "lora.gguf is a GGUF file. Give the folder"),
+    "an adapter's file": (
+        adapter_at(lambda folder: folder / "adapter_model.safetensors"),
+        "is a file of an adapter: give its folder",
+    ),
+    "an adapter of MLX": (adapter_at(mlx), "is an adapter of MLX. Fuse it there: mlx_lm.fuse"),
+    "an adapter above checkpoints": (
+        adapter_at(above_checkpoints),
+        "the newest is",
+    ),
     "an adapter as the base": (adapter_given_as("adapter", None), "give it as --adapter"),
     "a model as the adapter": (adapter_given_as("base", "base"), "give it as BASE"),
     "an adapter's pickle": (pickle("adapter", "adapter_model.bin"), "a pickle, which can run code"),
