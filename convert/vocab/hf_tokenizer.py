@@ -40,6 +40,11 @@ PROBES: Final = (
 """Texts that llama.cpp must tokenize as the tokenizer does."""
 
 
+SPACE_NOTE: Final = (
+    "The tokenizer puts a space before a text, and none behind control tokens; llama.cpp can have "
+    "neither or both. It has neither here (add_space_prefix = false): chats are cut as in training."
+)
+"""What is said of a SentencePiece tokenizer with `legacy: false`."""
 _PAD: Final = re.compile(r"[\[<|]*_?pad(?:ding)?(?:_?token)?_?[\]>|]*", re.IGNORECASE)
 """The usual names of a token that fills up batches: [PAD], <pad>, <|PAD_TOKEN|>."""
 
@@ -54,14 +59,16 @@ class HfVocabulary:
     special: SpecialVocab
     tokenizer: Tokenizer | None = None  # None for a tokenizer.model without a tokenizer.json
     add_space_prefix: bool | None = None
+    chat_only: bool = False  # llama.cpp cuts as the tokenizer does what begins with <|im_start|>
     notes: tuple[str, ...] = ()
 
     def probes(self) -> dict[str, list[int]]:
         """Text → token ids by Hugging Face's tokenizer, without BOS and EOS; empty without one."""
         if self.tokenizer is None:
             return {}
-        encoded = self.tokenizer.encode_batch(list(PROBES), add_special_tokens=False)
-        return {text: list(ids.ids) for text, ids in zip(PROBES, encoded, strict=True)}
+        texts = [text for text in PROBES if text.startswith(IM_START) or not self.chat_only]
+        encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
+        return {text: list(ids.ids) for text, ids in zip(texts, encoded, strict=True)}
 
 
 def read_vocabulary(
@@ -130,15 +137,30 @@ def _read(
         )
     refuse_duplicates(tokens.texts, folder)
     special = _special(folder, tokens, config, settings, merges=byte_level)
+    chat_only = not byte_level and IM_START in tokens.texts and _prefixes_first(content)
+    notes = list(_notes(tokens, special.special_token_ids.get("eos"), without_row))
+    if chat_only:
+        notes.append(SPACE_NOTE)
     return HfVocabulary(
         model="gpt2" if byte_level else "llama",
         pre=pre if byte_level and pre else "default",
         tokens=tokens,
         special=special,
         tokenizer=tokenizer,
-        add_space_prefix=settings.get("add_prefix_space"),
-        notes=tuple(_notes(tokens, special.special_token_ids.get("eos"), without_row)),
+        add_space_prefix=False if chat_only else settings.get("add_prefix_space"),
+        chat_only=chat_only,
+        notes=tuple(notes),
     )
+
+
+def _prefixes_first(tokenizer: Mapping[str, Any]) -> bool:
+    """Whether a tokenizer.json puts a space before the first word of a text alone.
+
+    So do those with `legacy: false`. llama.cpp puts one behind each special token too, or none.
+    """
+    found = tokenizer.get("pre_tokenizer") or {}
+    steps = found.get("pretokenizers", [found])
+    return any(step.get("prepend_scheme") == "first" for step in steps)
 
 
 def add_tokenizer_metadata(writer: GGUFWriter, vocabulary: HfVocabulary) -> None:

@@ -15,7 +15,11 @@ from gguf import GGUFWriter
 from hf_models import TINY, write_adapter, write_mistral
 from hf_tokenizers import dump_json, load_json
 from safetensors.numpy import load_file, save_file
+from tokenizers import Tokenizer
+from tokenizers.models import BPE
+from tokenizers.pre_tokenizers import Metaspace
 
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.job import ConversionJob, prepare
 from relay_gguf.convert.metadata import of_folder
 from relay_gguf.convert.read.arrays import Array
@@ -179,6 +183,41 @@ def test_tokens_that_only_tokenizer_json_has_are_beside_a_tokenizer_model(tmp_pa
         {"id": 3, "content": "not mine", "special": True, **token},
     ]
     assert texts(added) == [*pieces[:size], "<|im_start|>", *pieces[size + 1 :]]
+
+
+def spm(folder: Path, scheme: str) -> Path:
+    """A small SentencePiece tokenizer with ChatML, as transformers 5 saves it."""
+    marks = ["<unk>", "<s>", "</s>", *(f"<0x{byte:02X}>" for byte in range(256))]
+    letters = "\u2581abcdefghijklmnopqrstuvwxyz"
+    pairs = [("\u2581", "s"), ("s", "t"), ("e", "m"), ("h", "e"), ("\u2581", "u")]
+    pieces = [*marks, *letters, *(a + b for a, b in pairs)]
+    vocab = {piece: number for number, piece in enumerate(pieces)}
+    tokenizer = Tokenizer(
+        BPE(vocab=vocab, merges=pairs, unk_token="<unk>", fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.pre_tokenizer = Metaspace(replacement="\u2581", prepend_scheme=scheme, split=False)
+    tokenizer.add_special_tokens([*marks[:3], IM_START, IM_END])
+    folder.mkdir()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    settings = {"legacy": False, "eos_token": IM_END, "unk_token": "<unk>", "bos_token": "<s>"}
+    dump_json(folder / "tokenizer_config.json", settings)
+    return folder
+
+
+@pytest.mark.parametrize("stated", [None, True])
+def test_no_space_behind_control_tokens_is_kept_in_chats(
+    stated: bool | None, tmp_path: Path
+) -> None:
+    """`prepare` compares llama.cpp's tokens with the tokenizer's."""
+    tokenizer = spm(tmp_path / "spm", "first")
+    ids = {"bos_token_id": 1, "eos_token_id": 2}
+    base = write_mistral(tmp_path / "base", tokenizer, TINY, dtype="F32", config=ids)
+    edit(base / "tokenizer_config.json", add_prefix_space=stated)
+    model = prepare(request(base, "Q8_0", pre=None)).model
+    assert model.metadata["tokenizer.ggml.add_space_prefix"].value is False
+    assert len(model.probes) == 2
+    assert all(text.startswith(IM_START) for text in model.probes)
+    assert any("none behind control tokens" in note for note in model.notes)
 
 
 # Which weights
