@@ -86,10 +86,10 @@ def read_llama(config: dict[str, Any]) -> Llama:
     method = quantization
     if isinstance(quantization, dict):
         method = quantization.get("quant_method", "bitsandbytes")
-    if method != "bitsandbytes":
+    if method not in ("bitsandbytes", "fp8", "compressed-tensors"):
         raise ConversionError(
             f"config.json: the model is quantized with {method}, which cannot be read; "
-            "bitsandbytes' NF4 can. Convert the model that it was made from."
+            "bitsandbytes' NF4 and int8, and FP8 can. Convert the model that it was made from."
         )
     if (act := config.get("hidden_act", "silu")) != "silu":
         raise ConversionError(f"config.json: hidden_act is {act!r}; llama.cpp computes silu.")

@@ -2,7 +2,7 @@
 
 Only headers are read at first; rows come one slab at a time, so that memory does not depend on the
 size of the model. BF16, F16 and F32 tensors can be read, and those in bitsandbytes' NF4, which
-appear with the shape of the matrix that they encode.
+appear with the shape of the matrix that they encode, and those in 8 bits with scales beside them.
 """
 
 from __future__ import annotations
@@ -19,12 +19,13 @@ from gguf.utility import LocalTensor, SafetensorsLocal
 
 from relay_gguf.errors import ConversionError
 
-from . import nf4
+from . import nf4, scaled
 from .arrays import Array, Bytes
 
-ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1}
+ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1, "I8": 1, "F8_E4M3": 1}
 """Bytes of an element, for the types that are read."""
 FLOATS: Final = ("F32", "F16", "BF16")
+READABLE: Final = f"{', '.join(FLOATS)}, NF4, and int8 and FP8 with scales can be read"
 NF4_STATE: Final = ".quant_state.bitsandbytes__nf4"
 """bitsandbytes keeps the state of an NF4 tensor beside it, under its name and these endings."""
 NF4_COMPANIONS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
@@ -79,7 +80,9 @@ class Checkpoint:
             for name in self._stored
             if name.endswith(NF4_STATE)
         }
+        self._scales = scaled.scales_of(self._stored)
         parts = {name + part for name in self._states for part in NF4_COMPANIONS}
+        parts |= scaled.companions_of(self._stored)
         self.infos: Mapping[str, CheckpointTensor] = {
             name: self._info(name) for name in sorted(self._stored) if name not in parts
         }
@@ -96,7 +99,9 @@ class Checkpoint:
                 "The plan of a 4-bit model needs its weights: download it, and name the folder."
             )
         outline = cls([])
-        outline.infos = {name: CheckpointTensor(name, *headers[name]) for name in sorted(headers)}
+        outline._scales = scaled.scales_of(headers)
+        names = sorted(headers.keys() - scaled.companions_of(headers))
+        outline.infos = {name: CheckpointTensor(name, *headers[name]) for name in names}
         return outline
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
@@ -112,12 +117,14 @@ class Checkpoint:
         if name in self._states:
             return self._nf4_rows(name, start, stop)
         stored = self._stored[name]
-        if stored.dtype not in FLOATS:
-            raise ConversionError(
-                f"{name} is stored as {stored.dtype}; {', '.join(FLOATS)} and NF4 can be read."
-            )
+        if not self._is_readable(self.infos[name]):
+            raise ConversionError(f"{name} is stored as {stored.dtype}; {READABLE}.")
         row = int(np.prod(shape[1:], dtype=np.int64)) * ITEM_SIZE[stored.dtype]
         data = _bytes(stored, start * row, stop * row)
+        if name in self._scales:
+            scales = self._stored[self._scales[name]]
+            factors = _floats(_whole(scales), scales.dtype).reshape(scales.shape)
+            return scaled.dequantize(data, stored.dtype, factors, shape, start)
         return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
 
     def check_readable(self, names: Iterable[str]) -> None:
@@ -127,16 +134,21 @@ class Checkpoint:
             ConversionError: a tensor is of another type; names it.
         """
         for name in names:
-            if name in self.infos and self.infos[name].dtype not in (*FLOATS, "NF4"):
-                raise ConversionError(
-                    f"{name} is stored as {self.infos[name].dtype}; {', '.join(FLOATS)} and NF4 "
-                    "can be read."
-                )
+            if name in self.infos and not self._is_readable(self.infos[name]):
+                raise ConversionError(f"{name} is stored as {self.infos[name].dtype}; {READABLE}.")
+
+    def _is_readable(self, info: CheckpointTensor) -> bool:
+        return info.dtype in (*FLOATS, "NF4") or info.name in self._scales
 
     def _info(self, name: str) -> CheckpointTensor:
         if name in self._states:
             return CheckpointTensor(name, "NF4", self._states[name].shape)
         stored = self._stored[name]
+        if name in self._scales:
+            scales = self._stored[self._scales[name]]
+            scaled.check_scales(name, stored.dtype, stored.shape, scales.shape)
+            if scales.dtype not in FLOATS:
+                raise ConversionError(f"The scales of {name} are stored as {scales.dtype}.")
         return CheckpointTensor(name, stored.dtype, stored.shape)
 
     def _read_state(self, name: str) -> nf4.QuantState:
