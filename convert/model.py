@@ -41,6 +41,7 @@ from .write.layout import metadata_of
 
 TYPE_AT_END: Final = re.compile(r"(?i)[-.](b?f16|f32|i?q\d\w*|mxfp4|tq\d\w*)$")
 """A file type at the end of a file's name."""
+SHARD: Final = re.compile(r"-\d{5}-of-\d{5}$")
 OF_THE_BASE: Final = ("general.", "relay.", "quantize.")
 """Beginnings of the keys that describe a base, and not the model that is merged from it."""
 
@@ -142,7 +143,7 @@ def _open_gguf(request: Request) -> Model:
         weights=weights,
         metadata=_with_template(request, _with_context(request, metadata | metadata_of(writer))),
         probes={},
-        paths=(path,),
+        paths=weights.paths,
         origin={"source": path.name} | requantized,
         notes=tuple(_requantizing(path, requantized)),
     )
@@ -179,7 +180,7 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
         weights=model,
         metadata=_with_template(request, _with_context(request, general | copied | noted)),
         probes=vocabulary.probes() if vocabulary else {},
-        paths=(path, given.folder),
+        paths=(*base.weights.paths, given.folder),
         origin=origin,
         notes=(
             *_requantizing(path, requantized),
@@ -190,8 +191,8 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
 
 
 def _file_label(path: Path) -> str:
-    """A GGUF file's name without its type."""
-    return TYPE_AT_END.sub("", path.name.removesuffix(".gguf"))
+    """A GGUF file's name without its type, and a shard's without its number."""
+    return TYPE_AT_END.sub("", SHARD.sub("", path.name.removesuffix(".gguf")))
 
 
 def _adapter_notes(base: str, given: AdapterSource | None) -> Iterator[str]:

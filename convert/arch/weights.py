@@ -20,12 +20,15 @@ from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.merge import Merged, Slab
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata, TensorInfo, read_header
+from relay_gguf.gguf_file.name import shard_paths
 
 from .llama import Llama, permute, place, rope_factors
 
 FLOATS: Final = (Type.F32, Type.F16, Type.BF16)
 """Types of which a GGUF file may be the source: quantizing twice adds up the errors."""
 
+SPLIT: Final = "split."
+"""Begins the keys that a split model has in each shard."""
 FACTORS: Final = "rope_freqs.weight"
 """The divisors of RoPE's frequencies: the one tensor that Hugging Face computes from the config."""
 
@@ -116,36 +119,43 @@ class ModelWeights:
 
 
 class GgufWeights:
-    """The tensors of a GGUF file."""
+    """The tensors of a GGUF file, or of all shards of a split one."""
 
     def __init__(self, path: Path, *, allow_requantize: bool = False) -> None:
-        """Read its header.
+        """Read its header, or those of all shards.
 
         Args:
-            path: the file.
+            path: the file, or a shard.
             allow_requantize: accept a file that is quantized.
 
         Raises:
-            ConversionError: the file is quantized or truncated, is a shard of a split model, or has
-                tensors that cannot be read.
+            ConversionError: the file is quantized or truncated, lacks a shard, or has tensors that
+                cannot be read.
             ModelError: the file does not exist, or is not a GGUF file.
         """
-        self._path = path
-        header = read_header(path)
-        self._infos = {info.name: info for info in header.tensors}
-        self._start = header.size
-        if "split.count" in header.metadata:
-            raise ConversionError(f"{path} is a shard of a split model: merge its shards first.")
-        if not header.tensors:
+        self.paths = tuple(_shards(path))
+        self._infos: dict[str, TensorInfo] = {}
+        self._places: dict[str, tuple[Path, int]] = {}  # file, and where its tensors begin
+        headers = [read_header(shard) for shard in self.paths]
+        for shard, header in zip(self.paths, headers, strict=True):
+            if "general.alignment" in header.metadata:
+                raise ConversionError(
+                    f"{shard} has an alignment of its own; that cannot be converted."
+                )
+            for info in header.tensors:
+                if info.name in self._infos:
+                    other = self._places[info.name][0].name
+                    raise ConversionError(f"{info.name} is in {other} and in {shard.name}.")
+                self._infos[info.name] = info
+                self._places[info.name] = shard, header.size
+                if not info.shape or not math.prod(info.shape):
+                    raise ConversionError(f"{shard}: {info.name} is of the shape {info.shape}.")
+                self._check_type(shard, info, allow_requantize)
+        if not self._infos:
             raise ConversionError(f"{path} has no tensors: it is a vocabulary without a model.")
-        for info in header.tensors:
-            if not info.shape or not math.prod(info.shape):
-                raise ConversionError(f"{path}: {info.name} is of the shape {info.shape}.")
-            self._check_type(info, allow_requantize)
-        if "general.alignment" in header.metadata:
-            raise ConversionError(f"{path} has an alignment of its own; that cannot be converted.")
-        self.metadata: Metadata = header.metadata
-        self.tensors = [Tensor(info.name, info.shape) for info in header.tensors]
+        found = headers[0].metadata
+        self.metadata: Metadata = {key: found[key] for key in found if not key.startswith(SPLIT)}
+        self.tensors = [Tensor(info.name, info.shape) for info in self._infos.values()]
         self._check_size()
 
     @property
@@ -164,11 +174,12 @@ class GgufWeights:
     def open(self, tensor: Tensor) -> Read:
         """The reader of a tensor's rows."""
         info = self._infos[tensor.name]
-        offset, kind = self._start + info.offset, Type(info.ggml_type)
+        path, start_of_data = self._places[tensor.name]
+        offset, kind = start_of_data + info.offset, Type(info.ggml_type)
         step = _n_bytes(info) // tensor.shape[0]
 
         def read(start: int, stop: int) -> Slab:
-            with self._path.open("rb") as file:  # a mapped file would count as our memory
+            with path.open("rb") as file:  # a mapped file would count as our memory
                 file.seek(offset + start * step)
                 data = np.frombuffer(file.read((stop - start) * step), dtype=np.uint8)
             columns = tensor.columns if len(tensor.shape) > 1 else stop - start
@@ -176,28 +187,51 @@ class GgufWeights:
 
         return read
 
-    def _check_type(self, info: TensorInfo, allow_requantize: bool) -> None:
+    def _check_type(self, path: Path, info: TensorInfo, allow_requantize: bool) -> None:
         if info.ggml_type in FLOATS:
             return
         known = {int(kind): kind for kind in Type}
         kind = known.get(info.ggml_type)
         if kind is None or not can_decode(kind) or len(info.shape) < 2:
             name = f"of the unknown type {info.ggml_type}" if kind is None else kind.name
-            raise ConversionError(f"{self._path}: {info.name} is {name}, which cannot be read.")
+            raise ConversionError(f"{path}: {info.name} is {name}, which cannot be read.")
         if not allow_requantize:
             raise ConversionError(
-                f"{self._path} is quantized: {info.name} is {kind.name}. Quantizing again adds up "
+                f"{path} is quantized: {info.name} is {kind.name}. Quantizing again adds up "
                 "the errors: take the F32, F16 or BF16 file, or give --allow-requantize."
             )
         row_bytes(kind, info.shape[-1])
 
     def _check_size(self) -> None:
-        size = self._path.stat().st_size
-        for info in self._infos.values():
-            if self._start + info.offset + _n_bytes(info) > size:
+        sizes = {path: path.stat().st_size for path in self.paths}
+        for name, info in self._infos.items():
+            path, start = self._places[name]
+            if start + info.offset + _n_bytes(info) > sizes[path]:
                 raise ConversionError(
-                    f"{self._path} is truncated: it ends before {info.name} does. Download again."
+                    f"{path} is truncated: it ends before {info.name} does. Download again."
                 )
+
+
+def _shards(path: Path) -> list[Path]:
+    """The files of a model, in order, whichever of them is named.
+
+    Raises:
+        ConversionError: a shard is missing.
+        ModelError: the file does not exist, or is not a GGUF file.
+    """
+    count = read_header(path).metadata.get(f"{SPLIT}count")
+    if count is None:
+        return [path]
+    found = shard_paths(path)
+    if count.value != len(found):
+        raise ConversionError(
+            f"{path} is a shard of a split model of {count.value} files, and its name does not "
+            "tell the others. Give it back its name, NAME-00001-of-00002.gguf."
+        )
+    missing = [shard.name for shard in found if not shard.exists()]
+    if missing:
+        raise ConversionError(f"{path} lacks {', '.join(missing)}. Download again.")
+    return found
 
 
 def _n_bytes(info: TensorInfo) -> int:

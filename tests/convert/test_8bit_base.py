@@ -106,7 +106,11 @@ def test_a_model_in_int8_is_converted_as_its_values(chatml: Path, tmp_path: Path
     config = load_json(int8 / "config.json")
     dump_json(int8 / "config.json", config | {"quantization_config": quantization})
     found = [
-        tensors_of(converted(request(base, "Q8_0", name="m.gguf"), tmp_path / f"{base.name}-out")["Q8_0"][0])
+        tensors_of(
+            converted(request(base, "Q8_0", name="m.gguf"), tmp_path / f"{base.name}-out")["Q8_0"][
+                0
+            ]
+        )
         for base in (plain.rename(tmp_path / "p"), int8.rename(tmp_path / "i"))
     ]
     assert found[0] == found[1]

@@ -188,3 +188,26 @@ def test_an_adapter_with_more_tokens_than_the_file_is_refused(
     add_tokens(adapter, ["<|new|>"], special=True)
     with pytest.raises(ConversionError, match="must bring both matrices"):
         prepare(request(file_of(pair), "Q8_0", adapter=adapter))
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_a_split_file_is_a_base_as_the_whole_one_is(
+    adapted: bool, make: Callable[[str], Pair], tmp_path: Path
+) -> None:
+    pair = make("F16")
+    folder = tmp_path / "split"
+    parts = converted(request(pair.base, "F16", max_bytes=50_000), folder)["F16"]
+    assert len(parts) > 1
+    adapter = pair.adapter if adapted else None
+    found = []
+    for base in (file_of(pair), parts[0], parts[-1]):
+        out = tmp_path / f"out-{base.stem}"
+        wanted = request(base, "Q8_0", adapter=adapter)
+        assert prepare(wanted).targets[0].files[0].name.count("of") == 0
+        (path,) = converted(wanted, out)["Q8_0"]
+        assert not any(key.startswith("split.") for key in read_header(path).metadata)
+        found.append(tensors_of(path))
+    assert found[0] == found[1] == found[2]
+    parts[1].unlink()
+    with pytest.raises(ConversionError, match=f"lacks {parts[1].name}"):
+        prepare(request(parts[0], "Q8_0"))
