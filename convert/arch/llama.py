@@ -86,7 +86,9 @@ def read_llama(config: dict[str, Any]) -> Llama:
     method = quantization
     if isinstance(quantization, dict):
         method = quantization.get("quant_method", "bitsandbytes")
-    if method not in ("bitsandbytes", "fp8", "compressed-tensors"):
+        if method == "compressed-tensors" and quantization.get("format") == "float-quantized":
+            method = "fp8"
+    if method not in ("bitsandbytes", "fp8"):
         raise ConversionError(
             f"config.json: the model is quantized with {method}, which cannot be read; "
             "bitsandbytes' NF4 and int8, and FP8 can. Convert the model that it was made from."
