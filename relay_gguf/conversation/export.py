@@ -74,7 +74,7 @@ def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
     An action, `/me waves`, is `HH:MM  * nick waves`.
     """
     day = None
-    for when, message in lines:
+    for when, message in _without_echoes(lines):
         stamp = time.localtime(when)
         if day is None:
             yield time.strftime("--- Log opened %a %b %d %H:%M:%S %Y", stamp)
@@ -96,7 +96,7 @@ def to_weechat(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str
 
     An action, `/me waves`, has ` *` in the nick's place, and the nick in the text's.
     """
-    for when, message in lines:
+    for when, message in _without_echoes(lines):
         stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
         who = "--" if is_notice(message) else message.nick
         for part in message.content.split("\n"):
@@ -191,6 +191,16 @@ def write_context(
         for entry in context:
             file.write(json.dumps({**entry, "model": model}, ensure_ascii=False) + "\n")
     return Path(file.name)
+
+
+def _without_echoes(lines: Iterable[Dated]) -> Iterator[Dated]:
+    """The lines but for Relay's notice of an action, which a client's log does not repeat."""
+    echo = ""
+    for when, message in lines:
+        if not (is_notice(message) and message.content == echo):
+            yield when, message
+        acted = not is_notice(message) and message.content.startswith(ACTION)
+        echo = f"* {message.nick} used {message.content}" if acted else ""
 
 
 def _escape(text: str) -> str:

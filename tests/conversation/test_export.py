@@ -85,7 +85,10 @@ def _utc(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_an_action_is_written_as_the_client_writes_it(
     style: str, line: str, tmp_path: Path
 ) -> None:
-    said = [(NOON, Message("bob", "/me waves"))]
+    said = [
+        (NOON, Message("bob", "/me waves")),
+        (NOON, Message("system", "* bob used /me waves")),
+    ]
     path = write(said, style, tmp_path, channel="c", model="m", now=NOON)
     assert path.read_text("utf-8").splitlines()[-1] == line
 
