@@ -398,6 +398,8 @@ def test_the_context_is_that_of_our_own_chat(typed: list[tuple[list[str], str, s
         replies.extend(spoken)
         prompts = [prompt for step in steps for prompt in prompts_of(session, step)]
         messages.append(("user", "\n".join(steps)))
+        if steps == ["/retry"]:  # our chat asks again until the reply is new; apps ask once
+            prompts, spoken = prompts[:1], [session.transcript.context[-1].content]
         for expected, reply in zip(prompts, spoken, strict=False):
             assert jinja(relay_template(), [say(*messages)]) == [expected]
             messages.append(("assistant", reply))
