@@ -44,23 +44,17 @@ class SessionHeader:
 class SavedSession:
     """The content of a session file.
 
-    `header` is the newest one. `entries` are the records, each with the vocabulary of its ids.
+    `header` is the newest one. `entries` are the records, each with the vocabulary of its ids, and
+    `transcript` is the conversation that they make.
     `good` is the length in bytes of the lines that could be read, and `torn` whether there is an
     unfinished line after them.
     """
 
     header: SessionHeader
     entries: tuple[tuple[Record, str], ...]
+    transcript: Transcript
     good: int
     torn: bool
-
-    @property
-    def transcript(self) -> Transcript:
-        """The conversation, replayed."""
-        transcript = Transcript()
-        for record, _ in self.entries:
-            transcript = transcript.apply(record)
-        return transcript
 
 
 def decode(data: bytes, path: Path) -> SavedSession:
@@ -101,7 +95,7 @@ def decode(data: bytes, path: Path) -> SavedSession:
         raise StoreError(
             f"{path} is not a session of relay-gguf: it does not begin with its header."
         )
-    return SavedSession(header, tuple(entries), good, torn=bool(rest))
+    return SavedSession(header, tuple(entries), transcript, good, torn=bool(rest))
 
 
 def to_json(record: Record) -> dict[str, Any]:
