@@ -253,8 +253,7 @@ class RelayLM:
         """
         for event in self._generator.speak(self._lines, role, opening):
             if isinstance(event, Trimmed):
-                gone = frozenset(event.indices)
-                self.context[:] = [e for i, e in enumerate(self.context) if i not in gone]
+                self.context[:] = event.kept(self.context)
             yield event
 
     def cancel(self) -> None:

@@ -20,7 +20,7 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import NICKS, SILENCE, Message, is_notice
+from relay_gguf.conversation.messages import ACTION, NICKS, SILENCE, Message, is_notice
 from relay_gguf.conversation.wording import by_program, cut_mark, emote, reading_note, trim_notice
 from relay_gguf.display import (
     DIM,
@@ -138,7 +138,7 @@ class Painter:
                 self._said(message)
             case Replayed(messages):
                 for when, message in messages:
-                    if not by_program(message) and not message.content.startswith("/me "):
+                    if not by_program(message) and not message.content.startswith(ACTION):
                         self._said(message, when)
             case Notice(text):
                 self.line(text, DIM)
@@ -172,7 +172,7 @@ class Painter:
     def _echo(self, message: Message) -> None:
         """Write the typed line in place of the message that stands for it."""
         typed, self._typed = self._typed, ""
-        acts = message.content.startswith("/me ")  # the line of IRC's own that follows says it
+        acts = message.content.startswith(ACTION)  # the line of IRC's own that follows says it
         if typed and message.nick == NICKS["input"] and not acts:
             said = parse(typed)
             self._message(message.nick, said.content if isinstance(said, Say) else typed)

@@ -22,7 +22,7 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import Message, is_notice
+from relay_gguf.conversation.messages import ACTION, Message, is_notice
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.wording import by_program, cut_mark, emote, trim_notice
 from relay_gguf.display import UNSAFE, one_line, visible
@@ -146,7 +146,7 @@ class _Lines:
 
 def _acts(message: Message) -> bool:
     """Whether a message is `/me sighs`: the line of IRC's own that follows says it."""
-    return message.content.startswith("/me ") and bool(message.content[4:].strip())
+    return message.content.startswith(ACTION) and bool(message.content[len(ACTION) :].strip())
 
 
 class _Json:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TypeVar
 
 from relay_gguf.engine import FinishReason
 
 from .messages import Message
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +74,11 @@ class Trimmed:
 
     indices: tuple[int, ...]
     tokens: int
+
+    def kept(self, context: Iterable[T]) -> list[T]:
+        """What stays of the context, or of anything with an item for each of its messages."""
+        gone = frozenset(self.indices)
+        return [item for index, item in enumerate(context) if index not in gone]
 
 
 @dataclass(frozen=True, slots=True)

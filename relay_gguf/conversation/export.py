@@ -11,12 +11,10 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
 
-from .messages import Message, is_notice
+from .messages import ACTION, Message, is_notice
 
 Dated = tuple[float, Message]
 """A message with the Unix time at which it was said."""
-ACTION: Final = "/me "
-"""Begins the text of an action."""
 
 
 def new_file(path: Path) -> TextIO:

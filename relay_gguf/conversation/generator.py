@@ -82,8 +82,7 @@ class Generator:
         nick = self.nicks[role]
         if trimmed := self._trim(lines, nick, opening):
             yield trimmed
-            gone = frozenset(trimmed.indices)
-            lines = [line for index, line in enumerate(lines) if index not in gone]
+            lines = trimmed.kept(lines)
         yield from self._write(lines, nick, opening)
 
     def another(
@@ -107,8 +106,7 @@ class Generator:
                     self.params = replace(usual, temperature=temperature)
                 for event in _unless(known, self.speak(lines, role)):
                     if isinstance(event, Trimmed):
-                        gone = frozenset(event.indices)
-                        lines = [line for index, line in enumerate(lines) if index not in gone]
+                        lines = event.kept(lines)
                     yield event
                     if isinstance(event, Said):
                         return

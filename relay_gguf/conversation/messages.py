@@ -18,6 +18,8 @@ NICKS: Final[Mapping[Role, str]] = {"system": "system", "model": "user", "input"
 DEFAULT_CHANNEL: Final = "random"
 SILENCE: Final = "..."
 """The content of an empty line."""
+ACTION: Final = "/me "
+"""Begins the content of an action, `/me sighs`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .events import Said, Trimmed
-from .messages import NICKS, Message
+from .messages import ACTION, NICKS, Message
 
 
 def cut_mark(said: Said) -> str:
@@ -42,7 +42,8 @@ def emote(message: Message) -> str:
     return "".join(
         f"* {nick} {message.content.removeprefix(begin)}"
         for nick in NICKS.values()
-        if message.content.startswith(begin := f"* {nick} used /me ") and message.content != begin
+        if message.content.startswith(begin := f"* {nick} used {ACTION}")
+        and message.content != begin
     )
 
 

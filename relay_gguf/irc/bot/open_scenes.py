@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from relay_gguf.conversation.messages import NICKS, Message
+from relay_gguf.conversation.messages import ACTION, NICKS, Message
 from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.hooks import StoredMessage
@@ -114,6 +114,6 @@ def waiting_bytes() -> int:
 
 def _stored(when: float, message: Message, nick: str) -> StoredMessage:
     author = nick if message.nick == NICKS["model"] else message.nick
-    if message.content.startswith("/me ") and message.nick != NICKS["model"]:
-        return StoredMessage(when, author, message.content.removeprefix("/me "), "action")
+    if message.content.startswith(ACTION) and message.nick != NICKS["model"]:
+        return StoredMessage(when, author, message.content.removeprefix(ACTION), "action")
     return StoredMessage(when, author, message.content)
