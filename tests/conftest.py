@@ -23,6 +23,7 @@ os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 
 import pytest  # noqa: E402
 from hypothesis import settings  # noqa: E402
+from made_once import made_once  # noqa: E402
 from pico import write_pico  # noqa: E402
 
 from relay_gguf import LlamaEngine  # noqa: E402
@@ -85,10 +86,12 @@ def made_demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     """The demo model, converted once for all tests."""
     from relay_gguf.cli.demo import make
 
-    demo = replace(find_demo(), folder=tmp_path_factory.mktemp("demo") / "made")
-    for _ in make(demo):
-        pass
-    return demo
+    def fill(folder: Path) -> None:
+        for _ in make(replace(found, folder=folder / "made")):
+            pass
+
+    found = find_demo()
+    return replace(found, folder=made_once(tmp_path_factory, "demo", fill) / "made")
 
 
 @pytest.fixture
@@ -124,10 +127,14 @@ def pico_engine(pico: Path) -> Iterator[LlamaEngine]:
 @pytest.fixture(scope="session")
 def smollm2_f16(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """SmolLM2 in F16: its results depend less on how a prompt was cut into batches."""
-    path = tmp_path_factory.mktemp("smollm2") / "smollm2-F16.gguf"
-    params = llama_cpp.llama_model_quantize_default_params()
-    params.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_F16
-    params.allow_requantize = True
-    params.nthread = 2
-    assert llama_cpp.llama_model_quantize(str(smollm2).encode(), str(path).encode(), params) == 0
-    return path
+    name = "smollm2-F16.gguf"
+
+    def fill(folder: Path) -> None:
+        params = llama_cpp.llama_model_quantize_default_params()
+        params.ftype = llama_cpp.LLAMA_FTYPE_MOSTLY_F16
+        params.allow_requantize = True
+        params.nthread = 2
+        source, path = str(smollm2).encode(), str(folder / name).encode()
+        assert llama_cpp.llama_model_quantize(source, path, params) == 0
+
+    return made_once(tmp_path_factory, "smollm2-f16", fill) / name

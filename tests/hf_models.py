@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from gguf import GGUFReader
+from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
 from hf_tokenizers import add_tokens as grow_tokenizer
 from hf_tokenizers import copy_tokenizer, dump_json, keys_of, load_json, token_ids, write_tokenizer
 from hf_weights import NAMES, Tensor, noise, slices, write_safetensors, write_shards
+
+from relay_gguf.gguf_file.header import read_header
 
 MODEL_TYPES = {"MistralForCausalLM": "mistral", "LlamaForCausalLM": "llama"}
 LINEARS = (
@@ -64,7 +66,9 @@ MINI = Shape(2048, 16, 12, 4, 128, 5632)
 NEMO = Shape(5120, 40, 32, 8, 128, 14336)
 
 
-def write_smollm2(folder: Path, gguf: Path, *, shards: int = 2, dtype: str = "BF16") -> Path:
+def write_smollm2(
+    folder: Path, gguf: Path, *, shards: int = 2, dtype: str = "BF16", n_layers: int | None = None
+) -> Path:
     """Write SmolLM2 as a folder: its GGUF file dequantized, in the order of Hugging Face.
 
     Args:
@@ -72,28 +76,36 @@ def write_smollm2(folder: Path, gguf: Path, *, shards: int = 2, dtype: str = "BF
         gguf: the file, `relay_gguf.models.demo.demo_model()`.
         shards: its safetensors files; with more than one there is an index.
         dtype: of its tensors, `F32`, `F16` or `BF16`.
+        n_layers: the first layers alone; all by default.
     """
     write_tokenizer(folder, gguf)
-    reader = GGUFReader(gguf)
+    header, data = read_header(gguf), np.memmap(gguf, mode="r")
     field = keys_of(gguf)
     heads = {"q": field["llama.attention.head_count"], "k": field["llama.attention.head_count_kv"]}
     config = {
         "hidden_size": field["llama.embedding_length"],
         "intermediate_size": field["llama.feed_forward_length"],
-        "num_hidden_layers": field["llama.block_count"],
+        "num_hidden_layers": n_layers or field["llama.block_count"],
         "num_attention_heads": heads["q"],
         "num_key_value_heads": heads["k"],
         "max_position_embeddings": field["llama.context_length"],
         "rope_theta": field["llama.rope.freq_base"],
-        "tie_word_embeddings": all(tensor.name != "output.weight" for tensor in reader.tensors),
+        "tie_word_embeddings": all(tensor.name != "output.weight" for tensor in header.tensors),
     }
     _write_config(folder, "LlamaForCausalLM", dtype, None, config)
     tensors: dict[str, Tensor] = {}
-    for source in reader.tensors:
+    for source in header.tensors:
         *block, stem, _ = source.name.split(".")
+        if n_layers is not None and block and int(block[1]) >= n_layers:
+            continue
         prefix = f"model.layers.{block[1]}." if block else ""
-        shape = tuple(int(n) for n in reversed(source.shape))
-        values = dequantize(source.data, source.tensor_type).astype(np.float32).reshape(shape)
+        shape = source.shape
+        ggml_type = GGMLQuantizationType(source.ggml_type)
+        block_size, n_bytes = GGML_QUANT_SIZES[ggml_type]
+        start = header.size + source.offset
+        stored = data[start : start + math.prod(shape) // block_size * n_bytes]
+        stored = stored.view(np.float32) if ggml_type == GGMLQuantizationType.F32 else stored
+        values = dequantize(stored, ggml_type).astype(np.float32).reshape(shape)
         if stem in ("attn_q", "attn_k"):  # llama.cpp has the two halves of each head interleaved
             head = values.reshape(heads[stem[-1]], -1, 2, shape[1])
             values = head.swapaxes(1, 2).reshape(shape)

@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from gguf import GGUFReader
+from relay_gguf.gguf_file.header import read_header
 
 TOKENIZER_FILES = (
     "tokenizer.json",
@@ -24,8 +24,8 @@ DIGITS = {"type": "Digits", "individual_digits": True}
 
 @cache
 def keys_of(gguf: Path) -> dict[str, Any]:
-    """The keys of a GGUF file, which take the gguf package some seconds."""
-    return {name: field.contents() for name, field in GGUFReader(gguf).fields.items()}
+    """The keys of a GGUF file; the gguf package would take some seconds for them."""
+    return {name: key.value for name, key in read_header(gguf).metadata.items()}
 
 
 def write_tokenizer(folder: Path, gguf: Path) -> Path:

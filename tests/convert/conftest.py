@@ -10,6 +10,7 @@ import pytest
 from conversions import Pair
 from hf_models import PICO, write_adapter, write_mistral, write_smollm2
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
+from made_once import made_once
 
 from relay_gguf.models.demo import ADAPTER
 
@@ -48,15 +49,18 @@ def pico_mistral(plain: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
 @pytest.fixture(scope="session")
 def real(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Pair:
     """SmolLM2 as Hugging Face has it, and a real adapter of it."""
-    root = tmp_path_factory.mktemp("real")
-    return Pair(write_smollm2(root / "SmolLM2-135M-Instruct", smollm2), ADAPTER)
+    name = "SmolLM2-135M-Instruct"
+    root = made_once(tmp_path_factory, "real", lambda to: write_smollm2(to / name, smollm2))
+    return Pair(root / name, ADAPTER)
 
 
 @pytest.fixture(scope="session")
 def real_files(real: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What the installed command makes of them: Q8_0 and Q4_K_M."""
-    out = tmp_path_factory.mktemp("real-files")
-    options = ["--quant", "Q8_0", "--quant", "Q4_K_M", "--quiet", "--out", out]
-    given = [real.base, "--adapter", real.adapter, *options]
-    subprocess.run([SCRIPT, "convert", *map(str, given)], check=True)
-    return out
+
+    def fill(out: Path) -> None:
+        options = ["--quant", "Q8_0", "--quant", "Q4_K_M", "--quiet", "--out", out]
+        given = [real.base, "--adapter", real.adapter, *options]
+        subprocess.run([SCRIPT, "convert", *map(str, given)], check=True)
+
+    return made_once(tmp_path_factory, "real-files", fill)

@@ -69,8 +69,11 @@ def test_files_are_those_of_llama_cpps_converter(case: str, smollm2: Path, tmp_p
     golden = json.loads((GOLDEN / f"{case}.json").read_text("utf-8"))
     pre = "smollm" if case in PATCHED else None
     verify = "spm" in case  # the proof of the others would only repeat the same vocabulary's
-    files = converted(folder, tmp_path / "out", *OUTTYPES.values(), pre=pre, verify=verify)
-    for path, (outtype, ftype) in zip(files, OUTTYPES.items(), strict=True):
+    # The real model is large: in the types that need most of the code.
+    outtypes = ("bf16", "q8_0") if case == "smollm2" else tuple(OUTTYPES)
+    ftypes = [OUTTYPES[outtype] for outtype in outtypes]
+    files = converted(folder, tmp_path / "out", *ftypes, pre=pre, verify=verify)
+    for path, outtype, ftype in zip(files, outtypes, ftypes, strict=True):
         head = read_header(path)
         keys = dict(keys_of(head))
         expected = golden["keys"] | {
