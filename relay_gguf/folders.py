@@ -75,6 +75,11 @@ def history_path() -> Path:
     return DIRS.user_state_path / "history"
 
 
+def contexts_folder() -> Path | None:
+    """The folder of what models have read of sessions; None if this user has no cache folder."""
+    return cache_file("contexts")
+
+
 def cache_file(name: str) -> Path | None:
     """The path of a small file that can be made again; None if this user has no cache folder."""
     try:

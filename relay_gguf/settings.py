@@ -53,6 +53,7 @@ class ChatSettings:
     max_tokens: int = DEFAULTS.max_tokens
     seed: int | None = None
     save: bool = True
+    cache_file: bool = True
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
@@ -89,7 +90,7 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),
-    **dict.fromkeys(("color", "save", "exact_trim", "no_gpu"), (bool,)),
+    **dict.fromkeys(("color", "save", "cache_file", "exact_trim", "no_gpu"), (bool,)),
     "worker": (str, list),  # one worker, or several
 }
 

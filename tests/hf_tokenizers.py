@@ -171,5 +171,5 @@ def load_json(path: Path) -> Any:
 
 
 def dump_json(path: Path, value: Mapping[str, Any]) -> None:
-    """Write a JSON file."""
-    path.write_text(json.dumps(value, indent=2, ensure_ascii=False) + "\n", "utf-8")
+    """Write a JSON file, without indentation: Python's encoder in C has none."""
+    path.write_text(json.dumps(value, ensure_ascii=False) + "\n", "utf-8")

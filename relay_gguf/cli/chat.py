@@ -17,6 +17,7 @@ import typer
 
 from .options import (
     AsDemo,
+    CacheFile,
     Debug,
     KvType,
     Layers,
@@ -68,6 +69,7 @@ def chat(
             "--save/--no-save", help="Keep this chat, and the lines typed, on the disk. [--save]"
         ),
     ] = None,
+    cache_file: CacheFile = None,
     temperature: Temperature = None,
     top_k: Annotated[
         int | None, typer.Option(help="Only the K likeliest tokens; 0 is all. [40]")
@@ -186,6 +188,7 @@ def talk(
     from relay_gguf.conversation.events import Notice
     from relay_gguf.conversation.generator import Generator
     from relay_gguf.conversation.session import Session
+    from relay_gguf.folders import contexts_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.demo import SCENE
     from relay_gguf.models.opening import loading_notices, open_engine
@@ -197,10 +200,12 @@ def talk(
     folder, history, unsaved = _places(settings)
     with watching(confirming(yes=yes)) as screen:
         path = demo_file() if demo else model_path(model, settings, saved, screen, yes)
-    with open_engine(path, settings) as engine:
+    in_terminal = not (plain or as_json) and _has_terminal()
+    # Nobody goes on with a script's session, unless a script does so already.
+    keeps = bool(folder) and settings.cache_file and (in_terminal or saved is not None)
+    with open_engine(path, settings, contexts=contexts_folder() if keeps else None) as engine:
         generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
         notices = [*loading_notices(engine.plan, engine.n_tries, settings.load), *unsaved]
-        in_terminal = not (plain or as_json) and _has_terminal()
         by_itself = demo and in_terminal and saved is None and not _asks_for_a_scene(settings)
         dialogue = Dialogue(
             generator,

@@ -16,6 +16,7 @@ import typer
 
 from .options import (
     AsDemo,
+    CacheFile,
     Debug,
     KvType,
     Layers,
@@ -112,6 +113,7 @@ def irc(
     worker: Workers = None,
     min_speed: MinSpeed = None,
     threads: Threads = None,
+    cache_file: CacheFile = None,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
     config: Annotated[
@@ -158,7 +160,7 @@ def irc(
         serve(Hooks())
         return
     settings = given_settings(context, config)
-    from relay_gguf.folders import DIRS
+    from relay_gguf.folders import DIRS, contexts_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.irc.bot.bot import Bot
     from relay_gguf.irc.bot.bot_config import BotConfig
@@ -171,7 +173,9 @@ def irc(
     with watching(confirming(yes=yes)) as screen:
         choose = choosing(yes=yes)
         path = demo_file() if demo else find_model(model, settings, screen, choose=choose)
-    with open_engine(path, settings, scene_room=waiting_bytes()) as engine:
+    contexts = contexts_folder() if settings.cache_file else None
+    room = waiting_bytes()
+    with open_engine(path, settings, scene_room=room, contexts=contexts) as engine:
         bot_config = BotConfig(
             engine,
             settings.sampling,

@@ -64,6 +64,15 @@ Temperature = Annotated[
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")]
 
+CacheFile = Annotated[
+    bool | None,
+    typer.Option(
+        "--cache-file/--no-cache-file",
+        help="Leave what the model has read on the disk, to go on later without reading it again. "
+        "[--cache-file]",
+    ),
+]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the log, and errors with their traceback.")

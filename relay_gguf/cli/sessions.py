@@ -165,10 +165,15 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Remove sessions for good."""
+    """Remove sessions for good, and what models have read of any session.
+
+    Which of those files is whose is not known: the others' text is read again when they go on.
+    """
     from relay_gguf.conversation import session_files
     from relay_gguf.conversation.session_files import read_title, title_rows
     from relay_gguf.display import visible
+    from relay_gguf.folders import contexts_folder
+    from relay_gguf.llama.contexts.context_folder import remove_contexts
 
     paths = list(dict.fromkeys(meant(name) for name in names))
     if not yes:
@@ -177,6 +182,8 @@ def remove(
         question = "Remove this session?" if len(paths) == 1 else "Remove these sessions?"
         if not typer.confirm(question, err=True):
             return
+    if (contexts := contexts_folder()) is not None:
+        remove_contexts(contexts)
     for path in paths:
         session_files.remove(path.parent, path.stem)
         typer.echo(f"Removed {path.stem}.")

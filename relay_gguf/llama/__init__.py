@@ -5,9 +5,10 @@ backends             the devices that it can use, as ggml lists them
 inventory            this machine, as llama.cpp sees it
 load, tokenizer      a file → a model and a context that fit; text ↔ ids
 trial, amx           the child process of `relay_gguf.doctor`'s self-test; how to do without AMX
-kv_cache, snapshots  the evaluated tokens; conversations kept in RAM
+kv_cache, prefill    the evaluated tokens; how a prompt is evaluated
 engine, gguf_engine  `LlamaEngine`; what it shares with the isolated one
 thread               the thread that an engine works on
+contexts/            conversations kept in RAM and on the disk
 rpc, rpc_server      devices of other machines; our devices lent to them
 isolated/            a `LlamaEngine` in a process of its own, which a worker may end
 """

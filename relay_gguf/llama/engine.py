@@ -10,14 +10,14 @@ main thread, and only between C calls: that thread evaluates, the caller waits o
 from __future__ import annotations
 
 import ctypes
+import os
 import queue
 import random
-import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -27,25 +27,24 @@ from relay_gguf.fit.plan import N_BATCH, LoadOptions
 from relay_gguf.machine.cpu import check_threads, physical_cores
 from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
 
+from .contexts.context_folder import ContextFolder
+from .contexts.identity import context_identity
 from .gguf_engine import GgufEngine
-from .kv_cache import KvCache, PrefillPace
+from .kv_cache import KvCache, abort_callback
 from .load import Loaded, check_file, free, load
 from .native import lib
-from .thread import JobThread, next_of, wait
+from .prefill import FIRST_CHUNK, PrefillChunk, PrefillPace
+from .thread import IdleJob, JobThread, next_of, wait
 from .tokenizer import Tokenizer
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
 
 
-FIRST_CHUNK: Final = 64
-"""Tokens of a prompt's first chunk for a worker, which may be slow."""
-CHUNK_SECONDS: Final = 0.3
-"""Seconds that a chunk of a prompt may take."""
+IDLE_SECONDS: Final = 60.0
+"""Seconds after a reply after which its conversation is left in the folder of contexts."""
 TICK: Final = 0.5
 """Seconds without a sign of life at most, while a prompt is evaluated."""
-LEAST_CHUNK: Final = 16
-"""Tokens of a chunk at least, however long they take."""
 
 
 class LlamaEngine(GgufEngine):
@@ -58,6 +57,7 @@ class LlamaEngine(GgufEngine):
         *,
         n_threads: int | None = None,
         scene_room: int = 0,
+        contexts: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
@@ -69,6 +69,8 @@ class LlamaEngine(GgufEngine):
             n_threads: threads of the CPU; None for one for each physical core.
             scene_room: bytes of RAM for snapshots of conversations that are not in the context
                 now, so that going back to one costs only a copy.
+            contexts: a folder where `close` leaves the conversations that take long to read, for
+                the next engine that goes on with one; None for nowhere.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
@@ -80,6 +82,7 @@ class LlamaEngine(GgufEngine):
         check_threads(n_threads)
         self.n_threads = n_threads or physical_cores()
         self._kv: KvCache | None = None
+        self._keeps = False
         self._flag = flag = ctypes.create_string_buffer(2)
         self._thread = JobThread("relay-llama")
         self._held = LlamaHeld(self._thread, flag)
@@ -89,14 +92,19 @@ class LlamaEngine(GgufEngine):
             self._path,
             options or LoadOptions(),
             n_threads=self.n_threads,
-            abort=_abort_callback(flag),
+            abort=abort_callback(flag),
             on_progress=on_progress,
             wanted=lambda: flag[0] == b"\0",
         )
         try:
             loaded = self._held.loaded = wait(loading)
             self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
-            self._kv = KvCache(loaded, flag, scene_room)
+            folder = None
+            if contexts is not None:
+                identity = context_identity(self._path, loaded.plan.settings)
+                folder = ContextFolder(contexts, identity)
+                self._keeps = True
+            self._kv = KvCache(loaded, flag, scene_room, folder)
             self._rate = 0.0  # tokens of a prompt a second, once known
             remote = any(s.device.startswith("RPC") for s in loaded.plan.shares)
             self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
@@ -163,6 +171,31 @@ class LlamaEngine(GgufEngine):
         """End the generation in flight, from any thread; without one, the next."""
         self._flag[0] = b"\1"
 
+    def close(self) -> None:
+        """Leave the conversations in the folder of contexts, and free the model.
+
+        Ctrl-C ends the writing. A second call does nothing.
+        """
+        try:
+            if self._keeps and self._held.loaded and os.getpid() == self._pid:
+                self.keep_contexts()
+        finally:
+            super().close()
+
+    def keep_contexts(self) -> int:
+        """End the reply in flight and leave the conversations in the folder of contexts.
+
+        Returns:
+            The number of conversations that have a file there now.
+        """
+        wanted = True
+        self.cancel()
+        try:
+            return wait(self._thread.submit(self._cache.keep, self._rate, lambda: wanted))
+        finally:
+            wanted = False
+            self._flag[0] = b"\0"
+
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Remove `prompt[start:stop]` from the cache and move what follows up.
 
@@ -198,7 +231,7 @@ class LlamaEngine(GgufEngine):
                 start = stop
             aborted = aborted or not cache.evaluate(prompt[last:])
             seconds = time.perf_counter() - began
-            self._rate = pace.end(time.perf_counter())
+            self._rate = pace.end()
             steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
             began = time.perf_counter()
             reason = (
@@ -208,6 +241,7 @@ class LlamaEngine(GgufEngine):
             )
             steps.put(Finished(reason, time.perf_counter() - began))
         finally:
+            self._thread.when_idle(IdleJob(IDLE_SECONDS, partial(cache.keep, self._rate)))
             steps.put(None)
 
     def _evaluate(self, model: Loaded, cache: KvCache, tokens: list[int]) -> bool:
@@ -263,30 +297,6 @@ class LlamaHeld:
         self._thread.stop(None if loaded is None else partial(free, loaded))
 
 
-class PrefillChunk:
-    """The tokens of a prompt that llama.cpp is given at once, so that a cancel is heard soon.
-
-    llama.cpp's abort callback stops an evaluation on this process's CPU. A GPU or another machine
-    goes on to the end of its chunk. So the size follows the seconds that the last chunks took.
-    """
-
-    def __init__(self, size: int = N_BATCH) -> None:
-        """Begin with chunks of `size` tokens."""
-        self.size = size
-
-    def took(self, n_tokens: int, seconds: float) -> None:
-        """Adapt the size to an evaluated chunk; the short end of a prompt changes nothing.
-
-        Sizes are powers of two, so that most runs cut a prompt alike: llama.cpp's results depend on
-        that a little.
-        """
-        if seconds > CHUNK_SECONDS:
-            while self.size > LEAST_CHUNK and self.size * seconds > n_tokens * CHUNK_SECONDS:
-                self.size //= 2
-        elif n_tokens >= self.size and seconds < CHUNK_SECONDS / 2.5:
-            self.size = min(N_BATCH, self.size * 2)
-
-
 def _next(steps: queue.SimpleQueue[Step | None], pace: PrefillPace) -> Step | None:
     """The next step; while a long prompt is evaluated, a sign of life every `TICK` seconds."""
     while True:
@@ -295,16 +305,6 @@ def _next(steps: queue.SimpleQueue[Step | None], pace: PrefillPace) -> Step | No
         except queue.Empty:
             if (guess := pace.guess(time.perf_counter())) is not None:
                 return guess
-
-
-def _abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:
-    """The C function and data by which llama.cpp asks, some 500 times a token, whether to go on.
-
-    A Python function there would cost a small model 5 % of its speed. C's strlen, given a buffer
-    that holds "" or one character, answers at no cost.
-    """
-    strlen = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen
-    return ctypes.cast(strlen, lib.ggml_abort_callback), ctypes.cast(flag, ctypes.c_void_p)
 
 
 def _logits(model: Loaded) -> Logits:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from relay_gguf.engine import Prefilling
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH
+from relay_gguf.machine.devices import available_memory
 
+from .contexts.context_folder import ContextFolder
+from .contexts.snapshots import Snapshot, Snapshots, common_prefix
 from .load import Loaded
 from .native import lib
-from .snapshots import Snapshot, Snapshots, common_prefix
 
 WORTH_KEEPING: Final = 128
 """Tokens of a conversation below which evaluating them again is as quick as a copy."""
@@ -21,16 +23,24 @@ WORTH_KEEPING: Final = 128
 class KvCache:
     """The cache of one context: `past` are the token ids whose K and V are in it, by position."""
 
-    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char], room: int = 0) -> None:
+    def __init__(
+        self,
+        model: Loaded,
+        flag: ctypes.Array[ctypes.c_char],
+        room: int = 0,
+        folder: ContextFolder | None = None,
+    ) -> None:
         """Begin with an empty cache.
 
         Args:
             model: the loaded model with its context.
             flag: an evaluation stops when it holds a character.
             room: bytes of RAM for snapshots of conversations that made room for another.
+            folder: where conversations are that go on; None is nowhere.
         """
         self.past: list[int] = []
         self.snapshots = Snapshots(room)
+        self._folder = folder
         self._model = model
         self._flag = flag
         self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
@@ -45,7 +55,11 @@ class KvCache:
         shared = common_prefix(self.past, prompt[:-1])
         if 2 * shared < len(self.past) or not self.past:  # another conversation
             snapshot = self.snapshots.take(prompt[:-1], shared)  # before the next line drops it
-            self._keep()
+            if snapshot is None and self._folder is not None:
+                over = shared + WORTH_KEEPING
+                snapshot = self._folder.find(prompt[:-1], over, self._model.n_ctx)
+            if len(self.past) >= WORTH_KEEPING and (kept := self._snapshot(self.snapshots.room)):
+                self.snapshots.keep(kept)
             if snapshot is not None:
                 self._fill(snapshot)
                 shared = common_prefix(self.past, prompt[:-1])
@@ -99,16 +113,39 @@ class KvCache:
         self._shifting = True
         return True
 
-    def _keep(self) -> None:
-        """Copy the cache to RAM, if there is room and it is worth it."""
-        if len(self.past) < WORTH_KEEPING or self._shifting:  # its positions are not yet right
-            return
+    def keep(self, rate: float, wanted: Callable[[], bool]) -> int:
+        """Write this conversation and those in RAM to the folder, where that pays.
+
+        Args:
+            rate: tokens a second that the model reads.
+            wanted: asked now and then; False gives up.
+
+        Returns:
+            The number of conversations that have a file now.
+        """
+        folder, count = self._folder, 0
+        if folder is None or not rate:
+            return 0
+        for past in (None, *self.snapshots):
+            n_tokens = len(self.past if past is None else past.ids)
+            seconds = n_tokens / rate
+            if n_tokens < WORTH_KEEPING or not folder.worth(seconds):
+                continue
+            snapshot = past or self._snapshot((available_memory() or 0) // 2)
+            count += snapshot is not None and folder.keep(snapshot, seconds, wanted)
+        return count
+
+    def _snapshot(self, most: int) -> Snapshot | None:
+        """A copy of the cache; None if it has more bytes than `most`, or is being moved."""
+        if self._shifting:  # its positions are not yet right
+            return None
         n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
-        if n_bytes > self.snapshots.room:
-            return
+        if n_bytes > most:
+            return None
         state = (ctypes.c_uint8 * n_bytes)()
-        if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) == n_bytes:
-            self.snapshots.keep(Snapshot(tuple(self.past), state, n_bytes))
+        if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) != n_bytes:
+            return None
+        return Snapshot(tuple(self.past), state, n_bytes)
 
     def _fill(self, snapshot: Snapshot) -> None:
         """Replace the cache by a snapshot; the cache is empty if that fails."""
@@ -121,43 +158,11 @@ class KvCache:
             lib.llama_memory_clear(memory, True)
 
 
-class PrefillPace:
-    """How far a prompt is evaluated, guessed between two chunks by the pace of those before.
+def abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:
+    """The C function and data by which llama.cpp asks, some 500 times a token, whether to go on.
 
-    Smaller chunks would tell more, but llama.cpp's results depend on how a prompt is cut, and a
-    seed must give the same reply on a slow machine.
+    A Python function there would cost a small model 5 % of its speed. C's strlen, given a buffer
+    that holds "" or one character, answers at no cost.
     """
-
-    def __init__(self, rate: float = 0.0) -> None:
-        """Begin with a rate in tokens a second; 0 is unknown."""
-        self._rate = rate
-        self._total = self._done = 0
-        self._since = 0.0
-
-    def begin(self, total: int, now: float) -> None:
-        """`total` new tokens are evaluated from now on; times are in seconds."""
-        self._total, self._done, self._since = total, 0, now
-
-    def read(self, done: int, now: float) -> Prefilling:
-        """Take in that `done` tokens are evaluated."""
-        if done > self._done and now > self._since:
-            self._rate = (done - self._done) / (now - self._since)
-        self._done, self._since = done, now
-        return self._step(done)
-
-    def guess(self, now: float) -> Prefilling | None:
-        """How far it is probably; None if no prompt is being evaluated."""
-        if not self._total:
-            return None
-        ahead = min(int(self._rate * (now - self._since)), N_BATCH)
-        return self._step(max(self._done, min(self._done + ahead, self._total - 1)))
-
-    def end(self, now: float) -> float:
-        """The whole prompt is evaluated; returns the rate in tokens a second."""
-        self.read(self._total, now)
-        self._total = 0
-        return self._rate
-
-    def _step(self, done: int) -> Prefilling:
-        left = (self._total - done) / self._rate if self._rate else None
-        return Prefilling(done, self._total, left)
+    strlen = (ctypes.cdll.msvcrt if sys.platform == "win32" else ctypes.CDLL(None)).strlen
+    return ctypes.cast(strlen, lib.ggml_abort_callback), ctypes.cast(flag, ctypes.c_void_p)

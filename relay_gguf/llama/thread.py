@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import queue
 import sys
@@ -10,13 +11,26 @@ import time
 from collections.abc import Callable
 from concurrent import futures
 from concurrent.futures import Future
+from dataclasses import dataclass
 from typing import ParamSpec, TypeVar
+
+log = logging.getLogger("relay_gguf.llama")
 
 T = TypeVar("T")
 P = ParamSpec("P")
 
 # Windows does not interrupt a wait for a lock, so waits there are cut into short ones.
 _PATIENCE = 0.1 if sys.platform == "win32" else None
+
+
+@dataclass(frozen=True, slots=True)
+class IdleJob:
+    """What a thread does after `seconds` without a job; it is given a function that tells whether
+    the thread is still idle, and asks it now and then.
+    """
+
+    seconds: float
+    job: Callable[[Callable[[], bool]], object]
 
 
 class JobThread:
@@ -29,6 +43,7 @@ class JobThread:
     def __init__(self, name: str) -> None:
         self._jobs: queue.SimpleQueue[Callable[[], None] | None] = queue.SimpleQueue()
         self._stopped = False
+        self._idle: IdleJob | None = None
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
@@ -51,12 +66,20 @@ class JobThread:
         self._jobs.put(run)
         return future
 
+    def when_idle(self, job: IdleJob) -> None:
+        """Do `job` once, when no other job has come for its seconds; the last one given counts.
+
+        Only from a job: the thread looks at it when that one is done.
+        """
+        self._idle = job
+
     def stop(self, last: Callable[[], object] | None = None) -> None:
         """End the thread after the queued jobs and a last one; waits for the end.
 
         The thread itself may be the one that calls: the garbage collector runs anywhere.
         """
         is_itself = threading.current_thread() is self._thread
+        self._idle = None
         if last is not None and is_itself:
             last()
         elif last is not None:
@@ -67,9 +90,22 @@ class JobThread:
             self._thread.join()
 
     def _work(self) -> None:
-        while (job := self._jobs.get()) is not None:
+        while (job := self._next()) is not None:
             job()
             del job  # it refers to whoever asked for it, who may be gone before the next job comes
+
+    def _next(self) -> Callable[[], None] | None:
+        """The next job; while none comes, the idle job is done."""
+        if (idle := self._idle) is not None:
+            try:
+                return self._jobs.get(timeout=idle.seconds)
+            except queue.Empty:
+                self._idle = None
+                try:
+                    idle.job(self._jobs.empty)
+                except Exception:
+                    log.exception("An idle job failed.")
+        return self._jobs.get()
 
 
 def next_of(items: queue.SimpleQueue[T], seconds: float = math.inf) -> T:

@@ -88,13 +88,14 @@ def load(
     *,
     n_threads: int | None = None,
     scene_room: int = 0,
+    contexts: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
 ) -> LlamaEngine | IsolatedEngine:
     """An engine for a file; with workers, in a process of its own, which they may end.
 
     Args:
         path: a GGUF file.
-        options, n_threads, scene_room, on_progress: as for `LlamaEngine`.
+        options, n_threads, scene_room, contexts, on_progress: as for `LlamaEngine`.
 
     Raises:
         ModelError, SettingsError: as for `LlamaEngine`.
@@ -105,7 +106,14 @@ def load(
     else:
         from relay_gguf.llama.engine import LlamaEngine as Kind  # type: ignore[assignment]
 
-    return Kind(path, options, n_threads=n_threads, scene_room=scene_room, on_progress=on_progress)
+    return Kind(
+        path,
+        options,
+        n_threads=n_threads,
+        scene_room=scene_room,
+        contexts=contexts,
+        on_progress=on_progress,
+    )
 
 
 def load_named(
@@ -122,7 +130,11 @@ def load_named(
 
 
 def open_engine(
-    path: Path, settings: ChatSettings, *, scene_room: int = 0
+    path: Path,
+    settings: ChatSettings,
+    *,
+    scene_room: int = 0,
+    contexts: Path | None = None,
 ) -> LlamaEngine | IsolatedEngine:
     """Load a model, with its progress on stderr if that is a terminal.
 
@@ -130,6 +142,7 @@ def open_engine(
         path: a GGUF file.
         settings: the user's settings.
         scene_room: bytes of RAM for snapshots of conversations that are not in the context.
+        contexts: the folder of conversations that go on later; None for nowhere.
 
     Raises:
         ModelError, SettingsError, WorkerError: as for `load`.
@@ -141,6 +154,7 @@ def open_engine(
             settings.load,
             n_threads=settings.threads,
             scene_room=scene_room,
+            contexts=contexts,
             on_progress=show,
         )
     finally:

@@ -43,7 +43,7 @@ from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import read_header
 
 TYPES = ("Q8_0", "Q4_K_M", "Q2_K")
-PATIENCE = 60.0
+PATIENCE = 300.0
 
 
 @pytest.fixture(scope="module")

@@ -463,7 +463,7 @@ raise SystemExit(7)
 
 
 def test_the_time_that_a_prompt_takes_is_guessed_between_two_chunks() -> None:
-    pace = kv_cache.PrefillPace()
+    pace = PrefillPace()
     assert pace.guess(0.0) is None, "nothing is evaluated"
     pace.begin(2000, now=10.0)
     assert pace.guess(10.5) == Prefilling(0, 2000, None), "how fast it is, nobody knows yet"
@@ -473,9 +473,9 @@ def test_the_time_that_a_prompt_takes_is_guessed_between_two_chunks() -> None:
     assert pace.guess(99.0) == Prefilling(1012, 2000, 9.88), "no further than the next chunk"
     pace.read(1900, now=29.0)
     assert pace.guess(40.0) == Prefilling(1999, 2000, 0.01), "not done before it is"
-    assert pace.end(30.0) == 100.0
+    assert pace.end() == 100.0
     assert pace.guess(31.0) is None
-    again = kv_cache.PrefillPace(100.0)
+    again = PrefillPace(100.0)
     again.begin(50, now=0.0)
     assert again.guess(0.25) == Prefilling(25, 50, 0.25), "the prompt before told how fast it is"
 

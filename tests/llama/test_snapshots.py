@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from relay_gguf import LlamaEngine, SamplingParams
 from relay_gguf.engine import Prefilled, Token
 from relay_gguf.llama import kv_cache
-from relay_gguf.llama.snapshots import Snapshot, Snapshots, common_prefix
+from relay_gguf.llama.contexts.snapshots import Snapshot, Snapshots, common_prefix
 
 GREEDY = SamplingParams(temperature=0, max_tokens=8, seed=1)
 

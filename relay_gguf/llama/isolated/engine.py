@@ -51,6 +51,7 @@ class IsolatedEngine(GgufEngine):
         *,
         n_threads: int | None = None,
         scene_room: int = 0,
+        contexts: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
@@ -58,7 +59,7 @@ class IsolatedEngine(GgufEngine):
         Args:
             path: a GGUF file.
             options: as for `LlamaEngine`, with workers.
-            n_threads, scene_room, on_progress: as for `LlamaEngine`.
+            n_threads, scene_room, contexts, on_progress: as for `LlamaEngine`.
 
         Raises:
             WorkerError: an address does not answer or is not a worker, or a worker ended during the
@@ -71,7 +72,9 @@ class IsolatedEngine(GgufEngine):
         super().__init__(Path(path).absolute(), self._held)
         self._options = options
         self._workers = parse_addresses(options.workers)
-        self._n_threads, self._scene_room = n_threads, scene_room
+        self._opens = Opening(
+            self._path, options, n_threads, scene_room=scene_room, contexts=contexts
+        )
         self._numbers = itertools.count(1)
         self._opening = threading.RLock()
         self._closed = False
@@ -199,9 +202,14 @@ class IsolatedEngine(GgufEngine):
         return bool(self._asked("forget", list(prompt), start, stop))
 
     def close(self) -> None:
-        """End the child, and with it the model."""
-        self._closed = True
-        super().close()
+        """Leave the conversations in the folder of contexts, and end the child with the model."""
+        try:
+            with contextlib.suppress(EngineError):
+                if self._opens.contexts is not None and not self._generating:
+                    self._asked("keep_contexts")
+        finally:
+            self._closed = True
+            super().close()
 
     # The child
 
@@ -239,9 +247,7 @@ class IsolatedEngine(GgufEngine):
         """
         running = Process()
         options = replace(options, workers=tuple(map(str, workers)))
-        opening = Opening(
-            self._path, options, self._n_threads, scene_room=self._scene_room, debug=running.debug
-        )
+        opening = replace(self._opens, options=options, debug=running.debug)
         replies = running.call(next(self._numbers), "open", opening)
         try:
             while (reply := self._next(running, replies)) is not None:

@@ -33,6 +33,7 @@ class Opening:
     options: LoadOptions
     n_threads: int | None
     scene_room: int
+    contexts: Path | None = None
     debug: bool = False
 
 
@@ -167,6 +168,7 @@ class EngineServer:
             opening.options,
             n_threads=opening.n_threads,
             scene_room=opening.scene_room,
+            contexts=opening.contexts,
             on_progress=progress,
         )
         notice_silence()

@@ -5,7 +5,7 @@ Copying a snapshot back takes milliseconds, evaluating its text again takes seco
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,10 @@ class Snapshots:
 
     def __len__(self) -> int:
         return len(self._kept)
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        """The snapshots, the one used last first."""
+        return reversed(self._kept)
 
     def keep(self, snapshot: Snapshot) -> None:
         """Keep a snapshot; drop those that are a prefix of it, and the least recently used."""
