@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shlex
 from collections.abc import Iterable, Iterator
@@ -19,7 +20,7 @@ from relay_gguf.conversation.records import SessionHeader
 from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.session_files import titles
 from relay_gguf.conversation.store import Store, read_session
-from relay_gguf.folders import history_path, sessions_folder
+from relay_gguf.folders import contexts_folder, history_path, sessions_folder
 
 
 @pytest.fixture
@@ -93,23 +94,34 @@ def test_a_session_is_removed_when_that_was_meant(
     _, _, err = done(capsys, "sessions", "rm", "tale")
     assert "10 messages  hi" in err
     assert tale.exists()
+    contexts = contexts_folder()
+    assert contexts is not None
+    contexts.mkdir(parents=True)
+    (contexts / "a.context").touch()
     _, out, _ = done(capsys, "sessions", "rm", "tale", "--yes")
     assert out == "Removed tale.\n"
     assert not tale.exists()
+    assert list(contexts.iterdir()) == [], "its ids are its text"
 
 
 # Chats
 
 
-@contextmanager
-def _fake_engine(*_: object) -> Iterator[FakeEngine]:
-    yield FakeEngine(["a reply"])
+@pytest.fixture
+def folders() -> list[Path | None]:
+    """The folders of contexts that engines were opened with."""
+    return []
 
 
 @pytest.fixture
-def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def typed(folders: list[Path | None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """What is typed into a chat at a terminal, whose model is a fake one."""
     lines = ["hello"]
+
+    @contextmanager
+    def fake_engine(*_: object, contexts: Path | None) -> Iterator[FakeEngine]:
+        folders.append(contexts)
+        yield FakeEngine(["a reply"])
 
     def at_terminal(session: Session, opening: Iterable[Event], *_: object) -> None:
         for _ in opening:
@@ -118,7 +130,7 @@ def typed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
     monkeypatch.setattr(cli_chat, "_run_terminal", at_terminal)
     monkeypatch.setattr(cli_chat, "_has_terminal", lambda: True)
-    monkeypatch.setattr("relay_gguf.models.opening.open_engine", _fake_engine)
+    monkeypatch.setattr("relay_gguf.models.opening.open_engine", fake_engine)
     monkeypatch.setattr("relay_gguf.models.opening.loading_notices", lambda *_: [])
 
     for name in ("plan", "n_tries"):
@@ -138,6 +150,30 @@ def test_a_chat_says_at_the_end_how_to_go_on(
     typed.append("/save my tale")
     code, out, _ = done(capsys, "chat", "model.gguf")
     assert (code, out) == (0, f"Saved: relay-gguf chat --resume {shlex.quote('my tale')}\n")
+
+
+@pytest.mark.parametrize(
+    ("options", "keeps"),
+    [
+        ((), True),
+        (("--no-cache-file",), False),
+        (("--no-save",), False),
+        (("--plain",), False),
+        (("--plain", "--resume"), True),
+    ],
+)
+def test_what_the_model_has_read_is_kept_where_a_chat_will_go_on(
+    options: tuple[str, ...],
+    keeps: bool,
+    tale: Path,
+    typed: list[str],
+    folders: list[Path | None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"hi\n")))
+    assert done(capsys, "chat", "m.gguf", *options)[0] == 0
+    assert folders == [contexts_folder() if keeps else None]
 
 
 def test_nothing_said_is_nothing_saved(

@@ -289,7 +289,6 @@ def mini(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         ("smollm2", 2048, "q8_0"),
         ("smollm2", 4096, "f16"),
         ("mini", 4096, "f16"),
-        ("mini", 4096, "q8_0"),
     ],
 )
 def test_a_load_takes_what_was_planned(

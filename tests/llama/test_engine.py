@@ -35,6 +35,7 @@ from relay_gguf.errors import EngineError, SettingsError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import engine as llama
 from relay_gguf.llama import kv_cache
+from relay_gguf.llama.prefill import PrefillPace
 from relay_gguf.llama.tokenizer import tokenize
 from relay_gguf.settings import ChatSettings
 

@@ -30,10 +30,10 @@ from relay_gguf.fit.memory import MIB
 from relay_gguf.fit.placement import GPU_EXTRA
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.fit.traffic import traffic
-from relay_gguf.llama.prefill import CHUNK_SECONDS, LEAST_CHUNK, PrefillChunk
 from relay_gguf.llama.inventory import this_machine
 from relay_gguf.llama.isolated import engine as isolated
 from relay_gguf.llama.isolated.engine import IsolatedEngine
+from relay_gguf.llama.prefill import CHUNK_SECONDS, LEAST_CHUNK, PrefillChunk
 from relay_gguf.sampling import SamplingParams
 from relay_gguf.workers.tensor_cache import cache_folder
 
