@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
     from .llama.engine import LlamaEngine as LlamaEngine
+    from .models.opening import suggest_relay_model as suggest_relay_model
     from .relay import RelayLM as RelayLM
-    from .relay import suggest_relay_model as suggest_relay_model
     from .sampling import SamplingParams as SamplingParams
     from .version import __version__ as __version__
 
@@ -27,7 +27,7 @@ _HOMES = {
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",
     "__version__": ".version",
-    "suggest_relay_model": ".relay",
+    "suggest_relay_model": ".models.opening",
 }
 __all__ = list(_HOMES)
 

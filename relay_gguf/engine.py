@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from .sampling import SamplingParams
 
@@ -120,3 +120,14 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Free the model. A second call does nothing."""
+
+
+@runtime_checkable
+class ReadsAhead(Protocol):
+    """An engine that can evaluate a prompt before a reply is asked for."""
+
+    def prepare(self, prompt: Sequence[int]) -> None:
+        """Begin to evaluate `prompt` but for its last token, and return at once.
+
+        Whatever is asked of the engine next ends that.
+        """

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -256,6 +255,16 @@ class RelayLM:
                 self.context[:] = event.kept(self.context)
             yield event
 
+    def prepare(self, text: str = "", role: Role = "input") -> bool:
+        """Read the context, and `text` as what `role` is about to say, in the background.
+
+        Returns at once; the next call of the model uses what was read by then, and need not wait.
+
+        Returns:
+            Whether the engine can do that, and the context has room.
+        """
+        return self._generator.prepare(self._lines, role, text)
+
     def cancel(self) -> None:
         """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
         self._generator.cancel()
@@ -294,26 +303,3 @@ class RelayLM:
         """
         before = [] if fresh else self._lines
         self._generator.check_room([*before, *added], answered=answered)
-
-
-def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
-    """Keyword arguments for `RelayLM`: the best of Relay's published files for this machine.
-
-    `RelayLM` downloads the file unless it is here, and puts as much of it on a GPU as fits. If
-    no file is fast enough, the fastest is taken, with a `RuntimeWarning` that says how slow it is.
-
-    Args:
-        min_speed: tokens a second that the file must reach, as estimated; None is 5.
-
-    Raises:
-        MemoryShortError: none of the files fits.
-    """
-    from .fit.choose import MIN_SPEED
-    from .models.listing import slow_line
-    from .models.suggest import suggest
-
-    found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
-    if found.is_slow:
-        line = slow_line(found.taken, found.min_speed)
-        warnings.warn(line, RuntimeWarning, stacklevel=2)
-    return {"model_name_or_path": found.taken.file.name}

@@ -21,6 +21,7 @@ from relay_gguf.engine import (
     Moved,
     Prefilled,
     Prefilling,
+    ReadsAhead,
     Step,
     Token,
 )
@@ -115,6 +116,20 @@ class Generator:
         finally:
             self.params = usual
         yield Notice(f"* The model said the same {len(temperatures)} times.")
+
+    def prepare(self, lines: Sequence[Message], role: Role, opening: str = "") -> bool:
+        """Let the engine read what a message of `role` after `lines` will begin with, if it can.
+
+        Returns at once. A context that is full is left as it is: what leaves it is not decided yet.
+
+        Returns:
+            Whether the engine reads.
+        """
+        ids = self.encoder.prompt(lines, self.nicks[role], opening)
+        if not isinstance(self.engine, ReadsAhead) or len(ids) + self.reserve > self.engine.n_ctx:
+            return False
+        self.engine.prepare(ids)
+        return True
 
     def cancel(self) -> None:
         """Stop the message in flight, from any thread or signal handler; without one, nothing."""

@@ -97,6 +97,22 @@ class Session:
         """Release the session's file."""
         self.dialogue.close()
 
+    def prepare(self, line: str) -> bool:
+        """Let the model read what stands in the input line, in the background.
+
+        Only whole words of what will be said: the rest may still change, and a command decides
+        itself what becomes of its text.
+
+        Returns:
+            Whether the model reads.
+        """
+        whole = line[: 1 + max(line.rfind(" "), line.rfind("\n"))]
+        match parse(whole):
+            case Say(content) if content != SILENCE and not self._busy:
+                generator = self.dialogue.generator
+                return generator.prepare(self.transcript.context, "input", content)
+        return False
+
     @property
     def transcript(self) -> Transcript:
         """The conversation so far."""

@@ -7,8 +7,9 @@ load, tokenizer      a file → a model and a context that fit; text ↔ ids
 trial, amx           the child process of `relay_gguf.doctor`'s self-test; how to do without AMX
 kv_cache, prefill    the evaluated tokens; how a prompt is evaluated
 engine, gguf_engine  `LlamaEngine`; what it shares with the isolated one
+generation           its work, on its thread
 thread               the thread that an engine works on
 contexts/            conversations kept in RAM and on the disk
-rpc, rpc_server      devices of other machines; our devices lent to them
+rpc                  devices of other machines; our devices lent to them
 isolated/            a `LlamaEngine` in a process of its own, which a worker may end
 """

@@ -1,4 +1,4 @@
-"""The engine: llama.cpp through its low-level API. The only file that infers.
+"""The engine: llama.cpp through its low-level API.
 
 The `Llama` class of llama-cpp-python is not used: it cannot shift its cache, cancel, ask for flash
 attention "auto" or say why a model did not load, and it allocates larger compute buffers.
@@ -12,28 +12,26 @@ from __future__ import annotations
 import ctypes
 import os
 import queue
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache, partial
+from concurrent.futures import Future
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
-from relay_gguf.engine import Finished, FinishReason, Prefilled, Step, Token
+from relay_gguf.engine import Step
 from relay_gguf.errors import EngineError
-from relay_gguf.fit.plan import N_BATCH, LoadOptions
+from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.machine.cpu import check_threads, physical_cores
-from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
+from relay_gguf.sampling import SamplingParams
 
 from .contexts.context_folder import ContextFolder
 from .contexts.identity import context_identity
+from .generation import Generation, logits_of
 from .gguf_engine import GgufEngine
 from .kv_cache import KvCache, abort_callback
 from .load import Loaded, check_file, free, load
-from .native import lib
-from .prefill import FIRST_CHUNK, PrefillChunk, PrefillPace
+from .prefill import PrefillPace
 from .thread import IdleJob, JobThread, next_of, wait
 from .tokenizer import Tokenizer
 
@@ -81,8 +79,9 @@ class LlamaEngine(GgufEngine):
         check_file(Path(path))
         check_threads(n_threads)
         self.n_threads = n_threads or physical_cores()
-        self._kv: KvCache | None = None
-        self._keeps = False
+        self._generation: Generation | None = None
+        self._keeps = self._cancelled = False
+        self._reading: Future[None] | None = None
         self._flag = flag = ctypes.create_string_buffer(2)
         self._thread = JobThread("relay-llama")
         self._held = LlamaHeld(self._thread, flag)
@@ -104,10 +103,7 @@ class LlamaEngine(GgufEngine):
                 identity = context_identity(self._path, loaded.plan.settings)
                 folder = ContextFolder(contexts, identity)
                 self._keeps = True
-            self._kv = KvCache(loaded, flag, scene_room, folder)
-            self._rate = 0.0  # tokens of a prompt a second, once known
-            remote = any(s.device.startswith("RPC") for s in loaded.plan.shares)
-            self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
+            self._generation = Generation(loaded, KvCache(loaded, flag, scene_room, folder))
         except BaseException:
             self.cancel()
             if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
@@ -128,16 +124,17 @@ class LlamaEngine(GgufEngine):
         return self._held.loaded
 
     @property
-    def _cache(self) -> KvCache:
+    def _runs(self) -> Generation:
         self._refuse_fork()
-        if self._kv is None or self._held.loaded is None:
+        if self._generation is None or self._held.loaded is None:
             raise EngineError("The model is closed.")
-        return self._kv
+        return self._generation
 
     def logits(self) -> Logits:
         """A copy of the logits (n_vocab,) after the last token that was evaluated."""
         model = self._model
-        return wait(self._thread.submit(lambda: _logits(model).copy()))
+        self._stop_reading()
+        return wait(self._thread.submit(lambda: logits_of(model).copy()))
 
     # Generating
 
@@ -153,10 +150,10 @@ class LlamaEngine(GgufEngine):
         n_ctx = self._model.n_ctx
         if not 0 < len(prompt) < n_ctx:
             raise EngineError(f"The prompt has {len(prompt)} tokens, but n_ctx is {n_ctx}.")
+        self._stop_reading()
         steps: queue.SimpleQueue[Step | None] = queue.SimpleQueue()
-        pace = PrefillPace(self._rate)
-        arguments = (self._model, self._cache, list(prompt), params, steps, pace)
-        running = self._thread.submit(self._run, *arguments)
+        pace = PrefillPace(self._runs.rate)
+        running = self._thread.submit(self._reply, self._runs, list(prompt), params, steps, pace)
         try:
             while (step := _next(steps, pace)) is not None:
                 yield step
@@ -165,10 +162,11 @@ class LlamaEngine(GgufEngine):
             if not running.done():
                 self.cancel()
                 running.exception()
-            self._flag[0] = b"\0"
+            self._cancelled, self._flag[0] = False, b"\0"
 
     def cancel(self) -> None:
         """End the generation in flight, from any thread; without one, the next."""
+        self._cancelled = True
         self._flag[0] = b"\1"
 
     def close(self) -> None:
@@ -191,9 +189,9 @@ class LlamaEngine(GgufEngine):
         wanted = True
         self.cancel()
         try:
-            return wait(self._thread.submit(self._cache.keep, self._rate, lambda: wanted))
+            return wait(self._thread.submit(self._runs.keep, lambda: wanted))
         finally:
-            wanted = False
+            wanted = self._cancelled = False
             self._flag[0] = b"\0"
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
@@ -202,81 +200,44 @@ class LlamaEngine(GgufEngine):
         The moved keys are rotated to their new positions; their values still carry what the
         removed text said, so that logits differ a little from a fresh evaluation.
         """
-        return self._thread.submit(self._cache.remove, list(prompt[:stop]), start).result()
+        self._stop_reading()
+        return self._thread.submit(self._runs.cache.remove, list(prompt[:stop]), start).result()
 
-    # From here on: on the engine's thread
+    def prepare(self, prompt: Sequence[int]) -> None:
+        """Begin to evaluate what is new in `prompt`, but for its last token, and return at once.
 
-    def _run(
+        Whatever is asked of the engine next ends that, and uses what was evaluated by then. A
+        prompt that does not fit is not read.
+        """
+        runs = self._runs
+        self._stop_reading()
+        if 1 < len(prompt) < runs.model.n_ctx and not self._cancelled:
+            self._reading = self._thread.submit(runs.read_ahead, list(prompt))
+
+    def _stop_reading(self) -> None:
+        """End what `prepare` began; a cancel stays one of the next generation."""
+        reading, self._reading = self._reading, None
+        if reading is not None and not reading.done():
+            self._flag[0] = b"\1"
+            reading.exception()
+            self._flag[0] = b"\0"
+            if self._cancelled:
+                self._flag[0] = b"\1"
+
+    def _reply(
         self,
-        model: Loaded,
-        cache: KvCache,
+        runs: Generation,
         prompt: list[int],
         params: SamplingParams,
         steps: queue.SimpleQueue[Step | None],
         pace: PrefillPace,
     ) -> None:
+        """Put the steps of a generation, and None at last; on the engine's thread."""
         try:
-            began = time.perf_counter()
-            reused = cache.reuse(prompt)
-            pace.begin(len(prompt) - reused, began)
-            aborted = False
-            # The last token alone, always: its logits then do not depend on how much of the
-            # prompt was in the cache, and a greedy retry repeats the reply word for word.
-            start, last = reused, len(prompt) - 1
-            while not aborted and start < last:
-                stop = min(start + self._chunk.size, last)
-                aborted = not self._evaluate(model, cache, prompt[start:stop])
-                if not aborted:
-                    steps.put(pace.read(stop - reused, time.perf_counter()))
-                start = stop
-            aborted = aborted or not cache.evaluate(prompt[last:])
-            seconds = time.perf_counter() - began
-            self._rate = pace.end()
-            steps.put(Prefilled(max(0, len(cache.past) - reused), reused, seconds))
-            began = time.perf_counter()
-            reason = (
-                "cancelled"
-                if aborted
-                else self._sample(model, cache, prompt=prompt, params=params, steps=steps)
-            )
-            steps.put(Finished(reason, time.perf_counter() - began))
+            runs.run(prompt, params, steps.put, pace)
         finally:
-            self._thread.when_idle(IdleJob(IDLE_SECONDS, partial(cache.keep, self._rate)))
+            self._thread.when_idle(IdleJob(IDLE_SECONDS, runs.keep))
             steps.put(None)
-
-    def _evaluate(self, model: Loaded, cache: KvCache, tokens: list[int]) -> bool:
-        """Evaluate a chunk of a prompt; on a GPU, measure it for the size of the next chunk."""
-        began = time.perf_counter()
-        done = cache.evaluate(tokens)
-        if done and model.plan.settings.n_gpu_layers:
-            lib.llama_synchronize(model.ctx)
-            self._chunk.took(len(tokens), time.perf_counter() - began)
-        return done
-
-    def _sample(
-        self,
-        model: Loaded,
-        cache: KvCache,
-        prompt: list[int],
-        params: SamplingParams,
-        steps: queue.SimpleQueue[Step | None],
-    ) -> FinishReason:
-        rng = random.Random(draw_seed() if params.seed is None else params.seed)
-        ends = {model.control.im_start, model.control.im_end}
-        seen = Seen(prompt, room=model.n_ctx + 1)  # after a full context comes one more token
-        for count in range(1, params.max_tokens + 1):
-            token = pick(*distribution(_logits(model), seen.ids, params), rng)
-            if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
-                return "stop"
-            steps.put(Token(token))
-            seen.add(token)
-            if count == params.max_tokens:
-                break
-            if len(cache.past) >= model.n_ctx:
-                return "context"
-            if not cache.evaluate([token]):
-                return "cancelled"
-        return "length"
 
 
 class LlamaHeld:
@@ -305,15 +266,3 @@ def _next(steps: queue.SimpleQueue[Step | None], pace: PrefillPace) -> Step | No
         except queue.Empty:
             if (guess := pace.guess(time.perf_counter())) is not None:
                 return guess
-
-
-def _logits(model: Loaded) -> Logits:
-    """The logits (n_vocab,) of the last token, in llama.cpp's own memory."""
-    row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
-    return _array_at(ctypes.addressof(row.contents), model.n_vocab)
-
-
-@lru_cache(maxsize=4)
-def _array_at(address: int, size: int) -> Logits:
-    """Floats (size,) in C's memory; cached, for llama.cpp's place is the same for each token."""
-    return np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))

@@ -6,15 +6,16 @@ For every front end that runs a model; progress is shown on stderr.
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from relay_gguf.display import one_line
 from relay_gguf.doctor.advice import notices
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.errors import MemoryShortError
-from relay_gguf.fit.choose import Candidate
+from relay_gguf.fit.choose import MIN_SPEED, Candidate
 from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import LoadOptions
@@ -23,7 +24,7 @@ from relay_gguf.hub.progress import watching
 from relay_gguf.hub.watcher import Watcher
 from relay_gguf.settings import ChatSettings
 
-from .listing import taken_lines
+from .listing import slow_line, taken_lines
 from .locate import locate
 from .suggest import Suggestion, suggest
 
@@ -193,3 +194,22 @@ def _progress(path: Path) -> tuple[Callable[[float], None], Callable[[], None]]:
             sys.stderr.write("\r\x1b[K")
 
     return show, clear
+
+
+def suggest_relay_model(min_speed: float | None = None) -> dict[str, Any]:
+    """Keyword arguments for `RelayLM`: the best of Relay's published files for this machine.
+
+    `RelayLM` downloads the file unless it is here, and puts as much of it on a GPU as fits. If
+    no file is fast enough, the fastest is taken, with a `RuntimeWarning` that says how slow it is.
+
+    Args:
+        min_speed: tokens a second that the file must reach, as estimated; None is 5.
+
+    Raises:
+        MemoryShortError: none of the files fits.
+    """
+    found = suggest(min_speed=MIN_SPEED if min_speed is None else min_speed)
+    if found.is_slow:
+        line = slow_line(found.taken, found.min_speed)
+        warnings.warn(line, RuntimeWarning, stacklevel=2)
+    return {"model_name_or_path": found.taken.file.name}

@@ -22,6 +22,8 @@ from .address import Address
 from .protocol import ask
 from .tensor_cache import drop_doubtful
 
+SERVER: Final = "relay_gguf.llama.isolated.rpc_server"
+"""The module of the process that serves."""
 NO_PORT: Final = 3
 """The exit code of a server that cannot listen on its port."""
 STARTS: Final = 4
@@ -72,7 +74,7 @@ class Lending:
         terms = self.terms
         stderr = None if terms.debug else subprocess.DEVNULL
         told = json.dumps(asdict(terms))
-        self._process = process = child.start("relay_gguf.llama.rpc_server", told, stderr=stderr)
+        self._process = process = child.start(SERVER, told, stderr=stderr)
         line: dict[str, Any] = json.loads((process.stdout and process.stdout.readline()) or "{}")
         if "error" in line:
             raise WorkerError(line["error"])

@@ -34,7 +34,7 @@ from relay_gguf.engine import Finished, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError, SettingsError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama import engine as llama
-from relay_gguf.llama import kv_cache
+from relay_gguf.llama import generation, kv_cache
 from relay_gguf.llama.prefill import PrefillPace
 from relay_gguf.llama.tokenizer import tokenize
 from relay_gguf.settings import ChatSettings
@@ -352,9 +352,9 @@ def test_no_c_call_between_a_token_and_the_next_evaluation(
             return recorded(name, found) if is_c else found
 
     recorder = Recorder()
-    monkeypatch.setattr(llama, "lib", recorder)
+    monkeypatch.setattr(generation, "lib", recorder)
     monkeypatch.setattr(kv_cache, "lib", recorder)
-    monkeypatch.setattr(llama, "Token", recorded("Token", Token))
+    monkeypatch.setattr(generation, "Token", recorded("Token", Token))
     list(pico_engine.generate([5, 6, 7], GREEDY))
 
     after = [following for call, following in pairwise(calls) if call == "Token"]

@@ -1,7 +1,7 @@
 """The server process of a worker: llama.cpp's RPC server, which a malformed request may end.
 
-Run by `workers.lending` as `python -m relay_gguf.llama.rpc_server TERMS`, with `Terms` as JSON. It
-prints one line of JSON, its devices or the error, and serves until its stdin ends.
+Run by `workers.lending` as `python -m relay_gguf.llama.isolated.rpc_server TERMS`, with `Terms` as
+JSON. It prints one line of JSON, its devices or the error, and serves until its stdin ends.
 """
 
 from __future__ import annotations
@@ -30,9 +30,8 @@ def main() -> None:
         out.flush()
 
     try:
+        from relay_gguf.llama.rpc import lend, serve
         from relay_gguf.machine.cpu import physical_cores
-
-        from .rpc import lend, serve
 
         end_with_parent()  # on Windows, no library can be loaded while a thread reads stdin
         lent = lend(terms.devices, terms.memory)
