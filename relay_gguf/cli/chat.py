@@ -191,7 +191,7 @@ def talk(
     from relay_gguf.folders import contexts_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.demo import SCENE
-    from relay_gguf.models.opening import loading_notices, open_engine
+    from relay_gguf.models.opening import close_engine, loading_notices, open_engine
 
     from .choice import confirming
     from .demo import demo_file, demo_notes, demo_scene
@@ -237,6 +237,7 @@ def talk(
             session.close()
             if in_terminal and dialogue.name:
                 typer.echo(f"Saved: relay-gguf chat --resume {shlex.quote(dialogue.name)}")
+            close_engine(engine)
 
 
 def _asks_for_a_scene(settings: ChatSettings) -> bool:

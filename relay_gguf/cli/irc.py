@@ -165,7 +165,7 @@ def irc(
     from relay_gguf.irc.bot.bot import Bot
     from relay_gguf.irc.bot.bot_config import BotConfig
     from relay_gguf.irc.bot.open_scenes import waiting_bytes
-    from relay_gguf.models.opening import find_model, open_engine
+    from relay_gguf.models.opening import close_engine, find_model, open_engine
 
     from .choice import choosing, confirming
     from .demo import demo_file
@@ -190,6 +190,7 @@ def irc(
             serve(bot)
         finally:
             bot.close()
+            close_engine(engine)
 
 
 def print_aliases(client: str) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import sys
+import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
@@ -11,7 +12,7 @@ from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH
 from relay_gguf.machine.devices import available_memory
 
-from .contexts.context_folder import ContextFolder
+from .contexts.context_folder import PATIENCE, ContextFolder
 from .contexts.snapshots import Snapshot, Snapshots, common_prefix
 from .load import Loaded
 from .native import lib
@@ -116,6 +117,8 @@ class KvCache:
     def keep(self, rate: float, wanted: Callable[[], bool]) -> int:
         """Write this conversation and those in RAM to the folder, where that pays.
 
+        They come in the order of their last use, as far as `PATIENCE` reaches for all.
+
         Args:
             rate: tokens a second that the model reads.
             wanted: asked now and then; False gives up.
@@ -126,13 +129,18 @@ class KvCache:
         folder, count = self._folder, 0
         if folder is None or not rate:
             return 0
+        limit = time.monotonic() + PATIENCE
+
+        def goes_on() -> bool:
+            return wanted() and time.monotonic() < limit
+
         for past in (None, *self.snapshots):
             n_tokens = len(self.past if past is None else past.ids)
             seconds = n_tokens / rate
-            if n_tokens < WORTH_KEEPING or not folder.worth(seconds):
+            if n_tokens < WORTH_KEEPING or not folder.worth(seconds) or not goes_on():
                 continue
             snapshot = past or self._snapshot((available_memory() or 0) // 2)
-            count += snapshot is not None and folder.keep(snapshot, seconds, wanted)
+            count += snapshot is not None and folder.keep(snapshot, seconds, goes_on)
         return count
 
     def _snapshot(self, most: int) -> Snapshot | None:

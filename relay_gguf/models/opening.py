@@ -6,6 +6,7 @@ For every front end that runs a model; progress is shown on stderr.
 from __future__ import annotations
 
 import sys
+import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -160,6 +161,17 @@ def open_engine(
         )
     finally:
         clear()
+
+
+def close_engine(engine: LlamaEngine | IsolatedEngine, patience: float = 1.0) -> None:
+    """Close an engine; if that takes more than `patience` seconds, a line on stderr says why."""
+    slow = threading.Timer(patience, sys.stderr.write, ["Keeping what the model has read ...\n"])
+    slow.daemon = True
+    slow.start()
+    try:
+        engine.close()
+    finally:
+        slow.cancel()
 
 
 def loading_notices(plan: Plan, n_tries: int, options: LoadOptions) -> list[str]:
