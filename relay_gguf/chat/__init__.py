@@ -1,7 +1,7 @@
 """A conversation in a terminal or a pipe.
 
 terminal           a chat on a screen
-readahead   what stands in the input line, read while it is typed
+readahead          what stands in the input line, read while it is typed
 backlog            typed lines that wait, and the thread that answers them
 painter            events as rows of text
 scrollback         rows printed above the input line
