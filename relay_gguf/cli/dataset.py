@@ -81,6 +81,14 @@ def dataset(
     bios: Annotated[
         Path | None, typer.Option(help='Bios of people: a TOML file with lines NICK = "bio".')
     ] = None,
+    region: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="CODE",
+            help="Country whose phone numbers are found without a plus, such as DE or DE,AT; "
+            "repeatable. [the locale's, and ten others]",
+        ),
+    ] = None,
     prefix_nicks: Annotated[
         bool,
         typer.Option(
@@ -114,8 +122,8 @@ def dataset(
 ) -> None:
     """Make training conversations of IRC logs, in Relay's format.
 
-    Passwords, keys, card numbers, e-mail and IP addresses, phone numbers and messages to services
-    are left out.
+    Messages with passwords, keys, numbers of cards, accounts, phones and identity documents, e-mail
+    and IP addresses are left out, and those to services.
 
     \b
     Examples:
@@ -125,6 +133,7 @@ def dataset(
     from relay_gguf.dataset.build import Options
     from relay_gguf.dataset.drafts import ConversationLimits
     from relay_gguf.dataset.masks import Masks
+    from relay_gguf.dataset.regions import parse_regions, usual_regions
     from relay_gguf.dataset.tally import Tally
     from relay_gguf.dataset.token_count import counter, estimate
     from relay_gguf.dataset.turns import TurnStyle
@@ -151,6 +160,7 @@ def dataset(
         ),
         style=TurnStyle(prefix_nicks, Masks(seed) if mask else None),
         count=estimate if tokenizer is None else counter(tokenizer),
+        regions=usual_regions() if region is None else parse_regions(region),
     )
     tally = Tally()
     _write(
@@ -170,6 +180,8 @@ def dataset(
     else:
         for line in tally.table(exact=tokenizer is not None):
             typer.echo(line, err=True)
+        if region is None:
+            typer.echo(_looked_for(options.regions), err=True)
     if not tally.conversations:
         raise ConversionError(f"No conversation came out. {_why_none(tally, logs, name)}")
     if out is None and sys.stdout.isatty() and not as_json:
@@ -268,6 +280,13 @@ def _into(file: TextIO) -> OnUnknown:
         file.write(f"{path}:{line.number}:{line.raw}\n")
 
     return write
+
+
+def _looked_for(regions: Sequence[str]) -> str:
+    return (
+        "Phone numbers without a plus were looked for as they are written in "
+        f"{', '.join(regions)}; --region names other countries."
+    )
 
 
 def _why_none(tally: Tally, logs: Sequence[Path], name: str | None) -> str:

@@ -13,6 +13,7 @@ from .drafts import Conversation, ConversationLimits
 from .logs.formats import Log, UnknownLine, open_log
 from .logs.log_line import LineKind, LogLine
 from .people import People
+from .rules.phones import REGIONS
 from .secrets import Secrets
 from .segments import Segmenter
 from .tally import Tally
@@ -27,7 +28,8 @@ class Options:
     """The options by which conversations are made of logs.
 
     `nicks` are those of the model, `format` is None to recognize it, `channel` is empty to take the
-    one in the log, `bios` have folded nicks as keys, `count` counts the tokens of a message.
+    one in the log, `bios` have folded nicks as keys, `count` counts the tokens of a message,
+    `regions` are codes of the countries whose phone numbers are known without a plus.
     """
 
     nicks: Sequence[str]
@@ -38,6 +40,7 @@ class Options:
     limits: ConversationLimits = field(default_factory=ConversationLimits)
     style: TurnStyle = field(default_factory=TurnStyle)
     count: Count = estimate
+    regions: Sequence[str] = REGIONS
 
 
 def conversations(
@@ -93,7 +96,7 @@ def _of_log(
 ) -> Iterator[Conversation]:
     tally.files[log.format] += 1
     people = People(options.nicks)
-    secrets = Secrets(log.target)
+    secrets = Secrets(log.target, options.regions)
     segmenter = Segmenter(
         channel=options.channel or (log.target if log.target.startswith("#") else ""),
         people=people,

@@ -19,6 +19,8 @@ from relay_gguf.cli.dataset import dataset, recipe
 from relay_gguf.conversation.messages import Message
 from relay_gguf.conversation.prompt import render
 from relay_gguf.dataset import axolotl
+from relay_gguf.dataset.regions import usual_regions
+from relay_gguf.dataset.rules.phones import REGIONS
 from relay_gguf.errors import RelayError, SettingsError
 
 APP = typer.Typer()
@@ -71,7 +73,15 @@ left out
 conversations                      1
 messages                          14  3 of the model
 tokens                           137  about
+Phone numbers without a plus were looked for as they are written in US, GB, DE, FR, ES, IT, NL, \
+PL, BR, RU; --region names other countries.
 """
+
+
+@pytest.fixture(autouse=True)
+def _no_country(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A locale that tells no country."""
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
 
 
 def test_conversations_go_to_a_file(log: Path, tmp_path: Path) -> None:
@@ -88,6 +98,40 @@ def test_conversations_go_to_a_pipe(log: Path) -> None:
     (found,) = map(json.loads, done.stdout.splitlines())
     assert found["conversations"][-1] == {"from": "user", "value": "well"}
     assert done.stderr == TABLE
+
+
+def test_regions_are_those_whose_phone_numbers_are_left_out(tmp_path: Path) -> None:
+    log = tmp_path / "#boats.log"
+    log.write_text("12:00 <bob> 0660 1234567\n12:00 <bob> (415) 555-2671\n12:01 <ann> ok\n")
+
+    def kept(*more: str) -> list[str]:
+        done = run("dataset", log, "--as", "ann", *more)
+        assert ("Phone numbers without" in done.stderr) is not bool(more)
+        (found,) = map(json.loads, done.stdout.splitlines())
+        return [line["content"] for line in found["messages"][3:-1]]
+
+    assert kept("--region", "at") == ["(415) 555-2671"]
+    assert kept("--region", "US") == ["0660 1234567"]
+    assert kept("--region", "US,FR", "--region", "at") == []
+
+
+@pytest.mark.parametrize(
+    ("environment", "first"),
+    [
+        ({"LANG": "de_AT.UTF-8"}, "AT"),
+        ({"LANG": "de_AT.UTF-8", "LC_TELEPHONE": "se_NO"}, "NO"),
+        ({"LC_ALL": "pt_BR", "LANG": "de_AT"}, "BR"),
+        ({"LANG": "C"}, "US"),
+        ({"LANG": "eo_XX.UTF-8"}, "US"),
+    ],
+)
+def test_the_usual_regions_begin_with_that_of_the_locale(
+    environment: dict[str, str], first: str
+) -> None:
+    found = usual_regions(environment)
+    assert found[0] == first
+    assert set(found) == {first, *REGIONS}
+    assert len(found) == len(set(found))
 
 
 def test_on_a_terminal_conversations_are_only_counted(log: Path) -> None:
@@ -195,6 +239,11 @@ def test_a_tokenizer_counts_the_tokens(log: Path, tmp_path: Path) -> None:
         (("{log}", "--as", "a", "--split", "0.1"), "--split needs --out"),
         (("{log}", "--as", "ann", "--min-replies", "9"), "came out. The model says too little in"),
         (("{log}", "--as", "a", "--format", "mirc"), "--format is 'mirc'; it may be irssi"),
+        (
+            ("{log}", "--as", "a", "--region", "DE,Germany"),
+            "--region GERMANY is not a country's code",
+        ),
+        (("{log}", "--as", "a", "--region", ","), "--region needs a country's code"),
         (("{log}", "--as", "a", "-o", "{log}"), "exists already; --force"),
         (("{log}", "--as", "a", "--bios", "{log}"), "is not a TOML file"),
         (("{log}", "--as", "a", "--tokenizer", "{log}"), "Cannot read the tokenizer"),
@@ -251,6 +300,7 @@ def test_importing_the_command_loads_nothing_heavy() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     heavy = {"numpy", "llama_cpp", "tokenizers", "relay_gguf.dataset.build", "yaml"}
+    heavy |= {"phonenumbers", "detect_secrets", "requests"}
     assert heavy.isdisjoint(loaded.stdout.split())
 
 
