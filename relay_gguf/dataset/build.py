@@ -67,15 +67,25 @@ def conversations(
 
 
 def speakers(paths: Sequence[Path], name: str | None) -> Counter[str]:
-    """Nick → the number of lines said in the logs; `name` is the format, None to recognize it."""
+    """Nick → the number of lines said in the logs; `name` is the format, None to recognize it.
+
+    Raises:
+        ConversionError: none of the files is a log.
+    """
     found: Counter[str] = Counter()
+    unread: list[str] = []
+    n_read = 0
     for path in files_of(paths):
         try:
             for read in open_log(path, name).lines:
                 if isinstance(read, LogLine) and read.kind is LineKind.SAID:
                     found[read.nick] += 1
-        except ConversionError:
-            continue
+            n_read += 1
+        except ConversionError as error:
+            unread.append(f"{path}: {error}")
+    if unread and not found and not n_read:
+        more = f" (and {len(unread) - 1} more)" if len(unread) > 1 else ""
+        raise ConversionError(f"No file is a log that can be read. {unread[0]}{more}.")
     return found
 
 

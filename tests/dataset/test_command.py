@@ -172,6 +172,15 @@ def test_without_a_model_it_lists_who_speaks(log: Path) -> None:
         run("dataset", log)
 
 
+def test_without_any_log_it_says_why(tmp_path: Path) -> None:
+    """An export of Discord is not one; what `--format` takes would not help."""
+    (tmp_path / "chat.json").write_text('{"messages": [{"content": "hi"}]}')
+    why = r"No file is a log that can be read\. .*chat\.json: it is not a log of irssi, weechat"
+    for arguments in ([], ["--as", "ann"]):
+        with pytest.raises(RelayError, match=why):
+            run("dataset", tmp_path, *arguments)
+
+
 def test_unknown_lines_are_written_out(log: Path, tmp_path: Path) -> None:
     with log.open("a") as file:
         file.write("what?\n")

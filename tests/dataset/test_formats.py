@@ -332,9 +332,14 @@ def test_files_that_are_no_logs_are_named_and_the_rest_is_read(tmp_path: Path) -
 
 @pytest.mark.parametrize("order", ["le", "be"])
 def test_a_log_in_utf_16_is_text(order: str, tmp_path: Path) -> None:
-    log = ("\ufeff\n" + LOGS["irssi"].replace("☂", "!")).encode(f"utf-16-{order}")
-    plain = made(tmp_path / "plain", LOGS["irssi"].replace("☂", "!"))
-    assert made(tmp_path, log) == plain
+    """Its first line, letters beyond Latin-1, and line ends of Windows."""
+    text = "12:00 <bob> привет ☂\r\n12:01 <ann> ахой ☂\r\n"
+    log = f"\ufeff{text}".encode(f"utf-16-{order}")
+    assert made(tmp_path, log) == [scene("anon") + "anon: привет ☂\nuser: ахой ☂\n"]
+    tally = Tally()
+    long = f"\ufeff12:00 <bob> {'x' * 70_000}\n{text}".encode(f"utf-16-{order}")
+    assert made(tmp_path, long, tally=tally) == made(tmp_path, log)
+    assert tally.unknown == 1
 
 
 def test_nul_bytes_further_on_are_left_out(tmp_path: Path) -> None:

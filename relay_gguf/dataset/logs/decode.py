@@ -54,7 +54,10 @@ def lines_of(path: Path) -> Iterator[str | None]:
     try:
         with _opened(path) as file:
             head = file.peek(HEAD)[:HEAD]
-            if b"\0" in head and not head.startswith(_UTF16):
+            if head.startswith(_UTF16):
+                yield from _wide_lines(file)
+                return
+            if b"\0" in head:
                 raise ConversionError("it is not text (it has NUL bytes)")
             while raw := file.readline(LONGEST):
                 if len(raw) == LONGEST and not raw.endswith(b"\n"):
@@ -66,6 +69,18 @@ def lines_of(path: Path) -> Iterator[str | None]:
         raise ConversionError(f"the gzip file is damaged ({error})") from error
     except OSError as error:
         raise ConversionError(error.strerror or str(error)) from error
+
+
+def _wide_lines(file: io.BufferedReader) -> Iterator[str | None]:
+    """The lines of a file in UTF-16, which some clients on Windows write."""
+    with io.TextIOWrapper(file, encoding="utf-16", errors="replace", newline="\n") as text:
+        while raw := text.readline(LONGEST):
+            if len(raw) < LONGEST or raw.endswith("\n"):
+                yield raw.rstrip("\r\n")
+                continue
+            while (rest := text.readline(LONGEST)) and not rest.endswith("\n"):
+                pass
+            yield None
 
 
 def _opened(path: Path) -> io.BufferedReader:
