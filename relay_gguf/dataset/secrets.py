@@ -18,7 +18,7 @@ from .rules.credentials import has_key
 from .rules.identities import has_identity
 from .rules.passwords import has_password, is_command
 from .rules.phones import REGIONS, has_phone
-from .rules.prose import tells_password
+from .rules.prose import asks_password, may_be_answer, tells_password
 
 KINDS: Final = (
     "services",
@@ -36,6 +36,8 @@ SERVICES: Final = re.compile(
 )
 KEY_LINES: Final = 120
 """Lines after the beginning of a private key that are left out if its end never comes."""
+ANSWER_LINES: Final = 4
+"""Lines after a question for a password that may be the answer."""
 
 _DIGITS: Final = {"accounts": 6, "cards": 13, "identities": 4, "phones": 7}
 """Digits of the shortest number of a kind: most lines have fewer, and cost no pattern."""
@@ -55,6 +57,7 @@ class Secrets:
         self.found: Counter[str] = Counter()
         self._all = is_service(target)
         self._regions = tuple(regions)
+        self._asked = 0  # lines that may still answer who asked for a password
         self._keys: dict[str, int] = {}  # who shows a private key, and how many lines that may take
 
     def has(self, nick: str, text: str) -> bool:
@@ -63,6 +66,9 @@ class Secrets:
         if kind is None:
             is_told = self._all or is_service(nick)
             kind = "services" if is_told else secret(text, self._regions)
+        if kind is None and self._asked and may_be_answer(text):
+            kind = "passwords"
+        self._asked = ANSWER_LINES if asks_password(text) else max(0, self._asked - 1)
         if kind is None:
             return False
         if kind == "keys" and "-----BEGIN " in text and _KEY_END not in text:

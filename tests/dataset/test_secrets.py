@@ -11,7 +11,7 @@ import pytest
 from dataset.chats import made, scene
 
 from relay_gguf.dataset.rules import detectors
-from relay_gguf.dataset.secrets import is_service, secret
+from relay_gguf.dataset.secrets import Secrets, is_service, secret
 from relay_gguf.dataset.tally import Tally
 
 HEX = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
@@ -298,6 +298,14 @@ def test_a_talk_with_a_service_is_left_out(name: str, tmp_path: Path) -> None:
         made(tmp_path, "12:00 <ann> help me\n12:00 <ann> hunter2\n", name=name, tally=tally) == []
     )
     assert tally.secrets == {"services": 2}
+
+
+@pytest.mark.parametrize("answer", ["hunter2", "try hunter2 :)", "it's hunter2", "hunter2!"])
+def test_the_answer_to_whoever_asks_for_a_password_is_one(answer: str) -> None:
+    secrets = Secrets("#boats")
+    lines = ["hi2u", "what's the wifi password?", "bob22, wait", answer, "thx", "ok", "hm", answer]
+    left_out = [secrets.has("bob", line) for line in lines]
+    assert left_out == [False, False, False, True, False, False, False, False]
 
 
 def test_keys_are_looked_for_here_alone(monkeypatch: pytest.MonkeyPatch) -> None:

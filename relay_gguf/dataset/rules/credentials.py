@@ -61,14 +61,15 @@ _HEX: Final = re.compile(
     r"(?!\w)"
 )
 _HASH: Final = re.compile(
-    r"(?:commits?|merged?|pick|checkout|parent|bisect|reset|into|onto|etag|tree|blobs?|rev(?:ision)?|git|head|sha-?\d*(?:sum)?|md5(?:sum)?|btih|digest"
-    r"|checksum|blake2?[bs]?|fingerprint|host key)(?: is)?[\s/:=@\"'-]{1,4}$",
+    r"(?<![^\W_])(?:commits?|merged?|pick|checkout|parent|bisect|reset|into|onto|etag|tree|blobs?"
+    r"|rev(?:ision)?|git|head|sha-?\d*(?:sum)?|md5(?:sum)?|btih|digest|checksum|blake2?[bs]?"
+    r"|fingerprint|host key)(?: is)?[\s/:=@\"'-]{1,4}$",
     re.IGNORECASE,
 )
+"""What stands before a hash that everybody may know: that of a commit or a file."""
 _OF_FILE: Final = re.compile(r" [ *][\w~/.-]{0,200}[/.]\w")
 """What stands behind the hash of a file, as md5sum prints it."""
 _WORDS: Final = re.compile(r"[A-Z]?[a-z]{3,}")
-"""What stands before a hash that everybody may know: that of a commit or a file."""
 _LONG: Final = re.compile(r"(?<![\w/.%-])(?<!list=)[\w+/-]{32,}={0,2}")
 
 

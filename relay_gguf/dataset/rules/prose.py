@@ -109,6 +109,7 @@ _PAIR: Final = re.compile(
 _BIG_SPACES: Final = re.compile(r"\s+")
 _LOOSE: Final = frozenset({"clave", "pin", "pass"})
 """Nouns that mean other things too."""
+_ANSWER_WORDS: Final = 4
 _EDGE: Final = "\"'`*|.,;:!?()[]<>{}«»“”„…-_"
 _DIGITS: Final = frozenset("0123456789")
 _LETTER: Final = re.compile(r"[^\W\d_]")
@@ -158,6 +159,25 @@ def tells_password(text: str) -> bool:
         or _QUOTED_SENTENCE.search(low) is not None
         or any(_is_weak(found["value"]) for found in _USED.finditer(low))
     )
+
+
+def asks_password(text: str) -> bool:
+    """Whether somebody asks for a password, so that the lines behind may be one."""
+    if "?" not in text:
+        return False
+    low = text.lower()
+    return any(map(low.__contains__, _STEMS)) and _ANY.search(_BIG_SPACES.sub(" ", low)) is not None
+
+
+def may_be_answer(text: str) -> bool:
+    """Whether a few words could be the answer: one of them has letters and digits.
+
+    The nick of whom somebody speaks to, before a colon or comma, is not one of them.
+    """
+    words = text.lower().split()
+    if words and words[0][-1] in ":,":
+        del words[0]
+    return len(words) <= _ANSWER_WORDS and any(map(_has_both, words))
 
 
 def _is_told(found: re.Match[str], low: str) -> bool:
