@@ -13,6 +13,7 @@ from relay_gguf.chatml import IM_START
 from relay_gguf.convert.template import KEY, template_kind, with_relay_template
 from relay_gguf.display import listed, size
 from relay_gguf.fit.memory import DEFAULT_N_CTX
+from relay_gguf.gguf_file.faults import ALL, FileFault, faults
 from relay_gguf.gguf_file.gguf_model import (
     EMBEDDING,
     OUTPUT,
@@ -31,6 +32,8 @@ from .token_checks import check_bos, check_chatml, check_eos, check_vocabulary, 
 LONGEST: Final = 131072
 """Tokens of context that Mistral-Nemo reads; its config claims eight times as many."""
 FEW_BITS: Final = 4
+WITHOUT_TENSORS: Final = ("keys", "vocabulary")
+"""The parts of a file that are checked where some of its tensors are not there."""
 SAMPLERS: Final = (
     *("dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill"),
     *("penalties", "adaptive_p"),
@@ -50,12 +53,20 @@ def inspect(model: GgufModel) -> list[Finding]:
     found = [*_check_file(model), *_check_kind(model)]
     if any(finding.check == "kind" for finding in found):
         return found
+    is_whole = not any(finding.level == "problem" for finding in found)
+    found += [_refused(fault) for fault in faults(model, ALL if is_whole else WITHOUT_TENSORS)]
     for check in (
         *(check_vocabulary, check_chatml, check_eos, check_bos),
         *(_check_template, _check_context, _check_sampling, _check_types),
     ):
         found += check(model)
     return found
+
+
+def _refused(fault: FileFault) -> Finding:
+    """The finding on what llama.cpp refuses, or ends the process over."""
+    end = "." if "llama.cpp" in fault.text else ": llama.cpp refuses the file."
+    return problem(fault.check, f"{fault.text}{end}", AGAIN)
 
 
 def _check_file(model: GgufModel) -> Iterator[Finding]:
@@ -151,10 +162,9 @@ def _check_template(model: GgufModel) -> Iterator[Finding]:
 def _check_context(model: GgufModel) -> Iterator[Finding]:
     """The context length that the file claims."""
     length = model.context_length
-    if length is None:
-        what = f"{model.architecture}.context_length is missing: llama.cpp refuses the file."
-        yield problem("context", what, AGAIN)
-    elif length > LONGEST:
+    if length is None or length < 1:
+        return  # one of the faults
+    if length > LONGEST:
         need = model.memory(length)
         much = "far too much memory" if need is None else f"{size(need.kv)} of memory for it"
         what = f"The file claims a context of {length:,} tokens: an app that believes it takes"

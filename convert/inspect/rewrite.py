@@ -23,6 +23,7 @@ from relay_gguf.disk import CHUNK, PARTIAL, free_space, lock, sync_folder
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import ALIGNMENT, Value, ValueType, pack_header, read_header
 from relay_gguf.gguf_file.name import parse_name, shard_paths
+from relay_gguf.llama.first_read.first_read import model_of, refuse_deadly
 
 
 def template_of(path: Path) -> str:
@@ -72,6 +73,7 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
     _remove_abandoned(path)
     before = path.stat() if path.exists() else None
     header = read_header(path)
+    refuse_deadly(model_of(files))  # before its bytes are copied
     kept = {key: v for key, v in header.metadata.items() if changes.get(key, v) is not None}
     given = {key: value for key, value in changes.items() if value is not None}
     alignment = header.metadata.get("general.alignment", Value(ALIGNMENT, ValueType.UINT32)).value

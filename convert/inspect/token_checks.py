@@ -6,20 +6,17 @@ What it makes of each was tried with files that have it (llama.cpp of llama-cpp-
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Final
 
 from gguf import TokenType
 
 from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.template import BOS_BY_DEFAULT
-from relay_gguf.gguf_file.gguf_model import EMBEDDING, GgufModel
+from relay_gguf.gguf_file.faults import VOCABULARY, faults
+from relay_gguf.gguf_file.gguf_model import GgufModel
+from relay_gguf.gguf_file.token_faults import BYTE_LEVEL, SENTENCEPIECE
 from relay_gguf.gguf_file.values import integer, integers, text, texts
 
-from .finding import AGAIN, CONVERT, Finding, note, ok, problem
-
-SENTENCEPIECE: Final = "llama"
-"""The vocabulary (tokenizer.ggml.model) whose BOS is token 1, unless the file has another."""
-BYTE_LEVEL: Final = "gpt2"
+from .finding import CONVERT, Finding, note, ok, problem
 
 
 def tokens_of(model: GgufModel) -> Sequence[str]:
@@ -28,39 +25,13 @@ def tokens_of(model: GgufModel) -> Sequence[str]:
 
 
 def check_vocabulary(model: GgufModel) -> Iterator[Finding]:
-    """llama.cpp can read the tokens, and the embedding has a row for each."""
-    tokens, types = tokens_of(model), integers(model.metadata, "tokenizer.ggml.token_type")
-    embedding = model.tensor(EMBEDDING)
-    faults = []
-    if doubles := _doubles(tokens):
-        more = f" and {len(doubles) - 1:,} others are" if len(doubles) > 1 else " is"
-        what = f"The token {doubles[0]!r}{more} there twice"
-        faults.append(f"{what}: llama.cpp ends with an assertion.")
-    if types and len(types) < len(tokens):
-        what = f"{len(types):,} of {len(tokens):,} tokens have a type"
-        faults.append(f"{what}: llama.cpp refuses the file.")
-    if embedding is not None and embedding.shape[0] != len(tokens):
-        what = f"There are {len(tokens):,} tokens and {embedding.shape[0]:,} rows of embedding"
-        faults.append(f"{what}: llama.cpp refuses the file.")
-    yield from (problem("vocabulary", fault, AGAIN) for fault in faults)
+    """Text is cut into words as in training; faults for which llama.cpp refuses are others."""
     kind = text(model.metadata, "tokenizer.ggml.model")
     if kind == BYTE_LEVEL and not text(model.metadata, "tokenizer.ggml.pre"):
         what = "The file does not say how to cut text into words (tokenizer.ggml.pre)"
         yield note("vocabulary", f"{what}: replies get worse.", CONVERT)
-    elif not faults:
-        yield ok("vocabulary", f"{len(tokens):,} tokens, none of them twice.")
-
-
-def _doubles(tokens: Sequence[str]) -> list[str]:
-    if len(set(tokens)) == len(tokens):
-        return []
-    seen: set[str] = set()
-    doubles = []
-    for token in tokens:
-        if token in seen:
-            doubles.append(token)
-        seen.add(token)
-    return doubles
+    elif next(faults(model, VOCABULARY), None) is None:
+        yield ok("vocabulary", f"{len(tokens_of(model)):,} tokens, none of them twice.")
 
 
 def check_chatml(model: GgufModel) -> Iterator[Finding]:
@@ -101,7 +72,9 @@ def check_eos(model: GgufModel) -> Iterator[Finding]:
     if eos == tokens.index(IM_END):
         yield ok("eos", f"A reply ends with {IM_END}.")
         return
-    named = tokens[eos] if eos is not None and 0 <= eos < len(tokens) else "not set"
+    named = "not set"
+    if eos is not None:
+        named = tokens[eos] if 0 <= eos < len(tokens) else f"token {eos}, which is not there"
     what = f"The end of a reply is {named}. llama.cpp also stops at {IM_END}, others may not."
     yield note("eos", what, f"Set {IM_END} as stop string in the app, or convert the model again.")
 

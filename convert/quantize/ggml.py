@@ -21,7 +21,9 @@ from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from numpy.typing import NDArray
 
 from relay_gguf.convert.read.arrays import Array, Bytes
-from relay_gguf.errors import ConversionError
+from relay_gguf.errors import ConversionError, ModelError
+from relay_gguf.gguf_file.faults import ALL, VOCABULARY, faults
+from relay_gguf.llama.first_read.first_read import deadly, model_of
 from relay_gguf.llama.log import WARN, LogLines
 from relay_gguf.llama.native import lib
 from relay_gguf.llama.tokenizer import tokenize
@@ -156,6 +158,8 @@ def planned_types(
     Raises:
         ConversionError: llama.cpp refuses the file.
     """
+    if fault := next(faults(model_of([skeleton]), ("keys",)), None):
+        raise ConversionError(f"llama.cpp cannot plan {ftype}: {fault.text}.")
     params = lib.llama_model_quantize_default_params()
     params.ftype = int(FTYPES[ftype])
     params.dry_run = True
@@ -246,6 +250,12 @@ def check_opens(paths: Sequence[Path]) -> None:
 @contextmanager
 def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
     """A model opened by llama.cpp, under the names that its shards have now."""
+    try:
+        why = deadly(model_of(paths), VOCABULARY if params.vocab_only else ALL)
+    except ModelError as error:
+        raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {error}") from error
+    if why:
+        raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {why}.")
     names = (ctypes.c_char_p * len(paths))(*(os.fsencode(path) for path in paths))
 
     def load() -> Any:

@@ -12,8 +12,10 @@ from relay_gguf.convert.arch.weights import GgufWeights, Tensor
 from relay_gguf.convert.read.config import read_config
 from relay_gguf.convert.read.source import SMALL_FILES
 from relay_gguf.convert.vocab.hf_tokenizer import add_tokenizer_metadata, read_vocabulary
+from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.hub.api import locate_folder
+from relay_gguf.llama.first_read.first_read import refuse_deadly
 
 from .layout import metadata_of
 
@@ -44,7 +46,9 @@ def outline_model(model: str | None) -> tuple[Metadata, list[Tensor]]:
             or cannot be reached.
     """
     if model is not None and model.endswith(".gguf"):
-        weights = GgufWeights(Path(model).expanduser(), allow_requantize=True)
+        path = Path(model).expanduser()
+        weights = GgufWeights(path, allow_requantize=True)
+        refuse_deadly(read_gguf(path), ("keys",))
         return weights.metadata, list(weights.tensors)
     folder = None if model is None else locate_folder(model, SMALL_FILES)
     config = NEMO if folder is None else read_config(folder)

@@ -221,8 +221,8 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     """The plan for a model argument, the machine, and the next better file."""
     from relay_gguf.fit.choose import better
     from relay_gguf.fit.plan import fit
-    from relay_gguf.gguf_file.gguf_model import read_gguf
     from relay_gguf.hub.repo import parse_repo
+    from relay_gguf.llama.first_read.first_read import readable_model
     from relay_gguf.llama.inventory import this_machine
     from relay_gguf.llama.load import check_file, plan_file
     from relay_gguf.models.locate import find
@@ -235,8 +235,7 @@ def _planned(model: str, options: LoadOptions) -> tuple[Plan, Machine, Candidate
     else:
         path = path or Path(model)
         check_file(path)
-        facts, machine = read_gguf(path), this_machine(workers=options.workers)
-        facts.check()
+        facts, machine = readable_model(path), this_machine(workers=options.workers)
         sizes = facts.sizes()
         made = plan_file(path, sizes, machine, options)
     return made, machine, better(sizes, facts.bits, machine, options)

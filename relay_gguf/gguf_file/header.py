@@ -22,7 +22,12 @@ from relay_gguf.errors import ModelError
 MAGIC: Final = b"GGUF"
 VERSIONS: Final = (2, 3)
 ALIGNMENT: Final = 32
+ALIGNMENTS: Final = tuple(1 << power for power in range(3, 21))
+"""What a file may align its tensors to (general.alignment), in bytes: the format wants a multiple
+of 8, llama.cpp a power of two, and the padding of more than a megabyte fills memory and disk."""
 MAX_DIMS: Final = 4
+MAX_NAME: Final = 63
+"""Bytes of a tensor's name."""
 
 
 class ValueType(IntEnum):
@@ -160,7 +165,13 @@ def parse_header(data: bytes | mmap.mmap, name: object) -> Header:
 def pack_header(
     metadata: Metadata, tensors: Iterable[TensorInfo], alignment: int = ALIGNMENT
 ) -> bytes:
-    """The bytes of a header, padded with zeros to a multiple of `alignment`."""
+    """The bytes of a header, padded with zeros to a multiple of `alignment`.
+
+    Raises:
+        ValueError: the alignment is none of `ALIGNMENTS`.
+    """
+    if alignment not in ALIGNMENTS:
+        raise ValueError(f"An alignment of {alignment} bytes cannot be written.")
     infos = list(tensors)
     parts = [MAGIC, struct.pack("<IQQ", 3, len(infos), len(metadata))]
     for name, value in metadata.items():
@@ -209,17 +220,23 @@ class _Reader:
         metadata: dict[str, Value] = {}
         for _ in range(n_keys):
             name = self._text()
+            if name in metadata:
+                raise _MalformedError(f"has {name[:MAX_NAME]!r} twice")
             metadata[name] = self._value(ValueType(self._number("I")))
         tensors = [self._info() for _ in range(n_tensors)]
+        if len({info.name for info in tensors}) < len(tensors):
+            raise _MalformedError("has a tensor twice")
         alignment = ALIGNMENT
-        if "general.alignment" in metadata:
-            alignment = metadata["general.alignment"].value
-            if not isinstance(alignment, int) or alignment < 1 or alignment % 8:
+        if given := metadata.get("general.alignment"):
+            alignment = given.value
+            if given.kind is not ValueType.UINT32 or alignment not in ALIGNMENTS:
                 raise _MalformedError(f"has an alignment of {alignment}")
         return Header(metadata, tensors, -(-self._at // alignment) * alignment)
 
     def _info(self) -> TensorInfo:
         name = self._text()
+        if len(name.encode("utf-8", "surrogateescape")) > MAX_NAME:
+            raise _MalformedError(f"has a tensor whose name is longer than {MAX_NAME} bytes")
         n_dims = self._number("I")
         if n_dims > MAX_DIMS:
             raise _MalformedError(f"has a tensor of {n_dims} dimensions")

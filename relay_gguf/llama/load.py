@@ -16,12 +16,12 @@ from relay_gguf.errors import MemoryShortError, ModelError
 from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, ModelSizes, padded
 from relay_gguf.fit.placement import RAM, ComputeBuffers, LoadSettings, Plan, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
-from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.gguf_file.header import MAGIC, readable
 from relay_gguf.machine.devices import Machine
 
 from .amx import refuse_amx
 from .backends import device_array, usable
+from .first_read.first_read import readable_model
 from .inventory import this_machine
 from .log import LogLines, explain
 from .native import lib
@@ -103,9 +103,7 @@ def load(
             "wrong numbers. `relay-gguf doctor` shows which, and a command that compiles llama.cpp."
         )
     lib.llama_backend_init()
-    facts = read_gguf(path)
-    facts.check()
-    model, machine = facts.sizes(), this_machine(timed=False)
+    model, machine = readable_model(path).sizes(), this_machine(timed=False)
     plan = plan_file(path, model, machine, options)
     for attempt in range(1, TRIES):
         try:

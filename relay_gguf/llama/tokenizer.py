@@ -147,7 +147,9 @@ def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
     if not lib.llama_vocab_get_add_bos(vocab):
         return ControlTokens(im_start, im_end)
     bos = int(lib.llama_vocab_bos(vocab))
-    if bos == im_start:  # SmolLM2's: the first turn begins with it anyway
+    # SmolLM2's is <|im_start|>, with which the first turn begins anyway. And a file may ask for a
+    # BOS that it does not have: llama.cpp would end the process when asked for the text of -1.
+    if bos == im_start or bos < 0:
         return ControlTokens(im_start, im_end)
     text = lib.llama_vocab_get_text(vocab, bos) or b""
     return ControlTokens(im_start, im_end, bos, text.decode("utf-8", "replace"))

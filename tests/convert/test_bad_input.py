@@ -716,7 +716,7 @@ CASES: dict[str, tuple[Case, str]] = {
     "a GGUF file without tensors": (gguf_head({}), "model.gguf"),
     "a GGUF file without keys": (
         gguf_head({}, TensorInfo("output_norm.weight", (8,), 0, 0)),
-        "key not found in model: llama.context_length",
+        "cannot plan Q8_0: llama.context_length is missing.",
     ),
     # an importance matrix
     "no imatrix": (options("--imatrix", "nowhere.dat"), "Cannot read nowhere.dat"),

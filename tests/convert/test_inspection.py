@@ -204,7 +204,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             at("tokenizer.ggml.eos_token_id", 99),
-            ("note", "eos", "The end of a reply is not set. llama.cpp also stops"),
+            ("note", "eos", "The end of a reply is token 99, which is not there. llama.cpp also"),
         ),
         (at("tokenizer.ggml.eos_token_id"), ("note", "eos", "The end of a reply is not set.")),
         (
@@ -225,7 +225,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             changed(**{"tokenizer.ggml.add_bos_token": MISSING, "tokenizer.ggml.model": "llama"}),
-            None,
+            ("problem", "vocabulary", "The vocabulary is SentencePiece's and has no token for 238"),
         ),
         (
             changed(**WITHOUT_BOS, **{"tokenizer.ggml.bos_token_id": MISSING}),
@@ -283,7 +283,7 @@ OLDER = "{#- Relay chat template, version 0, by relay-gguf. -#}"
         ),
         (
             at("llama.context_length", "long"),
-            ("problem", "context", "llama.context_length is missing: llama.cpp refuses the file."),
+            ("problem", "context", "llama.context_length is of type STRING and should be UINT32:"),
         ),
         # sampling
         (
@@ -440,7 +440,7 @@ def test_a_file_of_24_gigabytes_takes_a_moment(tmp_path: Path) -> None:
     infos = [TensorInfo("token_embd.weight", (131072, rows), int(Type.F16), 0)]
     path = write(tmp_path / "huge.gguf", keys, infos)  # a hole takes no room on the disk
     assert read_gguf(path).size > 24_000_000_000
-    assert wrong(path) == []
+    assert {check for _, check, _ in wrong(path)} == {"tensors"}  # the others are not there
 
 
 # Parts

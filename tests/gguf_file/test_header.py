@@ -5,6 +5,7 @@ from __future__ import annotations
 import struct
 import tracemalloc
 from collections.abc import Mapping
+from dataclasses import replace
 from math import prod
 from pathlib import Path
 from time import perf_counter
@@ -48,7 +49,7 @@ def values(draw: st.DrawFn) -> Value:
 def infos(draw: st.DrawFn) -> TensorInfo:
     shape = tuple(draw(st.lists(SIZES, max_size=4)))
     return TensorInfo(
-        draw(st.text(max_size=20)), shape, draw(st.integers(0, 2**32 - 1)), draw(SIZES)
+        draw(st.text(max_size=15)), shape, draw(st.integers(0, 2**32 - 1)), draw(SIZES)
     )
 
 
@@ -61,7 +62,10 @@ def path(tmp_path_factory: pytest.TempPathFactory) -> Path:
 NAMES = st.text(max_size=20).filter(lambda name: name != "general.alignment")
 
 
-@given(st.dictionaries(NAMES, values(), max_size=6), st.lists(infos(), max_size=4))
+@given(
+    st.dictionaries(NAMES, values(), max_size=6),
+    st.lists(infos(), max_size=4, unique_by=lambda info: info.name),
+)
 @example({}, [])
 def test_a_header_is_read_as_it_was_written(
     path: Path, keys: Mapping[str, Value], tensors: list[TensorInfo]
@@ -213,15 +217,37 @@ def test_noise_is_refused(path: Path, noise: bytes) -> None:
         Value(0, ValueType.UINT32),
         Value(-32, ValueType.INT32),
         Value(3, ValueType.UINT32),
+        Value(24, ValueType.UINT32),
+        Value(1 << 31, ValueType.UINT32),
+        Value(32, ValueType.UINT64),
         Value("wide", ValueType.STRING),
         Value([32], ValueType.ARRAY, ValueType.UINT32),
         Value(float("nan"), ValueType.FLOAT32),
         Value(float("inf"), ValueType.FLOAT64),
     ],
-    ids=["0", "negative", "odd", "a text", "a list", "nan", "infinite"],
+    ids=[
+        *("0", "negative", "odd", "no power of 2", "2 GB", "too long", "a text", "a list", "nan"),
+        "infinite",
+    ],
 )
 def test_an_impossible_alignment_is_refused(path: Path, alignment: Value) -> None:
     assert outcome(path, pack_header({"general.alignment": alignment}, [])) == "refused"
+
+
+@pytest.mark.parametrize("alignment", [0, 24, 1 << 31])
+def test_an_impossible_alignment_is_not_written(alignment: int) -> None:
+    with pytest.raises(ValueError, match=f"alignment of {alignment} bytes"):
+        pack_header({}, [], alignment)
+
+
+def test_what_is_there_twice_is_refused(path: Path) -> None:
+    key = {"general.name": Value("x", ValueType.STRING)}
+    packed, info = pack_header(key, []), TensorInfo("a", (8,), 0, 0)
+    length = len("general.name") + len("x") + 8 + 4 + 8
+    twice = b"GGUF" + struct.pack("<IQQ", 3, 0, 2) + 2 * packed[24 : 24 + length]
+    long = pack_header({}, [replace(info, name="n" * 64)])
+    for content in (twice, pack_header({}, [info, info]), long):
+        assert outcome(path, content) == "refused"
 
 
 @pytest.mark.parametrize(

@@ -43,10 +43,13 @@ def inspect(
     from relay_gguf.convert.inspect import inspection
     from relay_gguf.convert.inspect.finding import has_problem
     from relay_gguf.convert.inspect.overview import inspect_json, inspect_lines
+    from relay_gguf.convert.inspect.read_check import check_read
     from relay_gguf.gguf_file.gguf_model import read_gguf
 
     model = read_gguf(file)
     findings = inspection.inspect(model)
+    if not any(finding.check == "kind" for finding in findings):
+        findings += check_read(model)
     if as_json:
         typer.echo(json.dumps(inspect_json(model, findings)))
     else:

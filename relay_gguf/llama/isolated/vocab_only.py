@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from relay_gguf.llama.backends import device_array
+from relay_gguf.llama.first_read.first_read import readable_model
 from relay_gguf.llama.log import LogLines, explain
 from relay_gguf.llama.native import lib
 from relay_gguf.llama.tokenizer import Tokenizer
@@ -20,8 +21,9 @@ class VocabOnly(Tokenizer):
         """Read the vocabulary, which takes no device.
 
         Raises:
-            ModelError: llama.cpp cannot read the file.
+            ModelError: llama.cpp cannot read the file, or would end this process over it.
         """
+        readable_model(path)
         params = lib.llama_model_default_params()
         none = device_array([])
         params.devices = ctypes.cast(none, ctypes.c_void_p)
