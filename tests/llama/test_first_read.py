@@ -6,6 +6,7 @@ import json
 import os
 import re
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,19 @@ def test_what_llama_cpp_reads_and_refuses(tmp_path: Path) -> None:
     refused = ask([odd])
     assert (refused.died, refused.lasting) == ("", True)
     assert "unknown pre-tokenizer type: 'odd'" in refused.said
+
+
+def test_a_child_with_a_trouble_of_its_own_refuses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = """print('{"trouble": "MemoryError: none left"}')"""
+
+    def start(*_: str, **__: object) -> subprocess.Popen[bytes]:
+        pipe = subprocess.PIPE
+        return subprocess.Popen([sys.executable, "-c", told], stdin=pipe, stdout=pipe)
+
+    monkeypatch.setattr(ask_reader.child, "start", start)
+    assert ask([tmp_path / "x.gguf"]) == ReadResult(lasting=False)
 
 
 def test_a_file_is_read_in_a_child_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

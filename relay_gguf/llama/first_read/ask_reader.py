@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -13,6 +14,8 @@ from typing import Any, Final
 from relay_gguf import child
 from relay_gguf.doctor.result import KILLED
 from relay_gguf.doctor.self_test import HIDE_GPUS, SELFTEST
+
+log = logging.getLogger(__name__)
 
 READER: Final = "relay_gguf.llama.first_read.reader"
 PATIENCE: Final = 60.0
@@ -89,9 +92,12 @@ def ask(
             child.kill(process)
         heard.seek(0)
         noise = heard.read()
-    answers = [line for line in out.splitlines() if line.startswith(b"{")]
-    if process.returncode == 0 and answers:
-        return ReadResult(said=str(json.loads(answers[-1])["refused"])[:MOST_SAID])
+    if process.returncode == 0 and out.strip():
+        told = json.loads(out.splitlines()[-1])
+        if "trouble" in told:  # the file is read as if there were no child processes
+            log.warning("A file could not be tried: %s", told["trouble"])
+            return ReadResult(lasting=False)
+        return ReadResult(said=str(told["refused"])[:MOST_SAID])
     how = child.died_of(process.returncode)
     return ReadResult(how, _last_line(noise), lasting=how != KILLED)
 

@@ -1,7 +1,8 @@
 """The child process that reads a file with llama.cpp as a chat would, and may die of it.
 
 Run by `ask_reader` as `python -m relay_gguf.llama.first_read.reader OPTIONS`, with a JSON object of
-options; it prints `{"refused": WHY}`, in which WHY is empty where llama.cpp reads the file.
+options; it prints `{"refused": WHY}`, in which WHY is empty where llama.cpp reads the file, or
+`{"trouble": WHY}` if it could not find that out.
 """
 
 from __future__ import annotations
@@ -26,8 +27,11 @@ def main() -> None:
     """Read the file that the options name, and tell why llama.cpp refuses it."""
     options = json.loads(sys.argv[1])
     out = replies()
-    why = _refused(options["paths"], vocab_only=options["vocab_only"])
-    out.write(json.dumps({"refused": why}).encode() + b"\n")
+    try:
+        told = {"refused": _refused(options["paths"], vocab_only=options["vocab_only"])}
+    except Exception as error:  # too little memory, a full disk: nothing that the file did
+        told = {"trouble": f"{type(error).__name__}: {error}"}
+    out.write(json.dumps(told).encode() + b"\n")
     out.flush()
     os._exit(0)
 
