@@ -13,7 +13,7 @@ from relay_gguf.chatml import IM_START
 from relay_gguf.convert.template import KEY, template_kind, with_relay_template
 from relay_gguf.display import listed, size
 from relay_gguf.fit.memory import DEFAULT_N_CTX
-from relay_gguf.gguf_file.faults import ALL, FileFault, faults
+from relay_gguf.gguf_file.faults import ALL, FileFault, Part, faults
 from relay_gguf.gguf_file.gguf_model import (
     EMBEDDING,
     OUTPUT,
@@ -32,7 +32,7 @@ from .token_checks import check_bos, check_chatml, check_eos, check_vocabulary, 
 LONGEST: Final = 131072
 """Tokens of context that Mistral-Nemo reads; its config claims eight times as many."""
 FEW_BITS: Final = 4
-WITHOUT_TENSORS: Final = ("keys", "vocabulary")
+WITHOUT_TENSORS: Final[tuple[Part, ...]] = ("keys", "vocabulary")
 """The parts of a file that are checked where some of its tensors are not there."""
 SAMPLERS: Final = (
     *("dry", "top_k", "typ_p", "top_p", "top_n_sigma", "min_p", "temperature", "xtc", "infill"),

@@ -63,7 +63,7 @@ def test_a_file_that_ends_llama_cpp_ends_a_child_alone(
 
 
 def test_what_llama_cpp_reads_and_refuses(tmp_path: Path) -> None:
-    assert ask([strange(tmp_path / "strange.gguf")]).is_readable
+    assert ask([strange(tmp_path / "strange.gguf")]) == ReadResult()
     odd = write(tmp_path / "odd.gguf", {**good_keys(), "tokenizer.ggml.pre": "odd"})
     refused = ask([odd])
     assert (refused.died, refused.lasting) == ("", True)

@@ -36,11 +36,6 @@ class ReadResult:
     said: str = ""
     lasting: bool = True
 
-    @property
-    def is_readable(self) -> bool:
-        """Whether llama.cpp reads the file."""
-        return not self.died and not self.said
-
     def as_json(self) -> dict[str, str]:
         """What is kept."""
         return {"died": self.died, "said": self.said}

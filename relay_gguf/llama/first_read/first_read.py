@@ -16,7 +16,7 @@ from .kept_reads import keep_read, kept_read
 
 
 def readable_model(path: Path) -> GgufModel:
-    """A model of whose file llama.cpp can be given, by its headers.
+    """The headers of a model whose file can be given to llama.cpp.
 
     Raises:
         ModelError: the file does not exist, is damaged or incomplete, or llama.cpp would end this
