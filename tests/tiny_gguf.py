@@ -16,7 +16,9 @@ TOKENS = ["<s>", "<|im_start|>", "<|im_end|>", "\n", *"abcd"]
 
 
 def value(given: Any) -> Value:
-    """A key's value, of the type that converters write."""
+    """A key's value, of the type that converters write, unless it has one."""
+    if isinstance(given, Value):
+        return given
     if isinstance(given, list):
         item = value(given[0]).kind if given else ValueType.STRING
         return Value(given, ValueType.ARRAY, ValueType.INT32 if item is ValueType.UINT32 else item)
@@ -97,6 +99,15 @@ def tensors(output: Type | None = Type.F32, embedding: Type = Type.Q8_0) -> list
             infos.append(TensorInfo(f"{name}.weight", shape, int(kind), offset))
             offset += -(-(tensor_bytes(infos[-1]) or 0) // 32) * 32
     return infos
+
+
+def shard_keys(number: int, count: int, n_tensors: int) -> dict[str, Value]:
+    """The keys of a shard, of the types that llama.cpp wants."""
+    return {
+        "split.no": Value(number, ValueType.UINT16),
+        "split.count": Value(count, ValueType.UINT16),
+        "split.tensors.count": Value(n_tensors, ValueType.INT32),
+    }
 
 
 def write(

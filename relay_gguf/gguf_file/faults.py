@@ -99,11 +99,8 @@ def _tensors_are_covered(model: GgufModel) -> bool:
     if expected is None:
         return False
     known = expected.needed.keys() | expected.allowed.keys()
-    numbers = [shard.header.metadata.get("split.no") for shard in model.shards[1:]]
-    return (
-        {info.name for info in model.tensors} <= known
-        and not any(tensor_bytes(info) is None for info in model.tensors)
-        and all(number is not None and number.kind is ValueType.UINT16 for number in numbers)
+    return {info.name for info in model.tensors} <= known and not any(
+        tensor_bytes(info) is None for info in model.tensors
     )
 
 

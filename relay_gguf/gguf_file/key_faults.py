@@ -111,6 +111,10 @@ def context_faults(model: GgufModel) -> Iterator[str]:
 def key_faults(model: GgufModel) -> Iterator[str]:
     """Keys that are missing, of another type, or out of range."""
     yield from _by_rules(model, GENERAL_RULES, "")
+    for shard in model.shards[1:]:
+        number = shard.header.metadata.get("split.no")
+        if number is None or number.kind is not ValueType.UINT16:
+            yield f"{shard.path.name} has no split.no of type UINT16"
     yield from _by_rules(model, KEY_RULES, f"{model.architecture}.")
 
 

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import typer
 from gguf import GGMLQuantizationType as Type
-from tiny_gguf import TOKENS, good_keys, tensors, value, write
+from tiny_gguf import TOKENS, good_keys, shard_keys, tensors, value, write
 from typer.testing import CliRunner
 
 from relay_gguf.cli.convert.publish import inspect as inspect_command
@@ -419,7 +419,10 @@ def test_few_bits_for_tokens_are_noted(
     embedding: Type, output: Type | None, expected: list[str], tmp_path: Path
 ) -> None:
     infos = tensors(output, embedding)
-    found = wrong(write(tmp_path / "tiny.gguf", infos=infos))
+    all_found = wrong(write(tmp_path / "tiny.gguf", infos=infos))
+    found = [
+        finding for finding in all_found if finding[1] != "tensors"
+    ]  # whose rows are too short
     assert [(level, check) for level, check, _ in found] == [("note", "types")] * len(expected)
     assert [text[: len(t)] for (*_, text), t in zip(found, expected, strict=True)] == expected
 
@@ -452,7 +455,7 @@ def write_parts(folder: Path, names: Mapping[int, str] | None = None) -> list[Pa
     for number in range(3):
         some = infos[4 * number : 4 * number + 4]
         some = [replace(info, offset=info.offset - some[0].offset) for info in some]
-        split = {"split.no": number, "split.count": 3, "split.tensors.count": 12}
+        split = shard_keys(number, 3, 12)
         name = (names or {}).get(number, f"tiny-{number + 1:05d}-of-00003.gguf")
         paths.append(write(folder / name, (good_keys() if number == 0 else {}) | split, some))
     return paths
@@ -490,7 +493,7 @@ def test_a_truncated_or_foreign_shard_is_found(tmp_path: Path) -> None:
         file.truncate(size - 5)
     text = f"tiny-00002-of-00003.gguf is truncated: it has {size - 5:,} bytes of {size:,}."
     assert wrong(paths[0]) == [("problem", "file", text)]
-    write(paths[1], {"split.no": 1, "split.count": 3}, tensors()[:1])
+    write(paths[1], shard_keys(1, 3, 12), tensors()[:1])
     text = "The shards have 9 tensors and should have 12."
     assert wrong(paths[0]) == [("problem", "file", text)]
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from gguf import GGMLQuantizationType as Type
-from tiny_gguf import TOKENS, good_keys, tensors, value
+from tiny_gguf import TOKENS, good_keys, shard_keys, tensors, value, write
 
 from relay_gguf import LlamaEngine
 from relay_gguf.cli.convert.presets import preset_sizes
@@ -185,6 +185,19 @@ def test_what_ends_llama_cpp_is_found_and_refused(
         preset_sizes(str(path))
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_later_shard_without_its_number_is_refused(tmp_path: Path) -> None:
+    """llama.cpp asserts the type of the number."""
+    infos = tensors()
+    second = replace(infos[-1], offset=0)
+    first = write(
+        tmp_path / "x-00001-of-00002.gguf", good_keys() | shard_keys(0, 2, 12), infos[:-1]
+    )
+    for keys in ({"split.no": 1}, {}):
+        write(tmp_path / "x-00002-of-00002.gguf", keys, [second])
+        with pytest.raises(ModelError, match=r"x-00002-of-00002\.gguf has no split\.no of"):
+            LlamaEngine(first)
 
 
 @pytest.mark.parametrize("blocks", [0, 513])
