@@ -9,12 +9,8 @@ kv_cache, prefill    the evaluated tokens; how a prompt is evaluated
 engine, gguf_engine  `LlamaEngine`; what it shares with the isolated one
 generation           its work, on its thread
 thread               the thread that an engine works on
-<<<<<<< HEAD
 contexts/            conversations kept in RAM and on the disk
 rpc                  devices of other machines; our devices lent to them
-=======
-rpc, rpc_server      devices of other machines; our devices lent to them
 first_read/          a file is read in a child process first, which llama.cpp may end
->>>>>>> 6e6bf52 (GGUF files over which llama.cpp ends the process are found and refused)
 isolated/            a `LlamaEngine` in a process of its own, which a worker may end
 """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import re
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -102,4 +103,5 @@ def _last_line(noise: bytes) -> str:
     lines = [line.strip() for line in noise.decode("utf-8", "replace").splitlines()]
     told = [line for line in lines if line]
     asserted = [line for line in told if "GGML_ASSERT" in line or "what():" in line]
-    return (asserted or told or ["it said nothing"])[-1][:MOST_SAID]
+    last = (asserted or told or ["it said nothing"])[-1]
+    return re.sub(r"^\S*[/\\](?=\S+:\d+: )", "", last)[:MOST_SAID]  # not where it was compiled
