@@ -259,7 +259,7 @@ def models(path: Path | None) -> Iterator[list[Path]]:
     if path is not None:
         yield [path]
         return
-    sys.path.append(str(Path(__file__).parents[1]))
+    sys.path.append(str(Path(__file__).parents[1] / "model_files"))
     from hollow import MINI, write_hollow
 
     with tempfile.TemporaryDirectory() as folder:

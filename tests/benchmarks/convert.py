@@ -38,7 +38,7 @@ from measures import SkippedError, command_line, homeless
 
 from relay_gguf.models.demo import demo_model
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # of the tests' models
+sys.path.insert(0, str(Path(__file__).parents[1] / "model_files"))
 from hf_models import MINI, NEMO, PICO, Shape, write_adapter, write_mistral
 from hf_tokenizers import write_tokenizer
 

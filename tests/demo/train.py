@@ -30,7 +30,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from relay_gguf.models.demo import demo_model
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # for hf_models
+sys.path.insert(0, str(Path(__file__).parents[1] / "model_files"))
 from hf_models import write_smollm2
 
 LINEAR = ["q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj"]

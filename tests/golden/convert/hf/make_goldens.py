@@ -23,7 +23,7 @@ from unittest.mock import patch
 
 LLAMA_CPP, SMOLLM2 = (Path(argument).resolve() for argument in sys.argv[1:3])
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py"), str(HERE.parents[2])]
+sys.path[:0] = [str(LLAMA_CPP), str(LLAMA_CPP / "gguf-py"), str(HERE.parents[2] / "model_files")]
 
 import convert_hf_to_gguf  # type: ignore[import-not-found]  # noqa: E402
 import gguf  # noqa: E402

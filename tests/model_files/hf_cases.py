@@ -10,7 +10,7 @@ from typing import Any
 from hf_models import PICO, TINY, Shape, write_mistral, write_smollm2
 from hf_tokenizers import BYTE_LEVEL, write_tokenizer
 
-GOLDEN = Path(__file__).parent / "golden" / "convert" / "hf"
+GOLDEN = Path(__file__).parents[1] / "golden" / "convert" / "hf"
 Case = Callable[[Path, Path], Path]
 """(where its folder is made, SmolLM2's GGUF file) → the folder."""
 
