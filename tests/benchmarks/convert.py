@@ -25,16 +25,17 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from functools import reduce
 from importlib.metadata import version
 from pathlib import Path
 
-from engine import MEBIBYTE, Others, processor, spread
+from costs import HEAD, Cost, cells, ratios, show
+from engine import Others, processor
 from measures import SkippedError, command_line, homeless
+from watched_step import Step, size, watch
 
 from relay_gguf.models.demo import demo_model
 
@@ -50,12 +51,8 @@ SHAPES: dict[str, tuple[Shape, int | None]] = {
 """Sizes, and the rows of the vocabulary, if it has more than SmolLM2's 49,152 tokens."""
 TYPES = ("Q8_0", "Q4_K_M", "Q2_K")
 GROW = ("<|relay_start|>", "<|relay_end|>")
-EVERY = 0.05
 MERGE = Path(__file__).with_name("peft_merge.py")
 NEEDED = ("torch", "transformers", "peft", "safetensors")
-STAGE = re.compile(rb'"stage": "(\w+)"')
-STAGES = ("- planning", "- converting", "- checking")
-"""Of `relay-gguf convert`: to its first word of progress, to the first of verifying, to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,50 +69,6 @@ class ConversionJob:
     peer_python: Path
     llama_cpp: Path | None
     llama_quantize: Path | None
-
-
-@dataclass(frozen=True, slots=True)
-class Step:
-    """A program to run; `makes` is what was asked for, if it makes that."""
-
-    name: str
-    command: Sequence[str | Path]
-    makes: Path | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """What a step takes: seconds of the clock and of all cores, and bytes."""
-
-    wall: float
-    cpu: float = 0.0
-    resident: float = 0.0
-    anonymous: float = 0.0
-    scratch: float = 0.0
-    files: float = 0.0
-
-    def then(self, other: Cost) -> Cost:
-        """Both, one after the other."""
-        return Cost(
-            self.wall + other.wall,
-            self.cpu + other.cpu,
-            max(self.resident, other.resident),
-            max(self.anonymous, other.anonymous),
-            self.scratch + other.scratch,
-            self.files + other.files,
-        )
-
-
-COLUMNS = {
-    "wall, s": (1, ".1f"),
-    "CPU, s": (1, ".1f"),
-    "peak memory, MiB": (MEBIBYTE, ".0f"),
-    "anonymous, MiB": (MEBIBYTE, ".0f"),
-    "scratch disk, MiB": (MEBIBYTE, ".0f"),
-    "files, MiB": (MEBIBYTE, ".1f"),
-}
-"""The fields of a cost: what they are called, their units, their form."""
-HEAD = ["measured", *COLUMNS]
 
 
 @dataclass(slots=True)
@@ -215,95 +168,6 @@ def environment(job: ConversionJob) -> Iterator[dict[str, str]]:
 # Measuring
 
 
-def watch(step: Step, work: Path, env: Mapping[str, str]) -> tuple[Cost, dict[str, float]]:
-    """Run a step; its cost, and the seconds of its stages, if it tells of any.
-
-    Raises:
-        SkippedError: it failed; has its last words.
-    """
-    if hasattr(os, "sync"):
-        os.sync()  # what an earlier step has left for the disk is no cost of this one
-    before, spent = size(work), child_seconds()
-    peaks, disk, seen = dict[str, int](), before, dict[str, float]()
-    with tempfile.NamedTemporaryFile("wb") as said, Path(said.name).open("rb") as heard:
-        began = time.perf_counter()
-        process = subprocess.Popen(step.command, env=env, stdout=said, stderr=subprocess.STDOUT)
-        try:
-            ended = False
-            while not ended:
-                for name, count in memory(process.pid).items():
-                    peaks[name] = max(peaks.get(name, 0), count)
-                disk = max(disk, size(work))
-                ended = wait(process)
-                for stage in STAGE.findall(heard.read()):
-                    seen.setdefault(stage.decode(), time.perf_counter() - began)
-        finally:
-            process.kill()
-            process.wait()
-        wall = time.perf_counter() - began
-        if process.returncode:
-            heard.seek(0)
-            words = " ".join(heard.read().decode("utf-8", "replace").splitlines()[-3:])
-            raise SkippedError(f"{step.name} ended with {process.returncode}: {words}")
-    files = 0 if step.makes is None else size(step.makes)
-    return Cost(
-        wall,
-        child_seconds() - spent,
-        peaks.get("VmHWM", 0),
-        peaks.get("RssAnon", 0),
-        max(0, disk - before - files),
-        files,
-    ), stages(seen, wall)
-
-
-def wait(process: subprocess.Popen[bytes]) -> bool:
-    """Wait a moment; whether the process has ended."""
-    try:
-        process.wait(EVERY)
-    except subprocess.TimeoutExpired:
-        return False
-    return True
-
-
-def stages(seen: Mapping[str, float], wall: float) -> dict[str, float]:
-    """Seconds of the stages of `relay-gguf convert`, from when each was first heard of."""
-    if "resume" not in seen or "verify" not in seen:
-        return {}
-    written, checked = seen["resume"], seen["verify"]
-    return dict(zip(STAGES, (written, checked - written, wall - checked), strict=True))
-
-
-def memory(pid: int) -> dict[str, int]:
-    """Bytes of VmHWM and RssAnon of a process; none where the system does not tell."""
-    try:
-        status = Path(f"/proc/{pid}/status").read_text("utf-8", "replace")
-    except OSError:
-        return {}
-    fields = re.findall(r"^(VmHWM|RssAnon):\s+(\d+) kB$", status, re.MULTILINE)
-    return {name: int(kibibytes) * 1024 for name, kibibytes in fields}
-
-
-def size(path: Path) -> int:
-    """Bytes of a file, or of all files in a folder, which may vanish meanwhile."""
-    files = (
-        [path]
-        if path.is_file()
-        else [Path(folder, name) for folder, _, names in os.walk(path) for name in names]
-    )
-    total = 0
-    for file in files:
-        try:
-            total += file.stat().st_size
-        except FileNotFoundError:
-            continue
-    return total
-
-
-def child_seconds() -> float:
-    """CPU time of all processes that were waited for."""
-    return sum(os.times()[2:4])
-
-
 def read_through(*folders: Path) -> None:
     """Read all files once, so that each recipe finds them in memory alike, if they fit there."""
     if sum(map(size, folders)) > ram() / 2:
@@ -336,42 +200,6 @@ def table(recipes: Sequence[Recipe]) -> Iterator[list[str]]:
     own, other = recipes
     if not own.lacking and not other.lacking:
         yield ["ratio", *ratios(own.whole, other.whole)]
-
-
-def columns(costs: Sequence[Cost]) -> list[list[float]]:
-    """The values of each field, in its unit."""
-    found = zip(*(astuple(cost) for cost in costs), strict=True)
-    units = (unit for unit, _ in COLUMNS.values())
-    return [[value / unit for value in values] for unit, values in zip(units, found, strict=True)]
-
-
-def cells(costs: Sequence[Cost]) -> list[str]:
-    """A line's columns; nothing where a stage or a system does not tell."""
-    forms = (form for _, form in COLUMNS.values())
-    found = zip(columns(costs), forms, strict=True)
-    return [spread(values, form) if any(values) else "" for values, form in found]
-
-
-def ratios(own: Sequence[Cost], other: Sequence[Cost]) -> list[str]:
-    """Ours over theirs, round by round."""
-    found = []
-    for ours_, theirs in zip(columns(own), columns(other), strict=True):
-        shares = [a / b for a, b in zip(ours_, theirs, strict=True) if b]
-        found.append(spread(shares, ".2f") if shares else "")
-    return found
-
-
-def show(lines: Sequence[Sequence[str]], *, markdown: bool) -> None:
-    """Print lines of columns."""
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    for number, line in enumerate(lines):
-        if markdown:
-            print(f"| {' | '.join(line)} |")
-            if number == 0:
-                print(f"| ---{' | ---:' * (len(line) - 1)} |")
-        else:
-            first, *rest = zip(line, widths, strict=True)
-            print("  ".join([first[0].ljust(first[1]), *(cell.rjust(w) for cell, w in rest)]))
 
 
 # Around it

@@ -55,3 +55,20 @@ def test_a_llama_cpp_that_cannot_be_loaded(tmp_path: Path, monkeypatch: pytest.M
     (line,) = run.stderr.splitlines()
     assert line.startswith("relay-gguf: llama-cpp-python cannot be loaded: ")
     assert "nvidia-cublas-cu12" in line
+
+
+@pytest.mark.parametrize(
+    ("given", "then"),
+    [
+        ({}, {"GOMP_SPINCOUNT": "1000", "KMP_BLOCKTIME": "1"}),
+        ({"OMP_NUM_THREADS": "2"}, {**native.SHORT_SPIN, "OMP_NUM_THREADS": "2"}),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, {"OMP_WAIT_POLICY": "ACTIVE"}),
+        ({"GOMP_SPINCOUNT": "infinity"}, {"GOMP_SPINCOUNT": "infinity"}),
+        ({"KMP_BLOCKTIME": "200"}, {"KMP_BLOCKTIME": "200"}),
+    ],
+)
+def test_threads_spin_shortly_unless_told_otherwise(
+    given: dict[str, str], then: dict[str, str]
+) -> None:
+    native.spin_shortly(given)
+    assert given == then

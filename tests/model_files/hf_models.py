@@ -16,13 +16,13 @@ from typing import Any
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
 from gguf.quants import dequantize
+from hf_configs import write_config
 from hf_tokenizers import add_tokens as grow_tokenizer
-from hf_tokenizers import copy_tokenizer, dump_json, keys_of, load_json, token_ids, write_tokenizer
-from hf_weights import NAMES, Tensor, noise, slices, write_safetensors, write_shards
+from hf_tokenizers import copy_tokenizer, dump_json, keys_of, load_json, write_tokenizer
+from hf_weights import Tensor, noise, slices, write_safetensors, write_shards
 
 from relay_gguf.gguf_file.header import read_header
 
-MODEL_TYPES = {"MistralForCausalLM": "mistral", "LlamaForCausalLM": "llama"}
 LINEARS = (
     "self_attn.q_proj",
     "self_attn.k_proj",
@@ -92,7 +92,7 @@ def write_smollm2(
         "rope_theta": field["llama.rope.freq_base"],
         "tie_word_embeddings": all(tensor.name != "output.weight" for tensor in header.tensors),
     }
-    _write_config(folder, "LlamaForCausalLM", dtype, None, config)
+    write_config(folder, "LlamaForCausalLM", dtype, None, config)
     tensors: dict[str, Tensor] = {}
     for source in header.tensors:
         *block, stem, _ = source.name.split(".")
@@ -188,7 +188,7 @@ def write_mistral(
     }
     if arch != "MistralForCausalLM":
         del settings["sliding_window"]
-    rows = _write_config(folder, arch, dtype, vocab, settings, config, generation)
+    rows = write_config(folder, arch, dtype, vocab, settings, config, generation)
 
     tensors: dict[str, Tensor] = {}
 
@@ -293,43 +293,3 @@ def write_adapter(
     }
     dump_json(folder / "adapter_config.json", settings)
     return folder
-
-
-def _write_config(
-    folder: Path,
-    arch: str,
-    dtype: str,
-    vocab: int | None,
-    settings: Mapping[str, Any],
-    changes: Mapping[str, Any] | None = None,
-    generation: Mapping[str, Any] | None = None,
-) -> int:
-    """Write config.json and generation_config.json; the rows of the embedding."""
-    ids: dict[str, int] = {}
-    if (folder / "tokenizer.json").exists():
-        tokens = token_ids(folder)
-        tokenizer = load_json(folder / "tokenizer_config.json")
-        roles = [role for role in ("bos", "eos") if tokenizer[f"{role}_token"]]
-        ids = {f"{role}_token_id": tokens[tokenizer[f"{role}_token"]] for role in roles}
-        vocab = max(tokens.values()) + 1 if vocab is None else vocab
-    assert vocab is not None, "this tokenizer does not say how large it is"
-    config: dict[str, Any] = {
-        "architectures": [arch],
-        "attention_dropout": 0.0,
-        **ids,
-        "hidden_act": "silu",
-        "initializer_range": 0.02,
-        "model_type": MODEL_TYPES[arch],
-        "rms_norm_eps": 1e-05,
-        "torch_dtype": NAMES[dtype],
-        "use_cache": True,
-        "vocab_size": vocab,
-        **settings,
-    }
-    for name, value in (changes or {}).items():
-        config[name] = value
-        if value is None:
-            del config[name]
-    dump_json(folder / "config.json", config)
-    dump_json(folder / "generation_config.json", ids | dict(generation or {}))
-    return vocab
