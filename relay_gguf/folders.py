@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 from platformdirs import PlatformDirs
 
 from .errors import SettingsError
+
+
+class HasCacheFolder(Protocol):
+    """Folders of a user, of which the cache is asked for."""
+
+    @property
+    def user_cache_path(self) -> Path:
+        """The folder of what can be made again."""
 
 
 class UserFolders:
@@ -80,10 +88,10 @@ def contexts_folder() -> Path | None:
     return cache_file("contexts")
 
 
-def cache_file(name: str) -> Path | None:
+def cache_file(name: str, folders: HasCacheFolder = DIRS) -> Path | None:
     """The path of a small file that can be made again; None if this user has no cache folder."""
     try:
-        path = DIRS.user_cache_path / name
+        path = folders.user_cache_path / name
     except (OSError, RuntimeError, SettingsError):
         return None
     return path if path.is_absolute() else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from importlib.util import find_spec
@@ -33,10 +33,14 @@ HARMLESS: Final = ("CUDA_PATH", "GGML_NO_BACKTRACE")
 the same verdict."""
 
 
-def fingerprint() -> str:
-    """The SHA-256, hexadecimal; takes a millisecond or two, and loads no library."""
+def fingerprint(drivers: Sequence[str] = DRIVERS) -> str:
+    """The SHA-256, hexadecimal; takes a millisecond or two, and loads no library.
+
+    Args:
+        drivers: files and folders that tell which drivers there are.
+    """
     digest = sha256()
-    for part in _parts():
+    for part in _parts(drivers):
         digest.update(part.encode("utf-8", "replace") + b"\0")
     return digest.hexdigest()
 
@@ -51,7 +55,7 @@ def libraries_folder() -> Path | None:
     return None
 
 
-def _parts() -> Iterator[str]:
+def _parts(drivers: Sequence[str]) -> Iterator[str]:
     yield f"{VERSION} {sys.version} {platform.node()} {platform.platform()}"
     yield from _processor()
     folder = libraries_folder()
@@ -59,7 +63,7 @@ def _parts() -> Iterator[str]:
         yield str(folder)
         yield from _files(folder)
         yield from _files(folder.parent, "__init__.py")
-    for name in DRIVERS:
+    for name in drivers:
         yield _driver(Path(name))
     if sys.platform == "win32":
         system = Path(os.environ.get("SYSTEMROOT", "C:/Windows"), "System32")

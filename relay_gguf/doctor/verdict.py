@@ -27,7 +27,22 @@ def verdict() -> Verdict:
     """The verdict on this machine, cached; empty if RELAY_SELFTEST is 0, so that all is used."""
     if os.environ.get(SELFTEST) == "0":
         return Verdict()
-    return looked_up(kept_path(), fingerprint()) or renewed()
+    return kept_or_asked(kept_path(), fingerprint(), ask)
+
+
+def kept_or_asked(path: Path | None, key: str, ask: Callable[[], Verdict]) -> Verdict:
+    """The verdict kept under a key; if there is none, the one that `ask` finds, kept from now on.
+
+    Args:
+        path: the file of kept verdicts; None if this user has no cache folder.
+        key: of this machine and what it runs, `fingerprint()`.
+        ask: runs the self-test.
+    """
+    found = looked_up(path, key)
+    if found is None:
+        found = ask()
+        keep(path, key, found)
+    return found
 
 
 def renewed(

@@ -71,26 +71,40 @@ class Slices:
     ran: NDArray[np.float64]  # how long the thread itself ran between the two
 
 
-def ram_bandwidth(n_threads: int) -> Bandwidth:
+def ram_bandwidth(
+    n_threads: int,
+    *,
+    seconds: float = ROUND,
+    available: int | None = None,
+    pinned: bool = True,
+    fine_clock: bool = FINE_CLOCK,
+) -> Bandwidth:
     """How fast `n_threads` threads read RAM together; takes 0.3 s, or 3 s on a busy machine.
 
     Twice as many busy loops as cores beside it change the result by a few per cent.
+
+    Args:
+        n_threads: as many as there are cores.
+        seconds: of a round.
+        available: bytes of RAM that may be used; None asks this machine.
+        pinned: hold each thread on a core of its own, where the system can.
+        fine_clock: as of `moments`.
     """
     part = max(PER_THREAD, BUFFER // n_threads)
-    available = available_memory()
+    available = available_memory() if available is None else available
     if available is not None:
         part = max(MEBIBYTE, min(part, available // SHARE // n_threads))
     n_bytes = min(part, SLICE * max(1, n_threads // FEW_THREADS))
-    cpus = _own_cpus(n_threads)
+    cpus = _own_cpus(n_threads) if pinned else [None] * n_threads
     seen: list[NDArray[np.float64]] = []
     ran = wall = 0.0
     with ThreadPoolExecutor(n_threads) as pool:
         parts = list(pool.map(_written, [part] * n_threads, cpus))
-        others_since = _others()
+        others_since = other_cores()
         for count in itertools.count(1):
-            end = time.perf_counter() + ROUND
+            end = time.perf_counter() + seconds
             found = list(pool.map(partial(_read, n_bytes, end), parts, cpus))
-            seen.append(moments(found, n_bytes))
+            seen.append(moments(found, n_bytes, fine_clock=fine_clock))
             ran += sum(float(slices.ran.sum()) for slices in found)
             wall += sum(float((slices.end - slices.start).sum()) for slices in found)
             counts = np.concatenate(seen, axis=1)[0]
@@ -104,7 +118,9 @@ def ram_bandwidth(n_threads: int) -> Bandwidth:
     return Bandwidth(rate, ran < RAN * wall or others > OTHERS * n_threads)
 
 
-def moments(found: Sequence[Slices], n_bytes: int) -> NDArray[np.float64]:
+def moments(
+    found: Sequence[Slices], n_bytes: int, *, fine_clock: bool = FINE_CLOCK
+) -> NDArray[np.float64]:
     """How many threads ran at a moment, and how fast they read together, in bytes a second.
 
     The moments are the middles of all slices for which a thread kept its core.
@@ -112,12 +128,13 @@ def moments(found: Sequence[Slices], n_bytes: int) -> NDArray[np.float64]:
     Args:
         found: the slices of each thread.
         n_bytes: the size of a slice.
+        fine_clock: whether the time that a thread ran is known finely enough to count.
 
     Returns:
         Two rows, a column for each moment.
     """
     kept = [slices.ran >= RAN * (slices.end - slices.start) for slices in found]
-    if not FINE_CLOCK:
+    if not fine_clock:
         kept = [np.ones_like(mask) for mask in kept]
     middles = [(one.start + one.end)[mask] / 2 for one, mask in zip(found, kept, strict=True)]
     when = np.concatenate(middles)
@@ -201,24 +218,6 @@ def _stay_on(cpu: int | None) -> None:
             return
 
 
-def _others() -> Callable[[], float]:
-    """A function that returns how many cores other programs have used since now; 0 if unknown.
-
-    It is unknown in a container with a quota, where the kernel counts the whole host's programs.
-    """
-    before = _used()
-    start, own = time.perf_counter(), time.process_time()
-
-    def used() -> float:
-        after = _used()
-        if before is None or after is None or cpu_quota() is not None:
-            return 0.0
-        seconds = max(1e-9, time.perf_counter() - start)
-        return max(0.0, (after - before - (time.process_time() - own)) / seconds)
-
-    return used
-
-
 def _used() -> float | None:
     """Seconds for which this computer's CPUs have worked since it was started."""
     try:
@@ -227,3 +226,32 @@ def _used() -> float | None:
         return None
     idle = ("idle", "iowait", "guest", "guest_nice")  # what guests used is in user too
     return sum(times.values()) - sum(times.get(name, 0.0) for name in idle)
+
+
+def other_cores(
+    *,
+    used: Callable[[], float | None] = _used,
+    quota: Callable[[], int | None] = cpu_quota,
+    clock: Callable[[], float] = time.perf_counter,
+    own: Callable[[], float] = time.process_time,
+) -> Callable[[], float]:
+    """A function that returns how many cores other programs have used since now; 0 if unknown.
+
+    It is unknown in a container with a quota, where the kernel counts the whole host's programs.
+
+    Args:
+        used: tells the seconds for which all CPUs have worked; None if unknown.
+        quota: tells the CPUs that this container may use; None without a limit.
+        clock: tells the time in seconds.
+        own: tells the seconds for which this process has worked.
+    """
+    before, start, own_before = used(), clock(), own()
+
+    def cores_since() -> float:
+        after = used()
+        if before is None or after is None or quota() is not None:
+            return 0.0
+        seconds = max(1e-9, clock() - start)
+        return max(0.0, (after - before - (own() - own_before)) / seconds)
+
+    return cores_since

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -57,9 +58,18 @@ def ram(proc: Path = PROC) -> Ram | None:
         host = psutil.virtual_memory()
     except (OSError, RuntimeError, ValueError, psutil.Error):  # a /proc that is hidden or odd
         return None
-    limits = list(memory_limits(proc))
-    total = min([int(host.total), *(limit for limit, _ in limits)])
-    return Ram(total, min([int(host.available), total, *(left for _, left in limits)]))
+    return within(Ram(int(host.total), int(host.available)), list(memory_limits(proc)))
+
+
+def within(host: Ram, limits: Sequence[tuple[int, int]]) -> Ram:
+    """What the tightest limits leave of a computer's memory.
+
+    Args:
+        host: the computer's memory.
+        limits: bytes that a control group may use, and what is left of them.
+    """
+    total = min([host.total, *(limit for limit, _ in limits)])
+    return Ram(total, min([host.available, total, *(left for _, left in limits)]))
 
 
 def available_memory() -> int | None:

@@ -86,12 +86,18 @@ def this_hardware() -> Hardware:
     )
 
 
+def kept_path() -> Path | None:
+    """The file of kept bandwidths; None if this user has no cache folder."""
+    return cache_file(FILE)
+
+
 def measured(
     *,
     anew: bool = False,
     hardware: Hardware | None = None,
     measure: Callable[[int], Bandwidth] = ram_bandwidth,
     clock: Callable[[], float] = time.time,
+    file: Callable[[], Path | None] = kept_path,
 ) -> Bandwidth:
     """How fast RAM is read: the kept bandwidth, or measured now and kept.
 
@@ -103,8 +109,9 @@ def measured(
         hardware: that is measured; None for this machine.
         measure: measures the bandwidth of so many threads.
         clock: tells the time in seconds since 1970.
+        file: tells the file of kept bandwidths; None to keep none.
     """
-    of, path, now = hardware or this_hardware(), kept_path(), clock()
+    of, path, now = hardware or this_hardware(), file(), clock()
     kept = None if anew else read_kept(path).get(of)
     if kept is not None and kept.is_settled(now):
         return kept.found
@@ -112,11 +119,6 @@ def measured(
     kept = Kept(found, 1, now) if kept is None else kept.after(found, now)
     keep(path, of, kept)
     return kept.found
-
-
-def kept_path() -> Path | None:
-    """The file of kept bandwidths; None if this user has no cache folder."""
-    return cache_file(FILE)
 
 
 def read_kept(path: Path | None) -> dict[Hardware, Kept]:

@@ -14,7 +14,6 @@ from studio_command import NAME, REPO, run
 from relay_gguf.apps import lmstudio as studio
 from relay_gguf.display import size
 from relay_gguf.errors import SettingsError
-from relay_gguf.models import locate
 
 # Uninstalling and status
 
@@ -53,8 +52,8 @@ def test_uninstall_takes_the_file_that_install_took(
 def test_uninstall_takes_the_repository_that_install_took(
     home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    file = gguf(tmp_path / "cache" / NAME)
-    monkeypatch.setattr(locate, "find", {"owner/name:Q4_K_M": file}.get)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path / "hub"))
+    gguf(tmp_path / "hub" / "models--owner--name" / "snapshots" / "c" / NAME)
     run("install", "owner/name:Q4_K_M")
     assert "removed" in run("uninstall", "owner/name:Q4_K_M")
     with pytest.raises(SettingsError, match="owner/other is not installed"):

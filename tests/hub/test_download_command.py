@@ -117,7 +117,7 @@ def test_the_user_is_asked_before_a_large_download(
     )
     assert server.asked == []
     child.sendline("")
-    child.expect_exact("downloading" if columns == 80 else "kB/s")
+    child.expect_exact("downloading" if columns == 80 else "400.0 kB")
     child.expect_exact(f"{COMMIT}/{NAME}")
     child.expect(child.delimiter)
     assert child.wait() == 0

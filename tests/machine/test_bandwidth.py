@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any
 
@@ -59,35 +58,30 @@ def test_neither_the_peak_nor_what_is_slowed() -> None:
     assert of_all(np.stack([np.full(len(rates), 2.0), rates]), 2) == 20
 
 
-def test_the_bandwidth_of_this_machines_ram(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bandwidth, "ROUND", 0.02)
+def test_the_bandwidth_of_this_machines_ram() -> None:
     allowed, before = usable_cpus(), psutil.Process().memory_info().rss
-    assert 1e7 < ram_bandwidth(1).rate < 1e13
+    assert 1e7 < ram_bandwidth(1, seconds=0.02).rate < 1e13
     assert psutil.Process().memory_info().rss < before + bandwidth.BUFFER // 2
-    monkeypatch.setattr(bandwidth, "available_memory", lambda: 100 << 20)
-    assert ram_bandwidth(2).rate > 1e7
-    monkeypatch.setattr(bandwidth, "FINE_CLOCK", False)
-    monkeypatch.setattr(bandwidth, "_own_cpus", lambda count: [None] * count)
-    assert ram_bandwidth(2).rate > 1e7
+    little = 100 << 20
+    assert ram_bandwidth(2, seconds=0.02, available=little).rate > 1e7
+    coarse = ram_bandwidth(2, seconds=0.02, available=little, pinned=False, fine_clock=False)
+    assert coarse.rate > 1e7
     assert usable_cpus() == allowed, "only the threads that read are held on a CPU"
 
 
 @pytest.mark.parametrize(
     ("others", "quota", "busy"), [(0.0, None, False), (1.5, None, True), (1.5, 2, False)]
 )
-def test_busy_is_what_other_programs_use(
-    monkeypatch: pytest.MonkeyPatch, others: float, quota: int | None, busy: bool
-) -> None:
+def test_busy_is_what_other_programs_use(others: float, quota: int | None, busy: bool) -> None:
     """In a container with a quota, other programs may be anywhere."""
-    used = iter([100.0, 100.0 + 10 + others * 10])
-    monkeypatch.setattr(bandwidth, "cpu_quota", lambda: quota)
-    monkeypatch.setattr(bandwidth, "_used", lambda: next(used))
-    clocks = {"perf_counter": iter([0.0, 10.0]), "process_time": iter([0.0, 10.0])}
-    for name, times in clocks.items():
-        monkeypatch.setattr(time, name, lambda times=times: next(times))
-    found = bandwidth._others()()
-    monkeypatch.undo()
-    assert (found > bandwidth.OTHERS * 2) == busy
+    used, clock, own = iter([100.0, 100.0 + 10 + others * 10]), iter([0.0, 10.0]), iter([0.0, 10.0])
+    cores_since = bandwidth.other_cores(
+        used=lambda: next(used),
+        quota=lambda: quota,
+        clock=lambda: next(clock),
+        own=lambda: next(own),
+    )
+    assert (cores_since() > bandwidth.OTHERS * 2) == busy
 
 
 def test_two_threads_of_a_core_count_once(tmp_path: Path) -> None:

@@ -10,9 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from relay_gguf.machine import devices
 from relay_gguf.machine.cgroup import cpu_quota, groups
-from relay_gguf.machine.devices import Ram, available_memory, ram
+from relay_gguf.machine.devices import Ram, available_memory, ram, within
 
 GIB = 1 << 30
 NO_LIMIT_V1 = "9223372036854771712"
@@ -174,11 +173,7 @@ def test_memory_within_containers(
 
 @given(st.lists(st.tuples(st.integers(0, 1 << 62), st.integers(0, 1 << 62)), max_size=4))
 def test_a_container_never_has_more_than_the_computer(limits: list[tuple[int, int]]) -> None:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(psutil, "virtual_memory", lambda: Host(16 * GIB, 8 * GIB))
-        patch.setattr(devices, "memory_limits", lambda _: iter(limits))
-        found = ram()
-    assert found is not None
+    found = within(Ram(16 * GIB, 8 * GIB), limits)
     assert 0 <= found.available <= found.total <= 16 * GIB
     assert found.available <= 8 * GIB
     assert all(found.total <= limit and found.available <= left for limit, left in limits)

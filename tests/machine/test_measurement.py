@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,8 @@ from typing import Any
 import pytest
 from homeless import CacheFolder
 
-from relay_gguf import folders
 from relay_gguf.disk import PARTIAL
+from relay_gguf.folders import cache_file
 from relay_gguf.machine import measurement
 from relay_gguf.machine.bandwidth import Bandwidth
 from relay_gguf.machine.cpu import cpu_model, physical_cores
@@ -28,6 +29,7 @@ class Machine:
         self.next: list[Bandwidth] = []
         self.now = 1.8e9
         self.hardware = HERE
+        self.file: Callable[[], Path | None] = kept_path
 
     def measured(self, *, anew: bool = False) -> Bandwidth:
         """The bandwidth that is told now."""
@@ -36,6 +38,7 @@ class Machine:
             hardware=self.hardware,
             measure=lambda _: self.next.pop(0),
             clock=lambda: self.now,
+            file=self.file,
         )
 
     def later(self) -> Bandwidth:
@@ -203,13 +206,11 @@ def test_a_damaged_file_is_written_anew(machine: Machine, text: bytes) -> None:
     assert not list(path().parent.glob(f"*{PARTIAL}"))
 
 
-def test_where_nothing_can_be_kept(
-    machine: Machine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_where_nothing_can_be_kept(machine: Machine, tmp_path: Path) -> None:
     """A file in the folder's place keeps root out too."""
     (tmp_path / "closed").touch()
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "closed"))
-    monkeypatch.setattr(folders, "DIRS", CacheFolder(tmp_path / "closed" / "relay-gguf"))
+    closed = CacheFolder(tmp_path / "closed" / "relay-gguf")
+    machine.file = lambda: cache_file("bandwidth.json", closed)
     machine.next += [quiet(40), quiet(41)]
     assert [machine.measured(), machine.measured()] == [quiet(40), quiet(41)]
 
@@ -220,10 +221,10 @@ def test_without_a_home_folder_nothing_is_kept(
     monkeypatch.chdir(tmp_path)
     before = set(tmp_path.rglob("*"))
     machine.next += [quiet(40), quiet(41)]
-    monkeypatch.setattr(folders, "DIRS", CacheFolder(Path("~/.cache/x")))
-    assert machine.measured() == quiet(40)
     error = RuntimeError("Could not determine home directory.")
-    monkeypatch.setattr(folders, "DIRS", CacheFolder(error))
+    machine.file = lambda: cache_file("bandwidth.json", CacheFolder(Path("~/.cache/x")))
+    assert machine.measured() == quiet(40)
+    machine.file = lambda: cache_file("bandwidth.json", CacheFolder(error))
     assert machine.measured() == quiet(41)
     assert set(tmp_path.rglob("*")) == before
 

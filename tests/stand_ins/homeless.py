@@ -1,4 +1,4 @@
-"""Users without a cache folder, in place of `relay_gguf.folders.DIRS`."""
+"""Users without a cache folder, in place of `relay_gguf.folders.UserFolders`."""
 
 from __future__ import annotations
 
