@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -88,13 +89,13 @@ def test_what_is_left_does_not_suffice(pico: Path, monkeypatch: pytest.MonkeyPat
     with engine:
         with pytest.raises(EngineError, match=worker.address):
             said(engine)
-        moved = engine._path
-        engine._path = moved.with_name("gone.gguf")
+        opens = engine._opens
+        engine._opens = replace(opens, path=pico.with_name("gone.gguf"))
         with pytest.raises(
             EngineError, match=rf"{worker.address} .* The model does not fit without: "
         ):
             said(engine)
-        engine._path = moved
+        engine._opens = opens
         engine.cancel()
         with pytest.raises(EngineError, match="Loading the model was stopped"):
             said(engine)
