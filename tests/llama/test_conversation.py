@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from generated import GREEDY, cache
+from generated import GREEDY, cache, kv_cache_of
 from pico import write_pico
 
 from relay_gguf import LlamaEngine, Message, SamplingParams
@@ -142,7 +142,7 @@ def test_f16_logits_after_reuse_agree_with_a_cold_evaluation(smollm2_f16: Path) 
             one = replace(GREEDY, max_tokens=1)
             list(engine.generate(prompt, one))
             warm = engine.logits()
-            engine._cache.past.clear()
+            kv_cache_of(engine).past.clear()
             list(engine.generate(prompt, one))
             worst = max(worst, float(np.abs(warm - engine.logits()).max()))
     assert worst < 0.25

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from generated import GREEDY, cache, counts, tokens
+from generated import GREEDY, cache, counts, kv_cache_of, tokens
 
 from relay_gguf import LlamaEngine
 from relay_gguf.engine import Finished, Prefilling
@@ -39,7 +39,7 @@ def test_any_shared_prefix(pico_engine: LlamaEngine, same: int) -> None:
     list(pico_engine.generate(one, replace(GREEDY, max_tokens=1)))
     list(pico_engine.generate(two, replace(GREEDY, max_tokens=1)))
     warm = pico_engine.logits()
-    pico_engine._cache.past.clear()
+    kv_cache_of(pico_engine).past.clear()
     list(pico_engine.generate(two, replace(GREEDY, max_tokens=1)))
 
     assert np.abs(warm - pico_engine.logits()).max() < 1e-3
@@ -60,7 +60,7 @@ def test_moved_cache_is_close_to_a_fresh_one(smollm2_engine: LlamaEngine) -> Non
     steps = list(engine.generate(rest, one))
     assert counts(steps)[0] == len(rest) - len(prompt[:start] + prompt[stop:])
     moved = engine.logits()
-    engine._cache.past.clear()
+    kv_cache_of(engine).past.clear()
     list(engine.generate(rest, one))
     fresh = engine.logits()
     assert np.corrcoef(moved, fresh)[0, 1] > 0.97
@@ -79,13 +79,13 @@ def test_cancelling_a_shift_does_not_spoil_the_cache(pico_engine: LlamaEngine) -
     kept = [*prompt[:50], *prompt[120:]]
     list(engine.generate(prompt, one))
     assert engine.forget(prompt, 50, 120)
-    engine._cache._shifting = True
+    kv_cache_of(engine)._shifting = True
     engine.cancel()  # the flag is seen before the first node of the graph
     stopped = list(engine.generate([*kept, 7, 8, 9], one))
     assert isinstance(stopped[-1], Finished)
     assert stopped[-1].reason == "cancelled"
     list(engine.generate([*kept, 7], one))
     after = engine.logits()
-    engine._cache.past.clear()
+    kv_cache_of(engine).past.clear()
     list(engine.generate([*kept, 7], one))
     assert np.corrcoef(after, engine.logits())[0, 1] > 0.5

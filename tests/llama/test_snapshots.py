@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from generated import kv_cache_of
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,16 +61,16 @@ def test_without_room_everything_is_read_again(pico: Path) -> None:
         answer(engine, scene(1))
         answer(engine, scene(2))
         assert answer(engine, scene(1))[1] == 300
-        assert len(engine._cache.snapshots) == 0
+        assert len(kv_cache_of(engine).snapshots) == 0
 
 
 def test_the_oldest_snapshot_is_dropped(engine: LlamaEngine) -> None:
     answer(engine, scene(0))
     answer(engine, scene(1))
-    engine._cache.snapshots.room = 2 * engine._cache.snapshots.n_bytes + 1000
+    kv_cache_of(engine).snapshots.room = 2 * kv_cache_of(engine).snapshots.n_bytes + 1000
     for number in (2, 3):
         answer(engine, scene(number))
-    assert len(engine._cache.snapshots) == 2
+    assert len(kv_cache_of(engine).snapshots) == 2
     assert answer(engine, scene(1))[1] == 1
     assert answer(engine, scene(0))[1] == 300
 
@@ -78,7 +79,7 @@ def test_a_retry_and_an_undo_are_no_other_scene(engine: LlamaEngine) -> None:
     answer(engine, scene(1))
     answer(engine, scene(1))
     answer(engine, scene(1)[:200])
-    assert len(engine._cache.snapshots) == 0
+    assert len(kv_cache_of(engine).snapshots) == 0
 
 
 def test_a_copy_that_llama_cpp_refuses(
