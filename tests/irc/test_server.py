@@ -67,7 +67,7 @@ def test_a_flood_is_not_read_from_the_socket(serve: Serve, connect: Connect, dia
     begin = time.monotonic()
     other = dial(running).register("bob")
     assert len(other.ask("PING x")) == 1
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 5, "not behind what the other sent"
 
 
 def test_a_client_that_does_not_read_is_disconnected(

@@ -75,8 +75,8 @@ def test_a_signal_ends_both_processes_at_once(number: int, code: int) -> None:
         server = found.server
         began = time.monotonic()
         assert found.end(number) == code
-        server.wait(1)
-        assert time.monotonic() - began < 2, "on a busy machine"
+        server.wait(5)
+        assert time.monotonic() - began < 8, "on a busy machine"
 
 
 def test_the_server_ends_with_the_worker() -> None:

