@@ -24,9 +24,9 @@ LINEARS: Final = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj"
 """The matrices that 4-bit training quantizes: not the embedding, output matrix and norms."""
 EMBEDDING: Final = "model.embed_tokens.weight"
 HEAD: Final = "lm_head.weight"
-SLAB_BYTES: Final = 2 << 20
-"""Float32 bytes of a slab, about: small enough for a core's cache, where adding rank by rank is
-three times as fast as in memory."""
+SLAB_BYTES: Final = 4 << 20
+"""Float32 bytes of a slab, about: rows enough for a fast product of a LoRA's matrices, and few
+enough to be held by every thread."""
 NOTHING: Final = TensorChange()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,10 @@ from safetensors import safe_open
 from safetensors.numpy import save_file
 
 from relay_gguf.convert.read import merge
-from relay_gguf.convert.read.adapter import open_adapter
+from relay_gguf.convert.read.adapter import Delta, open_adapter
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.checkpoint import Checkpoint, open_folder
+from relay_gguf.convert.read.lora import Lora, load_lora
 from relay_gguf.convert.read.merge import Merged
 from relay_gguf.errors import ConversionError
 
@@ -80,6 +82,49 @@ def test_slabs_do_not_change_a_bit(
     for name, info in whole.infos.items():
         slabs = [parts.rows(name, i, min(i + 7, info.shape[0])) for i in range(0, info.shape[0], 7)]
         assert np.array_equal(whole.rows(name), np.concatenate(slabs)), name
+
+
+def lora_of(folder: Path, a: Array, b: Array) -> Lora:
+    save_file({"a": a, "b": b}, folder / "lora.safetensors")
+    shape = (b.shape[0], a.shape[1])
+    return load_lora(Checkpoint([folder / "lora.safetensors"]), Delta("a", "b", 0.5, shape))
+
+
+def test_a_merged_value_is_rounded_once(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.integers(-99, 99, (256, 24)).astype(np.float32) / 64
+    b = rng.integers(-99, 99, (16, 256)).astype(np.float32) / 4096
+    base = rng.standard_normal((16, 24)).astype(np.float32)
+    exact = base + 0.5 * (b.astype(np.float64) @ a)  # whole multiples: nothing is rounded yet
+    assert np.array_equal(lora_of(tmp_path, a, b).add(base, 0, 16), exact.astype(np.float32))
+
+
+@pytest.mark.parametrize("rank", [1, 8, 65, 256, 1000])
+def test_no_order_of_summation_changes_a_bit(tmp_path: Path, rank: int) -> None:
+    rng = np.random.default_rng(rank)
+    spread = 2.0 ** rng.integers(-20, 20, (rank, 1))  # small in one matrix, large in the other
+    a = (rng.standard_normal((rank, 40)) * spread).astype(np.float32)
+    b = (rng.standard_normal((9, rank)) / spread.T).astype(np.float32)
+    lora = lora_of(tmp_path, a, b)
+    zeros = np.zeros((9, 40), np.float32)
+    whole = lora.add(zeros, 0, 9)
+    row = np.concatenate([lora.add(zeros[:1], i, i + 1) for i in range(9)])
+    shuffled = rng.permutation(rank)
+    other = lora.left[:, shuffled] @ lora.right[shuffled]
+    summed = [[math.fsum(x * y) for y in lora.right.T] for x in lora.left]
+    for found in (row, other.astype(np.float32), np.float32(summed)):
+        assert np.array_equal(found, whole)
+    true = 0.5 * (b.astype(np.float64) @ a)
+    sizes = 0.5 * (np.abs(b).astype(np.float64) @ np.abs(a))
+    assert np.all(np.abs(whole - true) <= 2**-21 * sizes.max())
+
+
+def test_values_that_are_not_finite_stay_so(tmp_path: Path) -> None:
+    a, b = np.ones((3, 4), np.float32), np.ones((2, 3), np.float32)
+    a[1, 2], b[0, 0] = np.inf, np.nan
+    found = lora_of(tmp_path, a, b).add(np.zeros((2, 4), np.float32), 0, 2)
+    assert np.isnan(found[0]).all()
+    assert found[1].tolist() == [1.5, 1.5, np.inf, 1.5]
 
 
 def test_the_nf4_base_changes_the_linears_alone() -> None:

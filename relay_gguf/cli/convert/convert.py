@@ -5,10 +5,11 @@ Loads nothing heavy by itself: the command line imports it for --help.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from relay_gguf.convert.publish.folder import WrittenFolder
     from relay_gguf.convert.request import Request
 
+BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
+"""Threads of OpenBLAS, of MKL and of Apple's Accelerate: what numpy multiplies matrices with."""
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
@@ -108,6 +111,10 @@ def convert(
       relay-gguf convert OWNER/BASE --adapter OWNER/ADAPTER --preset gpu-12gb -o models --dry-run
       relay-gguf convert model-F16.gguf -q Q4_K_M -o models
     """
+    # Slabs are worked on by our own threads, and numpy's libraries would start as many for each.
+    # They read this as they are loaded, with numpy, which is now.
+    for variable in BLAS_THREADS:
+        os.environ.setdefault(variable, "1")
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
     from relay_gguf.convert.run import check, run
