@@ -72,20 +72,19 @@ def add_general_metadata(
     n_parameters: int,
     *,
     label: str,
-    folder: Path,
+    metadata: gguf.Metadata,
     base: tuple[str, gguf.Metadata] | None = None,
 ) -> None:
     """Add `general.*`.
 
     Args:
         writer: takes the metadata.
-        override: values that precede those of the folder.
+        override: values that precede those that were found.
         n_parameters: of the model.
         label: the model's or adapter's `owner/name`, or the name of its folder.
-        folder: of the model, or of the adapter.
+        metadata: found for the model, or for the adapter; is changed.
         base: label of the adapter's base, and the metadata found for it.
     """
-    metadata = of_folder(label, folder, n_parameters)
     if base is not None:
         _inherit(metadata, base[1], base[0])
     _apply(override, metadata)

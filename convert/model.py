@@ -8,14 +8,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
+import gguf
 from gguf import GGUFWriter
 
 from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError, SettingsError
 from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 
-from .arch.gguf_base import GgufBase, check_architecture
-from .arch.llama import add_llama_metadata, read_llama
+from .arch.gguf_adapter import open_gguf_adapter
+from .arch.gguf_base import GgufBase, check_model
+from .arch.llama import Llama, add_llama_metadata, read_llama
 from .arch.weights import GgufWeights, ModelWeights, Weights
 from .metadata import (
     RELAY_SAMPLING,
@@ -74,15 +76,26 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
     """
     if not request.base.endswith(".gguf"):
         return _open_folder(request, weights=weights)
-    if request.adapter is None:
-        return _open_gguf(request)
-    return _open_merged_gguf(request, open_adapter_source(request.adapter))
+    return _open_gguf(request) if request.adapter is None else _open_merged_gguf(request)
+
+
+def _open_adapter(name: str, llama: Llama) -> AdapterSource:
+    if not name.endswith(".gguf"):
+        return open_adapter_source(name)
+    path = Path(name).expanduser()
+    return open_gguf_adapter(path, llama, label=_file_label(path))
+
+
+def _adapter_metadata(given: AdapterSource, n_parameters: int) -> gguf.Metadata:
+    if given.metadata is None:
+        return of_folder(given.label, given.folder, n_parameters)
+    return of_file(given.label, given.metadata, n_parameters)
 
 
 def _open_folder(request: Request, *, weights: bool) -> Model:
     source = open_source(request.base, weights=weights)
-    given = None if request.adapter is None else open_adapter_source(request.adapter)
     llama = read_llama(source.config)
+    given = None if request.adapter is None else _open_adapter(request.adapter, llama)
     infos = source.checkpoint.infos.values()
     choice = _choice(request, given, in_nf4=any(info.dtype == "NF4" for info in infos))
     merged = Merged(source.checkpoint, given.adapter if given else None, choice.base)
@@ -100,16 +113,18 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     label = given.label if given else source.label
     n_parameters = sum(tensor.size for tensor in model.tensors)
     base = None
+    found = of_folder(source.label, source.folder, n_parameters)
     if given:
         name = _base_label(source.label, given)
         base = name, of_folder(name, source.folder, n_parameters)
+        found = _adapter_metadata(given, n_parameters)
     writer = GGUFWriter(None, "llama")
     add_general_metadata(
         writer,
         _override(request, vocabulary.tokens.texts),
         n_parameters,
         label=label,
-        folder=given.folder if given else source.folder,
+        metadata=found,
         base=base,
     )
     add_llama_metadata(writer, llama, request.context_length)
@@ -130,7 +145,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
 def _open_gguf(request: Request) -> Model:
     path = Path(request.base).expanduser()
     weights = GgufWeights(path, allow_requantize=request.allow_requantize)
-    check_architecture(weights.metadata, path)
+    check_model(weights.metadata, path)
     _check_pre(request.pre, weights.metadata, path)
     metadata = dict(weights.metadata)
     override = _override(request, _tokens(metadata))
@@ -149,11 +164,12 @@ def _open_gguf(request: Request) -> Model:
     )
 
 
-def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
+def _open_merged_gguf(request: Request) -> Model:
     """A GGUF file as base, whose metadata of vocabulary and RoPE is copied, and its adapter."""
     path = Path(request.base).expanduser()
     base = GgufBase(path, allow_requantize=request.allow_requantize)
     _check_pre(request.pre, base.weights.metadata, path)
+    given = _open_adapter(str(request.adapter), base.llama)
     choice = _choice(request, given, in_nf4=False)
     merged = Merged(base, given.adapter, choice.base)
     vocabulary = _same_vocabulary(given, base, merged)
@@ -167,7 +183,7 @@ def _open_merged_gguf(request: Request, given: AdapterSource) -> Model:
         _override(request, _tokens(copied)),
         n_parameters,
         label=given.label,
-        folder=given.folder,
+        metadata=_adapter_metadata(given, n_parameters),
         base=(label, of_file(label, base.weights.metadata, n_parameters)),
     )
     requantized = _requantized(base.weights)

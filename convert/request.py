@@ -25,7 +25,7 @@ class Request:
     ftypes: tuple[str, ...]
     """File types, keys of `FTYPES`."""
     adapter: str | None = None
-    """The folder of a LoRA adapter, or `owner/name` on the hub."""
+    """The folder of a LoRA adapter, its GGUF file, or `owner/name` on the hub."""
     name: str | None = None
     """The pattern of file names, with `{type}` in it; None takes the model's name."""
     metadata: MetadataOverride = field(default_factory=MetadataOverride)

@@ -18,6 +18,8 @@ from .llama import MAX_CONTEXT, Llama, unpermute
 from .weights import FACTORS, GgufWeights, Tensor
 
 ARCHITECTURE: Final = "llama"
+ADAPTER: Final = "adapter"
+"""The `general.type` of a LoRA in a GGUF file."""
 MODULES: Final = {
     "token_embd": "model.embed_tokens",
     "output_norm": "model.norm",
@@ -76,7 +78,7 @@ class GgufBase:
         tensor = self._stored[name]
         read = self.weights.open(tensor)
         stop = tensor.shape[0] if stop is None else stop
-        if _kind(tensor.name) not in ROTATED:
+        if module_of(tensor.name) not in ROTATED:
             return read(start, stop).rows
         head = self.llama.head_dim
         first = start // head * head  # whole heads: their rows are mixed
@@ -91,12 +93,12 @@ class GgufBase:
         for tensor in self.weights.tensors:
             if tensor.name == FACTORS:
                 continue
-            name = _name(tensor.name)
+            name = hugging_face_name(tensor.name)
             if name is None:
                 raise ConversionError(
                     f"{self.path} has a tensor {tensor.name}, which a Llama does not have."
                 )
-            if _kind(tensor.name) in ROTATED and tensor.shape[0] % self.llama.head_dim:
+            if module_of(tensor.name) in ROTATED and tensor.shape[0] % self.llama.head_dim:
                 raise ConversionError(
                     f"{self.path}: {tensor.name} has {tensor.shape[0]} rows, which do not "
                     f"divide into heads of {self.llama.head_dim}."
@@ -118,13 +120,25 @@ def check_architecture(metadata: Metadata, path: Path) -> None:
         raise ConversionError(f"{path} is of the architecture {name}; only llama can be converted.")
 
 
+def check_model(metadata: Metadata, path: Path) -> None:
+    """Refuse a file that is not a model of the architecture llama.
+
+    Raises:
+        ConversionError: it is an adapter, or of another architecture.
+    """
+    kind = metadata.get("general.type")
+    if kind is not None and kind.value == ADAPTER:
+        raise ConversionError(f"{path} is an adapter: give it as --adapter, behind its base.")
+    check_architecture(metadata, path)
+
+
 def read_llama(metadata: Metadata, tensors: Mapping[str, Tensor], path: Path) -> Llama:
     """The hyperparameters in a file's metadata, but for RoPE's, which are copied as they are.
 
     Raises:
         ConversionError: the file is of another architecture, or a size is missing or wrong.
     """
-    check_architecture(metadata, path)
+    check_model(metadata, path)
 
     def size(name: str, default: int | None = None) -> int:
         found = metadata.get(f"{ARCHITECTURE}.{name}")
@@ -153,12 +167,12 @@ def read_llama(metadata: Metadata, tensors: Mapping[str, Tensor], path: Path) ->
     )
 
 
-def _kind(name: str) -> str:
+def module_of(name: str) -> str:
     """`attn_q` for `blk.7.attn_q.weight`."""
     return name.rpartition(".")[0].rpartition(".")[2]
 
 
-def _name(name: str) -> str | None:
+def hugging_face_name(name: str) -> str | None:
     """`model.layers.7.self_attn.q_proj.weight` for `blk.7.attn_q.weight`; None if unknown."""
     module, _, ending = name.rpartition(".")
     block, _, kind = module.rpartition(".")

@@ -20,14 +20,12 @@ import numpy as np
 from relay_gguf.errors import ConversionError
 
 from .arrays import Array
-from .checkpoint import Checkpoint
+from .checkpoint import Checkpoint, Tensors
 from .config import read_object
 
 PREFIX: Final = "base_model.model."
 REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
 """Settings that change a model in ways that its tensors do not show."""
-MLX: Final = frozenset({"fine_tune_type", "lora_parameters", "lora_layers", "num_layers"})
-"""Settings of mlx_lm's adapters, whose file is adapters.safetensors."""
 WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
 """Initializations that change the base itself (PEFT, tuners/lora/layer.py)."""
 
@@ -75,9 +73,9 @@ class TensorChange:
 
 @dataclass(frozen=True, slots=True)
 class Adapter:
-    """An adapter folder; `changes` has the names of the base's tensors as keys."""
+    """An adapter, opened; `changes` has the names of the base's tensors as keys."""
 
-    checkpoint: Checkpoint
+    checkpoint: Tensors
     config: Mapping[str, Any]
     changes: Mapping[str, TensorChange] = field(default_factory=dict)
 
@@ -119,7 +117,7 @@ def changes_nothing(adapter: Adapter) -> bool:
     return all(_is_nothing(adapter.checkpoint, change) for change in adapter.changes.values())
 
 
-def _is_nothing(checkpoint: Checkpoint, change: TensorChange) -> bool:
+def _is_nothing(checkpoint: Tensors, change: TensorChange) -> bool:
     if change.replacement is not None or change.tokens is not None:
         return False
     if change.bias is not None and change.bias.any():
@@ -145,11 +143,6 @@ def scale_of(config: Mapping[str, Any], module: str, rank: int) -> float:
 def _read_config(folder: Path) -> Mapping[str, Any]:
     path = folder / "adapter_config.json"
     config = read_object(path)
-    if "peft_type" not in config and MLX & config.keys():
-        raise ConversionError(
-            f"{folder} is an adapter of MLX. Fuse it there: mlx_lm.fuse --model BASE "
-            f"--adapter-path {folder} --save-path FUSED --dequantize; and convert FUSED."
-        )
     if config.get("peft_type") != "LORA":
         kind = config.get("peft_type")
         raise ConversionError(f"{path} is a {kind} adapter; only LORA can be merged.")

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from .adapter import Delta
 from .arrays import Array
-from .checkpoint import Checkpoint
+from .checkpoint import Tensors
 
 Doubles = npt.NDArray[np.float64]
 
@@ -41,7 +41,7 @@ class Lora:
             return merged.astype(np.float32)
 
 
-def load_lora(checkpoint: Checkpoint, delta: Delta) -> Lora:
+def load_lora(checkpoint: Tensors, delta: Delta) -> Lora:
     """Read the matrices of one tensor; those of all tensors together grow with the rank."""
     a, b = checkpoint.rows(delta.a), checkpoint.rows(delta.b)
     left, right = (a.T, b.T) if delta.transposed else (b, a)
@@ -79,4 +79,5 @@ def _exponents(matrix: Doubles, axis: int) -> npt.NDArray[np.int32]:
     """The least e with every |value| <= 2^e along an axis; of those that are finite."""
     sizes = np.abs(matrix)
     largest = np.max(sizes, axis=axis, keepdims=True, where=np.isfinite(sizes), initial=0.0)
-    return np.frexp(largest)[1]
+    exponents: npt.NDArray[np.int32] = np.frexp(largest)[1]
+    return exponents

@@ -12,12 +12,15 @@ from typing import Any, Final, Literal
 
 from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.hub.api import locate_folder, tensor_headers
 
 from .adapter import Adapter, changes_nothing, open_adapter
 from .checkpoint import Checkpoint, open_folder
-from .config import newest_checkpoint, read_config
+from .config import newest_checkpoint, read_config, read_object
 from .merge import MERGE_BASES, MergeBase
+from .mlx_adapter import FILE as MLX_FILE
+from .mlx_adapter import is_of_mlx, open_mlx_adapter
 
 AskedBase = Literal["auto"] | MergeBase
 ASKED_BASES: Final[tuple[AskedBase, ...]] = ("auto", *MERGE_BASES)
@@ -25,7 +28,7 @@ ASKED_BASES: Final[tuple[AskedBase, ...]] = ("auto", *MERGE_BASES)
 SMALL_FILES: Final = ("*.json", "*.jinja", "tokenizer.model", "README.md")
 MODEL_FILES: Final = (*SMALL_FILES, "model*.safetensors")
 """Not `consolidated.safetensors`, which holds the same weights once more in Mistral's names."""
-ADAPTER_FILES: Final = (*SMALL_FILES, "*.yml", "*.yaml", "adapter_model.*")
+ADAPTER_FILES: Final = (*SMALL_FILES, "*.yml", "*.yaml", "adapter_model.*", MLX_FILE)
 READ: Final = (
     *("*.safetensors", "*.safetensors.index.json", "config.json", "generation_config.json"),
     *("tokenizer*.json", "tokenizer.model", "added_tokens.json", "adapter_config.json"),
@@ -80,11 +83,15 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class AdapterSource:
-    """An adapter folder, opened; `label` is its repository, or the name of the folder."""
+    """An adapter, opened; `label` is its repository, or the name of its folder or file.
+
+    `folder` is the file itself of a LoRA in GGUF, and `metadata` what stands in that.
+    """
 
     label: str
     folder: Path
     adapter: Adapter
+    metadata: Metadata | None = None
 
     @property
     def has_tokenizer(self) -> bool:
@@ -110,8 +117,9 @@ class AdapterSource:
                 yield path.name, path.read_text("utf-8", "replace")
 
     def fingerprint(self) -> str:
-        """The SHA-256 of adapter_model.safetensors, in hexadecimal."""
-        return digest(self.folder / "adapter_model.safetensors")
+        """The SHA-256 of the file of its tensors, in hexadecimal."""
+        files = (self.folder / "adapter_model.safetensors", self.folder / MLX_FILE, self.folder)
+        return digest(next(file for file in files if file.is_file()))
 
 
 def open_source(model: str, *, weights: bool = True) -> Source:
@@ -147,8 +155,12 @@ def open_adapter_source(adapter: str) -> AdapterSource:
             hint = " It is a whole model: give it as BASE."
         elif (newest := newest_checkpoint(folder)) is not None:
             hint = f" It holds checkpoints; the newest is {newest}. Give that folder."
+        elif (lora := next(folder.glob("*.gguf"), None)) is not None:
+            hint = f" It has a GGUF file; if that is a LoRA, give the file: {lora}."
         raise ConversionError(f"{folder} has no adapter_config.json.{hint}")
-    return AdapterSource(_label(adapter, folder), folder, open_adapter(folder))
+    of_mlx = is_of_mlx(read_object(folder / "adapter_config.json"))
+    opened = open_mlx_adapter(folder) if of_mlx else open_adapter(folder)
+    return AdapterSource(_label(adapter, folder), folder, opened)
 
 
 def _refuse_adapter_file(path: Path) -> None:
@@ -159,11 +171,6 @@ def _refuse_adapter_file(path: Path) -> None:
     """
     if not path.is_file():
         return
-    if path.suffix == ".gguf":
-        raise ConversionError(
-            f"{path} is a GGUF file. Give the folder that this LoRA was made from: it has "
-            "adapter_config.json and adapter_model.safetensors."
-        )
     if (path.parent / "adapter_config.json").exists():
         raise ConversionError(f"{path} is a file of an adapter: give its folder, {path.parent}.")
     raise ConversionError(
@@ -179,7 +186,7 @@ def adapter_notes(given: AdapterSource, base: str) -> Iterator[str]:
     if named.count("/") == 1 and not named.startswith(("/", ".", "~")):
         ours, theirs = (_plain(name.rpartition("/")[2]) for name in (base, named))
         if ours not in theirs and theirs not in ours:
-            yield f"The adapter was trained on {named}, by its adapter_config.json, not on {base}."
+            yield f"The adapter was trained on {named}, by its own words, not on {base}."
     if changes_nothing(given.adapter):
         yield (
             "The adapter changes nothing: every lora_A or lora_B is zero, as before training. The "

@@ -537,12 +537,12 @@ CASES: dict[str, tuple[Case, str]] = {
     ),
     "a shrunk embedding": (shrunk, "has 300 rows in the adapter, 320 in the base: training began"),
     "two adapters in a file": (twofold, "it is several adapters in one file"),
-    "a LoRA in GGUF": (adapter_at(file_as_gguf), "lora.gguf is a GGUF file. Give the folder"),
+    "a LoRA in GGUF": (adapter_at(file_as_gguf), "lora.gguf is damaged"),
     "an adapter's file": (
         adapter_at(lambda folder: folder / "adapter_model.safetensors"),
         "is a file of an adapter: give its folder",
     ),
-    "an adapter of MLX": (adapter_at(mlx), "is an adapter of MLX. Fuse it there: mlx_lm.fuse"),
+    "an adapter of MLX": (adapter_at(mlx), "The adapter of MLX has a tensor"),
     "an adapter above checkpoints": (
         adapter_at(above_checkpoints),
         "the newest is",

@@ -34,7 +34,8 @@ def convert(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
     adapter: Annotated[
-        str | None, typer.Option(help="A LoRA adapter to merge: a folder, or OWNER/NAME.")
+        str | None,
+        typer.Option(help="A LoRA adapter to merge: a folder, a GGUF file, or OWNER/NAME."),
     ] = None,
     quant: Annotated[
         list[str] | None,
