@@ -33,6 +33,7 @@ from .read.source import (
     MergeChoice,
     adapter_notes,
     choose_base,
+    locate_file,
     open_adapter_source,
     open_source,
 )
@@ -82,7 +83,7 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
 def _open_adapter(name: str, llama: Llama) -> AdapterSource:
     if not name.endswith(".gguf"):
         return open_adapter_source(name)
-    path = Path(name).expanduser()
+    path = locate_file(name)
     return open_gguf_adapter(path, llama, label=_file_label(path))
 
 
@@ -129,7 +130,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     )
     add_llama_metadata(writer, llama, request.context_length)
     add_tokenizer_metadata(writer, vocabulary)
-    origin = {"source": source.label} | (_merge_origin(given, choice) if given else {})
+    origin = {"source": source.address} | (_merge_origin(given, choice) if given else {})
     _add_origin(writer, origin)
     return Model(
         label=label,
@@ -294,7 +295,7 @@ def _base_label(label: str, given: AdapterSource) -> str:
 def _merge_origin(given: AdapterSource, choice: MergeChoice) -> dict[str, str]:
     """The origin of a merge, for the file's metadata and the report."""
     return {
-        "adapter": given.label,
+        "adapter": given.address,
         "adapter_sha256": given.fingerprint(),
         "merge_base": choice.base,
         "merge_reason": choice.reason,

@@ -21,11 +21,11 @@ class Request:
     """A base, maybe an adapter, and the files to make of them."""
 
     base: str
-    """A folder of safetensors, `owner/name` on the hub, or a GGUF file."""
+    """A folder of safetensors, `owner/name[@revision][/folder]` on the hub, or a GGUF file."""
     ftypes: tuple[str, ...]
     """File types, keys of `FTYPES`."""
     adapter: str | None = None
-    """The folder of a LoRA adapter, its GGUF file, or `owner/name` on the hub."""
+    """The folder of a LoRA adapter, its GGUF file, or either on the hub."""
     name: str | None = None
     """The pattern of file names, with `{type}` in it; None takes the model's name."""
     metadata: MetadataOverride = field(default_factory=MetadataOverride)

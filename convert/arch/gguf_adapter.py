@@ -96,7 +96,7 @@ def open_gguf_adapter(path: Path, llama: Llama, *, label: str) -> AdapterSource:
         raise ConversionError(f"{path} has no tensors: the adapter was saved empty.")
     turned = [EMBEDDING + LORA_B] if EMBEDDING + LORA_B in tensors.infos else []
     adapter = Adapter(Transposed(tensors, turned), _config(values), changes)
-    return AdapterSource(label, path, adapter, weights.metadata)
+    return AdapterSource(label, label, path, adapter, weights.metadata)
 
 
 def _delta(path: Path, tensors: AdapterTensors, name: str, alpha: float, llama: Llama) -> Delta:

@@ -26,9 +26,14 @@ EXACT: Final = 53
 
 @dataclass(frozen=True, slots=True)
 class Lora:
-    """A delta as `left` (rows, rank), scale included, times `right` (rank, columns)."""
+    """A delta: `left` (rows, rank) · `factors` (1, rank), rounded, times `right` (rank, columns).
 
-    left: Doubles
+    `right` is on its grid already; the rows of `left` come to theirs as they are used, in `bits`.
+    """
+
+    left: Array
+    factors: Doubles
+    bits: int
     right: Doubles
     transposed: bool
     magnitude: Array | None
@@ -36,48 +41,53 @@ class Lora:
     def add(self, rows: Array, start: int, stop: int) -> Array:
         """Rows [start, stop) of W + s·B·A, rounded to float32 once."""
         with np.errstate(invalid="ignore", over="ignore"):  # the encoder finds and names those
-            merged = self.left[start:stop] @ self.right
+            left = on_grid(self.left[start:stop] * self.factors, self.bits, axis=1)
+            merged = left @ self.right
             merged += rows
             return merged.astype(np.float32)
 
 
 def load_lora(checkpoint: Tensors, delta: Delta) -> Lora:
-    """Read the matrices of one tensor; those of all tensors together grow with the rank."""
+    """Read the matrices of one tensor; those of all tensors together grow with the rank.
+
+    A rank with small values in one matrix and large ones in the other would be lost on the grid;
+    powers of two are moved from `left` to `right`, which changes no product.
+    """
     a, b = checkpoint.rows(delta.a), checkpoint.rows(delta.b)
     left, right = (a.T, b.T) if delta.transposed else (b, a)
     magnitude = None if delta.magnitude is None else checkpoint.rows(delta.magnitude).reshape(-1)
-    return Lora(*on_grid(delta.scale * left.astype(np.float64), right), delta.transposed, magnitude)
-
-
-def on_grid(left: Doubles, right: Array) -> tuple[Doubles, Doubles]:
-    """Two matrices, rounded so that each sum of their product is exact in float64.
-
-    Each row of `left` becomes whole multiples of a power of two, at most 2^m of them, each column
-    of `right` at most 2^n of another. A sum of `rank` products is then a whole number of units, and
-    with m + n + log2(rank) <= 53 no more than float64 holds. The error of a value is about
-    2^-(m + 1) of the largest in its row: 2^-24 at rank 64, float32's own, and 2^-23 at rank 256.
-
-    A rank with small values in one matrix and large ones in the other would lose them; powers of
-    two are moved from `left` to `right` first, which changes no product.
-    """
-    moved = _exponents(left, axis=0)
-    left = np.ldexp(left, -moved)
-    right_ = np.ldexp(right.astype(np.float64), moved.reshape(-1, 1))
+    moved = _bounds(left, axis=0)
     bits = EXACT - (left.shape[1] - 1).bit_length()
-    m = bits // 2
-    return _rounded(left, m, axis=1), _rounded(right_, bits - m, axis=0)
+    return Lora(
+        left,
+        delta.scale / moved,
+        bits // 2,
+        on_grid(right * moved.reshape(-1, 1), bits - bits // 2, axis=0),
+        delta.transposed,
+        magnitude,
+    )
 
 
-def _rounded(matrix: Doubles, bits: int, axis: int) -> Doubles:
-    """Whole multiples, up to 2^bits, of a power of two for each row or column."""
-    unit = _exponents(matrix, axis) - bits
-    rounded: Doubles = np.ldexp(np.rint(np.ldexp(matrix, -unit)), unit)
-    return np.ascontiguousarray(rounded)
+def on_grid(matrix: Doubles, bits: int, axis: int) -> Doubles:
+    """Each column (axis 0) or row (1) as whole multiples, up to 2^bits, of a power of two.
+
+    A sum of `rank` products of two such matrices is a whole number of units, and with the bits of
+    both and those of the rank no more than 53 it is one that float64 holds: exact, in whatever
+    order it was added up. The error of a value is about 2^-(bits + 1) of the largest in its row:
+    2^-24 at rank 64, float32's own, and 2^-23 at rank 256.
+    """
+    # Beside a number of 2^52 units there is no room for less than one: the sum is rounded to it.
+    large = _bounds(matrix, axis) * (1.5 * 2.0 ** (EXACT - 1 - bits))
+    rounded = np.add(matrix, large, order="C")
+    rounded -= large
+    return rounded
 
 
-def _exponents(matrix: Doubles, axis: int) -> npt.NDArray[np.int32]:
-    """The least e with every |value| <= 2^e along an axis; of those that are finite."""
-    sizes = np.abs(matrix)
-    largest = np.max(sizes, axis=axis, keepdims=True, where=np.isfinite(sizes), initial=0.0)
-    exponents: npt.NDArray[np.int32] = np.frexp(largest)[1]
-    return exponents
+def _bounds(matrix: npt.NDArray[np.floating], axis: int) -> Doubles:
+    """A power of two for each row or column that its finite values do not exceed."""
+    largest = np.maximum(matrix.max(axis, keepdims=True), -matrix.min(axis, keepdims=True))
+    if not np.isfinite(largest).all():
+        finite = np.where(np.isfinite(matrix), np.abs(matrix), 0.0)
+        largest = finite.max(axis, keepdims=True)
+    bounds: Doubles = np.ldexp(1.0, np.frexp(largest)[1])
+    return bounds

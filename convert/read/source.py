@@ -14,6 +14,8 @@ from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.hub.api import locate_folder, tensor_headers
+from relay_gguf.hub.download import fetch
+from relay_gguf.hub.repo import parse_folder, parse_repo
 
 from .adapter import Adapter, changes_nothing, open_adapter
 from .checkpoint import Checkpoint, open_folder
@@ -73,9 +75,13 @@ class MergeChoice:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """A model folder, opened; `label` is its repository, or the name of the folder."""
+    """A model folder, opened; `label` is its repository, or the name of the folder.
+
+    `address` has its revision and its folder in the repository too.
+    """
 
     label: str
+    address: str
     folder: Path
     config: dict[str, Any]
     checkpoint: Checkpoint
@@ -85,10 +91,12 @@ class Source:
 class AdapterSource:
     """An adapter, opened; `label` is its repository, or the name of its folder or file.
 
-    `folder` is the file itself of a LoRA in GGUF, and `metadata` what stands in that.
+    `address` has its revision and its folder in the repository too. `folder` is the file itself of
+    a LoRA in GGUF, and `metadata` what stands in that.
     """
 
     label: str
+    address: str
     folder: Path
     adapter: Adapter
     metadata: Metadata | None = None
@@ -126,7 +134,8 @@ def open_source(model: str, *, weights: bool = True) -> Source:
     """Open a model in safetensors.
 
     Args:
-        model: its folder, or `owner/name` on the hub.
+        model: its folder, or `owner/name` on the hub, maybe with a revision and a folder in it:
+            `owner/name@v1/folder`.
         weights: False does not download the weights: a plan needs only their files' headers.
 
     Raises:
@@ -134,14 +143,15 @@ def open_source(model: str, *, weights: bool = True) -> Source:
         ModelError: the hub does not have the model, or cannot be reached.
     """
     folder = _folder(model, MODEL_FILES if weights else SMALL_FILES)
-    label, config = _label(model, folder), read_config(folder)
-    if weights or Path(model).expanduser().exists() or list(folder.glob("*.safetensors")):
-        return Source(label, folder, config, open_folder(folder))
-    return Source(label, folder, config, Checkpoint.of_headers(tensor_headers(model)))
+    names, config = names_of(model, folder), read_config(folder)
+    wanted = None if Path(model).expanduser().exists() else parse_folder(model)
+    if weights or wanted is None or list(folder.glob("*.safetensors")):
+        return Source(*names, folder, config, open_folder(folder))
+    return Source(*names, folder, config, Checkpoint.of_headers(tensor_headers(wanted)))
 
 
 def open_adapter_source(adapter: str) -> AdapterSource:
-    """Open an adapter's folder, or `owner/name` on the hub.
+    """Open an adapter's folder, or `owner/name` on the hub; a folder in that, at a revision.
 
     Raises:
         ConversionError: the folder does not exist, or has no LoRA adapter that can be read.
@@ -160,7 +170,7 @@ def open_adapter_source(adapter: str) -> AdapterSource:
         raise ConversionError(f"{folder} has no adapter_config.json.{hint}")
     of_mlx = is_of_mlx(read_object(folder / "adapter_config.json"))
     opened = open_mlx_adapter(folder) if of_mlx else open_adapter(folder)
-    return AdapterSource(_label(adapter, folder), folder, opened)
+    return AdapterSource(*names_of(adapter, folder), folder, opened)
 
 
 def _refuse_adapter_file(path: Path) -> None:
@@ -272,9 +282,25 @@ def _folder(name: str, files: Sequence[str]) -> Path:
     return folder
 
 
-def _label(name: str, folder: Path) -> str:
-    """`owner/name` of a repository, as the hub's cache names folders by commits; or a name."""
-    if not Path(name).expanduser().exists():
-        return name
+def names_of(name: str, folder: Path) -> tuple[str, str]:
+    """The label and the address of a folder: `owner/name` of a repository, or the folder's name.
+
+    The hub's cache names folders by commits, and a link has more in it than the repository.
+    """
+    wanted = None if Path(name).expanduser().exists() else parse_folder(name)
+    if wanted is not None:
+        return wanted.repo, str(wanted)
     path = folder.absolute()
-    return repository_of(path) or repository_of(path.resolve()) or path.resolve().name
+    label = repository_of(path) or repository_of(path.resolve()) or path.resolve().name
+    return label, label
+
+
+def locate_file(name: str) -> Path:
+    """A GGUF file: a path, or one of the hub, which is downloaded.
+
+    Raises:
+        ModelError: the hub does not have it, or cannot be reached.
+    """
+    path = Path(name).expanduser()
+    wanted = None if path.exists() else parse_repo(name)
+    return fetch(wanted) if wanted is not None and wanted.file else path

@@ -6,16 +6,17 @@ that the user has set. Its errors become errors of this package.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from relay_gguf.errors import ModelError
 
 from .environment import check_environment
-from .repo import parse_repo
+from .repo import RepoFolder, parse_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import ModelInfo
@@ -29,46 +30,70 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
     """The folder of a model or adapter in safetensors, downloaded if need be.
 
     Args:
-        model: a folder, or `owner/name` on the hub.
-        files: patterns of the repository's files to download.
+        model: a folder, or `owner/name` on the hub, maybe with a revision and a folder in it.
+        files: patterns of the folder's files to download.
 
     Returns:
         The folder in the hub's cache; a path as it was given, whether a folder is there or not.
 
     Raises:
-        ModelError: the repository does not exist, is not open to this user, or cannot be reached.
+        ModelError: the repository or its folder does not exist, is not open to this user, or cannot
+            be reached.
     """
     path = Path(model).expanduser()
-    wanted = None if path.exists() else parse_repo(model)
-    if wanted is None or wanted.ftype or wanted.file:
+    wanted = None if path.exists() else parse_folder(model)
+    if wanted is None:
         return path
     check_environment()
     from huggingface_hub import snapshot_download
 
-    with explained(wanted.repo, wanted.repo):
+    within = f"{wanted.folder}/" if wanted.folder else ""
+    with explained(str(wanted), wanted.repo):
         found = snapshot_download(
-            wanted.repo, revision=wanted.revision or None, allow_patterns=list(files)
+            wanted.repo,
+            revision=wanted.revision or None,
+            allow_patterns=[within + pattern for pattern in files],
         )
-        return Path(found)
+    if not (folder := Path(found, wanted.folder)).is_dir():
+        raise ModelError(f"{wanted.repo} has no folder {wanted.folder} with a model or an adapter.")
+    return folder
 
 
-def tensor_headers(repo: str) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name → type and shape of each tensor of a repository, from its safetensors headers alone.
+def tensor_headers(wanted: RepoFolder) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Name → type and shape of each tensor of a model, from its safetensors headers alone.
 
     Raises:
-        ModelError: the repository does not exist, is not open to this user, has no safetensors, or
-            cannot be reached.
+        ModelError: the repository does not exist, is not open to this user, has no safetensors
+            there, or cannot be reached.
     """
     check_environment()
     from huggingface_hub import HfApi
 
-    with explained(repo, repo):
-        files = HfApi().get_safetensors_metadata(repo).files_metadata.values()
+    hub, at = HfApi(), wanted.revision or None
+    with explained(str(wanted), wanted.repo):
+        if wanted.folder:
+            names = hub.list_repo_files(wanted.repo, revision=at)
+            files = [
+                hub.parse_safetensors_file_metadata(wanted.repo, name, revision=at)
+                for name in _weights(names, wanted.folder)
+            ]
+        else:
+            found = hub.get_safetensors_metadata(wanted.repo, revision=at)
+            files = list(found.files_metadata.values())
+    if not files:
+        raise ModelError(f"{wanted} has no model in safetensors.")
     return {
         name: (str(info.dtype), tuple(info.shape))
         for file in files
         for name, info in file.tensors.items()
     }
+
+
+def _weights(names: Collection[str], folder: str) -> list[str]:
+    """The safetensors files of a model in a folder: one, or else all shards."""
+    whole = f"{folder}/model.safetensors"
+    shards = [name for name in names if fnmatchcase(name, f"{folder}/model-*.safetensors")]
+    return [whole] if whole in names else shards
 
 
 @dataclass(frozen=True, slots=True)

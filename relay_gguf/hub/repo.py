@@ -7,7 +7,11 @@
 
 `hf.co/` or `hf://` before it changes nothing, and links as a browser shows them name the same:
 `https://huggingface.co/owner/name/blob/main/file-Q8_0.gguf?download=true`.
-A split model is all its shards, whichever is named.
+A split model is all its shards, whichever is named. Models and adapters in safetensors are folders:
+
+    owner/name                       the repository
+    owner/name/checkpoint-500        a folder in it
+    owner/name@v1/checkpoint-500     as it was at this branch, tag or commit
 """
 
 from __future__ import annotations
@@ -35,6 +39,9 @@ _REPO = re.compile(
     r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.-]*))?"
     r"(?::(?P<ftype>[\w.-]+)|/(?P<file>.+\.gguf))?"
 )
+_FOLDER = re.compile(
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.-]*))?(?:/(?P<folder>[^:]+))?"
+)
 _HOST = re.compile(r"hf://|(https?://)?(www\.)?(hf\.co|huggingface\.co)/", re.IGNORECASE)
 _PAGE = re.compile(
     r"(?P<repo>[^/]+/[^/]+)/(?P<kind>tree|blob|resolve|raw)/(?P<revision>refs/pr/\d+|[^/]+)"
@@ -56,6 +63,47 @@ class RepoFile:
         at = f"@{self.revision}" if self.revision else ""
         end = f":{self.ftype}" if self.ftype else f"/{self.file}" if self.file else ""
         return self.repo + at + end
+
+
+@dataclass(frozen=True, slots=True)
+class RepoFolder:
+    """A folder in a repository; empty is the repository itself."""
+
+    repo: str
+    folder: str = ""
+    revision: str = ""  # a branch, tag or commit; empty is the newest
+
+    def __str__(self) -> str:
+        at = f"@{self.revision}" if self.revision else ""
+        return self.repo + at + (f"/{self.folder}" if self.folder else "")
+
+
+def parse_folder(model: str) -> RepoFolder | None:
+    """The folder of a repository that a name or a link names; None if it names a path or a file.
+
+    The page of a file in safetensors names the folder that it lies in.
+    """
+    host = _HOST.match(model)
+    if host is None and model.startswith((".", "/", "~")):
+        return None
+    rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0] if host else model
+    rest = unquote(rest.strip("/") if host else rest.rstrip("/"))
+    if rest.endswith(ENDING):
+        return None
+    page = _PAGE.fullmatch(rest) if host else None
+    if page is not None:
+        folder = page["path"] or ""
+        if page["kind"] != "tree":
+            folder = PurePosixPath(folder).parent.as_posix().removeprefix(".")
+        named = RepoFolder(page["repo"], folder, page["revision"])
+    else:
+        match = _FOLDER.fullmatch(rest)
+        if match is None:
+            return None
+        named = RepoFolder(match["repo"], match["folder"] or "", match["revision"] or "")
+    if {"", ".", ".."} & set(named.folder.split("/")) and named.folder:
+        return None
+    return replace(named, revision="") if named.revision == MAIN else named
 
 
 def parse_repo(model: str) -> RepoFile | None:

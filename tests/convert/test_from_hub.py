@@ -48,6 +48,33 @@ def test_a_base_and_an_adapter_of_the_hub_are_merged(
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/base"
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+def test_a_folder_in_a_repository_and_a_revision(
+    options: tuple[str, ...], repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a name and as the link that a browser shows."""
+    within = {f"sub/m1/{name}": content for name, content in repos["o/base"].items()}
+    steps = {f"checkpoint-9/{name}": content for name, content in repos["o/adapter"].items()}
+    lora = "https://huggingface.co/o/lora/tree/v2/checkpoint-9?x=1"
+    with serving({"o/many": within, "o/lora": steps}, monkeypatch, str(tmp_path / "hf")) as hub:
+        given = ("o/many@v1/sub/m1", "--adapter", lora, *options)
+        run = convert(*given, "--out", str(tmp_path / "out"), "-q", "Q8_0")
+        missing = convert("o/many/none", "--out", str(tmp_path / "out2"), "-q", "Q8_0", *options)
+        asked = [path for path in hub.requests if "/revision/" in path]
+    assert run.returncode == 0, run.stderr
+    assert {"v1", "v2"} <= {path.rpartition("/")[2] for path in asked}
+    assert missing.returncode == 1
+    assert "o/many has no folder none with a model or an adapter" in missing.stderr
+    if options:
+        assert "o/lora@v2/checkpoint-9 merged into o/many@v1/sub/m1" in run.stdout
+        return
+    metadata = read_header(tmp_path / "out" / "lora-Q8_0.gguf").metadata
+    keys = {name: key.value for name, key in metadata.items()}
+    assert keys["relay.source"] == "o/many@v1/sub/m1"
+    assert keys["relay.adapter"] == "o/lora@v2/checkpoint-9"
+    assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/many"
+
+
 def test_a_dry_run_downloads_no_weights(
     repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -14,7 +14,7 @@ from relay_gguf.gguf_file.header import TensorInfo, Value, ValueType, pack_heade
 from relay_gguf.hub import api as hub
 from relay_gguf.hub import file as hub_file
 from relay_gguf.hub.api import UnreachableError
-from relay_gguf.hub.repo import RepoFile, parse_repo, pick_files
+from relay_gguf.hub.repo import RepoFile, RepoFolder, parse_folder, parse_repo, pick_files
 from relay_gguf.models.locate import locate
 
 
@@ -67,6 +67,33 @@ from relay_gguf.models.locate import locate
 )
 def test_what_an_argument_asks(model: str, wanted: RepoFile | None) -> None:
     assert parse_repo(model) == wanted
+
+
+@pytest.mark.parametrize(
+    ("model", "wanted"),
+    [
+        ("o/n", RepoFolder("o/n")),
+        ("o/n/", RepoFolder("o/n")),
+        ("o/n@v1", RepoFolder("o/n", revision="v1")),
+        ("o/n@main/a/b", RepoFolder("o/n", "a/b")),
+        ("o/n@refs/pr/3/a", RepoFolder("o/n", "a", "refs/pr/3")),
+        ("hf://o/n/checkpoint-500", RepoFolder("o/n", "checkpoint-500")),
+        ("https://huggingface.co/o/n", RepoFolder("o/n")),
+        ("https://huggingface.co/o/n/tree/v1/a%20b", RepoFolder("o/n", "a b", "v1")),
+        ("hf.co/o/n/blob/main/a/adapter_model.safetensors", RepoFolder("o/n", "a")),
+        ("hf.co/o/n/blob/main/adapter_model.safetensors?x", RepoFolder("o/n")),
+        ("o/n/file.gguf", None),
+        ("o/n:Q8_0", None),
+        ("o/n/../x", None),
+        ("./o/n", None),
+        ("/o/n/a", None),
+        ("base", None),
+    ],
+)
+def test_folders_of_a_repository(model: str, wanted: RepoFolder | None) -> None:
+    assert parse_folder(model) == wanted
+    if wanted is not None:
+        assert parse_folder(str(wanted)) == wanted
 
 
 SPLIT = ["r-F16-00001-of-00002.gguf", "r-F16-00002-of-00002.gguf"]

@@ -83,7 +83,7 @@ class Handler(BaseHTTPRequestHandler):
             self.send(404, b"{}", {"X-Error-Code": "RepoNotFound"})
 
     def answer_for(self, repo: str, files: Mapping[str, bytes], path: str) -> None:
-        file = re.match(r"/[^/]+/[^/]+/resolve/(?:main|c+)/(.+)", path)
+        file = re.match(r"/[^/]+/[^/]+/resolve/(?:main|c+|v\d+)/(.+)", path)
         if file and file[1] in files and file[1] != "lost.gguf":
             self.send_file(file[1], files[file[1]])
         elif file:

@@ -29,7 +29,8 @@ def convert(
     base: Annotated[
         str,
         typer.Argument(
-            help="The model: a folder of safetensors, OWNER/NAME on the hub, or a GGUF file."
+            help="The model: a folder of safetensors, OWNER/NAME[@REVISION][/FOLDER] on the hub, "
+            "or a GGUF file."
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the files.")],
