@@ -66,7 +66,8 @@ def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
     )
     by_name = {tensor.name: tensor for tensor in model.weights.tensors}
     if request.verify:
-        check_vocabulary(metadata, model.probes)
+        matched = model.vocabulary.matched if model.vocabulary else {}
+        check_vocabulary(metadata, model.probes, matched)
     return ConversionJob(
         request=request,
         model=model,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from gguf import GGUFWriter
 from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError, SettingsError
 from relay_gguf.gguf_file.header import Metadata, Value, ValueType
+from relay_gguf.gguf_file.name import parse_name
 
 from .arch.gguf_adapter import open_gguf_adapter
 from .arch.gguf_base import GgufBase, check_model
@@ -42,24 +42,26 @@ from .template import with_relay_template
 from .vocab.hf_tokenizer import HfVocabulary, add_tokenizer_metadata, read_vocabulary
 from .write.layout import metadata_of
 
-TYPE_AT_END: Final = re.compile(r"(?i)[-.](b?f16|f32|i?q\d\w*|mxfp4|tq\d\w*)$")
-"""A file type at the end of a file's name."""
-SHARD: Final = re.compile(r"-\d{5}-of-\d{5}$")
 OF_THE_BASE: Final = ("general.", "relay.", "quantize.")
 """Beginnings of the keys that describe a base, and not the model that is merged from it."""
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model to convert: its tensors and metadata, and texts that test the vocabulary."""
+    """A model to convert: its tensors, metadata and vocabulary."""
 
     label: str  # `owner/name`, or the name of its folder or file
     weights: Weights
     metadata: Metadata
-    probes: Mapping[str, Sequence[int]]  # text → token ids by Hugging Face's tokenizer
+    vocabulary: HfVocabulary | None  # Hugging Face's, where there is one
     paths: tuple[Path, ...]  # the folders and files that are read
     origin: Mapping[str, str]  # what `relay.*` notes: source, adapter, merge_base, ...
     notes: tuple[str, ...] = ()  # for the user
+
+    @property
+    def probes(self) -> Mapping[str, Sequence[int]]:
+        """Texts that llama.cpp must tokenize alike, and their token ids by the tokenizer."""
+        return self.vocabulary.probes() if self.vocabulary else {}
 
 
 def open_model(request: Request, *, weights: bool = True) -> Model:
@@ -84,7 +86,7 @@ def _open_adapter(name: str, llama: Llama) -> AdapterSource:
     if not name.endswith(".gguf"):
         return open_adapter_source(name)
     path = locate_file(name)
-    return open_gguf_adapter(path, llama, label=_file_label(path))
+    return open_gguf_adapter(path, llama, label=parse_name(path.name).model)
 
 
 def _adapter_metadata(given: AdapterSource, n_parameters: int) -> gguf.Metadata:
@@ -136,7 +138,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
         label=label,
         weights=model,
         metadata=_with_template(request, metadata_of(writer)),
-        probes=vocabulary.probes(),
+        vocabulary=vocabulary,
         paths=(source.folder, *([given.folder] if given else [])),
         origin=origin,
         notes=(*vocabulary.notes, *_adapter_notes(source.label, given), *choice.notes),
@@ -155,10 +157,10 @@ def _open_gguf(request: Request) -> Model:
     writer = GGUFWriter(None, "llama")
     _add_origin(writer, requantized)
     return Model(
-        label=_file_label(path),
+        label=parse_name(path.name).model,
         weights=weights,
         metadata=_with_template(request, _with_context(request, metadata | metadata_of(writer))),
-        probes={},
+        vocabulary=None,
         paths=weights.paths,
         origin={"source": path.name} | requantized,
         notes=tuple(_requantizing(path, requantized)),
@@ -177,7 +179,7 @@ def _open_merged_gguf(request: Request) -> Model:
     model = ModelWeights(merged, base.llama, base.factors)
     copied = {n: v for n, v in base.weights.metadata.items() if not n.startswith(OF_THE_BASE)}
     n_parameters = sum(tensor.size for tensor in model.tensors)
-    label = _base_label(_file_label(path), given)
+    label = _base_label(parse_name(path.name).model, given)
     writer = GGUFWriter(None, "llama")
     add_general_metadata(
         writer,
@@ -196,20 +198,15 @@ def _open_merged_gguf(request: Request) -> Model:
         label=given.label,
         weights=model,
         metadata=_with_template(request, _with_context(request, general | copied | noted)),
-        probes=vocabulary.probes() if vocabulary else {},
+        vocabulary=vocabulary,
         paths=(*base.weights.paths, given.folder),
         origin=origin,
         notes=(
             *_requantizing(path, requantized),
-            *_adapter_notes(_file_label(path), given),
+            *_adapter_notes(parse_name(path.name).model, given),
             *choice.notes,
         ),
     )
-
-
-def _file_label(path: Path) -> str:
-    """A GGUF file's name without its type, and a shard's without its number."""
-    return TYPE_AT_END.sub("", SHARD.sub("", path.name.removesuffix(".gguf")))
 
 
 def _adapter_notes(base: str, given: AdapterSource | None) -> Iterator[str]:

@@ -7,10 +7,9 @@ reads (SpecialVocab).
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
@@ -21,32 +20,19 @@ from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError
 
 from .bpe import find_pre, is_byte_level, read_bpe
-from .pretokenizers import PROBE
+from .probes import PROBES, find_matched, unlike
 from .sentencepiece import read_json, read_model
-from .tokens import Tokens, refuse_duplicates
+from .tokens import PAD, Tokens, refuse_duplicates
 
 SPECIAL: Final = ("bos", "eos", "unk", "sep", "pad")
 SMALL_GRANITE: Final = 49152
 """At this size of vocabulary llama.cpp's converter writes add_bos_token = false: Granite's and
 SmolLM2's."""
-PROBES: Final = (
-    PROBE,
-    "<|im_start|>system\n* Now talking in #boston<|im_end|>\n"
-    "<|im_start|>anon\nhi! what's up?<|im_end|>\n<|im_start|>user\n",
-    "<|im_start|>anon\n/cast I'm a pirate, arr... 123,456.78<|im_end|>",
-    "Grüße aus München: 3½ Bäume, «çà et là», 東京 2024年、Привет, мир!\r\n\ttabs  and   spaces   ",
-    "def f(x):\n    return {'a': [x ** 2, None]}  # https://example.org/?q=1&r=%20\n",
-)
-"""Texts that llama.cpp must tokenize as the tokenizer does."""
-
-
 SPACE_NOTE: Final = (
     "The tokenizer puts a space before a text, and none behind control tokens; llama.cpp can have "
     "neither or both. It has neither here (add_space_prefix = false): chats are cut as in training."
 )
 """What is said of a SentencePiece tokenizer with `legacy: false`."""
-_PAD: Final = re.compile(r"[\[<|]*_?pad(?:ding)?(?:_?token)?_?[\]>|]*", re.IGNORECASE)
-"""The usual names of a token that fills up batches: [PAD], <pad>, <|PAD_TOKEN|>."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +47,16 @@ class HfVocabulary:
     add_space_prefix: bool | None = None
     chat_only: bool = False  # llama.cpp cuts as the tokenizer does what begins with <|im_start|>
     notes: tuple[str, ...] = ()
+    matched: Mapping[str, str] = field(default_factory=dict)
+    """Tokens of chats and of typed text that are found in a way of their own → `rstrip`."""
 
     def probes(self) -> dict[str, list[int]]:
         """Text → token ids by Hugging Face's tokenizer, without BOS and EOS; empty without one."""
         if self.tokenizer is None:
             return {}
         texts = [text for text in PROBES if text.startswith(IM_START) or not self.chat_only]
+        begin = IM_START if self.chat_only else ""
+        texts += [f"{begin}a {token} b{token}c\n{token}\nd" for token in self.matched]
         encoded = self.tokenizer.encode_batch(texts, add_special_tokens=False)
         return {text: list(ids.ids) for text, ids in zip(texts, encoded, strict=True)}
 
@@ -141,6 +131,8 @@ def _read(
     notes = list(_notes(tokens, special.special_token_ids.get("eos"), without_row))
     if chat_only:
         notes.append(SPACE_NOTE)
+    matched = dict(find_matched(tokenizer, content)) if tokenizer else {}
+    notes += unlike(matched)
     return HfVocabulary(
         model="gpt2" if byte_level else "llama",
         pre=pre if byte_level and pre else "default",
@@ -150,6 +142,7 @@ def _read(
         add_space_prefix=False if chat_only else settings.get("add_prefix_space"),
         chat_only=chat_only,
         notes=tuple(notes),
+        matched={text: way for text, (way, in_chats) in matched.items() if in_chats},
     )
 
 
@@ -208,7 +201,7 @@ def _without_row(
     added = tokenizer.get_added_tokens_decoder()
     named = _content(settings.get("pad_token"))
     if any(
-        token not in added or not (text == named or _PAD.fullmatch(text))
+        token not in added or not (text == named or PAD.fullmatch(text))
         for text, token in beyond.items()
     ):
         raise ConversionError(

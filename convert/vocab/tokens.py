@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +13,8 @@ from gguf import TokenType
 
 from relay_gguf.errors import ConversionError
 
+PAD: Final = re.compile(r"[\[<|]*_?pad(?:ding)?(?:_?token)?_?[\]>|]*", re.IGNORECASE)
+"""The usual names of a token that fills up batches: [PAD], <pad>, <|PAD_TOKEN|>."""
 NO_TOKEN: Final = -10000.0
 """The score of an id without a token, as llama.cpp's converter gives it."""
 

@@ -43,11 +43,20 @@ def verify(
     for output, digest in zip(outputs, digests, strict=True):
         yield from _read_back(output, digest, allow_nonfinite)
     check_opens([output.partial for output in outputs])
-    compare_tokenizations([output.partial for output in outputs], probes)
+    compare_tokenizations([output.partial for output in outputs], probes, {})
 
 
-def check_vocabulary(metadata: Metadata, probes: Mapping[str, Sequence[int]]) -> None:
+def check_vocabulary(
+    metadata: Metadata,
+    probes: Mapping[str, Sequence[int]],
+    matched: Mapping[str, str] | None = None,
+) -> None:
     """Let llama.cpp read the vocabulary and tokenize texts, before hours of work.
+
+    Args:
+        metadata: has the vocabulary.
+        probes: text → token ids by Hugging Face's tokenizer.
+        matched: tokens that the tokenizer looks for in a way of its own → what tells of that way.
 
     Raises:
         ConversionError: it cannot read it, or tokenizes a text otherwise than the tokenizer.
@@ -55,10 +64,14 @@ def check_vocabulary(metadata: Metadata, probes: Mapping[str, Sequence[int]]) ->
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "vocabulary.gguf")
         path.write_bytes(lay_out(metadata, []).header)
-        compare_tokenizations([path], probes)
+        compare_tokenizations([path], probes, matched or {})
 
 
-def compare_tokenizations(paths: Sequence[Path], probes: Mapping[str, Sequence[int]]) -> None:
+def compare_tokenizations(
+    paths: Sequence[Path],
+    probes: Mapping[str, Sequence[int]],
+    matched: Mapping[str, str],
+) -> None:
     """Compare llama.cpp's token ids for texts with the tokenizer's.
 
     Raises:
@@ -73,10 +86,17 @@ def compare_tokenizations(paths: Sequence[Path], probes: Mapping[str, Sequence[i
             (i for i, (a, b) in enumerate(zip(expected, found, strict=False)) if a != b),
             min(len(expected), len(found)),
         )
+        why = "The pre-tokenizer is the wrong one (--pre), or llama.cpp has none like it."
+        ways = [f"{token} is {way}" for token, way in matched.items() if token in text]
+        if ways:
+            why = (
+                f"In tokenizer.json {', '.join(ways)}; GGUF cannot say so, and llama.cpp finds "
+                "tokens by their text alone and keeps what is beside them. A chat would have "
+                "other tokens than training had; --no-verify converts the model nevertheless."
+            )
         raise ConversionError(
             f"llama.cpp cuts {text[:40]!r}... into other tokens than the tokenizer: from token "
-            f"{at} on {found[at : at + 4]}, not {list(expected[at : at + 4])}. The pre-tokenizer "
-            "is the wrong one (--pre), or llama.cpp has none like it."
+            f"{at} on {found[at : at + 4]}, not {list(expected[at : at + 4])}. {why}"
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -27,6 +28,7 @@ from relay_gguf.convert.read.checkpoint import open_folder
 from relay_gguf.convert.read.source import repository_of
 from relay_gguf.convert.vocab.hf_tokenizer import read_vocabulary
 from relay_gguf.convert.write.layout import metadata_of
+from relay_gguf.errors import ConversionError
 
 # Cards and sampling
 
@@ -149,6 +151,33 @@ def test_truncation_and_padding_of_the_last_call_do_not_count(folder: Path) -> N
     edit(folder / "tokenizer.json", truncation=truncation, padding=padding)
     assert planned(folder).model.probes == before
     assert max(map(len, before.values())) > 64
+
+
+def test_tokens_found_in_a_way_of_their_own_are_alike_or_refused(folder: Path) -> None:
+    """GGUF knows no lstrip, rstrip and single_word, and llama.cpp normalizes nothing."""
+    tokenizer = load_json(folder / "tokenizer.json")
+    apart = "The tokenizer drops the spaces beside <repo_name>"
+    cases: list[tuple[str, dict[str, Any], str | None]] = [
+        (IM_END, {"rstrip": True}, "tokenizer.json <|im_end|> is rstrip; GGUF cannot say so"),
+        (IM_START, {"lstrip": True}, "tokenizer.json <|im_start|> is lstrip; GGUF"),
+        ("<repo_name>", {"lstrip": True, "special": False}, "<repo_name> is lstrip; GGUF"),
+        ("<repo_name>", {"single_word": True, "special": False}, "<repo_name> is single_word;"),
+        ("<repo_name>", {"normalized": True, "special": False}, None),
+        ("<repo_name>", {"rstrip": True}, None),
+    ]
+    for text, flags, refused in cases:
+        added = [
+            token | (flags if token["content"] == text else {})
+            for token in tokenizer["added_tokens"]
+        ]
+        assert added != tokenizer["added_tokens"]
+        dump_json(folder / "tokenizer.json", tokenizer | {"added_tokens": added})
+        if refused is not None:
+            with pytest.raises(ConversionError, match=re.escape(refused)):
+                planned(folder)
+            continue
+        notes = planned(folder).model.notes
+        assert any(apart in note for note in notes) is ("rstrip" in flags)
 
 
 def test_a_pad_token_without_a_row_is_left_out_and_told(folder: Path) -> None:
