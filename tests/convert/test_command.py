@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sysconfig
@@ -15,6 +16,7 @@ from conversions import Pair
 
 from relay_gguf import __version__
 from relay_gguf.cli.app import main
+from relay_gguf.cli.convert.convert import BLAS_THREADS
 from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.gguf_file.header import read_header
 from relay_gguf.quant_presets import load_preset, presets
@@ -47,6 +49,20 @@ def ran(capfd: pytest.CaptureFixture[str], *arguments: object) -> str:
     printed = capfd.readouterr()
     assert (exit_.value.code, printed.err) == (0, "")
     return printed.out
+
+
+def test_matrices_are_multiplied_by_one_thread_unless_the_user_says_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Slabs have threads of their own."""
+    mine, *others = BLAS_THREADS
+    monkeypatch.setenv(mine, "5")
+    for variable in others:
+        monkeypatch.setenv(variable, "")  # so that it is as it was after the test
+        monkeypatch.delenv(variable)
+    with pytest.raises(SystemExit):
+        main(["convert", str(tmp_path / "none"), "-q", "Q8_0", "-o", str(tmp_path / "out")])
+    assert [os.environ[variable] for variable in BLAS_THREADS] == ["5", "1", "1"]
 
 
 @pytest.fixture
