@@ -36,6 +36,7 @@ from .read.source import (
     locate_file,
     open_adapter_source,
     open_source,
+    refuse_remote_file,
 )
 from .request import Request
 from .template import with_relay_template
@@ -79,6 +80,7 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
     """
     if not request.base.endswith(".gguf"):
         return _open_folder(request, weights=weights)
+    refuse_remote_file(request.base)
     return _open_gguf(request) if request.adapter is None else _open_merged_gguf(request)
 
 

@@ -295,6 +295,20 @@ def names_of(name: str, folder: Path) -> tuple[str, str]:
     return label, label
 
 
+def refuse_remote_file(name: str) -> None:
+    """Refuse a GGUF file of the hub as base: it is larger than what is downloaded without a word.
+
+    Raises:
+        ConversionError: it is one; says how to download it.
+    """
+    wanted = None if Path(name).expanduser().exists() else parse_repo(name)
+    if wanted is not None and wanted.file:
+        raise ConversionError(
+            f"There is no file {name} here. If it is on the hub, download it first, and give the "
+            f"file: relay-gguf download {wanted}"
+        )
+
+
 def locate_file(name: str) -> Path:
     """A GGUF file: a path, or one of the hub, which is downloaded.
 

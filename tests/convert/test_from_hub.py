@@ -98,6 +98,8 @@ def test_a_dry_run_downloads_no_weights(
         (("o/base", "--adapter", "o/none"), "no repository o/none on the hub"),
         (("o/adapter",), "It is an adapter: give it as --adapter"),
         (("o/base", "--adapter", "o/base"), "It is a whole model: give it as BASE"),
+        (("o/base@v1/a-F16.gguf",), "relay-gguf download o/base@v1/a-F16.gguf"),
+        (("o/base", "--adapter", "o/adapter/lora.gguf"), "o/adapter has no file lora.gguf"),
     ],
 )
 def test_repositories_without_a_model_are_refused(
