@@ -20,6 +20,8 @@ from .checkpoint import Tensors
 
 Doubles = npt.NDArray[np.float64]
 
+ROWS: Final = 64
+"""Rows of `left` that are brought to their grid at once: few enough for a core's cache."""
 EXACT: Final = 53
 """Bits of a whole number that float64 holds exactly."""
 
@@ -41,7 +43,10 @@ class Lora:
     def add(self, rows: Array, start: int, stop: int) -> Array:
         """Rows [start, stop) of W + s·B·A, rounded to float32 once."""
         with np.errstate(invalid="ignore", over="ignore"):  # the encoder finds and names those
-            left = on_grid(self.left[start:stop] * self.factors, self.bits, axis=1)
+            left = np.empty((stop - start, self.left.shape[1]))
+            for at in range(start, stop, ROWS):  # pieces that stay in a core's cache
+                rows_ = self.left[at : min(at + ROWS, stop)] * self.factors
+                left[at - start : at - start + ROWS] = on_grid(rows_, self.bits, axis=1)
             merged = left @ self.right
             merged += rows
             return merged.astype(np.float32)
