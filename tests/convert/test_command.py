@@ -93,7 +93,7 @@ ffn_gate: 2 of 2 changed by the adapter
 ffn_up: 2 of 2 changed by the adapter
 output: 1 of 1 changed by the adapter
 token_embd: 1 of 1 changed by the adapter
-disk: 3,713,504 bytes; memory: about 212 MB
+disk: 3,713,504 bytes; memory: about 254 MB
 Note: Nothing in the adapter's folder tells of training in 4 bits. If it was trained so (QLoRA), \
 --merge-base nf4-double keeps more of what it learned.
 """
