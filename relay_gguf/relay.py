@@ -58,8 +58,7 @@ class RelayLM:
             no_gpu: keep the model off every GPU.
             workers: HOST[:PORT] of machines that run `relay-gguf worker`; their devices count as
                 GPUs, before those of this machine.
-            sampling: further fields of `SamplingParams`: top_k, top_p, min_p, repeat_penalty,
-                max_tokens, seed.
+            sampling: further fields of `SamplingParams`, such as top_k, max_tokens and seed.
 
         Raises:
             ModelError: the file cannot be used, or does not fit into memory.
@@ -83,6 +82,7 @@ class RelayLM:
         self.seed = self._generator.seed
         self.channel = DEFAULT_CHANNEL
         self.context: list[dict[str, str]] = []
+        self._retried, self._known = list[Message](), list[str]()
 
     @classmethod
     def demo(cls, temperature: float = DEFAULTS.temperature, **options: Any) -> RelayLM:
@@ -208,49 +208,51 @@ class RelayLM:
 
         Raises:
             ContextError: the newest turn alone is longer than the context.
-            EngineError: the model failed.
+            EngineError: the model failed. What it had written is in the context.
         """
-        said = self._respond(role, on_text)
-        return said.message.content if said else ""
+        return self._said(self.speak(role), on_text)
 
     def retry(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
-        """Take back the last message, which `role` must have said, and say another.
+        """Let `role`, who must have spoken last, say something else, unlike all retries before.
+
+        As `/retry` in the chat, it draws until it differs, the last times at a higher temperature;
+        at temperature 0 it takes what comes. Empty if nothing else comes: the message stays.
 
         Raises:
-            CommandError: the last message is not of `role`.
+            CommandError: the last message is not of `role`. Also what `respond` raises.
         """
         if self.get_last().get("role") != self.nicks[role]:
             raise CommandError(f"Nothing to retry: {self.nicks[role]} did not speak last.")
-        last = self.context.pop()
-        said = None
-        try:
-            said = self._respond(role, on_text)
-        finally:
-            if said is None:
-                self.context.append(last)
-        return said.message.content if said else ""
+        *lines, last = self._lines
+        known = self._known if lines[-8:] == self._retried else []
+        self._retried, self._known = lines[-8:], [*known, last.content]
+        events = self._trimming(self._generator.another(lines, role, self._known))
+        return self._said(events, on_text, replaced=1)
 
-    def _respond(self, role: Role, on_text: Callable[[str], None] | None) -> Said | None:
-        said = None
-        for event in self.speak(role):
+    def _said(
+        self, events: Iterator[Event], on_text: Callable[[str], None] | None, *, replaced: int = 0
+    ) -> str:
+        content = ""
+        for event in events:
             match event:
                 case Piece(text) if on_text is not None:
                     on_text(text)
                 case Said(message):
-                    said = event
+                    content = message.content
+                    del self.context[len(self.context) - replaced :]
                     self._add(message)
-        return said
+        return content
 
     def speak(self, role: Role, opening: str = "") -> Iterator[Event]:
         """Generate a message of `role` that begins with `opening`; the last event is `Said`.
 
-        The message is not added to the context, which changes only where a full one is trimmed.
-        Without a single token (cancelled while reading the prompt) there is no `Said`.
-
-        Raises:
-            ContextError, EngineError: as `respond`.
+        It is not added to the context, which changes only where a full one is trimmed. Without a
+        single token (cancelled while it read) there is no `Said`. Raises what `respond` raises.
         """
-        for event in self._generator.speak(self._lines, role, opening):
+        yield from self._trimming(self._generator.speak(self._lines, role, opening))
+
+    def _trimming(self, events: Iterator[Event]) -> Iterator[Event]:
+        for event in events:
             if isinstance(event, Trimmed):
                 self.context[:] = event.kept(self.context)
             yield event

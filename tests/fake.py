@@ -12,6 +12,7 @@ from relay_gguf.conversation.events import Event
 from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
 from relay_gguf.engine import ControlTokens, Finished, FinishReason, Prefilled, Step, Token
+from relay_gguf.errors import EngineError
 
 IM_START, IM_END, BOS = 256, 257, 258
 
@@ -113,6 +114,16 @@ def fake_session(
     session = Session(Dialogue(generator, folder, exports=exports, now=lambda: 1_700_000_000.0))
     deque(session.start(), maxlen=0)
     return session
+
+
+def fails_at(number: int) -> Callable[[int], None]:
+    """For `FakeEngine.on_token`: the model fails before its token `number`."""
+
+    def fail(count: int) -> None:
+        if count == number:
+            raise EngineError("no more")
+
+    return fail
 
 
 def run(session: Session, *lines: str) -> list[Event]:

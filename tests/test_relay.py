@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from fake import FakeEngine
+from fake import FakeEngine, fails_at
 from hub_server import Handler, serving
 from pico import write_pico
 
@@ -150,6 +150,36 @@ def test_retry_that_is_cancelled_keeps_the_reply() -> None:
     assert relay.retry() == ""
     assert relay.get_last() == {"role": "user", "content": "one"}
     assert relay.context is context, "whoever holds the list still sees it"
+
+
+def test_a_model_that_fails_leaves_what_it_has_written() -> None:
+    engine = FakeEngine(["one", "another"])
+    relay = RelayLM(engine=engine)
+    engine.on_token = fails_at(3)
+    with pytest.raises(EngineError, match="no more"):
+        relay.respond()
+    assert relay.context == [{"role": "user", "content": "on"}]
+    with pytest.raises(EngineError, match="no more"):
+        relay.retry()
+    assert relay.context == [{"role": "user", "content": "an"}], "as a Ctrl-C would leave it"
+    engine.on_token = fails_at(1)
+    with pytest.raises(EngineError, match="no more"):
+        relay.retry()
+    assert relay.context == [{"role": "user", "content": "an"}]
+
+
+def test_retry_gives_nothing_that_was_there_already() -> None:
+    relay = RelayLM(engine=FakeEngine(["one", "one", "two", "two", "one", "six", "one"]))
+    relay.message("input", "hi")
+    relay.respond()
+    pieces: list[str] = []
+    assert [relay.retry(on_text=pieces.append), relay.retry()] == ["two", "six"]
+    assert "".join(pieces) == "two", "what was there already is not shown"
+    relay.message("input", "hi")
+    assert relay.respond() == "one"
+    assert relay.retry() == "ok"
+    relay.params = SamplingParams(temperature=0)
+    assert relay.retry() == "ok", "at temperature 0 it takes what comes"
 
 
 def test_a_cancel_that_comes_too_late_stops_nothing() -> None:

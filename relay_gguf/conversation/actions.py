@@ -14,7 +14,7 @@ from relay_gguf.errors import CommandError, ContextError
 
 from . import messages as rules
 from .commands import Call, Say, Wildcard, parse, spell
-from .dialogue import Dialogue, Speaking
+from .dialogue import Dialogue
 from .events import Draft, Event, Failed, Notice, Piece, Said, Typing
 from .local_actions import context, export, leave, load, save, set_option, show_help
 from .messages import NICKS, SILENCE
@@ -68,36 +68,40 @@ def lazy(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     if argument.endswith("?"):
         yield from draft(dialogue, argument.removesuffix("?").rstrip(), line)
         return
-    said = yield from dialogue.speak(dialogue.transcript.context, "input", argument)
+    is_sent = False
+
+    def send(said: Said) -> Iterator[Event]:
+        nonlocal is_sent
+        if said.reason not in ("cancelled", "failed"):
+            try:
+                yield from dialogue.turn("/lazy", [said.message], awaits=True, generated=said)
+            except ContextError as error:
+                yield Failed(str(error))
+            else:
+                is_sent = True
+        if not is_sent:
+            yield Draft(spell(said.message.content))
+
+    said = yield from dialogue.speak(dialogue.transcript.context, "input", send, argument)
     if said is None:
         raise CommandError("Nothing was written.")
-    if said.reason == "cancelled":
-        yield Draft(spell(said.message.content))
-        return
-    try:
-        yield from dialogue.turn("/lazy", [said.message], awaits=True, generated=said)
-    except ContextError as error:
-        yield Failed(str(error))
-        yield Draft(spell(said.message.content))
-        return
-    yield from dialogue.answer()
+    if is_sent:
+        yield from dialogue.answer()
 
 
 def draft(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/lazy?`: the model writes the human's message into the input line."""
-    said = yield from _unheard(dialogue.speak(dialogue.transcript.context, "input", argument))
-    if said is not None:
+
+    def offer(said: Said) -> Iterator[Event]:
         yield Draft(spell(said.message.content))
 
+    context = dialogue.transcript.context
+    yield from _unheard(dialogue.speak(context, "input", offer, argument))
 
-def _unheard(speaking: Speaking) -> Speaking:
+
+def _unheard(events: Iterator[Event]) -> Iterator[Event]:
     """The events of a draft: its `Typing` is marked, its pieces are not shown."""
-    while True:
-        try:
-            event = next(speaking)
-        except StopIteration as end:
-            said: Said | None = end.value
-            return said
+    for event in events:
         match event:
             case Typing(nick, opening):
                 yield Typing(nick, opening, draft=True)
@@ -154,11 +158,16 @@ def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     answer = last.answer if last else None
     if answer is None or not answer.cut:
         raise CommandError("There is no reply that was cut.")
-    said = yield from dialogue.speak(dialogue.transcript.context[:-1], "model", answer.content)
+    before = answer.generated
+
+    def lengthen(said: Said) -> Iterator[Event]:
+        whole = replace(said.message, generated=before + said.message.generated)
+        return dialogue.keep("continue", replace(said, message=whole))
+
+    context = dialogue.transcript.context[:-1]
+    said = yield from dialogue.speak(context, "model", lengthen, answer.content)
     if said is None:
         raise CommandError("Nothing was added.")
-    whole = replace(said.message, generated=answer.generated + said.message.generated)
-    yield from dialogue.keep("continue", replace(said, message=whole))
 
 
 def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:

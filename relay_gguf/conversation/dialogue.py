@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections import abc
 from collections.abc import Callable, Iterator, Sequence
-from itertools import islice
+from functools import partial
 from pathlib import Path
 from typing import Literal, TypeAlias
 
@@ -22,7 +22,7 @@ from .export import write_scenes
 from .generator import Generator
 from .messages import DEFAULT_CHANNEL, NICKS, Message, Role, savable
 from .records import SessionHeader
-from .session_files import named, sessions, title_rows, titles
+from .session_files import Title, named, sessions, titles
 from .store import Store
 from .transcript import Answered, Forgot, Record, Transcript, Turned, Undone, written
 from .wording import lost_notice
@@ -32,6 +32,8 @@ SHOWN_AFTER_LOAD = 12
 
 Speaking: TypeAlias = abc.Generator[Event, None, Said | None]
 """Events of a message being generated. It returns the message, or None without a single token."""
+Keep: TypeAlias = Callable[[Said], Iterator[Event]]
+"""What is done with a generated message, before the error that ended it is raised."""
 
 
 class Dialogue:
@@ -39,7 +41,7 @@ class Dialogue:
 
     `speed` is that of the last reply, in tokens a second. `notes` are events about saving, for
     the caller to take out and show. `cancelled` keeps `answer` from asking the model; the caller
-    clears it with each new line.
+    clears it with each new line. `listed` are the names of sessions that numbers mean.
     """
 
     def __init__(
@@ -74,12 +76,12 @@ class Dialogue:
         self.cancelled = False
         self._folder = folder
         self._exports = exports or Path()
-        self._now = now
+        self.now = now
         self._unsaved = False
         vocabulary = generator.engine.vocabulary if folder else ""
         self._header = SessionHeader(generator.engine.name, path, vocabulary, piped)
         self._new_name = name
-        self._listed: list[str] = []
+        self.listed: list[str] = []
         self._store = Store(folder, self._header, new_name=name) if folder else None
 
     # What is said
@@ -137,7 +139,7 @@ class Dialogue:
             Turned(
                 line=line,
                 messages=tuple(lines),
-                time=self._now(),
+                time=self.now(),
                 fresh=fresh,
                 channel=channel,
                 awaits=awaits,
@@ -154,35 +156,32 @@ class Dialogue:
     def answer(self) -> Iterator[Event]:
         """Let the model answer the last turn, for the first time or once more."""
         last, context = self.transcript.last, self.transcript.context
-        again = last is not None and bool(last.answers)
+        known = [one.message.content for one in last.answers] if last else []
         said = None
-        if self.cancelled:
-            pass
-        elif last is not None and again and self.generator.params.temperature:
-            known = [one.message.content for one in last.answers]
-            said = yield from self._told(self.generator.another(context[:-1], "model", known))
-        else:  # at temperature 0 a reply is meant to repeat itself
-            said = yield from self.speak(context[:-1] if again else context, "model")
-        if said is not None:
-            yield from self.keep("alternative" if again else "reply", said)
-        elif again:
-            yield Notice("* The reply stays as it was.")
-        else:
-            yield Notice("* No reply; /retry asks again.")
+        if known and not self.cancelled:
+            another = self.generator.another(context[:-1], "model", known)
+            said = yield from self._told(another, partial(self.keep, "alternative"))
+        elif not self.cancelled:
+            said = yield from self.speak(context, "model", partial(self.keep, "reply"))
+        if said is None:
+            stays, asks = "* The reply stays as it was.", "* No reply; /retry asks again."
+            yield Notice(stays if known else asks)
 
     def keep(self, how: Literal["reply", "alternative", "continue"], said: Said) -> Iterator[Event]:
         """Add a generated reply to the last turn."""
-        self.record(Answered(how, said.message, self._ids(said.message), self._now()))
+        self.record(Answered(how, said.message, self._ids(said.message), self.now()))
         yield said
 
-    def speak(self, lines: Sequence[Message], role: Role, opening: str = "") -> Speaking:
+    def speak(
+        self, lines: Sequence[Message], role: Role, keep: Keep, opening: str = ""
+    ) -> Speaking:
         """Generate the message of `role` after `lines`, which are the context or its beginning.
 
-        The message is not yet part of the conversation.
+        The message is part of the conversation only as far as `keep` sees to that.
         """
-        return self._told(self.generator.speak(lines, role, opening))
+        return self._told(self.generator.speak(lines, role, opening), keep)
 
-    def _told(self, events: Iterator[Event]) -> Speaking:
+    def _told(self, events: Iterator[Event], keep: Keep) -> Speaking:
         said: Said | None = None
         for event in events:
             match event:
@@ -192,6 +191,7 @@ class Dialogue:
                     evaluated = tokens if reason == "stop" else tokens - 1
                     if seconds and evaluated > 0:
                         self.speed = evaluated / seconds
+                    yield from keep(event)
                 case Trimmed(indices):
                     self.record(Forgot(indices))
                     yield event
@@ -247,19 +247,17 @@ class Dialogue:
         """The names of all saved sessions, newest first."""
         return [path.stem for path in sessions(self._folder)] if self._folder else []
 
-    def titles(self, limit: int) -> list[str]:
-        """The newest saved sessions, `limit` at most, as rows of a numbered list."""
-        found = list(islice(titles(self._folder), limit)) if self._folder else []
-        self._listed = [title.name for title in found]
-        return title_rows(found, self._now(), self.name)
+    def saved(self) -> Iterator[Title]:
+        """All saved sessions, newest first; each file is read when it is asked for."""
+        return titles(self._folder) if self._folder else iter(())
 
     def named(self, wanted: str) -> str:
-        """The session that is meant by a name, its beginning, or a number of the last list.
+        """The session that is meant by a name, its beginning, or a number of those `listed`.
 
         Raises:
             StoreError: none is meant, or several are.
         """
-        return named(wanted, list(dict.fromkeys([*self._listed, *self.names])))
+        return named(wanted, list(dict.fromkeys([*self.listed, *self.names])))
 
     def resume(self, name: str) -> Iterator[Event]:
         """Go on with a saved session.
@@ -312,7 +310,7 @@ class Dialogue:
         """
         scenes = [(one.channel, one.dated) for one in self.transcript.scenes]
         chosen, model = scenes if scene is None else [scenes[scene]], self.generator.engine.name
-        return write_scenes(chosen, style, self._exports, model=model, now=self._now())
+        return write_scenes(chosen, style, self._exports, model=model, now=self.now())
 
     def close(self) -> None:
         """Release the session's file."""

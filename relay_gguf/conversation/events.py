@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from relay_gguf.engine import FinishReason
 
 from .messages import Message
 
 T = TypeVar("T")
+
+Ended = FinishReason | Literal["failed"]
+"""Why a generated message ended; failed: the model raised an error."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +68,7 @@ class Said:
     message: Message
     tokens: int = 0
     seconds: float = 0.0
-    reason: FinishReason | None = None
+    reason: Ended | None = None
 
 
 @dataclass(frozen=True, slots=True)

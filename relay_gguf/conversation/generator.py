@@ -17,7 +17,6 @@ from typing import Final
 from relay_gguf.engine import (
     Engine,
     Finished,
-    FinishReason,
     Moved,
     Prefilled,
     Prefilling,
@@ -27,7 +26,7 @@ from relay_gguf.engine import (
 )
 from relay_gguf.sampling import SEED_BITS, SamplingParams, draw_seed
 
-from .events import Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
+from .events import Ended, Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .messages import NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, pinned, render, spans, turns
 
@@ -77,7 +76,7 @@ class Generator:
 
         Raises:
             ContextError: the newest turn alone is longer than the context.
-            EngineError: the model failed.
+            EngineError: the model failed; after `Said`, if it had written anything.
         """
         self._cancelled = False
         nick = self.nicks[role]
@@ -92,12 +91,16 @@ class Generator:
         """Generate as `speak`, but not one of the texts in `known`.
 
         What turns out as one of them is not shown, and another is drawn; after `TRIES` at a
-        higher temperature, which a notice tells. If all say the same, there is no `Said`.
+        higher temperature, which a notice tells. If all say the same, there is no `Said`. At
+        temperature 0 a message is meant to repeat itself, and what comes is taken.
 
         Raises:
             ContextError, EngineError: as `speak`.
         """
         usual = self.params
+        if not usual.temperature:
+            yield from self.speak(lines, role)
+            return
         warmer = [min(usual.temperature + more, HOTTEST) for more in WARMER]
         temperatures = [*[usual.temperature] * TRIES, *warmer]
         try:
@@ -105,13 +108,13 @@ class Generator:
                 if temperature != self.params.temperature:
                     yield Notice(f"* The same again; now at temperature {temperature:.2g}:")
                     self.params = replace(usual, temperature=temperature)
+                said = False
                 for event in _unless(known, self.speak(lines, role)):
                     if isinstance(event, Trimmed):
                         lines = event.kept(lines)
+                    said = said or isinstance(event, Said)
                     yield event
-                    if isinstance(event, Said):
-                        return
-                if self._cancelled:
+                if said or self._cancelled:
                     return
         finally:
             self.params = usual
@@ -147,30 +150,38 @@ class Generator:
         params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
         text = render(lines, nick, opening, self.engine.control.bos_text)
         count, seconds = 0, 0.0
-        reason: FinishReason | None = None
-        for step in self._steps(ids, params):
-            if not begun and not isinstance(step, Moved):
-                begun = True
-                yield Typing(nick, reply.content)
-            match step:
-                case Moved(news):
-                    yield Notice(f"* {news}")
-                case Prefilling(done, total, seconds_left):
-                    yield Reading(done, total, seconds_left)
-                case Prefilled(evaluated, reused):
-                    yield Prompted(nick, text, evaluated, reused)
-                case Token(token):
-                    count += 1
-                    if piece := reply.add(token):
-                        yield Piece(piece)
-                case Finished(why, duration):
-                    reason, seconds = why, duration
+        reason: Ended | None = None
+        failure: BaseException | None = None
+        try:
+            for step in self._steps(ids, params):
+                if not begun and not isinstance(step, Moved):
+                    begun = True
+                    yield Typing(nick, reply.content)
+                match step:
+                    case Moved(news):
+                        yield Notice(f"* {news}")
+                    case Prefilling(done, total, seconds_left):
+                        yield Reading(done, total, seconds_left)
+                    case Prefilled(evaluated, reused):
+                        yield Prompted(nick, text, evaluated, reused)
+                    case Token(token):
+                        count += 1
+                        if piece := reply.add(token):
+                            yield Piece(piece)
+                    case Finished(why, duration):
+                        reason, seconds = why, duration
+        except (Exception, KeyboardInterrupt) as error:  # raised below: what is written is kept
+            if not count:
+                raise
+            reason, failure = "failed", error
         if rest := reply.end():
             yield Piece(rest)
         if count or reason == "stop":
             self.encoder.remember(nick, reply.content, reply.body)
             message = Message(nick, reply.content, count, cut=reason != "stop")
             yield Said(message, count, seconds, reason)
+        if failure is not None:
+            raise failure
 
     def _steps(self, ids: list[int], params: SamplingParams) -> Iterator[Step]:
         """The engine's steps; `cancel` reaches the engine from the first to the last."""
@@ -257,7 +268,7 @@ def _unless(known: Collection[str], events: Iterable[Event]) -> Iterator[Event]:
     Pieces are held back while the text may still become one that is known.
     """
     held: str | None = ""
-    for event in events:
+    for event in events:  # to their end, where an error may wait
         match event:
             case Piece(text) if held is not None:
                 held += text
@@ -265,7 +276,7 @@ def _unless(known: Collection[str], events: Iterable[Event]) -> Iterator[Event]:
                     yield Piece(held)
                     held = None
             case Said(message) if message.content in known:
-                return
+                pass
             case Said():
                 if held:
                     yield Piece(held)

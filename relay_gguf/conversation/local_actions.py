@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import fields, replace
+from itertools import islice
 from typing import Any
 
 from relay_gguf.errors import CommandError, SettingsError
@@ -16,6 +17,7 @@ from .commands import help_text
 from .dialogue import Dialogue
 from .events import Event, Left, Notice
 from .export import FORMATS
+from .session_files import title_rows
 
 PREVIEW = 56
 """Characters of a message that /context shows."""
@@ -55,7 +57,10 @@ def save(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 def load(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/load`: a saved session goes on; without a name, the saved sessions are listed."""
     if not argument:
-        rows = "\n".join(f"  {row}" for row in dialogue.titles(LISTED))
+        found = list(islice(dialogue.saved(), LISTED))
+        dialogue.listed = [title.name for title in found]
+        shown = title_rows(found, dialogue.now(), dialogue.name)
+        rows = "\n".join(f"  {row}" for row in shown)
         head = "Saved sessions, newest first; /load takes a number, a name or its beginning:"
         yield Notice(f"{head}\n{rows}" if rows else "* None saved.")
         return

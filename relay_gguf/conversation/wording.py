@@ -10,7 +10,11 @@ def cut_mark(said: Said) -> str:
     """The line that follows a reply which was cut, with the reason; empty for a whole reply."""
     if not said.message.cut:
         return ""
-    why = {"length": "at --max-tokens", "context": "the context is full"}
+    why = {
+        "length": "at --max-tokens",
+        "context": "the context is full",
+        "failed": "the model failed",
+    }
     return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
 
 

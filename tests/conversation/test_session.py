@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from fake import FakeEngine, engine_of, fake_session, run
+from fake import FakeEngine, engine_of, fails_at, fake_session, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -30,6 +30,7 @@ from relay_gguf.conversation.events import (
 )
 from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.session import Session
+from relay_gguf.conversation.wording import cut_mark
 
 JOINED = [
     "user: /join #random",
@@ -218,6 +219,42 @@ def test_a_reply_cancelled_before_its_first_token_is_none() -> None:
     cancel_at(session, 1)
     assert notices(run(session, "/retry"))[-1] == "* The reply stays as it was."
     assert context(session) == ["anon: hi", "user: said"]
+
+
+def test_a_model_that_fails_leaves_what_it_has_written(tmp_path: Path) -> None:
+    session = fake_session(["a long reply", "and more", "one too", "what I would say"], tmp_path)
+    engine_of(session).on_token = fails_at(7)
+    *_, said, failed = run(session, "hi")
+    assert isinstance(said, Said)
+    assert cut_mark(said) == "* cut (the model failed); /continue goes on"
+    assert failed == Failed("no more")
+    assert context(session) == ["anon: hi", "user: a long"]
+    assert run(session, "/continue")[-1] == Failed("no more")
+    assert context(session) == ["anon: hi", "user: a longand mo"]
+    assert run(session, "/retry")[-1] == Failed("no more")
+    assert context(session) == ["anon: hi", "user: one to"]
+    assert run(session, "/lazy")[-2:] == [Draft("what I"), Failed("no more")]
+    assert context(session) == ["anon: hi", "user: one to"]
+    name = session.dialogue.name
+    assert name is not None
+    session.close()
+    again = fake_session((), tmp_path)
+    list(again.resume(name))
+    assert context(again) == ["anon: hi", "user: one to"]
+    again.close()
+
+
+def test_a_ctrl_c_that_breaks_through_leaves_what_is_written() -> None:
+    session = fake_session(["a long reply"])
+
+    def interrupt(count: int) -> None:
+        if count == 7:
+            raise KeyboardInterrupt
+
+    engine_of(session).on_token = interrupt
+    with pytest.raises(KeyboardInterrupt):
+        run(session, "hi")
+    assert context(session) == ["anon: hi", "user: a long"]
 
 
 def test_a_cancelled_lazy_is_a_draft() -> None:
