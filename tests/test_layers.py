@@ -146,7 +146,14 @@ def test_who_imports_the_hubs_library() -> None:
 
 
 def test_the_terminal_has_one_owner() -> None:
-    owners = {"chat.terminal", "chat.scrollback", "chat.inputline"}
+    owners = {
+        "chat.terminal",
+        "chat.scrollback",
+        "chat.inputline",
+        "chat.menu",
+        "chat.feed",
+        "chat.suspend",
+    }
     assert users_of_package("prompt_toolkit") == owners
 
 

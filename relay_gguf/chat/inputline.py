@@ -3,24 +3,82 @@
 from __future__ import annotations
 
 import os
-import signal
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from prompt_toolkit.application import get_app, run_in_terminal
+from prompt_toolkit import PromptSession
+from prompt_toolkit.application import get_app
 from prompt_toolkit.completion import CompleteEvent, Completer, Completion
 from prompt_toolkit.document import Document
 from prompt_toolkit.filters import Condition, is_searching
+from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.history import FileHistory, History, InMemoryHistory
+from prompt_toolkit.input import Input
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.layout import BufferControl, Dimension, Window
 from prompt_toolkit.layout.dimension import to_dimension
+from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.styles import Style
 from prompt_toolkit.utils import suspend_to_background_supported
 
 from relay_gguf.conversation.commands import COMMANDS
 from relay_gguf.conversation.export import FORMATS
 from relay_gguf.conversation.session import Session
+
+from .suspend import suspend
+
+STYLE = Style.from_dict(
+    {
+        "bottom-toolbar": "noreverse fg:ansibrightblack",
+        "channel": "bold",
+        "chosen": "bold",
+        "completion-menu": "",
+        "waiting": "fg:ansibrightblack",
+    }
+)
+
+
+def input_line(
+    session: Session,
+    history: Path | None,
+    bindings: KeyBindings,
+    *,
+    label: Callable[[], FormattedText],
+    toolbar: Callable[[], str],
+    colour: bool,
+    input: Input | None,
+    output: Output,
+) -> PromptSession[None]:
+    """The input line, and the application that owns the terminal.
+
+    Args:
+        session: the conversation, for completion.
+        history: where typed lines are remembered; None forgets.
+        bindings: see `keys`.
+        label: what stands above and before the line.
+        toolbar: the row at the bottom of the screen.
+        colour: whether to use colours.
+        input: a prompt_toolkit input instead of stdin.
+        output: where it is drawn.
+    """
+    prompt: PromptSession[None] = PromptSession(
+        message=label,
+        history=history_at(history),
+        completer=CommandCompleter(session),
+        complete_while_typing=False,
+        multiline=True,
+        erase_when_done=True,
+        key_bindings=bindings,
+        bottom_toolbar=toolbar,
+        prompt_continuation=lambda width, number, soft: " " * width,
+        style=STYLE,
+        color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
+        input=input,
+        output=output,
+    )
+    bound_height(prompt.app.layout.current_window, lambda: output.get_size().rows // 2)
+    return prompt
 
 
 def keys(
@@ -83,11 +141,7 @@ def keys(
 
     @bindings.add("c-z", filter=Condition(suspend_to_background_supported))
     def _(event: KeyPressEvent) -> None:
-        def stop() -> None:  # with the terminal as the shell wants it, until fg
-            moved()
-            os.kill(0, signal.SIGTSTP)
-
-        run_in_terminal(stop)
+        suspend(moved)
 
     return bindings
 

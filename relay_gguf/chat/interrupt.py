@@ -45,14 +45,15 @@ def stoppable(stop: Callable[[], None]) -> Iterator[Interrupts]:
 
 @contextmanager
 def terminated(end: Callable[[int], None]) -> Iterator[None]:
-    """Within the block, SIGTERM and SIGHUP call `end` with their number.
+    """Within the block, SIGTERM, SIGHUP and SIGQUIT call `end` with their number.
 
     A window that is closed sends several: all of them do, until the block is over.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    numbers = [getattr(signal, name, None) for name in ("SIGTERM", "SIGHUP")]  # Windows: the first
+    names = ("SIGTERM", "SIGHUP", "SIGQUIT")  # Windows: the first
+    numbers = [getattr(signal, name, None) for name in names]
     before = [
         (number, signal.signal(number, lambda signum, frame: end(signum)))
         for number in numbers

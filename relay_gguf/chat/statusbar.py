@@ -27,8 +27,13 @@ def label(note: str, waiting: Sequence[str], channel: str, columns: int) -> list
         rows.append(f"  and {hidden} more")
     return [
         *(("class:waiting", cut(row, columns - 1) + "\n") for row in rows),
-        ("class:channel", f"[#{cut(one_line(channel), columns // 3)}] "),
+        ("class:channel", place(channel, columns)),
     ]
+
+
+def place(channel: str, columns: int) -> str:
+    """The channel before the input line."""
+    return f"[#{cut(one_line(channel), columns // 3)}] "
 
 
 def toolbar(status: Status, columns: int) -> str:

@@ -14,37 +14,30 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 
-from prompt_toolkit import PromptSession
 from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
-from prompt_toolkit.output import ColorDepth, Output
+from prompt_toolkit.output import Output
 from prompt_toolkit.output.defaults import create_output
-from prompt_toolkit.styles import Style
 
+from relay_gguf.conversation.commands import Call, parse
 from relay_gguf.conversation.events import Draft, Event, Left, Piece
 from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
 
 from .backlog import Backlog
-from .inputline import CommandCompleter, bound_height, history_at, keys
+from .feed import Feed
+from .inputline import input_line, keys
 from .interrupt import terminated
+from .menu import Menu
 from .painter import Painter
 from .scrollback import Scrollback
-from .statusbar import label, toolbar
+from .statusbar import label, place, toolbar
+from .suspend import follow_the_shell
 
-STYLE = Style.from_dict(
-    {
-        "bottom-toolbar": "noreverse fg:ansibrightblack",
-        "channel": "bold",
-        "completion-menu": "",
-        "waiting": "fg:ansibrightblack",
-    }
-)
 TICK = 0.5
 """Seconds after which the time left is told anew, while the model reads."""
 
@@ -82,34 +75,29 @@ class Terminal:
         self._asked = self._leaves = False
         self._stops = 0
         self._signal = 0
-        self._prompt: PromptSession[None] = PromptSession(
-            message=self._label,
-            history=history_at(history),
-            completer=CommandCompleter(session),
-            complete_while_typing=False,
-            multiline=True,
-            erase_when_done=True,
-            key_bindings=keys(
-                interrupt=self._interrupt,
-                leave=self._leave,
-                choose=self._enter,
-                can_choose=self._can_choose,
-                has_draft=lambda: bool(self._draft) and self._line == self._draft,
-                moved=lambda: self._scrollback.break_row(),
-            ),
-            bottom_toolbar=self._toolbar,
-            prompt_continuation=lambda width, number, soft: " " * width,
-            style=STYLE,
-            color_depth=None if colour else ColorDepth.DEPTH_1_BIT,
+        bindings = keys(
+            interrupt=self._interrupt,
+            leave=self._leave,
+            choose=self._enter,
+            can_choose=self._can_choose,
+            has_draft=lambda: bool(self._draft) and self._line == self._draft,
+            moved=lambda: self._scrollback.break_row(),
+        )
+        prompt = input_line(
+            session,
+            history,
+            bindings,
+            label=self._label,
+            toolbar=self._toolbar,
+            colour=colour,
             input=input,
             output=self._out,
         )
-        self._app = self._prompt.app
-        self._buffer = self._prompt.default_buffer
+        self._app, self._buffer = prompt.app, prompt.default_buffer
         self._buffer.accept_handler = self._accept
         self._buffer.on_text_changed += self._changed
-        bound_height(self._app.layout.current_window, lambda: self._out.get_size().rows // 2)
         self._scrollback = Scrollback(self._app)
+        self._menu = Menu(self._app, self._chosen, now)
         self._painter = Painter(
             self._scrollback.write,
             lambda: self._columns,
@@ -118,8 +106,7 @@ class Terminal:
             now=now,
             clock=clock,
         )
-        self._told: asyncio.Queue[Event | BaseException | None] = asyncio.Queue()
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = Feed[Event | BaseException | None](self._app, self._take, self._exit)
         self._backlog: Backlog | None = None
 
     def run(self, opening: Iterable[Event]) -> None:
@@ -130,12 +117,12 @@ class Terminal:
 
         Raises:
             KeyboardInterrupt: Ctrl-C was pressed three times, since the model did not stop.
-            SystemExit: SIGTERM or SIGHUP ended the chat.
+            SystemExit: SIGTERM, SIGHUP or SIGQUIT ended the chat.
         """
         for event in opening:
             self._painter.show(event)
         self._painter.end()
-        self._backlog = backlog = Backlog(self._session, self._tell)
+        self._backlog = backlog = Backlog(self._session, self._told.tell)
         with terminated(self._end_by_signal):
             try:
                 self._app.run(pre_run=self._begin)
@@ -152,34 +139,15 @@ class Terminal:
     # The thread of the conversation
 
     def _begin(self) -> None:
-        self._loop = asyncio.get_running_loop()
+        self._told.begin()
+        follow_the_shell(self._app, self._scrollback.break_row)
         is_main = threading.current_thread() is threading.main_thread()
         if is_main and hasattr(signal, "SIGWINCH"):
             self._app.terminal_size_polling_interval = None  # the signal tells
-        self._app.create_background_task(self._paint())
         if self._signal:
-            self._loop.call_soon(self._leave_now)
+            self._told.call(self._leave_now)
 
-    def _tell(self, told: Event | BaseException | None) -> None:
-        """Pass on what the thread of the conversation has to tell."""
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is over: what is said is kept all the same
-                self._loop.call_soon_threadsafe(self._told.put_nowait, told)
-
-    async def _paint(self) -> None:
-        try:
-            await self._app.renderer.wait_for_cpr_responses()
-            while not self._app.is_done:
-                told = await self._told.get()
-                self._take(told)
-                if not isinstance(told, Piece):  # which changes nothing around the input
-                    self._app.invalidate()
-                if self._told.qsize() % 16 == 0:
-                    await asyncio.sleep(0)  # keys have their turn too
-        except Exception as error:
-            self._exit(error)
-
-    def _take(self, told: Event | BaseException | None) -> None:
+    def _take(self, told: Event | BaseException | None) -> bool:
         match told:
             case None:
                 self._painter.end()
@@ -195,6 +163,7 @@ class Terminal:
                 self._painter.show(told)
                 if self._painter.is_reading and not was_reading:
                     self._app.create_background_task(self._tick())
+        return not isinstance(told, Piece)  # which changes nothing around the input
 
     async def _tick(self) -> None:
         while self._painter.is_reading:
@@ -221,8 +190,24 @@ class Terminal:
         if self._leaves:
             backlog.busy = False
             self._exit()
+        elif backlog.waiting and self._offers_menu(backlog.waiting[0]):
+            backlog.waiting.popleft()
+            backlog.busy = False
         elif (line := backlog.next()) is not None:
             self._painter.begin(line)
+
+    def _offers_menu(self, line: str) -> bool:
+        """Whether a line asks for the saved sessions, and there are some: the menu is open then."""
+        if parse(line) != Call("load", "") or not self._session.names:
+            return False
+        dialogue, here = self._session.dialogue, place(self._lines.status.channel, self._columns)
+        self._menu.open(dialogue.saved(), f"{here}/load ", dialogue.name)
+        return True
+
+    def _chosen(self, name: str | None) -> None:
+        if name is not None:
+            self._lines.waiting.appendleft(f"/load {name}")
+        self._next()
 
     def _offer(self, draft: str) -> None:
         """Put a draft into the input line, if nobody has typed anything there."""
@@ -285,9 +270,7 @@ class Terminal:
     def _end_by_signal(self, number: int) -> None:
         """Leave since a signal says so, which may come again while the reply is kept."""
         self._signal = number
-        if self._loop is not None:
-            with suppress(RuntimeError):  # the loop is over: the chat ends already
-                self._loop.call_soon_threadsafe(self._leave_now)
+        self._told.call(self._leave_now)
 
     def _leave_now(self) -> None:
         self._leaves = True

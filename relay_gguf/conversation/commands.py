@@ -49,7 +49,7 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("set", "[option value]", "Change a sampling option, as temperature 0.7."),
         Command("context", "", "Show what the model reads, and its size in tokens."),
         Command("save", "[name]", "Name this session; everything is saved anyway."),
-        Command("load", "[name]", "Go to a saved session; without a name, list them."),
+        Command("load", "[name]", "Go to a saved session; without a name, show them."),
         Command(
             "export",
             "[format]",

@@ -108,7 +108,7 @@ class Chat:
 
     def settles(self) -> None:
         """Go on when all that the session told is painted."""
-        until(self._terminal._told.empty)
+        until(lambda: self._terminal._told.is_empty)
 
     def hang_up(self) -> None:
         """Close the input."""
@@ -263,6 +263,13 @@ class Window:
         with os.fdopen(gate, "w") as file:
             file.write(when)
         return True
+
+    def resize(self, size: tuple[int, int]) -> None:
+        """Change the window's size, of which nobody in the background is told."""
+        columns, rows = size
+        with self._lock:
+            self._screen.resize(rows, columns)
+        self._child.setwinsize(rows, columns)
 
     def kill(self, number: int) -> None:
         """Send a signal to the chat."""

@@ -522,7 +522,7 @@ def test_help_fits_80_columns() -> None:
                   /set [option value]  Change a sampling option, as temperature 0.7.
                   /context             Show what the model reads, and its size in tokens.
                   /save [name]         Name this session; everything is saved anyway.
-                  /load [name]         Go to a saved session; without a name, list them.
+                  /load [name]         Go to a saved session; without a name, show them.
                   /export [format]     Write the scene to a file: jsonl, txt, md, irssi,
                     weechat. /export all: every scene.
                   /reset               Begin again in the first channel.

@@ -99,8 +99,28 @@ def test_ctrl_z_and_fg_in_a_reply(tmp_path: Path, size: tuple[int, int]) -> None
         )
 
 
+@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP], ids=["SIGTSTP", "SIGSTOP"])
+def test_another_process_stops_the_chat(tmp_path: Path, number: int) -> None:
+    with opened(WIDE, tmp_path) as window:
+        window.type("and th")
+        window.waits_for("[#random] and th")
+        window.kill(number)
+        window.waits_for("Stopped")
+        window.type("stty -a | grep -ow -- '-*icanon\\|-*echo'\r")
+        window.waits_for("\nicanon\necho\n")
+        window.resize((60, 12))
+        window.type("fg\r")
+        window.waits_for("chat\n[#random] and th")
+        window.type("en?\r")
+        window.release()
+        window.waits_for("<user> I have sailed the seven seas.")
+        until(lambda: window.text.count("\n") == 11, window)  # the status is in the last row
+
+
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGTERM, 143), (signal.SIGHUP, 129)], ids=["SIGTERM", "SIGHUP"]
+    ("number", "code"),
+    [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+    ids=["SIGTERM", "SIGHUP", "SIGQUIT"],
 )
 def test_a_signal_ends_the_chat_in_order(tmp_path: Path, number: int, code: int) -> None:
     with opened(WIDE, tmp_path) as window:
