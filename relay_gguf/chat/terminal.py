@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -27,6 +28,7 @@ from relay_gguf.conversation.commands import Call, parse
 from relay_gguf.conversation.events import Draft, Event, Left, Piece
 from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
+from relay_gguf.debug import log_shown_by
 
 from .backlog import Backlog
 from .feed import Feed
@@ -75,6 +77,7 @@ class Terminal:
         self._asked = self._leaves = False
         self._stops = 0
         self._signal = 0
+        self._logged: deque[str] = deque()
         bindings = keys(
             interrupt=self._interrupt,
             leave=self._leave,
@@ -125,7 +128,8 @@ class Terminal:
         self._backlog = backlog = Backlog(self._session, self._told.tell)
         with terminated(self._end_by_signal):
             try:
-                self._app.run(pre_run=self._begin)
+                with log_shown_by(self._log):
+                    self._app.run(pre_run=self._begin)
             except EOFError:
                 pass
             except OSError as error:  # the window was closed: there is nothing to write to
@@ -133,6 +137,7 @@ class Terminal:
                     raise
             finally:
                 backlog.close()
+                self._show_log()
         if self._signal:
             raise SystemExit(128 + self._signal)  # as shells count
 
@@ -164,6 +169,17 @@ class Terminal:
                 if self._painter.is_reading and not was_reading:
                     self._app.create_background_task(self._tick())
         return not isinstance(told, Piece)  # which changes nothing around the input
+
+    def _log(self, text: str) -> None:
+        """Show a line of the log above the input line; it comes in any thread."""
+        self._logged.append(text)
+        self._told.call(self._show_log)
+
+    def _show_log(self) -> None:
+        if self._logged and not self._app.is_running:  # below a reply that was not ended
+            self._painter.end()
+        while self._logged:
+            self._painter.note_aside(self._logged.popleft())
 
     async def _tick(self) -> None:
         while self._painter.is_reading:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import logging
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from threading import Event as Flag
 from typing import Any
 
@@ -14,6 +17,7 @@ from screens import PATIENCE, SMALL, WIDE, Gate, chatted, chatting, until
 from relay_gguf import SamplingParams
 from relay_gguf.chat.painter import Painter
 from relay_gguf.conversation.session import Session
+from relay_gguf.debug import NAMES, log_everything
 from relay_gguf.engine import Prefilling, Step
 
 REPLY = "I have sailed the seven seas, and I would say that this is the wettest of them all."
@@ -353,6 +357,51 @@ def test_prompts_stand_among_what_is_said() -> None:
             [#random]
              anon  #random  116/1048576  2.0 t/s
             """)
+
+
+def test_the_log_stands_above_the_input_line() -> None:
+    class Tty(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    log = logging.getLogger("relay_gguf.llama.cpp")
+    session = fake_session([REPLY])
+    gate = Gate(session, 20)
+    terminal, file = Tty(), io.StringIO()
+    with logging_to(terminal), logging_to(file):
+        with chatting(session, SMALL) as chat:
+            chat.type("hello\rand th")
+            chat.waits_for("sailed the")
+            log.debug("decoded \x1b[2J")
+            chat.type("en")
+            gate.open()
+            chat.begins("""
+                22:13 <anon> hello
+                22:13 <user> I have sailed the seven
+                      seas, and I would say that this
+                      is the wettest of them all.
+                22:13 relay_gguf.llama.cpp: decoded
+                        ^[[2J
+                [#random] and then
+                """)
+            assert not terminal.getvalue()
+        log.debug("over")
+    assert terminal.getvalue() == "relay_gguf.llama.cpp: over\n"
+    assert file.getvalue() == f"relay_gguf.llama.cpp: decoded ^[[2J\n{terminal.getvalue()}"
+
+
+@contextmanager
+def logging_to(stream: io.StringIO) -> Iterator[None]:
+    """Within the block, what --debug does, with a stream as stderr."""
+    loggers = [logging.getLogger(name) for name in NAMES]
+    before = [(logger, logger.handlers[:], logger.level) for logger in loggers]
+    log_everything(stream)
+    try:
+        yield
+    finally:
+        for logger, handlers, level in before:
+            logger.handlers[:] = handlers
+            logger.setLevel(level)
 
 
 def test_an_error_of_the_screen_keeps_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:

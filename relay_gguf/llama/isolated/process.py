@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from relay_gguf import child
+from relay_gguf.debug import log_lines_of
 from relay_gguf.workers.address import Address
 from relay_gguf.workers.protocol import silent
 
@@ -32,8 +33,11 @@ class Process:
     def __init__(self) -> None:
         """Start the child."""
         self.debug = logging.getLogger("relay_gguf").isEnabledFor(logging.DEBUG)
-        stderr = None if self.debug else subprocess.DEVNULL
+        # Not our own stderr: its lines would stand in the middle of a chat's input line.
+        stderr = subprocess.PIPE if self.debug else subprocess.DEVNULL
         self._process = child.start("relay_gguf.llama.isolated.serving", stderr=stderr)
+        if (log := self._process.stderr) is not None:
+            threading.Thread(target=log_lines_of, args=(log,), daemon=True).start()
         self._waiting: dict[int, Replies] = {}
         self._lock = threading.Lock()
         self._gone = False
