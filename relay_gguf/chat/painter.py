@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from relay_gguf.conversation.commands import Say, parse
 from relay_gguf.conversation.events import (
     Draft,
     Event,
@@ -20,8 +19,8 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import ACTION, NICKS, SILENCE, Message, is_notice
-from relay_gguf.conversation.wording import by_program, cut_mark, emote, reading_note, trim_notice
+from relay_gguf.conversation.messages import SILENCE, Message
+from relay_gguf.conversation.wording import as_shown, cut_mark, reading_note, trim_notice
 from relay_gguf.display import (
     DIM,
     GREEN,
@@ -132,14 +131,11 @@ class Painter:
                 self._writer = ""
                 if mark := cut_mark(event):
                     self.line(mark, DIM)
-            case Said(message) if not is_notice(message) and not message.generated:
-                self._echo(message)
             case Said(message):
-                self._said(message)
+                self._said(message, self._typed)
             case Replayed(messages):
                 for when, message in messages:
-                    if not by_program(message) and not message.content.startswith(ACTION):
-                        self._said(message, when)
+                    self._said(message, None, when)
             case Notice(text):
                 self.line(text, DIM)
             case Failed(text):
@@ -169,24 +165,14 @@ class Painter:
             body = wrap(visible(part), self._columns(), column, indent + 2)
             self._write(lead + self._paint(body, colour) + "\n")
 
-    def _echo(self, message: Message) -> None:
-        """Write the typed line in place of the message that stands for it."""
-        typed, self._typed = self._typed, ""
-        acts = message.content.startswith(ACTION)  # the line of IRC's own that follows says it
-        if typed and message.nick == NICKS["input"] and not acts:
-            said = parse(typed)
-            self._message(message.nick, said.content if isinstance(said, Say) else typed)
-
-    def _said(self, message: Message, when: float | None = None) -> None:
-        if is_notice(message):
-            self.line(emote(message) or message.content, GREEN, when)
-        else:
-            self._message(message.nick, message.content, when)
-
-    def _message(self, nick: str, text: str, when: float | None = None) -> None:
-        self._begin_stream(nick, when=when)
-        self._feed(text)
-        self._end_stream()
+    def _said(self, message: Message, typed: str | None, when: float | None = None) -> None:
+        match as_shown(message, typed):
+            case "", text:
+                self.line(text, GREEN, when)
+            case nick, text:
+                self._begin_stream(nick, when=when)
+                self._feed(text)
+                self._end_stream()
 
     def _begin_stream(self, nick: str, opening: str = "", when: float | None = None) -> None:
         self._end_stream()

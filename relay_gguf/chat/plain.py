@@ -7,7 +7,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
-from relay_gguf.conversation.commands import Say, parse
 from relay_gguf.conversation.events import (
     Draft,
     Event,
@@ -22,9 +21,9 @@ from relay_gguf.conversation.events import (
     Trimmed,
     Typing,
 )
-from relay_gguf.conversation.messages import ACTION, Message, is_notice
+from relay_gguf.conversation.messages import SILENCE, Message
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.wording import by_program, cut_mark, emote, trim_notice
+from relay_gguf.conversation.wording import as_shown, cut_mark, trim_notice
 from relay_gguf.display import UNSAFE, one_line, visible
 
 from .interrupt import stoppable
@@ -57,7 +56,7 @@ def run_plain(
     show.events("", opening)
     for line in _lines(lines):
         with stoppable(session.cancel) as interrupts:
-            left = show.events(line, session.submit(line))
+            left = show.events(line.strip() or SILENCE, session.submit(line))
         if interrupts.leaves:
             raise KeyboardInterrupt
         if left:
@@ -78,8 +77,7 @@ class _Lines:
         self._streaming = False
 
     def events(self, line: str, events: Iterable[Event]) -> bool:
-        """Write the events of a typed line; returns whether the user leaves."""
-        echo = True
+        """Write the events of a typed line, '' for none; returns whether the user leaves."""
         for event in events:
             match event:
                 case Typing(nick, opening, draft=False):
@@ -91,25 +89,11 @@ class _Lines:
                     self._end()
                     if mark := cut_mark(event):
                         self._line(mark)
-                case Said(message) if is_notice(message):
-                    self._line(visible(emote(message) or message.content))
-                case Said(message, reason=None) if by_program(message) or _acts(message):
-                    pass
-                case Said(message) if message.generated or not line:
-                    self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
-                case Said(message) if echo:
-                    echo = False
-                    said = parse(line)
-                    typed = said.content if isinstance(said, Say) else line
-                    self._line(f"<{one_line(message.nick)}> {visible(typed)}")
-                case Said():
-                    pass
+                case Said(message):
+                    self._said(message, line)
                 case Replayed(messages):
                     for _, message in messages:
-                        if is_notice(message):
-                            self._line(visible(emote(message) or message.content))
-                        elif not (by_program(message) or _acts(message)):
-                            self._line(f"<{one_line(message.nick)}> {visible(message.content)}")
+                        self._said(message)
                 case Notice(text):
                     self._line(visible(text))
                 case Failed(text):
@@ -124,6 +108,13 @@ class _Lines:
                     pass
         self._end()
         return False
+
+    def _said(self, message: Message, typed: str | None = None) -> None:
+        match as_shown(message, typed):
+            case "", text:
+                self._line(visible(text))
+            case nick, text:
+                self._line(f"<{one_line(nick)}> {visible(text)}")
 
     def _line(self, text: str) -> None:
         self._end()
@@ -142,11 +133,6 @@ class _Lines:
     def _write(self, text: str) -> None:
         self._out.write(text)
         self._out.flush()
-
-
-def _acts(message: Message) -> bool:
-    """Whether a message is `/me sighs`: the line of IRC's own that follows says it."""
-    return message.content.startswith(ACTION) and bool(message.content[len(ACTION) :].strip())
 
 
 class _Json:

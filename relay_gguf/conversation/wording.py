@@ -2,8 +2,32 @@
 
 from __future__ import annotations
 
+from .commands import Say, parse
 from .events import Said, Trimmed
-from .messages import ACTION, NICKS, Message
+from .messages import ACTION, NICKS, Message, is_notice
+
+
+def as_shown(message: Message, typed: str | None = None) -> tuple[str, str] | None:
+    """A message of a chat as a nick and a text; None if another line says what it says.
+
+    The nick is empty for a line of IRC's own. An action, `/me sighs`, is told by the line that
+    follows; a `/me` without words is a command like any other.
+
+    Args:
+        message: what stands in the channel.
+        typed: the line that wrote it there, which is shown as it was typed; empty if nobody typed
+            it. None for a message that is shown again.
+    """
+    if is_notice(message):
+        return "", emote(message) or message.content
+    by_human = message.nick == NICKS["input"] and not message.generated
+    acts = message.content.startswith(ACTION) and message.content.strip() != ACTION.strip()
+    if by_program(message) or (by_human and acts):
+        return None
+    if typed is None or not by_human:
+        return message.nick, message.content
+    said = parse(typed)
+    return (message.nick, said.content if isinstance(said, Say) else typed) if typed else None
 
 
 def cut_mark(said: Said) -> str:

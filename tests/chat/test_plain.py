@@ -205,9 +205,7 @@ def test_an_opening_shows_the_scene() -> None:
     assert out.getvalue() == (
         "* Now talking in #random\n"
         "* anon has joined #random\n"
-        "<anon> /topic pirates\n"
         "* Topic for #random is: pirates\n"
-        "<anon> /whois user\n"
         "* user's bio: a sailor\n"
     )
 
