@@ -9,6 +9,7 @@ pauses       timers: a reply once nobody has spoken for a while
 open_scenes  the scenes in use, by channel
 departures   who left a channel empty a moment ago
 playback     what was said in each channel, for those who come later
+secret_channels  which channels LIST leaves out though nobody is in them
 scene        a channel's conversation: a `conversation.session.Session`
 runner       the thread in which sessions generate, one after another
 presenter    events of a session → messages in the channel

@@ -40,6 +40,7 @@ from .playback import Playback
 from .presenter import Presenter
 from .runner import Runner
 from .scene import Scene, saved_channels
+from .secret_channels import SecretChannels
 
 SERVICE: Final = "*relay"
 """The nick that takes orders as messages."""
@@ -70,6 +71,7 @@ class Bot(Hooks):
         )
         self._log = log or ChannelLog(None, "irssi")
         self._playback = Playback(config.folder)
+        self.secret = SecretChannels(config.folder)
         self._scenes = OpenScenes(config, lambda place: self._server.clients(place))
         self._targets = OrderTargets(config.nick)
         self._pauses = Pauses(config.pause)
@@ -186,8 +188,7 @@ class Bot(Hooks):
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
         """Set the topic of the scene."""
         self._log.topic(channel, client.nick, text)
-        scene = self._scene(channel)
-        if scene is not None:
+        if (scene := self._scene(channel)) is not None:
             set_topic = partial(scene.set_topic, text)
             await self._run(scene, channel, client, set_topic, quiet=True)
 
@@ -249,8 +250,7 @@ class Bot(Hooks):
     def _cancel(self, client: Client, place: str) -> None:
         """Stop the reply in flight in a place, and drop the messages and orders that wait there."""
         self._server.drop(where_heard(client, place))
-        scene = self._scenes.find(place)
-        if scene is not None:
+        if (scene := self._scenes.find(place)) is not None:
             self._runner.cancel(scene)
 
     def _place(self, client: Client) -> str:
@@ -284,11 +284,11 @@ class Bot(Hooks):
         self._playback.add(channel, message)
 
     async def list_channels(self) -> Sequence[StoredChannel]:
-        """The channels whose scenes are saved, the last used ones."""
+        """The channels whose scenes are saved, the last used ones, but for secret ones."""
         if self.config.folder is None:
             return ()
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(None, saved_channels, self.config.folder, _MOST_LISTED)
+        found = await asyncio.to_thread(saved_channels, self.config.folder, _MOST_LISTED)
+        return [channel for channel in found if channel.name not in self.secret]
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
         """The model's bio in the scene where the client last spoke."""

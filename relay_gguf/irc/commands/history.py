@@ -9,6 +9,7 @@ import calendar
 import re
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.delivery import send_message
@@ -24,13 +25,15 @@ _DEPTH = 5000
 
 
 def replay(network: Network, client: Client, channel: str, past: Sequence[StoredMessage]) -> None:
-    """Show a client that joins the history, if it can tell old messages from new ones.
+    """Show a client that joins the history; with draft/chathistory it asks for it by itself.
 
-    Without server-time it would take them for messages of now; with draft/chathistory it asks by
-    itself. A client without batches gets notices of the server around them.
+    A client without batches gets notices of the server around it, and one without server-time the
+    time in front of each line: it would take them for messages of now.
     """
-    if not past or not client.can("server-time") or client.can("draft/chathistory"):
+    if not past or client.can("draft/chathistory"):
         return
+    if not client.can("server-time"):
+        past = [_stamped(message) for message in past]
     if client.can("batch"):
         _show(network, client, channel, past)
         return
@@ -125,6 +128,12 @@ def _resent(
     for verb, fragments in compose(source, channel, message.text, message.kind, network.limits):
         yield SentMessage(source, verb, channel, fragments, tags)
         tags = {name: value for name, value in tags.items() if name != "msgid"}
+
+
+def _stamped(message: StoredMessage) -> StoredMessage:
+    """A message with the server's local time in front of each line, as bouncers have it."""
+    stamp = time.strftime("[%H:%M:%S] ", time.localtime(message.time))
+    return replace(message, text="\n".join(stamp + line for line in message.text.split("\n")))
 
 
 def _unix(stamp: str) -> int | None:

@@ -14,6 +14,7 @@ from relay_gguf.irc.protocol.modes import (
     FLAGS,
     KEY,
     LIMIT,
+    SECRET,
     SERVER_OPERATOR,
     USER_MODES,
     VALUED,
@@ -96,6 +97,8 @@ def _change_channel(
         elif letter in FLAGS:
             if _changes(channel.flags, sign, letter):
                 done.append(ModeChange(sign, letter))
+                if letter == SECRET:
+                    network.hooks.secret.change(channel.name, secret=sign == "+")
         else:
             valued = letter in ALWAYS_VALUED or sign == "+"
             wanted = ModeChange(sign, letter, values.pop(0) if valued and values else "")

@@ -71,8 +71,20 @@ class Whois:
     idle: int | None = None
 
 
+class SecretNames:
+    """Channels that are secret (+s) also while nobody is in them; here, none are."""
+
+    def __contains__(self, channel: str) -> bool:
+        return False
+
+    def change(self, channel: str, *, secret: bool) -> None:
+        """A channel was made secret, or is not any more."""
+
+
 class Hooks:
     """Hooks that do nothing; a subclass overrides as many as it needs."""
+
+    secret = SecretNames()
 
     personas: Sequence[Persona] = ()
     """The nicks to speak under; messages are of the first unless another is named."""

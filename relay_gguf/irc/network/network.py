@@ -11,7 +11,7 @@ from secrets import token_hex
 from typing import TypeVar
 
 from relay_gguf.irc.protocol.line import Line
-from relay_gguf.irc.protocol.modes import OPERATOR
+from relay_gguf.irc.protocol.modes import OPERATOR, SECRET
 from relay_gguf.irc.protocol.names import fold, matches
 
 from .channel import Channel, Topic
@@ -146,6 +146,8 @@ class Network:
         channel = self.channel(name)
         if channel is None:
             channel = self.channels[fold(name)] = Channel(name, topic)
+            if name in self.hooks.secret:
+                channel.flags.add(SECRET)
             present = (user for user in self.personas if user.persona.present)
             channel.members |= {user: set() for user in present}
         return channel

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from bots import Gate, MakeBot, prompt, said
 from fake import FakeEngine
-from wire import Connect, Serve, wait_for
+from wire import Connect, Serve, Wire, wait_for
 
 from relay_gguf.irc.bot.open_scenes import _MOST_OPEN, OpenScenes
 from relay_gguf.irc.bot.scene import session_name
@@ -37,6 +37,31 @@ def test_only_so_many_scenes_are_open_at_a_time(make_bot: MakeBot, tmp_path: Pat
         scenes.close()
 
     asyncio.run(run())
+
+
+def test_a_secret_channel_stays_so_while_nobody_is_in_it(
+    serve: Serve, connect: Connect, make_bot: MakeBot, tmp_path: Path
+) -> None:
+    first = make_bot()
+    running = serve(first)
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea,#lake", "MODE #SEA +s", "MODE #lake +s", "MODE #lake -s")
+    anon.ask("TOPIC #sea :boats", "TOPIC #lake :reeds")
+    wait_for(lambda: len(list((tmp_path / "irc").glob("*.jsonl"))) == 2)
+    anon.ask("PART #sea,#lake")
+    assert listed(anon) == {"#lake"}
+    running.stop()
+    first.close()
+    again = connect(serve(make_bot()), "anon")["anon"]
+    assert listed(again) == {"#lake"}
+    assert any(" 353 anon @ #sea " in line for line in again.ask("JOIN #sea"))
+    again.ask("MODE #sea -s", "PART #sea")
+    assert listed(again) == {"#lake", "#sea"}
+
+
+def listed(wire: Wire) -> set[str]:
+    """The channels that LIST names."""
+    return {line.split()[3] for line in wire.ask("LIST") if " 322 " in line}
 
 
 def test_a_channel_that_everybody_left_is_closed_and_opened_again(

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+import time
+
 import pytest
 from recording import RecordingHooks
 from wire import Connect, Running, Serve, numerics, play
@@ -49,14 +52,36 @@ def test_a_saved_channel_has_its_topic_and_history_on_a_join(
 
 @pytest.mark.parametrize(
     ("caps", "shown"),
-    [("", 0), ("batch", 0), ("server-time", 7), ("server-time batch draft/chathistory", 0)],
+    [("", 7), ("batch", 7), ("server-time", 7), ("server-time batch draft/chathistory", 0)],
 )
-def test_history_is_shown_on_a_join_with_server_time_alone(
+def test_history_is_shown_on_a_join_with_what_the_client_has_for_it(
     running: Running, connect: Connect, caps: str, shown: int
 ) -> None:
     got = connect(running, "anon", caps=caps)["anon"].ask("JOIN #saved")
     assert numerics(got).count("PRIVMSG") == shown
-    assert "BATCH" not in numerics(got)
+    assert numerics(got).count("NOTICE") == (2 if shown and caps != "batch" else 0)
+    assert numerics(got).count("BATCH") == (2 if caps == "batch" else 0)
+    stamped = [
+        line for line in got if "PRIVMSG" in line and re.search(r"\[\d\d:\d\d:\d\d\] ", line)
+    ]
+    assert len(stamped) == (0 if "server-time" in caps else shown)
+
+
+def test_history_without_server_time_has_the_time_in_the_line(
+    running: Running, connect: Connect
+) -> None:
+    got = connect(running, "anon")["anon"].ask("JOIN #saved")
+    first, last = (time.strftime("%H:%M:%S", time.localtime(1e9 + n)) for n in (0, 9))
+    assert got[-9:-6] == [
+        ":relay.localhost NOTICE #saved :Playback of #saved: 6 messages",
+        f":user!user@relay.localhost PRIVMSG #saved :[{first}] line 0",
+        got[-7],
+    ]
+    assert got[-3:] == [
+        f":system!system@relay.localhost PRIVMSG #saved :\x01ACTION [{last}] waves\x01",
+        f":system!system@relay.localhost PRIVMSG #saved :\x01ACTION [{last}] and smiles\x01",
+        ":relay.localhost NOTICE #saved :End of the playback",
+    ]
 
 
 STAMPS = [f"timestamp={server_time(1e9 + n)}" for n in range(10)]
