@@ -1,4 +1,4 @@
-"""A chat in this terminal, whose first reply is held open: the program of `screens.Window`.
+"""A chat in this terminal, whose first reply is held open: the program of `windows.Window`.
 
 Usage: held_chat.py FOLDER, where the session is saved, and `gate` is a FIFO.
 """

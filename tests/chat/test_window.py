@@ -8,7 +8,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from screens import WIDE, Window, opened, until
+from screens import WIDE, until
+from windows import Window, opened
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys")
 
