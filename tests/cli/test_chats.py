@@ -45,9 +45,7 @@ def test_the_scene_is_set_by_options(short: Path) -> None:
     assert done.stdout == (
         "* Now talking in #sea\n"
         "* anon has joined #sea\n"
-        "<anon> /topic ships\n"
         "* Topic for #sea is: ships\n"
-        "<anon> /whois user\n"
         "* user's bio: a sailor\n"
     )
 
