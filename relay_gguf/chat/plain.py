@@ -206,13 +206,17 @@ def stream_json(event: Event) -> dict[str, Any] | None:
             return None
 
 
-def standard_streams() -> tuple[TextIO, TextIO]:
+def standard_streams(
+    stdin: TextIO | None = None, stdout: TextIO | None = None
+) -> tuple[TextIO, TextIO]:
     """stdin and stdout, UTF-8 whatever the locale; broken bytes are replaced, not fatal.
 
-    A byte order mark, which PowerShell and Notepad put first, is not part of the first line.
+    Others may be given in their place. A byte order mark, which PowerShell and Notepad put first,
+    is not part of the first line.
     """
-    for stream, encoding in ((sys.stdin, "utf-8-sig"), (sys.stdout, "utf-8")):
+    stdin, stdout = stdin or sys.stdin, stdout or sys.stdout
+    for stream, encoding in ((stdin, "utf-8-sig"), (stdout, "utf-8")):
         reconfigure = getattr(stream, "reconfigure", None)
         if reconfigure is not None:
             reconfigure(encoding=encoding, errors="replace")
-    return sys.stdin, sys.stdout
+    return stdin, stdout

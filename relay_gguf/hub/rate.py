@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, suppress
 from threading import Thread
 from typing import Final
@@ -22,35 +22,44 @@ SLOW_START: Final = 4
 """The first 1 / SLOW_START of the bytes does not count: a connection begins slowly."""
 
 
-def download_rate(repo: str, file: str, commit: str = "") -> float | None:
+def download_rate(
+    repo: str, file: str, commit: str = "", *, n_bytes: int = N_BYTES
+) -> float | None:
     """Bytes a second of a file; None if the hub cannot be reached now, or does not answer.
 
-    Takes 2 s and 8 MB at most, 3.5 s where nothing answers. The cache is not touched.
+    Takes 2 s and `n_bytes` at most, 3.5 s where nothing answers. The cache is not touched.
     """
+    return rate_within(PATIENCE, lambda: _arriving(repo, file, commit, n_bytes))
+
+
+def rate_within(
+    seconds: float, arriving: Callable[[], Iterator[tuple[float, int]]]
+) -> float | None:
+    """Bytes a second of what arrives; None if it fails, or is not known in so many seconds."""
     found: list[float | None] = []
 
     def measure() -> None:
         with suppress(ModelError):
-            found.append(_rate(_arriving(repo, file, commit)))
+            found.append(_rate(arriving()))
 
     # A thread, since looking up the hub's address has no time limit of its own.
     thread = Thread(target=measure, daemon=True)
     thread.start()
-    thread.join(PATIENCE)
+    thread.join(seconds)
     return found[0] if found else None
 
 
-def _arriving(repo: str, file: str, commit: str) -> Iterator[tuple[float, int]]:
+def _arriving(repo: str, file: str, commit: str, n_bytes: int) -> Iterator[tuple[float, int]]:
     """Pairs of a time and the bytes that had arrived by then; the first at the request, with 0."""
     start, done = time.monotonic(), 0
     yield start, 0
-    with closing(stream(repo, commit, name=file, start=0, stop=N_BYTES)) as pieces:
+    with closing(stream(repo, commit, name=file, start=0, stop=n_bytes)) as pieces:
         first = None
         for _, data in pieces:
             now = time.monotonic()
             first, done = first or now, done + len(data)
             yield now, done
-            if done >= N_BYTES or now >= first + SECONDS:
+            if done >= n_bytes or now >= first + SECONDS:
                 return
 
 

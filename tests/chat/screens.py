@@ -74,6 +74,7 @@ class Chat:
         history: Path | None = None,
         colour: bool = False,
         prompts: bool = False,
+        now: Callable[[], float] = lambda: 1_700_000_000.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.session = session
@@ -87,7 +88,7 @@ class Chat:
             prompts=prompts,
             input=keys,
             output=_Output(self._stream),
-            now=lambda: 1_700_000_000.0,
+            now=now,
             clock=clock,
         )
         self._over = Flag()

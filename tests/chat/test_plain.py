@@ -266,10 +266,9 @@ def test_a_retry_that_repeats_itself_writes_whole_lines() -> None:
     ]
 
 
-def test_a_byte_order_mark_is_not_part_of_the_first_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_byte_order_mark_is_not_part_of_the_first_line() -> None:
     typed = io.TextIOWrapper(io.BytesIO("\ufeff/join #naples\n".encode()), "latin-1")
-    monkeypatch.setattr(sys, "stdin", typed)
-    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(io.BytesIO(), "cp1252"))
-    stdin, stdout = standard_streams()
+    written = io.TextIOWrapper(io.BytesIO(), "cp1252")
+    stdin, stdout = standard_streams(typed, written)
     assert stdin.read() == "/join #naples\n"
     assert stdout.encoding == "utf-8"

@@ -13,7 +13,6 @@ from fake import engine_of, fake_session
 from prompt_toolkit.renderer import Renderer
 from screens import SMALL, WIDE, Gate, chatted, chatting, until
 
-from relay_gguf.chat.painter import Painter
 from relay_gguf.debug import NAMES, log_everything
 
 REPLY = "I have sailed the seven seas, and I would say that this is the wettest of them all."
@@ -84,15 +83,17 @@ def logging_to(stream: io.StringIO) -> Iterator[None]:
             logger.setLevel(level)
 
 
-def test_an_error_of_the_screen_keeps_the_reply(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_the_screen_keeps_the_reply() -> None:
     session = fake_session([REPLY])
+    times = [1_700_000_000.0]  # of the typed line
 
-    def fail(self: Painter, text: str) -> None:
-        raise RuntimeError("no paint")
+    def now() -> float:
+        if not times:
+            raise RuntimeError("no time for the reply")
+        return times.pop()
 
-    monkeypatch.setattr(Painter, "_feed", fail)
-    with pytest.raises(RuntimeError, match="no paint"):
-        chatted(session, "hello\r")
+    with pytest.raises(RuntimeError, match="no time"):
+        chatted(session, "hello\r", now=now)
     last = session.transcript.last
     assert last is not None
     assert last.answer is not None

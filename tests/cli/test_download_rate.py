@@ -12,7 +12,7 @@ from hub_server import Handler, serving
 from relay_gguf.cli.choice import minutes
 from relay_gguf.hub import rate
 from relay_gguf.hub.api import UnreachableError
-from relay_gguf.hub.rate import download_rate
+from relay_gguf.hub.rate import download_rate, rate_within
 
 
 @pytest.fixture
@@ -29,15 +29,12 @@ def test_the_rate_of_a_download(hub: type[Handler], tmp_path: Path) -> None:
     assert not (tmp_path / "hf").exists(), "the cache is as it was"
 
 
-def test_no_more_is_read_than_is_needed(
-    hub: type[Handler], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(rate, "N_BYTES", 100_000)
-    assert download_rate("o/r", "big.gguf")
+def test_no_more_is_read_than_is_needed(hub: type[Handler]) -> None:
+    assert download_rate("o/r", "big.gguf", n_bytes=100_000)
     assert hub.asked == ["0-99999"]
     assert hub.sent[-1] == 100_000
     hub.mood.ranges = False  # a server that sends all
-    assert download_rate("o/r", "big.gguf")
+    assert download_rate("o/r", "big.gguf", n_bytes=100_000)
 
 
 def test_rates_that_cannot_be_known(hub: type[Handler], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -52,18 +49,16 @@ def test_rates_that_cannot_be_known(hub: type[Handler], monkeypatch: pytest.Monk
     assert hub.asked == []
 
 
-def test_a_hub_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_hub_that_does_not_answer() -> None:
     over = threading.Event()
 
-    def waits(*_: object) -> Iterator[tuple[float, int]]:
+    def waits() -> Iterator[tuple[float, int]]:
         over.wait(30)
         raise UnreachableError("too late")
         yield 0.0, 0
 
-    monkeypatch.setattr(rate, "_arriving", waits)
-    monkeypatch.setattr(rate, "PATIENCE", 0.05)
     try:
-        assert download_rate("o/r", "big.gguf") is None
+        assert rate_within(0.05, waits) is None
     finally:
         over.set()
 
