@@ -152,6 +152,7 @@ def test_the_terminal_has_one_owner() -> None:
         "chat.inputline",
         "chat.menu",
         "chat.feed",
+        "chat.offered",
         "chat.suspend",
     }
     assert users_of_package("prompt_toolkit") == owners

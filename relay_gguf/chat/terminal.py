@@ -18,7 +18,6 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from prompt_toolkit.buffer import Buffer
-from prompt_toolkit.document import Document
 from prompt_toolkit.formatted_text import FormattedText
 from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
@@ -26,7 +25,6 @@ from prompt_toolkit.output.defaults import create_output
 
 from relay_gguf.conversation.commands import Call, parse
 from relay_gguf.conversation.events import Draft, Event, Left, Piece
-from relay_gguf.conversation.messages import SILENCE
 from relay_gguf.conversation.session import Session
 from relay_gguf.debug import log_shown_by
 
@@ -35,6 +33,7 @@ from .feed import Feed
 from .inputline import input_line, keys
 from .interrupt import terminated
 from .menu import Menu
+from .offered import OfferedText
 from .painter import Painter
 from .scrollback import Scrollback
 from .statusbar import label, place, toolbar
@@ -73,7 +72,6 @@ class Terminal:
         """
         self._session = session
         self._out = output or create_output(sys.stdout)
-        self._draft = ""
         self._asked = self._leaves = False
         self._stops = 0
         self._signal = 0
@@ -83,7 +81,7 @@ class Terminal:
             leave=self._leave,
             choose=self._enter,
             can_choose=self._can_choose,
-            has_draft=lambda: bool(self._draft) and self._line == self._draft,
+            has_draft=lambda: self._offered.is_draft,
             moved=lambda: self._scrollback.break_row(),
         )
         prompt = input_line(
@@ -109,6 +107,7 @@ class Terminal:
             now=now,
             clock=clock,
         )
+        self._offered = OfferedText(self._buffer, self._painter.note_aside)
         self._told = Feed[Event | BaseException | None](self._app, self._take, self._exit)
         self._backlog: Backlog | None = None
 
@@ -160,7 +159,7 @@ class Terminal:
             case BaseException():
                 raise told
             case Draft(text):
-                self._offer(text)
+                self._offered.draft(text)
             case Left():
                 self._leaves = True
             case _:
@@ -193,7 +192,8 @@ class Terminal:
         return False
 
     def _enter(self, line: str) -> None:
-        self._draft, self._asked = "", False
+        self._offered.forget()
+        self._asked = False
         backlog = self._lines
         backlog.waiting.append(line)
         if not backlog.busy:
@@ -225,19 +225,6 @@ class Terminal:
             self._lines.waiting.appendleft(f"/load {name}")
         self._next()
 
-    def _offer(self, draft: str) -> None:
-        """Put a draft into the input line, if nobody has typed anything there."""
-        if self._line and self._line != self._draft:
-            self._buffer.history.append_string(draft)
-            self._painter.note_aside(f"* A draft, for the arrow up: {draft}")
-        else:
-            self._buffer.document = Document(draft)
-            self._draft = draft
-
-    @property
-    def _line(self) -> str:
-        return self._buffer.text
-
     @property
     def _lines(self) -> Backlog:
         assert self._backlog is not None, "the chat does not run"
@@ -256,11 +243,7 @@ class Terminal:
         """Ctrl-C: the nearest of what can be taken back, and at last the chat itself."""
         backlog = self._lines
         if backlog.waiting:
-            line = backlog.waiting.pop()
-            if self._line and self._line != self._draft:
-                self._painter.note_aside(f"* Not sent; the arrow up brings it: {line or SILENCE}")
-            else:
-                self._buffer.document = Document(line)
+            self._offered.give_back(backlog.waiting.pop())
         elif backlog.busy:
             self._stops += 1
             self._leaves = self._leaves or self._stops > 1 or self._asked
@@ -268,7 +251,7 @@ class Terminal:
             if self._stops > 2:
                 self._exit(KeyboardInterrupt())
             backlog.stop()
-        elif self._line:
+        elif self._buffer.text:
             self._buffer.reset()
         elif self._asked:
             self._exit()
