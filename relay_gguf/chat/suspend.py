@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import sys
 import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
 from prompt_toolkit.application import Application, run_in_terminal
-from prompt_toolkit.utils import suspend_to_background_supported
 
 
 def suspend(moved: Callable[[], None], *, whole_job: bool = True) -> None:
@@ -21,6 +21,8 @@ def suspend(moved: Callable[[], None], *, whole_job: bool = True) -> None:
         moved: is called since what is above the input line is no longer where it was.
         whole_job: whether the other processes of the shell's job stop too, as at Ctrl-Z.
     """
+    if sys.platform == "win32":  # which has no jobs
+        return
 
     def stop() -> None:
         moved()
@@ -39,7 +41,7 @@ def follow_the_shell(app: Application[Any], moved: Callable[[], None]) -> None:
         app: the owner of the terminal.
         moved: as in `suspend`.
     """
-    if not suspend_to_background_supported():
+    if sys.platform == "win32":
         return
     if threading.current_thread() is not threading.main_thread():
         return
