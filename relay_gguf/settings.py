@@ -54,6 +54,7 @@ class ChatSettings:
     seed: int | None = None
     save: bool = True
     cache_file: bool = True
+    read_ahead: bool = True
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
@@ -90,7 +91,7 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),
-    **dict.fromkeys(("color", "save", "cache_file", "exact_trim", "no_gpu"), (bool,)),
+    **dict.fromkeys(("color", "save", "cache_file", "read_ahead", "exact_trim", "no_gpu"), (bool,)),
     "worker": (str, list),  # one worker, or several
 }
 

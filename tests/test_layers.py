@@ -191,7 +191,7 @@ def test_the_bot_knows_no_socket() -> None:
 # Sizes and names
 
 
-NOT_CUT_YET = {"chat", "cli", "conversation", "convert", "dataset", "irc"}
+NOT_CUT_YET = {"convert", "dataset"}
 """Folders of tests/ in which files or folders may be larger until somebody has split them."""
 
 

@@ -42,13 +42,17 @@ class ReadAhead:
 
     def typed(self, line: str) -> None:
         """The line has changed."""
-        self.stop()
+        self._cancel()
         words = line[: 1 + max(line.rfind(" "), line.rfind("\n"))]
         if words and words != self._done:
             self._timer = self._later(PAUSE, lambda: self._read(words))
 
-    def stop(self) -> None:
-        """The line was entered: what is due is not read any more."""
+    def entered(self) -> None:
+        """The line was entered: the next one comes after it."""
+        self._cancel()
+        self._done = ""
+
+    def _cancel(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

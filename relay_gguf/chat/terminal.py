@@ -35,6 +35,7 @@ from .interrupt import terminated
 from .menu import Menu
 from .offered import OfferedText
 from .painter import Painter
+from .readahead import ReadAhead
 from .scrollback import Scrollback
 from .statusbar import label, place, toolbar
 from .suspend import follow_the_shell
@@ -53,6 +54,7 @@ class Terminal:
         *,
         colour: bool,
         prompts: bool = False,
+        reads_ahead: bool = False,
         input: Input | None = None,
         output: Output | None = None,
         now: Callable[[], float] = time.time,
@@ -65,6 +67,7 @@ class Terminal:
             history: where typed lines are remembered, readable by the user alone; None forgets.
             colour: whether to use colours.
             prompts: whether to show each prompt as the model reads it.
+            reads_ahead: whether the model reads what stands in the input line.
             input: a prompt_toolkit input instead of stdin.
             output: a prompt_toolkit output instead of stdout.
             now: the time, in Unix time.
@@ -109,6 +112,7 @@ class Terminal:
         )
         self._offered = OfferedText(self._buffer, self._painter.note_aside)
         self._told = Feed[Event | BaseException | None](self._app, self._take, self._exit)
+        self._ahead = ReadAhead(session.prepare, self._later) if reads_ahead else None
         self._backlog: Backlog | None = None
 
     def run(self, opening: Iterable[Event]) -> None:
@@ -194,6 +198,8 @@ class Terminal:
     def _enter(self, line: str) -> None:
         self._offered.forget()
         self._asked = False
+        if self._ahead is not None:
+            self._ahead.entered()
         backlog = self._lines
         backlog.waiting.append(line)
         if not backlog.busy:
@@ -211,6 +217,8 @@ class Terminal:
             backlog.busy = False
         elif (line := backlog.next()) is not None:
             self._painter.begin(line)
+        else:
+            self._read_ahead()
 
     def _offers_menu(self, line: str) -> bool:
         """Whether a line asks for the saved sessions, and there are some: the menu is open then."""
@@ -234,6 +242,15 @@ class Terminal:
 
     def _changed(self, buffer: Buffer) -> None:
         self._asked = False
+        if self._backlog is not None and not self._backlog.busy:
+            self._read_ahead()
+
+    def _read_ahead(self) -> None:
+        if self._ahead is not None:
+            self._ahead.typed(self._buffer.text)
+
+    def _later(self, seconds: float, call: Callable[[], None]) -> asyncio.TimerHandle:
+        return asyncio.get_running_loop().call_later(seconds, call)
 
     def _can_choose(self) -> bool:
         last = self._session.transcript.last

@@ -27,6 +27,7 @@ from .options import (
     ModelArgument,
     NCtx,
     NoGpu,
+    ReadsAhead,
     Temperature,
     TensorSplit,
     Threads,
@@ -70,6 +71,7 @@ def chat(
         ),
     ] = None,
     cache_file: CacheFile = None,
+    read_ahead: ReadsAhead = None,
     temperature: Temperature = None,
     top_k: Annotated[
         int | None, typer.Option(help="Only the K likeliest tokens; 0 is all. [40]")
@@ -286,12 +288,14 @@ def _run_terminal(
     prompts: bool,
 ) -> None:
     from relay_gguf.chat.plain import run_plain, standard_streams
+    from relay_gguf.chat.readahead import on_battery
     from relay_gguf.chat.terminal import Terminal
     from relay_gguf.conversation.events import Notice
 
     colour = settings.color and not os.environ.get("NO_COLOR")
     try:
-        terminal = Terminal(session, history, colour=colour, prompts=prompts)
+        ahead = settings.read_ahead and settings.seed is None and not on_battery()
+        terminal = Terminal(session, history, colour=colour, prompts=prompts, reads_ahead=ahead)
     except Exception as error:  # prompt_toolkit names the console errors of Windows only there
         if type(error).__name__ != "NoConsoleScreenBufferError":
             raise

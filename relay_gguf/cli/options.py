@@ -73,6 +73,15 @@ CacheFile = Annotated[
     ),
 ]
 
+ReadsAhead = Annotated[
+    bool | None,
+    typer.Option(
+        "--read-ahead/--no-read-ahead",
+        help="Let the model read what you type before Enter; never with --seed, nor on battery. "
+        "[--read-ahead]",
+    ),
+]
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Debug = Annotated[
     bool, typer.Option("--debug", help="Show the log, and errors with their traceback.")

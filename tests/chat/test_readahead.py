@@ -38,10 +38,11 @@ class Clock:
         (["hello ", PAUSE / 2, "hello th", PAUSE], ["hello "]),
         (["two\nlines", PAUSE], ["two\n"]),
         (["hello ", None, PAUSE], []),
+        (["hello ", PAUSE, None, "hello ", PAUSE], ["hello ", "hello "]),
     ],
     ids=[
         *("no pause", "a pause", "the same words", "more words", "fewer words", "a short pause"),
-        *("a line break", "entered"),
+        *("a line break", "entered", "a second line"),
     ],
 )
 def test_whole_words_are_read_at_a_pause(typed: list[str | float | None], read: list[str]) -> None:
@@ -57,7 +58,7 @@ def test_whole_words_are_read_at_a_pause(typed: list[str | float | None], read: 
             case str():
                 ahead.typed(what)
             case None:
-                ahead.stop()
+                ahead.entered()
             case _:
                 clock.passes(what)
     assert found == read

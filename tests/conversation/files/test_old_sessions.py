@@ -16,7 +16,7 @@ from record_sessions import outcome
 
 from relay_gguf.conversation.records import decode
 
-FOLDER = Path(__file__).parents[1] / "golden" / "sessions"
+FOLDER = Path(__file__).parents[2] / "golden" / "sessions"
 EXPECTED = json.loads((FOLDER / "expected.json").read_text("utf-8"))
 ACTIONS = {
     ".log": ("22:13 < anon> /me waves", "22:13  * anon waves"),

@@ -79,7 +79,7 @@ def test_a_killed_chat_loses_the_reply_in_flight_at_most(tmp_path: Path) -> None
         "engine_of(session).on_token = lambda count: os.kill(os.getpid(), signal.SIGKILL)\n"
         "run(session, 'second')\n"
     )
-    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parents[1])]
+    command = [sys.executable, "-c", code, str(tmp_path), str(Path(__file__).parents[2])]
     assert subprocess.run(command, check=False).returncode == -9
     with chat(tmp_path, "answered") as session:
         run(session, f"/load {only_file(tmp_path).stem}")
