@@ -6,6 +6,8 @@ from collections.abc import Callable
 from types import SimpleNamespace
 
 import pytest
+from fake import fake_session
+from screens import chatting, until
 
 from relay_gguf.chat.readahead import PAUSE, ReadAhead, on_battery
 
@@ -90,3 +92,34 @@ def test_a_battery_is_saved(
     assert on_battery() is is_on
     monkeypatch.delattr("psutil.sensors_battery")
     assert on_battery() is False
+
+
+def test_the_input_line_is_read_and_once_more_after_a_reply(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    session, found = fake_session(["a reply"]), []
+
+    def prepare(line: str) -> bool:
+        found.append(line)
+        return True
+
+    monkeypatch.setattr(session, "prepare", prepare)
+    with chatting(session, reads_ahead=True) as chat:
+        chat.type("hello th")
+        until(lambda: found == ["hello "])
+        chat.type("ere\rand now ")
+        chat.waits_for("<user> a reply")
+        until(lambda: found == ["hello ", "and now "])
+        chat.type("\r/quit\r")
+        chat.ends()
+
+
+def test_nothing_is_read_where_nobody_asked_for_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    session, found = fake_session(["a reply"]), []
+    monkeypatch.setattr(session, "prepare", found.append)
+    with chatting(session) as chat:
+        chat.type("hello there \r")
+        chat.waits_for("<user> a reply")
+        chat.type("/quit\r")
+        chat.ends()
+    assert found == []

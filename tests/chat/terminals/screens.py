@@ -74,6 +74,7 @@ class Chat:
         history: Path | None = None,
         colour: bool = False,
         prompts: bool = False,
+        reads_ahead: bool = False,
         now: Callable[[], float] = lambda: 1_700_000_000.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -86,6 +87,7 @@ class Chat:
             history,
             colour=colour,
             prompts=prompts,
+            reads_ahead=reads_ahead,
             input=keys,
             output=_Output(self._stream),
             now=now,
