@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .conversation.cards.card_file import read_card as read_card
     from .conversation.messages import Message as Message
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
@@ -27,6 +28,7 @@ _HOMES = {
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",
     "__version__": ".version",
+    "read_card": ".conversation.cards.card_file",
     "suggest_relay_model": ".models.opening",
 }
 __all__ = list(_HOMES)

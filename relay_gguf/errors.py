@@ -7,6 +7,7 @@
     ├── EngineError      llama.cpp could not evaluate a prompt
     ├── ContextError     a message, bio or topic is longer than the context holds
     ├── CommandError     a typed command is wrong, or cannot be done now
+    │   └── CardError        a character card cannot be read
     ├── StoreError       a session or an installed file cannot be read, written or locked
     ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
     └── SettingsError    an option or a line of the config file is wrong
@@ -43,6 +44,10 @@ class ContextError(RelayError):
 
 class CommandError(RelayError):
     """A typed command is wrong, or cannot be done now."""
+
+
+class CardError(CommandError):
+    """A file that should hold a character card is missing, damaged or something else."""
 
 
 class StoreError(RelayError):

@@ -54,7 +54,10 @@ def chat(
         str | None, typer.Option(help="Channel of the first scene. [random]")
     ] = None,
     topic: Annotated[str | None, typer.Option(help="Topic of that channel.")] = None,
-    cast: Annotated[str | None, typer.Option(help="Bio of the model, as /cast gives it.")] = None,
+    cast: Annotated[
+        str | None,
+        typer.Option(help="Bio of the model, as /cast gives it, or a character card: mia.png."),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -219,7 +222,7 @@ def talk(
         # What another thread writes there would stand in the middle of the input line.
         shares_screen = in_terminal and sys.stderr.isatty()
         watch = _print_prompt if show_prompt and not shares_screen else None
-        session = Session(dialogue, watch=watch)
+        session = Session(dialogue, watch=watch, reads_cards=True)
         try:
             if saved is not None:
                 begun = chain(session.resume(saved.stem), *map(session.submit, first))

@@ -34,7 +34,7 @@ COMMANDS: Final[dict[str, Command]] = {
     for command in (
         Command("join", "#channel", "Begin a new scene in a channel."),
         Command("topic", "text", "Set the channel's topic."),
-        Command("cast", "bio", "Say who the model is: I'm a pirate."),
+        Command("cast", "bio", "Say who the model is: I'm a pirate; or a character card: mia.png."),
         Command("slap", "", "Slap the model around a bit with a large trout."),
         Command("lazy", "[beginning]", "Let the model write your message, or the rest of it."),
         Command("lazy?", "[beginning]", "Like /lazy, as a draft to edit; so is /lazy ...?"),

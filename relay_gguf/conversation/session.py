@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from relay_gguf.errors import CommandError, ContextError, EngineError, StoreError
 
 from .actions import ACTIONS
+from .cards.casting import cast as cast_file
 from .commands import Call, Say, Wildcard, parse, spell
 from .dialogue import Dialogue
 from .events import Draft, Event, Failed, Notice
@@ -35,24 +36,40 @@ class Status:
 class Session:
     """A dialogue that lines are typed into."""
 
-    def __init__(self, dialogue: Dialogue, *, watch: Callable[[Event], None] | None = None) -> None:
+    def __init__(
+        self,
+        dialogue: Dialogue,
+        *,
+        watch: Callable[[Event], None] | None = None,
+        reads_cards: bool = False,
+    ) -> None:
         """Put a dialogue behind a front end.
 
         Args:
             dialogue: the conversation; `close` releases its file.
             watch: is called with every event before it is passed on.
+            reads_cards: whether /cast takes the name of a character card's file too. Files are
+                those of this machine: only where whoever types may read them anyway.
         """
         self.dialogue = dialogue
         self._watch = watch
+        self._reads_cards = reads_cards
         self._busy = False
 
     def start(self, topic: str = "", cast: str = "") -> Iterator[Event]:
-        """Open the first scene, with a topic and a bio for the model if there are any."""
+        """Open the first scene, with a topic and a bio for the model if there are any.
+
+        A topic stays if the bio is a character card with a scenario.
+        """
         opening = self.dialogue.open_scene("", "model", self.dialogue.first_channel)
         yield from self._guard(opening)
         if topic:
             yield from self.submit(f"/topic {topic}")
-        if cast:
+        if cast and topic and self._reads_cards:
+            line = savable(f"/cast {cast}").strip()
+            bio = line.removeprefix("/cast").strip()
+            yield from self._guard(cast_file(self.dialogue, bio, line, keeps_topic=True), line)
+        elif cast:
             yield from self.submit(f"/cast {cast}")
 
     def submit(self, line: str) -> Iterator[Event]:
@@ -144,6 +161,8 @@ class Session:
                 yield from self.dialogue.say(content, line)
             case Wildcard(name, argument):
                 yield from self.dialogue.wildcard(name, argument, line)
+            case Call("cast", argument) if self._reads_cards:
+                yield from cast_file(self.dialogue, argument, line)
             case Call(name, argument):
                 yield from ACTIONS[name](self.dialogue, argument, line)
 
