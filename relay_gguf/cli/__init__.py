@@ -3,7 +3,7 @@
 app        all commands, and what an error becomes
 options    the options that several commands share
 choice     a question: which of Relay's files, where none is fast enough
-chat, resume, sessions, models, download, irc, apps, dataset, demo, doctor, worker
+chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo, doctor, worker
            a command each, or a few that belong together
 convert/   convert, publish, presets and what they print
 

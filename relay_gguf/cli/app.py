@@ -28,6 +28,7 @@ from .download import download
 from .irc import irc
 from .models import devices, models, plan
 from .sessions import sessions
+from .sillytavern import koboldcpp, sillytavern
 from .worker import worker
 
 app = typer.Typer(
@@ -77,6 +78,8 @@ app.command()(recipe)
 app.command()(inspect)
 app.command()(card)
 app.command()(upload)
+app.command()(sillytavern)
+app.command()(koboldcpp)
 app.add_typer(sessions)
 app.add_typer(lmstudio)
 app.add_typer(ollama)

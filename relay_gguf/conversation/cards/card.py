@@ -46,8 +46,8 @@ class Card:
             The text, cut at the end of a sentence or word if it does not fit.
         """
         parts = [f"I'm {self.name}.", self.description, self.personality]
-        text = " ".join(_line(part, model, human) for part in parts)
-        return shortened(text.strip(), fits or (lambda text: len(text) <= BIO_CHARS))
+        text = " ".join(filter(None, (_line(part, model, human) for part in parts)))
+        return shortened(text, fits or (lambda text: len(text) <= BIO_CHARS))
 
     def topic(
         self,
