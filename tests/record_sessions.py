@@ -26,9 +26,10 @@ from fake import engine_of, fake_session, run
 from relay_gguf import Message
 from relay_gguf.chat.plain import event_json
 from relay_gguf.conversation.events import Event
-from relay_gguf.conversation.export import FORMATS
 from relay_gguf.conversation.session import Session
 
+STYLES = ("jsonl", "txt", "md", "irssi", "weechat")
+"""Formats that other programs read; how a page looks may change."""
 CONTINUED = ("/retry", "and now?", "/edit //and then?", "/undo", "/prev", "/context")
 """Lines that are typed into each session once it was resumed."""
 
@@ -133,7 +134,7 @@ def outcome(path: Path) -> dict[str, Any]:
         )
         resumed = as_json(session.resume(path.stem))
         opened = state(session)
-        run(session, *(f"/export {style}" for style in FORMATS))
+        run(session, *(f"/export {style}" for style in STYLES))
         events = run(session, *CONTINUED)
         session.close()
         written = (folder / path.name).read_bytes()[path.read_bytes().rfind(b"\n") + 1 :]

@@ -48,7 +48,7 @@ Name = Annotated[
     ),
 ]
 Format = Annotated[
-    str, typer.Option("--format", help="jsonl, txt, md, irssi or weechat.", metavar="FORMAT")
+    str, typer.Option("--format", help="jsonl, txt, md, html, irssi or weechat.", metavar="FORMAT")
 ]
 Scene = Annotated[
     int | None, typer.Option(min=1, help="Only this scene, counted from 1. [all of them]")
@@ -99,9 +99,9 @@ def show(name: Name, style: Format = "txt", scene: Scene = None, debug: Debug = 
     found = _read(name)
     _check_format(style)
     _, writer = FORMATS[style]
-    for each in _scenes(found, scene):
-        for line in writer(each.dated, each.channel, found.header.model):
-            typer.echo(line if style == "jsonl" else visible(line))
+    scenes = [(each.channel, each.dated) for each in _scenes(found, scene)]
+    for line in writer(scenes, found.header.model):
+        typer.echo(line if style == "jsonl" else visible(line))
 
 
 @sessions.command()

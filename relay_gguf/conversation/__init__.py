@@ -12,5 +12,5 @@ prompt             messages → token ids; which turns stay when the context is 
 messages           what each IRC command writes into the context, to the letter
 events, wording    what happens in a channel, as values; as lines for people
 cards/             character cards: files, and what of them is cast
-export             a scene as jsonl, txt, md, or a log of irssi or WeeChat
+export             scenes as a file; formats/: jsonl, txt, md, html, logs of irssi and WeeChat
 """

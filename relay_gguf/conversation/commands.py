@@ -53,7 +53,7 @@ COMMANDS: Final[dict[str, Command]] = {
         Command(
             "export",
             "[format]",
-            "Write the scene to a file: jsonl, txt, md, irssi, weechat. /export all: every scene.",
+            "Write the scene as jsonl, txt, md, html, irssi or weechat. /export all: every scene.",
         ),
         Command("reset", "", "Begin again in the first channel."),
         Command("message", "text", "Say something, whatever it begins with; //text says /text."),

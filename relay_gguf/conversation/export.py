@@ -1,4 +1,4 @@
-"""A scene as a file: JSON lines as the original writes them, plain text, Markdown, IRC logs."""
+"""Scenes as a file, in each of the formats."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from itertools import count
 from pathlib import Path
 from typing import Final, TextIO
 
-from .messages import ACTION, Message, is_notice
+from .formats.client_logs import to_irssi, to_weechat
+from .formats.dated import Dated, DatedScene
+from .formats.html import to_html
+from .formats.texts import to_jsonl, to_md, to_txt
 
-Dated = tuple[float, Message]
-"""A message with the Unix time at which it was said."""
+SceneWriter = Callable[[Iterable[Dated], str, str], Iterator[str]]
+"""Messages, their channel and the model's name → lines."""
+Writer = Callable[[Iterable[DatedScene], str], Iterator[str]]
+"""Scenes and the model's name → the lines of a file."""
 
 
 def new_file(path: Path) -> TextIO:
@@ -41,77 +46,23 @@ def new_file(path: Path) -> TextIO:
     raise AssertionError("count() never ends")
 
 
-def to_jsonl(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """JSON lines in the original's format: an object of role, content and model a message."""
-    for _, message in lines:
-        entry = {"role": message.nick, "content": message.content, "model": model}
-        yield json.dumps(entry, ensure_ascii=False)
+def _each(writer: SceneWriter) -> Writer:
+    """A format in which scenes stand one after the other, and nothing around them."""
 
+    def write_each(scenes: Iterable[DatedScene], model: str) -> Iterator[str]:
+        for channel, lines in scenes:
+            yield from writer(lines, channel, model)
 
-def to_txt(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """Plain text as on the screen: `<nick> text`, and IRC's own lines with their star."""
-    for _, message in lines:
-        yield message.content if is_notice(message) else f"<{message.nick}> {message.content}"
+    return write_each
 
-
-def to_md(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """Markdown: a bold nick a paragraph, IRC's own lines in italics."""
-    yield f"# #{channel}\n"
-    yield f"With {_escape(model)}.\n"
-    for _, message in lines:
-        text = "  \n".join(_escape(part) for part in message.content.split("\n"))
-        if is_notice(message):
-            yield f"*{_escape(message.content.removeprefix('* '))}*\n"
-        else:
-            yield f"**{message.nick}**: {text}\n"
-
-
-def to_irssi(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """irssi's log: `HH:MM <nick> text`, `-!-` before IRC's own lines, a line for each new day.
-
-    An action, `/me waves`, is `HH:MM  * nick waves`.
-    """
-    day = None
-    for when, message in _without_echoes(lines):
-        stamp = time.localtime(when)
-        if day is None:
-            yield time.strftime("--- Log opened %a %b %d %H:%M:%S %Y", stamp)
-        elif day != stamp[:3]:
-            yield time.strftime("--- Day changed %a %b %d %Y", stamp)
-        day = stamp[:3]
-        clock = time.strftime("%H:%M", stamp)
-        for part in message.content.split("\n"):
-            if is_notice(message):
-                yield f"{clock} -!- {part.removeprefix('* ')}"
-            elif part.startswith(ACTION):
-                yield f"{clock}  * {message.nick} {part.removeprefix(ACTION)}"
-            else:
-                yield f"{clock} < {message.nick}> {part}"
-
-
-def to_weechat(lines: Iterable[Dated], channel: str, model: str) -> Iterator[str]:
-    """WeeChat's log: date and time, nick, text, between tabs; `--` for IRC's own lines.
-
-    An action, `/me waves`, has ` *` in the nick's place, and the nick in the text's.
-    """
-    for when, message in _without_echoes(lines):
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(when))
-        who = "--" if is_notice(message) else message.nick
-        for part in message.content.split("\n"):
-            if who != "--" and part.startswith(ACTION):
-                yield f"{stamp}\t *\t{who} {part.removeprefix(ACTION)}"
-            else:
-                yield f"{stamp}\t{who}\t{part.removeprefix('* ') if who == '--' else part}"
-
-
-Writer = Callable[[Iterable[Dated], str, str], Iterator[str]]
 
 FORMATS: Final[dict[str, tuple[str, Writer]]] = {
-    "jsonl": (".jsonl", to_jsonl),
-    "txt": (".txt", to_txt),
-    "md": (".md", to_md),
-    "irssi": (".log", to_irssi),
-    "weechat": (".weechatlog", to_weechat),
+    "jsonl": (".jsonl", _each(to_jsonl)),
+    "txt": (".txt", _each(to_txt)),
+    "md": (".md", _each(to_md)),
+    "html": (".html", to_html),
+    "irssi": (".log", _each(to_irssi)),
+    "weechat": (".weechatlog", _each(to_weechat)),
 }
 """Name of a format → the ending of its files, and the function that yields their lines."""
 
@@ -140,7 +91,7 @@ def write(
 
 
 def write_scenes(
-    scenes: Sequence[tuple[str, Iterable[Dated]]],
+    scenes: Sequence[DatedScene],
     style: str,
     folder: Path,
     *,
@@ -158,9 +109,8 @@ def write_scenes(
     path = Path(file.name)
     try:
         with file:
-            for channel, lines in scenes:
-                for line in writer(lines, channel, model):
-                    file.write(line + "\n")
+            for line in writer(scenes, model):
+                file.write(line + "\n")
     except OSError:
         path.unlink(missing_ok=True)
         raise
@@ -189,17 +139,3 @@ def write_context(
         for entry in context:
             file.write(json.dumps({**entry, "model": model}, ensure_ascii=False) + "\n")
     return Path(file.name)
-
-
-def _without_echoes(lines: Iterable[Dated]) -> Iterator[Dated]:
-    """The lines but for Relay's notice of an action, which a client's log does not repeat."""
-    echo = ""
-    for when, message in lines:
-        if not (is_notice(message) and message.content == echo):
-            yield when, message
-        acted = not is_notice(message) and message.content.startswith(ACTION)
-        echo = f"* {message.nick} used {message.content}" if acted else ""
-
-
-def _escape(text: str) -> str:
-    return re.sub(r"([\\`*_\[\]<>#|])", r"\\\1", text)

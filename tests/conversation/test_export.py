@@ -93,7 +93,7 @@ def test_an_action_is_written_as_the_client_writes_it(
     assert path.read_text("utf-8").splitlines()[-1] == line
 
 
-@pytest.mark.parametrize("style", FORMATS)
+@pytest.mark.parametrize("style", FILES)
 def test_a_scene_is_written_in_each_format(style: str, tmp_path: Path) -> None:
     path = write(SCENE, style, tmp_path, channel="café", model="model_Q4", now=NOON)
     assert path.read_text("utf-8") == FILES[style]

@@ -203,7 +203,7 @@ def test_exit_and_quit_leave(line: str) -> None:
     assert run(fake_session(), line) == [Left()]
 
 
-@pytest.mark.parametrize("style", ["jsonl", "txt", "md", "irssi", "weechat"])
+@pytest.mark.parametrize("style", ["jsonl", "txt", "md", "html", "irssi", "weechat"])
 def test_export_writes_a_new_file_each_time(style: str, tmp_path: Path) -> None:
     session = fake_session(["aye"], exports=tmp_path)
     first = notices(run(session, "/cast I'm a *pirate*", "hi", f"/export {style}"))[-1]
@@ -216,7 +216,7 @@ def test_export_writes_a_new_file_each_time(style: str, tmp_path: Path) -> None:
 
 def test_an_unknown_export_format_is_refused_with_the_list() -> None:
     assert notices(run(fake_session(), "/export pdf")) == [
-        "* No format 'pdf'. There are: jsonl, txt, md, irssi, weechat."
+        "* No format 'pdf'. There are: jsonl, txt, md, html, irssi, weechat."
     ]
 
 

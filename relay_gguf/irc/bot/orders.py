@@ -26,7 +26,7 @@ ORDERS: Final = {
     "slap": "Slap the model around a bit with a large trout.",
     "cycle": "Begin the scene anew; RESET does the same.",
     "context": "What the model sees, and how many tokens it takes.",
-    "export": "Write the scene to a file on the server: jsonl, txt, md, irssi, weechat.",
+    "export": "Write the scene to a file on the server: jsonl, txt, md, html, irssi, weechat.",
     "cancel": "Stop the reply.",
     "help": "This list.",
 }
