@@ -42,8 +42,8 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs something installed first is tested with `-m clients` or `-m vulkan` only."""
-    unasked = [name for name in ("clients", "vulkan") if name not in config.option.markexpr]
+    """What needs something else installed is tested with `-m clients`, `-m llm`, `-m vulkan`."""
+    unasked = [name for name in ("clients", "llm", "vulkan") if name not in config.option.markexpr]
     left = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if left:
         config.hook.pytest_deselected(items=left)

@@ -158,6 +158,12 @@ def test_the_terminal_has_one_owner() -> None:
     assert users_of_package("prompt_toolkit") == owners
 
 
+def test_llm_is_known_to_its_plugin_alone() -> None:
+    """It is not a dependency: nothing but llm itself imports the plugin."""
+    assert users_of_package("llm") == {"chat.llm_plugin"}
+    assert not users("chat.llm_plugin")
+
+
 def test_plans_are_arithmetic() -> None:
     assert not within("fit") & (users_of_package("os") | users_of_package("psutil"))
     assert not within("fit") & users("llama", "models", "settings", "hub", "doctor")

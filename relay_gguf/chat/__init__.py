@@ -1,4 +1,4 @@
-"""A conversation in a terminal or a pipe.
+"""A conversation in a terminal, a pipe or the program llm.
 
 terminal           a chat on a screen
 readahead          what stands in the input line, read while it is typed
@@ -13,4 +13,5 @@ menu               saved sessions to choose from, in place of the input line
 plain              a chat in a pipe: lines or JSON
 interrupt          Ctrl-C in a pipe; signals that end a chat
 suspend            Ctrl-Z; signals that stop and continue it
+llm_plugin         a chat in simonw's llm
 """
