@@ -13,5 +13,6 @@ menu               saved sessions to choose from, in place of the input line
 plain              a chat in a pipe: lines or JSON
 interrupt          Ctrl-C in a pipe; signals that end a chat
 suspend            Ctrl-Z; signals that stop and continue it
+recording          a saved chat, typed once more
 llm_plugin         a chat in simonw's llm
 """

@@ -27,7 +27,7 @@ from .doctor import doctor
 from .download import download
 from .irc import irc
 from .models import devices, models, plan
-from .sessions import sessions
+from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern
 from .worker import worker
 
@@ -80,6 +80,7 @@ app.command()(card)
 app.command()(upload)
 app.command()(sillytavern)
 app.command()(koboldcpp)
+app.command()(play)
 app.add_typer(sessions)
 app.add_typer(lmstudio)
 app.add_typer(ollama)

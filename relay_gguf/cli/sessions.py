@@ -1,4 +1,4 @@
-"""`relay-gguf sessions`: saved chats listed, shown, searched, exported, removed.
+"""`relay-gguf sessions` and `play`: saved chats listed, shown, searched, exported, removed, played.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -6,6 +6,9 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import json
+import os
+import shutil
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,6 +190,50 @@ def remove(
     for path in paths:
         session_files.remove(path.parent, path.stem)
         typer.echo(f"Removed {path.stem}.")
+
+
+def play(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="SESSION",
+            help="A session's name, how it begins, its number in the list, or its file.",
+            autocompletion=session_names,
+        ),
+    ],
+    scene: Scene = None,
+    speed: Annotated[float, typer.Option(min=0.1, max=100, help="How many times as fast.")] = 1.0,
+    asciicast: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a recording for asciinema instead."),
+    ] = None,
+    debug: Debug = False,
+) -> None:
+    """Play a saved chat: its lines are typed and answered again, as in a recording.
+
+    \b
+    Examples:
+      relay-gguf play 1
+      relay-gguf play holidays --scene 2 --asciicast holidays.cast
+    """
+    from relay_gguf.chat import recording
+    from relay_gguf.conversation.export import new_file
+    from relay_gguf.conversation.store import read_session
+
+    path = Path(name)
+    found = read_session(path if path.suffix and path.is_file() else meant(name))
+    scenes = _scenes(found, scene)
+    if asciicast is not None:
+        with new_file(asciicast) as file:
+            for line in recording.asciicast(scenes, speed=speed):
+                file.write(f"{line}\n")
+        typer.echo(file.name)
+        return
+    columns = shutil.get_terminal_size().columns
+    colour = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    for pause, text in recording.frames(scenes, columns, colour=colour):
+        time.sleep(pause / speed)
+        typer.echo(text, nl=False, color=colour)
 
 
 def meant(name: str) -> Path:
