@@ -62,6 +62,7 @@ FILES = {
     "both.png": png(OLD, text(V3, b"ccv3")),
     "z.png": png(chunk(b"zTXt", b"Chara\0\0" + zlib.compress(coded(V2)))),
     "i.png": png(chunk(b"iTXt", b"chara\0\0\0en\0ch\0" + coded(V2))),
+    "other.png": png(chunk(b"zTXt", b"note\0\0" + b"bomb"), text(V2), text({"name": "second"})),
     "iz.png": png(chunk(b"iTXt", b"ccv3\0\1\0\0\0" + zlib.compress(coded(V3)))),
 }
 

@@ -91,10 +91,7 @@ def _read(path: Path) -> Card | None:
             if len(data) > MAX_TEXT:
                 raise CardError(f"it has more than {MAX_TEXT} bytes")
             return _card(data)
-        found: dict[str, bytes] = {}
-        for keyword, text in texts(file):
-            if keyword.lower() in KEYWORDS:
-                found.setdefault(keyword.lower(), text)
+        found = texts(file, KEYWORDS)
     for keyword in KEYWORDS:
         if keyword in found:
             try:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import BinaryIO, Final
 
 from relay_gguf.errors import CardError
@@ -16,24 +16,27 @@ MAX_CHUNKS: Final = 1 << 16
 _HEAD = struct.Struct(">I4s")
 
 
-def texts(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
-    """The texts of an image, each with its keyword, uncompressed but not decoded.
+def texts(file: BinaryIO, keywords: Iterable[str]) -> dict[str, bytes]:
+    """The texts of an image that have these keywords, uncompressed but not decoded.
 
     Args:
         file: an image, open at its beginning; pixels are passed over.
+        keywords: in lower case. Of two texts with one keyword the first counts; no other text is
+            uncompressed.
 
     Raises:
         CardError: the image is cut off or damaged, or a text is longer than `MAX_TEXT`.
     """
     if file.read(len(SIGNATURE)) != SIGNATURE:
         raise CardError("it does not begin as a PNG image does")
+    wanted, result = set(keywords), dict[str, bytes]()
     for _ in range(MAX_CHUNKS):
         head = file.read(_HEAD.size)
         if len(head) < _HEAD.size:
             raise CardError("the image is cut off; get the file again")
         length, kind = _HEAD.unpack(head)
         if kind == b"IEND":
-            return
+            return result
         if kind not in _READERS:
             file.seek(length + 4, 1)
             continue
@@ -44,9 +47,10 @@ def texts(file: BinaryIO) -> Iterator[tuple[str, bytes]]:
             raise CardError("the image is cut off; get the file again")
         if zlib.crc32(kind + data) != int.from_bytes(check, "big"):
             raise CardError("a text in it is damaged; get the file again")
-        keyword, found, rest = data.partition(b"\0")
-        if found:
-            yield keyword.decode("latin-1"), _READERS[kind](rest)
+        name, _, rest = data.partition(b"\0")
+        keyword = name.decode("latin-1").lower()
+        if keyword in wanted - result.keys():
+            result[keyword] = _READERS[kind](rest)
     raise CardError(f"the image has more than {MAX_CHUNKS} chunks")
 
 
