@@ -101,15 +101,16 @@ class Seen:
             self._known.add(token)
 
 
-def penalized(scores: Logits, repeat_penalty: float) -> Logits:
+def penalized(scores: Logits, repeat_penalty: float | Logits) -> Logits:
     """The logits, (n_seen,), of tokens that were seen, each made less likely.
 
     Positive logits are divided by the penalty, negative ones multiplied (Keskar et al. 2019,
-    arXiv:1909.05858 §4.1, with the sign rule of transformers).
+    arXiv:1909.05858 §4.1, with the sign rule of transformers). The penalty is one for all, or one
+    for each.
     """
     import numpy as np
 
-    if repeat_penalty == 1.0:
+    if isinstance(repeat_penalty, float) and repeat_penalty == 1.0:
         return scores
     return np.where(scores > 0, scores / repeat_penalty, scores * repeat_penalty)
 
@@ -139,6 +140,19 @@ def largest(scores: Logits, k: int, top: float) -> Ids:
     return ids[kept >= kth]
 
 
+def check_top(top: float) -> None:
+    """Refuse the largest logit of a model that computes nonsense.
+
+    Raises:
+        EngineError: it is a NaN or infinite.
+    """
+    if not math.isfinite(top):
+        raise EngineError(
+            "The model computed no usable number (NaN or infinite logits): its file may be "
+            "damaged. Check it against the published checksum, or try another quantization."
+        )
+
+
 def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids, Probs]:
     """Token ids and their probabilities, (n_kept,) each, after all steps but the draw.
 
@@ -160,11 +174,7 @@ def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids
     try:
         best = int(logits.argmax())  # numpy's argmax stops at the first NaN
         top = float(logits[best])
-        if not math.isfinite(top):
-            raise EngineError(
-                "The model computed no usable number (NaN or infinite logits): its file may be "
-                "damaged. Check it against the published checksum, or try another quantization."
-            )
+        check_top(top)
         if params.temperature == 0:
             return np.array([best], dtype=np.intp), np.ones(1)
         ids = largest(logits, params.top_k, top)

@@ -31,7 +31,11 @@ RAM: Final = "RAM"
 
 @dataclass(frozen=True, slots=True)
 class LoadSettings:
-    """Settings for llama.cpp. `gpu` None uses all GPUs, -1 no GPU, else the GPU of this index."""
+    """Settings for llama.cpp. `gpu` None uses all GPUs, -1 no GPU, else the GPU of this index.
+
+    Of `n_slots` replies at once, each may have `n_ctx` tokens; together they have `n_cells`, 0 for
+    one conversation's.
+    """
 
     n_gpu_layers: int
     n_ctx: int
@@ -39,6 +43,13 @@ class LoadSettings:
     n_ubatch: int = CPU_UBATCH
     gpu: int | None = None
     tensor_split: tuple[float, ...] = ()
+    n_slots: int = 1
+    n_cells: int = 0
+
+    @property
+    def pool(self) -> int:
+        """Tokens that the KV cache holds, all slots together."""
+        return max(self.n_ctx, self.n_cells)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +162,7 @@ def place(
             else _shared(
                 layers[first:],
                 [_usable(gpu.free) - computes[gpu.name] for gpu in gpus],
-                model.kv(1, settings.n_ctx, settings.kv_type) + 1,
+                model.kv(1, settings.pool, settings.kv_type) + 1,
             )
         )
         settings = replace(settings, tensor_split=split or tuple(map(float, counts)))
@@ -163,7 +174,7 @@ def place(
         stop = start + count
         output = start < stop == len(layers)
         blocks = count - output
-        kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
+        kv = model.kv(blocks, settings.pool, settings.kv_type)
         share = Share(
             device=gpu.name,
             free=gpu.free,
@@ -198,10 +209,11 @@ def _ram(
     need = model.process + (
         buffers.by_device.get(RAM, 0)
         if buffers and buffers.n_ubatch == settings.n_ubatch
-        else model.compute_buffer(settings.n_ctx, settings.n_ubatch if blocks else CPU_UBATCH)
+        else model.compute_buffer(settings.pool, settings.n_ubatch if blocks else CPU_UBATCH)
+        + model.more_rows(settings.n_slots)
     )
     free = max(0, machine.available - unified)
-    kv = model.kv(blocks, settings.n_ctx, settings.kv_type)
+    kv = model.kv(blocks, settings.pool, settings.kv_type)
     return Share(
         device=RAM,
         free=free,
@@ -227,7 +239,8 @@ def _gpu_compute(
     # another machine's.
     lacking = settings.n_gpu_layers < model.n_layers and gpu.backend != "RPC"
     borrowed = max(model.blocks) // 3 if lacking else 0
-    return model.compute_buffer(settings.n_ctx, settings.n_ubatch) + borrowed + GPU_EXTRA
+    compute = model.compute_buffer(settings.pool, settings.n_ubatch)
+    return compute + model.more_rows(settings.n_slots) + borrowed + GPU_EXTRA
 
 
 def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:

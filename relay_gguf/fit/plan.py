@@ -23,11 +23,18 @@ N_BATCH: Final = 512
 """Tokens of a prompt that llama.cpp is given at once, at most."""
 GPU_UBATCH: Final = 512
 """Tokens that a GPU evaluates at once: fewer would leave it idle."""
+MAX_SLOTS: Final = 256
+"""Replies at once: llama.cpp has no more sequences (LLAMA_MAX_SEQ)."""
 
 
 @dataclass(frozen=True, slots=True)
 class LoadOptions:
-    """The user's decisions on loading a model; None leaves a value to the planner."""
+    """The user's decisions on loading a model; None leaves a value to the planner.
+
+    `n_slots` is how many replies are generated at once by a `BatchEngine`; each may have `n_ctx`
+    tokens, and all together `n_cells`: as many as all of them can use, or less where memory is
+    short.
+    """
 
     n_ctx: int | None = None
     n_gpu_layers: int | None = None
@@ -36,8 +43,15 @@ class LoadOptions:
     tensor_split: tuple[float, ...] | None = None
     no_gpu: bool = False
     workers: tuple[str, ...] = ()  # HOST[:PORT]; their devices count as GPUs, before the own ones
+    n_slots: int = 1
+    n_cells: int | None = None
 
     def __post_init__(self) -> None:
+        if not 1 <= self.n_slots <= MAX_SLOTS:
+            raise SettingsError(f"n_slots is {self.n_slots}; it must be 1 to {MAX_SLOTS}.")
+        if self.n_cells is not None and self.n_cells < max(N_CTX_STEP, self.n_ctx or 0):
+            least = max(N_CTX_STEP, self.n_ctx or 0)
+            raise SettingsError(f"n_cells is {self.n_cells}; it must be {least} or more.")
         if self.n_ctx is not None and self.n_ctx < N_CTX_STEP:
             raise SettingsError(f"n_ctx is {self.n_ctx}; it must be {N_CTX_STEP} or more.")
         if self.kv_type is not None and self.kv_type not in KV_TYPES:
@@ -95,42 +109,61 @@ def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterato
     most = min(count, model.n_layers) if count >= 0 else model.n_layers
     gpus = () if options.no_gpu else _used(machine, options)
     if gpus and most:
-        for n_ctx, kv_type in memories:
-            yield _settings(machine, options, n_gpu_layers=most, n_ctx=n_ctx, kv_type=kv_type)
+        for memory in memories:
+            yield _settings(options, most, memory)
     if gpus and options.n_gpu_layers is None:
-        for n_ctx, kv_type in memories:
+        for memory in memories:
             for n_gpu_layers in range(most - 1, 0, -1):
-                yield _settings(
-                    machine, options, n_gpu_layers=n_gpu_layers, n_ctx=n_ctx, kv_type=kv_type
-                )
+                yield _settings(options, n_gpu_layers, memory)
     if not gpus or options.n_gpu_layers in (None, 0):
-        for n_ctx, kv_type in memories:
-            yield LoadSettings(0, n_ctx, kv_type, gpu=-1 if machine.gpus else None)
+        for n_ctx, kv_type, n_cells in memories:
+            yield LoadSettings(
+                0,
+                n_ctx,
+                kv_type,
+                gpu=-1 if machine.gpus else None,
+                n_slots=options.n_slots,
+                n_cells=n_cells,
+            )
 
 
-def _memories(model: ModelSizes, options: LoadOptions) -> Iterator[tuple[int, str]]:
-    """Context lengths with types of KV cache, the best first."""
+def _memories(model: ModelSizes, options: LoadOptions) -> Iterator[tuple[int, str, int]]:
+    """Context lengths with types of KV cache and tokens of all slots together, the best first."""
     most = min(options.n_ctx or DEFAULT_N_CTX, model.n_ctx_train)
     least = most if options.n_ctx else min(LEAST_N_CTX, most)
     usual = ("f16", "q8_0") if model.blocks_of_32 else ("f16",)
     for kv_type in (options.kv_type,) if options.kv_type else usual:
-        yield most, kv_type
+        for n_cells in _pools(most, options):
+            yield most, kv_type, n_cells
         for n_ctx in range(padded(most) - N_CTX_STEP, least - 1, -N_CTX_STEP):
-            yield n_ctx, kv_type
+            yield n_ctx, kv_type, options.n_cells or 0
+
+
+def _pools(n_ctx: int, options: LoadOptions) -> Iterator[int]:
+    """Tokens that all slots may have together, the best first; 0 is one context's."""
+    if options.n_cells is not None or options.n_slots == 1:
+        yield options.n_cells or 0
+        return
+    n_full = options.n_slots
+    while n_full > 1:
+        yield padded(n_full * n_ctx)
+        n_full //= 2
+    yield 0
 
 
 def _settings(
-    machine: Machine, options: LoadOptions, n_gpu_layers: int, n_ctx: int, kv_type: str
+    options: LoadOptions, n_gpu_layers: int, memory: tuple[int, str, int]
 ) -> LoadSettings:
-    gpu = options.main_gpu
-    split = options.tensor_split or ()
+    n_ctx, kv_type, n_cells = memory
     return LoadSettings(
         n_gpu_layers=n_gpu_layers,
         n_ctx=n_ctx,
         kv_type=kv_type,
         n_ubatch=GPU_UBATCH,
-        gpu=gpu,
-        tensor_split=split,
+        gpu=options.main_gpu,
+        tensor_split=options.tensor_split or (),
+        n_slots=options.n_slots,
+        n_cells=n_cells,
     )
 
 

@@ -13,7 +13,7 @@ from relay_gguf.doctor.result import NO_AMX, PLAIN_CPU
 from relay_gguf.doctor.verdict import verdict
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import MemoryShortError, ModelError
-from relay_gguf.fit.memory import DEFAULT_N_CTX, MIB, ModelSizes, padded
+from relay_gguf.fit.memory import DEFAULT_N_CTX, KV_TYPES, MIB, ModelSizes, padded
 from relay_gguf.fit.placement import RAM, ComputeBuffers, LoadSettings, Plan, with_margin
 from relay_gguf.fit.plan import N_BATCH, LoadOptions, fit
 from relay_gguf.gguf_file.header import MAGIC, readable
@@ -33,11 +33,7 @@ STEP: Final = 512 * MIB
 """Bytes less on a device after a load that failed for memory; at most an eighth."""
 WORKER_WARM_UP: Final = 32
 """Tokens that a worker evaluates before the model counts as loaded."""
-GGML_TYPES: Final = {
-    "f16": lib.GGML_TYPE_F16,
-    "q8_0": lib.GGML_TYPE_Q8_0,
-    "q4_0": lib.GGML_TYPE_Q4_0,
-}
+GGML_TYPES: Final = {name: getattr(lib, f"GGML_TYPE_{name.upper()}") for name in KV_TYPES}
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,11 +303,12 @@ def _model_params(settings: LoadSettings) -> Any:
 
 
 def _context_params(settings: LoadSettings) -> Any:
-    """A context for one conversation."""
+    """A context for one conversation, or for many with a pool of cells for all of them."""
     params = lib.llama_context_default_params()
-    params.n_ctx = padded(settings.n_ctx)
+    params.n_ctx = padded(settings.pool)
+    params.n_seq_max, params.kv_unified = settings.n_slots, settings.n_slots > 1
     params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
     params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
-    params.n_outputs_max = 1  # one row of logits: a third of the compute buffer
+    params.n_outputs_max = settings.n_slots  # a row each; more would treble the compute buffer
     params.flash_attn_type = -1  # auto
     return params

@@ -1,0 +1,12 @@
+"""Many replies at once: one context of llama.cpp with many sequences, and continuous batching.
+
+continuation  what is asked for: token ids in, tokens out
+rows          sampling many rows of logits at once
+cells         which tokens are in the cache for which sequence, each evaluated once
+schedule      how much of the waiting prompts a step reads beside the running replies
+reply         a reply in progress
+seating       who gets a slot, and which sequence
+slots         `Slots`: step by step, on whatever evaluates
+context       llama.cpp as what evaluates
+batch_engine  `BatchEngine`: a loaded model with a thread that steps, for callers on any thread
+"""

@@ -1,0 +1,179 @@
+"""What evaluates the tokens of many sequences: a protocol, and llama.cpp with one context."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+import numpy as np
+
+from relay_gguf.errors import EngineError
+from relay_gguf.fit.memory import padded
+from relay_gguf.fit.plan import N_BATCH
+from relay_gguf.llama.load import Loaded
+from relay_gguf.llama.native import lib
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from relay_gguf.sampling import Logits
+
+DONE: Final = 0
+NO_ROOM: Final = 1
+"""There are too few free cells; nothing has changed."""
+ABORTED: Final = 2
+"""The evaluation was stopped; any of its tokens may be in the cache."""
+
+
+class Evaluator(Protocol):
+    """A model with a cache of many sequences, numbered from 0."""
+
+    @property
+    def n_slots(self) -> int:
+        """Sequences, and rows of logits of one evaluation at most."""
+
+    @property
+    def n_cells(self) -> int:
+        """Tokens that the cache holds, all sequences together."""
+
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that one sequence may have."""
+
+    @property
+    def n_batch(self) -> int:
+        """Tokens that are evaluated at once, at most."""
+
+    @property
+    def can_cut(self) -> bool:
+        """Whether a sequence can be cut down to its first tokens, and these be shared."""
+
+    def evaluate(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        seqs: Sequence[int],
+        n_rows: int,
+    ) -> int:
+        """Evaluate tokens, each at its position of its sequence; the first `n_rows` give logits.
+
+        Returns:
+            `DONE`, `NO_ROOM` or `ABORTED`.
+
+        Raises:
+            EngineError: it failed.
+        """
+
+    def rows(self, n_rows: int) -> Logits:
+        """The logits (n_rows, n_vocab) of the last evaluation; the caller may change them."""
+
+    def cut(self, seq: int, n_tokens: int) -> None:
+        """Cut a sequence down to its first tokens."""
+
+    def share(self, source: int, target: int, n_tokens: int) -> None:
+        """Give the first tokens of a sequence to another, which is empty."""
+
+    def ends(self, token: int) -> bool:
+        """Whether a token ends a reply of this model."""
+
+
+class LlamaSlots:
+    """One context of llama.cpp with a unified cache. For the engine's thread only."""
+
+    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char]) -> None:
+        """Take a model that was loaded with `n_slots` sequences.
+
+        Args:
+            model: the loaded model with its context.
+            flag: an evaluation stops when it holds a character.
+        """
+        settings = model.plan.settings
+        self.n_slots = settings.n_slots
+        self.n_cells = int(lib.llama_n_ctx(model.ctx))
+        self.n_ctx = min(padded(settings.n_ctx), model.n_ctx)
+        self.n_batch = max(N_BATCH, self.n_slots)
+        self.can_cut = model.can_shift  # a recurrent state can be neither cut nor shared in part
+        self._model = model
+        self._flag = flag
+        self._ends: dict[int, bool] = dict.fromkeys(
+            (model.control.im_start, model.control.im_end), True
+        )
+        self._ids = np.zeros(self.n_batch, np.int32)
+        self._positions = np.zeros(self.n_batch, np.int32)
+        self._seqs = np.zeros(self.n_batch, np.int32)
+        self._wanted = np.zeros(self.n_batch, np.int8)
+        self._one_each = np.ones(self.n_batch, np.int32)
+        places = self._seqs.ctypes.data + 4 * np.arange(self.n_batch, dtype=np.uintp)
+        self._places = places.astype(np.uintp)  # where the sequence of each token stands
+        self._batch = _batch(
+            token=self._ids,
+            pos=self._positions,
+            n_seq_id=self._one_each,
+            seq_id=self._places,
+            logits=self._wanted,
+        )
+
+    def evaluate(
+        self,
+        ids: Sequence[int],
+        positions: Sequence[int],
+        seqs: Sequence[int],
+        n_rows: int,
+    ) -> int:
+        """Evaluate tokens; see `Evaluator`."""
+        if self._flag[0] != b"\0":
+            return ABORTED
+        count = len(ids)
+        self._ids[:count] = ids
+        self._positions[:count] = positions
+        self._seqs[:count] = seqs
+        self._wanted[:n_rows] = 1
+        self._wanted[n_rows:count] = 0
+        self._batch.n_tokens = count
+        status = int(lib.llama_decode(self._model.ctx, self._batch))
+        if not n_rows:
+            lib.llama_synchronize(self._model.ctx)  # a GPU goes on; who asks for rows waits for it
+        if status in (DONE, NO_ROOM, ABORTED):
+            return status
+        raise EngineError(
+            f"llama.cpp could not evaluate {count} tokens of {len(set(seqs))} replies "
+            f"(llama_decode returned {status}). --debug shows its log."
+        )
+
+    def rows(self, n_rows: int) -> Logits:
+        """The logits (n_rows, n_vocab), in llama.cpp's own memory."""
+        first = lib.llama_get_logits(self._model.ctx)  # waits for a GPU
+        address = ctypes.addressof(first.contents)
+        size = n_rows * self._model.n_vocab
+        flat = np.ctypeslib.as_array((ctypes.c_float * size).from_address(address))
+        return flat.reshape(n_rows, self._model.n_vocab)
+
+    def cut(self, seq: int, n_tokens: int) -> None:
+        """Cut a sequence down to its first tokens.
+
+        Raises:
+            EngineError: llama.cpp cannot.
+        """
+        if not lib.llama_memory_seq_rm(self._model.memory, seq, n_tokens, -1):
+            raise EngineError(f"llama.cpp cannot cut a sequence of its cache to {n_tokens} tokens.")
+
+    def share(self, source: int, target: int, n_tokens: int) -> None:
+        """Let a sequence begin with the cells of another."""
+        lib.llama_memory_seq_cp(self._model.memory, source, target, 0, n_tokens)
+
+    def ends(self, token: int) -> bool:
+        """Whether a token is one that frames a turn, or ends a text."""
+        known = self._ends.get(token)
+        if known is None:
+            known = self._ends[token] = bool(lib.llama_vocab_is_eog(self._model.vocab, token))
+        return known
+
+
+def _batch(**columns: NDArray[Any]) -> Any:
+    """llama.cpp's batch, whose columns are these arrays; they must live as long."""
+    batch = lib.llama_batch()
+    kinds = dict(lib.llama_batch._fields_)
+    for name, column in columns.items():
+        setattr(batch, name, ctypes.cast(ctypes.c_void_p(column.ctypes.data), kinds[name]))
+    return batch

@@ -1,0 +1,32 @@
+"""What a reply is asked for with, and what comes back step by step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from relay_gguf.engine import Step
+from relay_gguf.sampling import SamplingParams
+
+
+@dataclass(frozen=True, slots=True)
+class Continuation:
+    """A prompt and how it is to be continued.
+
+    `ends` are token ids that end the reply beside the model's own (the ChatML tokens and the end of
+    text); like these they are not yielded. `until` is called with each token of the reply, on the
+    thread that steps: when it returns True, that token is the last and the reason is `stop`.
+    """
+
+    prompt: tuple[int, ...]
+    params: SamplingParams = field(default_factory=SamplingParams)
+    ends: frozenset[int] = frozenset()
+    until: Callable[[int], bool] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SlotStep:
+    """One step of the reply with this handle: the steps are those of a single engine."""
+
+    handle: int
+    step: Step

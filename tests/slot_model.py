@@ -1,0 +1,124 @@
+"""A made-up model with many sequences, which checks all that it is told and counts what it reads.
+
+Its logits follow from every token of a sequence and from nothing else: a reply tells whether any
+token of another one ever came into its sequence.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Sequence
+from itertools import count
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from relay_gguf.llama.batch.context import DONE, NO_ROOM
+from relay_gguf.llama.batch.continuation import Continuation
+from relay_gguf.sampling import Seen, distribution, pick
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
+
+END = 0
+N_VOCAB = 50
+_TABLE = np.random.default_rng(3).normal(0, 2, (4093, N_VOCAB)).astype(np.float32)
+
+
+class SlotModel:
+    """An `Evaluator` of `n_cells` cells; token 0 ends a reply."""
+
+    can_cut = True
+    n_batch = 64
+
+    def __init__(
+        self, n_slots: int, n_cells: int, n_ctx: int = 0, *, endless: bool = False
+    ) -> None:
+        self.n_slots = n_slots
+        self.n_cells = n_cells
+        self.n_ctx = n_ctx or n_cells
+        self._endless = endless
+        self.seqs: list[list[tuple[int, int]]] = [[] for _ in range(n_slots)]  # (cell, token)
+        self.evaluated: list[tuple[int, int]] = []  # of each evaluation: rows, and tokens read
+        self.n_refused = 0
+        self.now = 0.0
+        self._cells = count()
+        self._n_free = n_cells  # or more
+        self._logits: Logits = np.empty((0, N_VOCAB), np.float32)
+
+    @property
+    def n_used(self) -> int:
+        """Cells that hold something, counted."""
+        return len({cell for seq in self.seqs for cell, _ in seq})
+
+    def clock(self) -> float:
+        return self.now
+
+    def evaluate(
+        self, ids: Sequence[int], positions: Sequence[int], seqs: Sequence[int], n_rows: int
+    ) -> int:
+        assert 0 < len(ids) == len(positions) == len(seqs) <= self.n_batch
+        assert n_rows <= self.n_slots
+        assert len(set(seqs[:n_rows])) == n_rows
+        if self._n_free < len(ids):
+            self._n_free = self.n_cells - self.n_used
+        if self._n_free < len(ids):
+            self.n_refused += 1
+            return NO_ROOM
+        for token, position, seq in zip(ids, positions, seqs, strict=True):
+            assert position == len(self.seqs[seq]) < self.n_ctx
+            self.seqs[seq].append((next(self._cells), token))
+        tokens = [[token for _, token in self.seqs[seq]] for seq in seqs[:n_rows]]
+        self._logits = _TABLE[[_place(ids) for ids in tokens]]
+        self._n_free -= len(ids)
+        self.evaluated.append((n_rows, len(ids) - n_rows))
+        self.now += 0.010 + 0.002 * (len(ids) - 1)
+        return DONE
+
+    def rows(self, n_rows: int) -> Logits:
+        assert self._logits.shape[0] == n_rows
+        return self._logits
+
+    def cut(self, seq: int, n_tokens: int) -> None:
+        del self.seqs[seq][n_tokens:]
+
+    def share(self, source: int, target: int, n_tokens: int) -> None:
+        assert not self.seqs[target]
+        assert n_tokens <= len(self.seqs[source])
+        self.seqs[target] = self.seqs[source][:n_tokens]
+
+    def ends(self, token: int) -> bool:
+        return token == END and not self._endless
+
+
+def _place(ids: Sequence[int]) -> int:
+    return hash(tuple(ids)) % len(_TABLE)
+
+
+def logits_of(ids: Sequence[int]) -> Logits:
+    """The logits (n_vocab,) after these tokens."""
+    row: Logits = _TABLE[_place(ids)].copy()
+    return row
+
+
+def expected(request: Continuation, n_ctx: int) -> list[int]:
+    """The tokens of a reply as a single engine draws them."""
+    ids, params = list(request.prompt), request.params
+    rng, seen = random.Random(params.seed), Seen(request.prompt, n_ctx + 1)
+    reply: list[int] = []
+    while len(reply) < params.max_tokens:
+        token = pick(*distribution(logits_of(ids), seen.ids, params), rng)
+        if token == END or token in request.ends:
+            break
+        reply.append(token)
+        if len(ids) >= n_ctx:
+            break
+        ids.append(token)
+        seen.add(token)
+    return reply
+
+
+def tally(evaluated: Sequence[tuple[int, int]]) -> Counter[str]:
+    """Rows and tokens of prompts of all evaluations."""
+    return Counter(rows=sum(n for n, _ in evaluated), read=sum(n for _, n in evaluated))
