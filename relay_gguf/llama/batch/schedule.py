@@ -14,7 +14,9 @@ from relay_gguf.fit.plan import N_BATCH
 BESIDE: Final = 0.15
 """Seconds that reading a long prompt may add to a second of replies."""
 SHORT: Final = 256
-"""Tokens of a prompt that is read as fairly as replies are written: a message, not a book."""
+"""Tokens of a prompt that is read as soon as replies allow: a message, not a book."""
+SOONER: Final = 2.0
+"""A message's share of the time, beside a reply's: a slot that does not write yet is worth little."""
 MOMENT: Final = 0.1
 """Seconds that one piece may make running replies wait."""
 ALONE: Final = 0.3
@@ -74,13 +76,13 @@ class ReadingShare:
 def _allowed(n_running: int, lefts: Sequence[int]) -> float:
     """Seconds of reading for a second of running replies.
 
-    Whoever reads a message has the time of one who is answered; so have prompts, however long, as
-    far as there are more of them than replies.
+    Whoever reads a message has `SOONER` times the time of one who is answered; prompts, however
+    long, have as much as one who is answered, as far as there are more of them than replies.
     """
     if not n_running:
         return 1.0
     n_short = sum(left <= SHORT for left in lefts)
-    return max(BESIDE, n_short / n_running, (len(lefts) - n_running) / n_running)
+    return max(BESIDE, SOONER * n_short / n_running, (len(lefts) - n_running) / n_running)
 
 
 def pieces(lefts: Sequence[int], budget: int) -> list[int]:

@@ -1,0 +1,92 @@
+"""Sampling many rows at once draws what sampling each of them alone draws."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+
+from relay_gguf.errors import EngineError
+from relay_gguf.llama.batch.rows import Chooser, RowSampler
+from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
+
+PARAMS = (
+    SamplingParams(),
+    SamplingParams(temperature=0.0),
+    SamplingParams(temperature=1.5, top_k=7, top_p=0.5, min_p=0.0),
+    SamplingParams(temperature=0.9, top_k=0, top_p=1.0, min_p=0.05, repeat_penalty=1.0),
+    SamplingParams(temperature=2.0, top_k=0, top_p=0.9, min_p=0.0, repeat_penalty=1.3),
+    SamplingParams(temperature=5.0, top_k=400, top_p=1.0, min_p=0.0),
+    SamplingParams(temperature=1e-9, top_k=1, top_p=0.0, min_p=1.0),
+    SamplingParams(temperature=100.0, top_k=10_000, top_p=0.99, min_p=0.02, repeat_penalty=0.5),
+)
+
+
+def rows_of(kind: str, n_rows: int, n_vocab: int) -> Logits:
+    rng = np.random.default_rng(n_rows)
+    rows = rng.normal(0, 3, (n_rows, n_vocab))
+    if kind == "sharp":
+        rows *= 20
+    elif kind == "ties":
+        rows = np.round(rows)
+    elif kind == "masked":
+        rows[:, ::2] = -np.inf
+    return rows.astype(np.float32)
+
+
+def choosers(params: list[SamplingParams], n_vocab: int, seed: int) -> list[Chooser]:
+    rng = random.Random(seed)
+    seen = [[rng.randrange(n_vocab) for _ in range(rng.randrange(1, 60))] for _ in params]
+    rngs = [random.Random(rng.getrandbits(32)) for _ in params]
+    return [Chooser(p, r, Seen(ids, 100)) for p, r, ids in zip(params, rngs, seen, strict=True)]
+
+
+def alone(row: Logits, chooser: Chooser) -> int:
+    return pick(*distribution(row.copy(), chooser.seen.ids, chooser.params), chooser.rng)
+
+
+@pytest.mark.parametrize("kind", ["usual", "sharp", "ties", "masked"])
+@pytest.mark.parametrize("n_rows", [1, 3, 16, 40])
+def test_rows_draw_what_each_draws_alone(kind: str, n_rows: int) -> None:
+    """With the same generators, token for token, over many steps of mixed parameters."""
+    params = [PARAMS[i % len(PARAMS)] for i in range(n_rows)]
+    together, single = choosers(params, 997, 3), choosers(params, 997, 3)
+    logits = rows_of(kind, n_rows, 997)
+    for _ in range(8):
+        logits = np.roll(logits, 131, axis=1)
+        wanted = [alone(row, one) for row, one in zip(logits, single, strict=True)]
+        assert RowSampler().choose(logits.copy(), together) == wanted
+
+
+@pytest.mark.parametrize("params", PARAMS)
+def test_a_slots_distribution_is_the_single_engines(params: SamplingParams) -> None:
+    """The share of each token in many draws, beside its probability."""
+    row = rows_of("usual", 1, 200)[0]
+    n_draws = 1000
+    rngs = random.Random(11)
+    many = [
+        Chooser(params, random.Random(rngs.getrandbits(32)), Seen([3, 4], 10))
+        for _ in range(n_draws)
+    ]
+    drawn = (
+        np.bincount(RowSampler().choose(np.tile(row, (n_draws, 1)), many), minlength=200) / n_draws
+    )
+
+    ids, probs = distribution(row.copy(), np.array([3, 4]), params)
+    expected = np.zeros(200)
+    expected[ids] = probs
+    assert not drawn[expected == 0].any()
+    assert np.abs(drawn - expected).max() < 5 * np.sqrt(0.25 / n_draws)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_nonsense_is_refused(bad: float) -> None:
+    logits = rows_of("usual", 3, 100)
+    logits[1, 7] = bad
+    with pytest.raises(EngineError, match="no usable number"):
+        RowSampler().choose(logits, choosers([PARAMS[0]] * 3, 100, 1))
