@@ -16,7 +16,7 @@ BESIDE: Final = 0.15
 SHORT: Final = 256
 """Tokens of a prompt that is read as soon as replies allow: a message, not a book."""
 SOONER: Final = 2.0
-"""A message's share of the time, beside a reply's: a slot that does not write yet is worth little."""
+"""A message's share of the time, beside a reply's: a slot that does not write is worth little."""
 MOMENT: Final = 0.1
 """Seconds that one piece may make running replies wait."""
 ALONE: Final = 0.3

@@ -1,0 +1,162 @@
+"""Many replies at once on real llama.cpp: the texts of a single engine, from any thread."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from relay_gguf import LlamaEngine, SamplingParams
+from relay_gguf.engine import Finished, Prefilled, Step, Token
+from relay_gguf.errors import EngineError, SettingsError
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.batch.batch_engine import BatchEngine
+from relay_gguf.llama.batch.continuation import Continuation
+from relay_gguf.llama.native import lib
+
+GREEDY = SamplingParams(temperature=0.0, max_tokens=16)
+PROMPTS = [[1, *range(40, 40 + 9 * n, 1 + n)] for n in range(1, 8)]
+
+
+@pytest.fixture(scope="module")
+def batch_engine(pico: Path) -> Iterator[BatchEngine]:
+    with BatchEngine(pico, LoadOptions(n_ctx=256, n_slots=4), n_threads=1) as engine:
+        yield engine
+
+
+def tokens(steps: Sequence[Step]) -> list[int]:
+    return [step.id for step in steps if isinstance(step, Token)]
+
+
+def reason(steps: Sequence[Step]) -> str:
+    assert isinstance(steps[-1], Finished)
+    return steps[-1].reason
+
+
+def at_once(engine: BatchEngine, prompts: Sequence[list[int]], params: SamplingParams) -> list[Any]:
+    """The steps of replies to all prompts, each asked for by a thread."""
+    with ThreadPoolExecutor(len(prompts)) as pool:
+        return list(pool.map(lambda prompt: list(engine.generate(prompt, params)), prompts))
+
+
+@pytest.mark.parametrize("params", [GREEDY, SamplingParams(seed=5, max_tokens=16)])
+def test_many_at_once_say_what_each_says_alone(
+    batch_engine: BatchEngine, pico_engine: LlamaEngine, params: SamplingParams
+) -> None:
+    """In float32, greedily and by a seed: the neighbours change nothing."""
+    found = at_once(batch_engine, PROMPTS, params)
+
+    assert [tokens(steps) for steps in found] == [
+        tokens(list(pico_engine.generate(prompt, params))) for prompt in PROMPTS
+    ]
+
+
+def test_steps_are_those_of_a_single_engine(batch_engine: BatchEngine) -> None:
+    prompt = list(range(500, 560))
+    first = list(batch_engine.generate(prompt, GREEDY))
+    again = list(batch_engine.generate([*prompt, *tokens(first), 7], GREEDY))
+
+    (read,) = [step for step in first if isinstance(step, Prefilled)]
+    assert (read.evaluated, read.reused) == (60, 0)
+    (read,) = [step for step in again if isinstance(step, Prefilled)]
+    assert read.reused >= 60 + 15
+    assert reason(first) in ("length", "stop")
+
+
+def test_closing_an_iterator_cancels_that_reply_alone(batch_engine: BatchEngine) -> None:
+    params = SamplingParams(temperature=0.0, max_tokens=100, repeat_penalty=1.0)
+    other = threading.Thread(target=lambda: kept.extend(batch_engine.generate([1, 70], params)))
+    kept: list[Step] = []
+    steps = batch_engine.generate([1, 60, 61], params)
+    while not isinstance(next(steps), Token):
+        pass
+    other.start()
+    steps.close()  # type: ignore[attr-defined]
+    other.join()
+
+    assert reason(kept) in ("length", "stop")
+    assert batch_engine._slots.n_live == 0
+
+
+def test_cancel_ends_all(batch_engine: BatchEngine) -> None:
+    params = SamplingParams(temperature=0.0, max_tokens=200)
+    running = [batch_engine.generate([1, own], params) for own in (50, 60)]
+    for steps in running:
+        while not isinstance(next(steps), Token):
+            pass
+    batch_engine.cancel()
+    ends = [list(steps)[-1] for steps in running]
+
+    assert {end.reason for end in ends if isinstance(end, Finished)} <= {"cancelled", "stop"}
+    assert list(batch_engine.generate([1, 50], GREEDY))[-1] != ends[0]  # only those in flight
+
+
+def test_a_prompt_that_does_not_fit_fails_alone(batch_engine: BatchEngine) -> None:
+    with ThreadPoolExecutor(2) as pool:
+        good = pool.submit(lambda: list(batch_engine.generate([1, 2, 3], GREEDY)))
+        bad = pool.submit(lambda: list(batch_engine.generate([1] * 256, GREEDY)))
+        with pytest.raises(EngineError, match="256 tokens, but n_ctx is 256"):
+            bad.result()
+        assert reason(good.result()) in ("length", "stop")
+
+
+def test_a_small_pool_of_cells_is_enough(pico: Path) -> None:
+    """llama.cpp counts its cells as we do: it never refuses, and nobody fails."""
+    options = LoadOptions(n_ctx=256, n_slots=4, n_cells=256)
+    with BatchEngine(pico, options, n_threads=1) as engine:
+        evaluator = engine._slots._evaluator
+        statuses, evaluate = [], evaluator.evaluate
+
+        def watched(*arguments: Any) -> int:
+            statuses.append(evaluate(*arguments))
+            return statuses[-1]
+
+        evaluator.evaluate = watched  # type: ignore[method-assign]
+        prompts = [[1, *[100 + own] * 90] for own in range(6)]
+        found = at_once(engine, prompts, SamplingParams(seed=1, max_tokens=60, temperature=2.0))
+
+    assert set(statuses) == {0}
+    assert {reason(steps) for steps in found} <= {"length", "stop"}
+
+
+def test_a_shared_beginning_is_evaluated_once(pico: Path) -> None:
+    with BatchEngine(pico, LoadOptions(n_ctx=512, n_slots=4), n_threads=1) as engine:
+        prefix = list(range(1000, 1200))
+        slots = engine._slots
+        for own in range(4):
+            slots.submit(Continuation((*prefix, 50 + own), GREEDY))
+        while slots.n_live:
+            slots.step()
+        positions = [int(lib.llama_memory_seq_pos_max(engine._model.memory, n)) for n in range(4)]
+        used = engine._slots.cells.n_cells - engine._slots.cells.free
+
+    assert min(positions) >= 200
+    assert used <= 200 + 4 * 17
+
+
+def test_closing_the_engine_ends_its_replies(pico: Path) -> None:
+    engine = BatchEngine(pico, LoadOptions(n_ctx=256, n_slots=2), n_threads=1)
+    steps = engine.generate([1, 2, 3], SamplingParams(temperature=0.0, max_tokens=200))
+    next(steps)
+    engine.close()
+
+    assert reason(list(steps)) in ("cancelled", "stop")
+    with pytest.raises(EngineError, match="closed"):
+        list(engine.generate([1, 2], GREEDY))
+
+
+@pytest.mark.parametrize("n_slots", [0, 257])
+def test_how_many_slots_there_are_has_bounds(n_slots: int) -> None:
+    with pytest.raises(SettingsError, match=f"n_slots is {n_slots}; it must be 1 to 256"):
+        LoadOptions(n_slots=n_slots)
+
+
+def test_256_slots_are_loaded(pico: Path) -> None:
+    options = LoadOptions(n_ctx=256, n_slots=256, n_cells=1024)
+    with BatchEngine(pico, options, n_threads=1) as engine:
+        assert engine.n_slots == 256
+        assert tokens(list(engine.generate([1, 2, 3], GREEDY)))
