@@ -14,19 +14,25 @@ if TYPE_CHECKING:
     from .conversation.messages import Message as Message
     from .engine import Engine as Engine
     from .errors import RelayError as RelayError
+    from .llama.batch.batch_engine import BatchEngine as BatchEngine
     from .llama.engine import LlamaEngine as LlamaEngine
+    from .many import alternatives as alternatives
+    from .many import respond_many as respond_many
     from .models.opening import suggest_relay_model as suggest_relay_model
     from .relay import RelayLM as RelayLM
     from .sampling import SamplingParams as SamplingParams
     from .version import __version__ as __version__
 
 _HOMES = {
+    "BatchEngine": ".llama.batch.batch_engine",
     "Engine": ".engine",
     "LlamaEngine": ".llama.engine",
     "Message": ".conversation.messages",
     "RelayError": ".errors",
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",
+    "alternatives": ".many",
+    "respond_many": ".many",
     "__version__": ".version",
     "read_card": ".conversation.cards.card_file",
     "suggest_relay_model": ".models.opening",

@@ -131,3 +131,11 @@ class ReadsAhead(Protocol):
 
         Whatever is asked of the engine next ends that.
         """
+
+
+@runtime_checkable
+class HasSeats(Protocol):
+    """An engine of many replies at once, in which each conversation has an engine of its own."""
+
+    def seat(self) -> Engine:
+        """An engine for one conversation: its `cancel` ends that one's reply alone."""

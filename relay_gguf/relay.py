@@ -11,7 +11,7 @@ from .conversation.events import Event, Piece, Said, Trimmed
 from .conversation.export import write_context
 from .conversation.generator import Generator
 from .conversation.messages import DEFAULT_CHANNEL, Message, Role
-from .engine import Engine
+from .engine import Engine, HasSeats
 from .errors import CommandError
 from .sampling import DEFAULTS, SamplingParams
 
@@ -39,6 +39,7 @@ class RelayLM:
         tensor_split: Sequence[float] | None = None,
         no_gpu: bool = False,
         workers: str | Sequence[str] = (),
+        n_slots: int = 1,
         **sampling: Any,
     ) -> None:
         """Load a model, or take an engine.
@@ -46,7 +47,7 @@ class RelayLM:
         Args:
             model_name_or_path: a GGUF file, or a repository of the hub (see `locate.locate`).
             temperature: 0 always takes the likeliest token.
-            engine: used instead of a file; the caller closes it.
+            engine: used instead of a file; the caller closes it. Many may share a `BatchEngine`.
             exact_trim: when the context is full, evaluate what stays anew instead of moving it
                 within the cache: slower, and as if the dropped turns had never been read.
             n_threads: threads on the CPU; None is one for each physical core.
@@ -58,6 +59,7 @@ class RelayLM:
             no_gpu: keep the model off every GPU.
             workers: HOST[:PORT] of machines that run `relay-gguf worker`; their devices count as
                 GPUs, before those of this machine.
+            n_slots: replies at once, in a `BatchEngine`; 1 is an engine for one conversation.
             sampling: further fields of `SamplingParams`, such as top_k, max_tokens and seed.
 
         Raises:
@@ -74,10 +76,13 @@ class RelayLM:
 
             split = None if tensor_split is None else tuple(tensor_split)
             others = (workers,) if isinstance(workers, str) else tuple(workers)
-            options = LoadOptions(n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others)
+            options = LoadOptions(
+                n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others, n_slots
+            )
             engine = load_named(model_name_or_path, options, n_threads=n_threads)
         self.engine = engine
-        self._generator = Generator(engine, params, exact_trim=exact_trim)
+        own = engine.seat() if isinstance(engine, HasSeats) else engine
+        self._generator = Generator(own, params, exact_trim=exact_trim)
         self.encoder = self._generator.encoder
         self.seed = self._generator.seed
         self.channel = DEFAULT_CHANNEL
@@ -103,6 +108,14 @@ class RelayLM:
         relay.topic("input", SCENE.topic)
         relay.cast("input", SCENE.bio)
         return relay
+
+    def beside(self) -> RelayLM:
+        """A copy of the conversation, to go on by itself with the same engine."""
+        other = RelayLM(engine=self.engine, exact_trim=self.exact_trim)
+        other._generator = self._generator.beside(other._generator.engine)
+        other.encoder, other.seed = self.encoder, other._generator.seed
+        other.channel, other.context = self.channel, [dict(entry) for entry in self.context]
+        return other
 
     # How it speaks
 

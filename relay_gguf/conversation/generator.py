@@ -63,6 +63,16 @@ class Generator:
         self._generating = False
         self._cancelled = False
 
+    def beside(self, engine: Engine) -> Generator:
+        """One that writes alike with an engine on the same model; its seed follows from this one's.
+
+        They share the ids of what was generated, so that what one says matches the other's cache.
+        """
+        params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
+        other = Generator(engine, params, exact_trim=self.exact_trim)
+        other.nicks, other.encoder = dict(self.nicks), self.encoder
+        return other
+
     def reseed(self, seed: int) -> None:
         """Let the seeds of the messages to come follow from another seed."""
         self.seed = seed

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from relay_gguf.display import one_line
 from relay_gguf.doctor.advice import notices
 from relay_gguf.doctor.verdict import verdict
-from relay_gguf.errors import MemoryShortError
+from relay_gguf.errors import MemoryShortError, SettingsError
 from relay_gguf.fit.choose import MIN_SPEED, Candidate
 from relay_gguf.fit.memory import DEFAULT_N_CTX
 from relay_gguf.fit.placement import Plan
@@ -30,6 +30,7 @@ from .locate import locate
 from .suggest import Suggestion, suggest
 
 if TYPE_CHECKING:
+    from relay_gguf.llama.batch.batch_engine import BatchEngine
     from relay_gguf.llama.engine import LlamaEngine
     from relay_gguf.llama.isolated.engine import IsolatedEngine
 
@@ -92,8 +93,11 @@ def load(
     scene_room: int = 0,
     contexts: Path | None = None,
     on_progress: Callable[[float], None] | None = None,
-) -> LlamaEngine | IsolatedEngine:
+) -> LlamaEngine | IsolatedEngine | BatchEngine:
     """An engine for a file; with workers, in a process of its own, which they may end.
+
+    With more than one slot it is a `BatchEngine`, which keeps no conversations in RAM or on the
+    disk beside those in its slots.
 
     Args:
         path: a GGUF file.
@@ -103,6 +107,14 @@ def load(
         ModelError, SettingsError: as for `LlamaEngine`.
         WorkerError: an address does not answer, or is not a worker.
     """
+    if options.n_slots > 1:
+        if options.workers:
+            raise SettingsError(
+                "Several replies at once cannot use workers: leave out one of both."
+            )
+        from relay_gguf.llama.batch.batch_engine import BatchEngine
+
+        return BatchEngine(path, options, n_threads=n_threads, on_progress=on_progress)
     if options.workers:
         from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
     else:
@@ -120,7 +132,7 @@ def load(
 
 def load_named(
     model: str | Path, options: LoadOptions, *, n_threads: int | None = None
-) -> LlamaEngine | IsolatedEngine:
+) -> LlamaEngine | IsolatedEngine | BatchEngine:
     """An engine for a model argument, downloaded if need be, without a question.
 
     Raises:
@@ -137,7 +149,7 @@ def open_engine(
     *,
     scene_room: int = 0,
     contexts: Path | None = None,
-) -> LlamaEngine | IsolatedEngine:
+) -> LlamaEngine | IsolatedEngine | BatchEngine:
     """Load a model, with its progress on stderr if that is a terminal.
 
     Args:
@@ -163,7 +175,7 @@ def open_engine(
         clear()
 
 
-def close_engine(engine: LlamaEngine | IsolatedEngine, patience: float = 1.0) -> None:
+def close_engine(engine: LlamaEngine | IsolatedEngine | BatchEngine, patience: float = 1.0) -> None:
     """Close an engine; if that takes more than `patience` seconds, a line on stderr says why."""
     slow = threading.Timer(patience, sys.stderr.write, ["Keeping what the model has read ...\n"])
     slow.daemon = True

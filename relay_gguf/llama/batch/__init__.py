@@ -8,5 +8,6 @@ reply         a reply in progress
 seating       who gets a slot, and which sequence
 slots         `Slots`: step by step, on whatever evaluates
 context       llama.cpp as what evaluates
+inbox         between the thread that steps and those that ask
 batch_engine  `BatchEngine`: a loaded model with a thread that steps, for callers on any thread
 """

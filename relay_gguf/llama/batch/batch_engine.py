@@ -1,47 +1,35 @@
 """A loaded model that generates many replies at once, for callers on any thread.
 
-One thread owns the context and steps while there is anything to do; each reply has a queue, from
-which whoever asked for it takes its steps.
+One thread owns the context and steps while there is anything to do; see `inbox`.
 """
 
 from __future__ import annotations
 
 import ctypes
-import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from relay_gguf.engine import Finished, Step
+from relay_gguf.engine import ControlTokens, Step
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.engine import LlamaHeld
 from relay_gguf.llama.gguf_engine import GgufEngine
 from relay_gguf.llama.kv_cache import abort_callback
 from relay_gguf.llama.load import Loaded, check_file, load
-from relay_gguf.llama.thread import JobThread, next_of, wait
+from relay_gguf.llama.thread import JobThread, wait
 from relay_gguf.llama.tokenizer import Tokenizer
 from relay_gguf.machine.cpu import check_threads, physical_cores
 from relay_gguf.sampling import SamplingParams
 
 from .context import LlamaSlots
 from .continuation import Continuation
+from .inbox import Asked, Inbox, serve
 from .slots import Slots
 
 N_SLOTS: Final = 8
 """Replies at once, unless the options say otherwise."""
-
-
-@dataclass(eq=False, slots=True)
-class Asked:
-    """A request that was handed in, and the queue of its steps; an error ends it as well."""
-
-    request: Continuation
-    steps: queue.SimpleQueue[Step | BaseException] = field(default_factory=queue.SimpleQueue)
-    handle: int | None = None  # once it is in the slots
-    over: bool = False
 
 
 class BatchEngine(GgufEngine):
@@ -63,13 +51,12 @@ class BatchEngine(GgufEngine):
 
         Args:
             path: a GGUF file.
-            options: `n_slots`, context and the like; None for `N_SLOTS` slots.
+            options: slots, context and the like; None for `N_SLOTS` slots.
             n_threads: threads of the CPU; None for one for each physical core.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
-            ModelError, MemoryShortError, SettingsError: as `LlamaEngine`; SettingsError as well if
-                the options ask for a single slot, which is `LlamaEngine`'s.
+            ModelError, MemoryShortError, SettingsError: as `LlamaEngine`.
         """
         options = LoadOptions(n_slots=N_SLOTS) if options is None else options
         check_file(Path(path))
@@ -78,7 +65,7 @@ class BatchEngine(GgufEngine):
         self._flag = flag = ctypes.create_string_buffer(2)
         self._thread = JobThread("relay-batch")
         self._held = LlamaHeld(self._thread, flag)
-        self._inbox = _Inbox()
+        self._inbox = Inbox()
         super().__init__(Path(path), self._held)
         loading = self._thread.submit(
             load,
@@ -134,26 +121,19 @@ class BatchEngine(GgufEngine):
         Raises:
             EngineError: the prompt is empty or does not fit, or llama.cpp failed.
         """
-        yield from self.reply(Continuation(tuple(prompt), params))
+        yield from self.ask(Continuation(tuple(prompt), params)).steps()
 
-    def reply(self, request: Continuation) -> Iterator[Step]:
-        """Generate as `generate`, with a request's own ends.
+    def ask(self, continuation: Continuation) -> Asked:
+        """Queue a continuation; take its `steps`, or `cancel` it, from any thread."""
+        _ = self._model
+        asked = Asked(continuation, self._inbox)
+        if self._inbox.add(asked):
+            self._thread.submit(serve, self._inbox, self._slots)
+        return asked
 
-        Raises:
-            EngineError: as `generate`.
-        """
-        order = self._hand_in(request)
-        try:
-            while True:
-                step = next_of(order.steps)
-                if isinstance(step, BaseException):
-                    raise step
-                yield step
-                if isinstance(step, Finished):
-                    return
-        finally:
-            if not order.over:
-                self._take_back(order)
+    def seat(self) -> Seat:
+        """An engine for one conversation: its `cancel` ends that one's reply alone."""
+        return Seat(self)
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Leave the cache as it is: the next prompt is read from where it differs; False."""
@@ -161,104 +141,72 @@ class BatchEngine(GgufEngine):
 
     def cancel(self) -> None:
         """End all replies in flight, from any thread."""
-        for order in self._inbox.live():
-            self._take_back(order)
-
-    def _hand_in(self, request: Continuation) -> Asked:
-        """Queue a request, and see to it that the thread steps."""
-        _ = self._model
-        order = Asked(request)
-        if self._inbox.add(order):
-            self._thread.submit(_serve, self._inbox, self._slots, self._flag)
-        return order
-
-    def _take_back(self, order: Asked) -> None:
-        self._inbox.cancel(order)
+        for asked in self._inbox.live():
+            asked.cancel()
 
 
-class _Inbox:
-    """What other threads want of the one that steps."""
+class Seat:
+    """One conversation's place at a `BatchEngine`, in the form of an `Engine` of its own."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._new: list[Asked] = []
-        self._cancelled: list[Asked] = []
-        self._live: list[Asked] = []
-        self._served = False
+    def __init__(self, engine: BatchEngine) -> None:
+        """Take a place; whoever has the engine closes it."""
+        self._engine = engine
+        self._turning = threading.RLock()  # a signal handler may cancel in the same thread
+        self._asked: Asked | None = None
+        self._cancelled = False
 
-    def add(self, order: Asked) -> bool:
-        """Take in a new order; whether the thread must be told to step."""
-        with self._lock:
-            self._new.append(order)
-            self._live.append(order)
-            was, self._served = self._served, True
-            return not was
+    @property
+    def name(self) -> str:
+        """The model's name, for people."""
+        return self._engine.name
 
-    def cancel(self, order: Asked) -> None:
-        """Take back an order."""
-        with self._lock:
-            self._cancelled.append(order)
+    @property
+    def vocabulary(self) -> str:
+        """SHA-256 over all tokens' texts, hexadecimal."""
+        return self._engine.vocabulary
 
-    def live(self) -> list[Asked]:
-        """The orders that have not ended."""
-        with self._lock:
-            return list(self._live)
+    @property
+    def n_ctx(self) -> int:
+        """Tokens that a prompt and its reply may have together."""
+        return self._engine.n_ctx
 
-    def end(self, order: Asked) -> None:
-        """An order has ended."""
-        order.over = True
-        with self._lock:
-            self._live.remove(order)
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a turn."""
+        return self._engine.control
 
-    def take(self, n_live: int) -> tuple[list[Asked], list[Asked]] | None:
-        """New and cancelled orders; None if there is nothing to do, and the thread may rest."""
-        with self._lock:
-            if not n_live and not self._new:
-                self._cancelled.clear()
-                self._served = False
-                return None
-            new, self._new = self._new, []
-            gone, self._cancelled = self._cancelled, []
-            return new, gone
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+        return self._engine.tokenize(text)
 
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; empty for a control token."""
+        return self._engine.piece(token)
 
-# From here on: on the engine's thread
-
-
-def _serve(inbox: _Inbox, slots: Slots, flag: ctypes.Array[ctypes.c_char]) -> None:
-    """Step until there is nothing left to do."""
-    orders: dict[int, Asked] = {}
-    while (wanted := inbox.take(slots.n_live)) is not None:
-        new, gone = wanted
+    def generate(self, prompt: Sequence[int], params: SamplingParams) -> Iterator[Step]:
+        """Generate as `BatchEngine.generate`."""
+        with self._turning:
+            self._asked = self._engine.ask(Continuation(tuple(prompt), params))
+            if self._cancelled:
+                self._asked.cancel()
         try:
-            for order in new:
-                _join(inbox, slots, orders, order)
-            for order in gone:
-                if order.handle is not None and not order.over:
-                    slots.cancel(order.handle)
-            for told in slots.step():
-                order = orders[told.handle]
-                if isinstance(told.step, Finished):
-                    del orders[told.handle]
-                    inbox.end(order)
-                order.steps.put(told.step)
-        except Exception as error:  # llama.cpp failed: nobody's reply goes on
-            for order in orders.values():
-                inbox.end(order)
-                order.steps.put(error)
-            orders.clear()
-        if flag[0] != b"\0":  # the model is about to be freed
-            for order in inbox.live():
-                inbox.end(order)
-                order.steps.put(Finished("cancelled", 0.0))
-            orders.clear()
+            yield from self._asked.steps()
+        finally:
+            with self._turning:
+                self._asked, self._cancelled = None, False
 
+    def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
+        """Leave the cache as it is; False."""
+        return self._engine.forget(prompt, start, stop)
 
-def _join(inbox: _Inbox, slots: Slots, orders: dict[int, Asked], order: Asked) -> None:
-    """Put an order into the slots; one that does not fit fails alone."""
-    try:
-        order.handle = slots.submit(order.request)
-        orders[order.handle] = order
-    except EngineError as error:
-        inbox.end(order)
-        order.steps.put(error)
+    def cancel(self) -> None:
+        """End this conversation's reply in flight, from any thread; without one, the next."""
+        with self._turning:
+            self._cancelled = True
+            if self._asked is not None:
+                self._asked.cancel()
+
+    def close(self) -> None:
+        """End the reply in flight; the engine stays open."""
+        if self._asked is not None:
+            self.cancel()
