@@ -109,9 +109,7 @@ def load(
     """
     if options.n_slots > 1:
         if options.workers:
-            raise SettingsError(
-                "Several replies at once cannot use workers: leave out one of both."
-            )
+            raise SettingsError("n_slots above 1 cannot use workers yet: leave one of both out.")
         from relay_gguf.llama.batch.batch_engine import BatchEngine
 
         return BatchEngine(path, options, n_threads=n_threads, on_progress=on_progress)
