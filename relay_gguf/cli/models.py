@@ -82,6 +82,10 @@ def plan(
     tensor_split: TensorSplit = None,
     no_gpu: NoGpu = None,
     worker: Workers = None,
+    slots: Annotated[
+        int,
+        typer.Option(metavar="N", help="Replies at once, as in `RelayLM(n_slots=N)`. [1]"),
+    ] = 1,
     min_speed: MinSpeed = None,
     as_json: AsJson = False,
     debug: Debug = False,
@@ -90,19 +94,22 @@ def plan(
 
     Nothing is loaded. Of a model on the hub only the header is downloaded.
     """
+    from dataclasses import replace
+
     from relay_gguf.models.listing import plan_json, plan_lines
 
     settings = given_settings(context)
+    options = replace(settings.load, n_slots=slots)
     named = model or settings.model or None
     if named is None:
         from relay_gguf.models.suggest import suggest
 
-        found = suggest(settings.load, settings.min_speed)
+        found = suggest(options, settings.min_speed)
         made, machine = found.plan, found.machine
         position = found.candidates.index(found.taken)
         better = found.candidates[position - 1] if position else None
     else:
-        made, machine, better = _planned(named, settings.load)
+        made, machine, better = _planned(named, options)
     if as_json:
         typer.echo(json.dumps(plan_json(made, machine)))
         return

@@ -24,7 +24,7 @@ USUAL_RAM: Final = 40e9
 
 
 def tokens_per_second(plan: Plan, machine: Machine) -> float:
-    """Tokens a second that a plan generates, with its context half full.
+    """Tokens a second that a plan generates, with its context half full; with slots, in one alone.
 
     Workers do not tell their memory's bandwidth: each counts as a slow card, plus its latency.
     """
@@ -35,7 +35,8 @@ def tokens_per_second(plan: Plan, machine: Machine) -> float:
         weights = share.weights
         if share.device == RAM and not (share.output and plan.model.tied):
             weights -= plan.model.embedding  # of which a token reads one row
-        seconds += (weights + share.kv / 2) / bandwidths[share.device]
+        kv = share.kv * plan.settings.n_ctx / plan.settings.pool  # of one reply
+        seconds += (weights + kv / 2) / bandwidths[share.device]
         if share.device == RAM:
             seconds += share.blocks * PER_BLOCK
     return 1 / seconds if seconds else float("inf")

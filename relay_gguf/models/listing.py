@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from relay_gguf.display import one_line, size
 from relay_gguf.fit.choose import Candidate
-from relay_gguf.fit.memory import DEFAULT_N_CTX, binary
+from relay_gguf.fit.memory import DEFAULT_N_CTX, binary, padded
 from relay_gguf.fit.placement import RAM, LoadSettings, Plan, Share, place
 from relay_gguf.fit.speed import tokens_per_second
 from relay_gguf.fit.traffic import WORKER, traffic
@@ -57,9 +57,10 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     """A plan as text: each device's part, what stays free, and what the next better file needs."""
     at, model = plan.settings, plan.model
     speed = tokens_per_second(plan, machine)
+    pool = f" for each of {at.n_slots} replies, {padded(at.pool)} for all" if at.n_slots > 1 else ""
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
     yield (
-        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}, "
+        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}{pool}, "
         f"about {rate(speed)} tokens a second"
     )
     yield ""

@@ -140,6 +140,11 @@ def test_the_speed_of_the_config_file(on: Any) -> None:
         (["--n-gpu-layers", "10"], "10 of 41 layers on CUDA0, 4096 tokens of context in f16"),
         (["--no-gpu"], "all in RAM, 4096 tokens of context in f16"),
         (["--n-ctx", "8192"], "34 of 41 layers on CUDA0, 8192 tokens of context in f16"),
+        (
+            ["--slots", "4"],
+            "29 of 41 layers on CUDA0, 4096 tokens of context in f16 for each of 4 replies, "
+            "16384 for all, about ",
+        ),
         (["--kv-type", "q4_0"], "39 of 41 layers on CUDA0, 4096 tokens of context in q4_0"),
         (["--main-gpu", "0"], "37 of 41 layers on CUDA0, 4096 tokens of context in f16"),
         (["--min-speed", "30"], "all 41 layers on CUDA0, 4096 tokens of context in f16"),

@@ -11,7 +11,7 @@ from typing import Final
 
 from relay_gguf.fit.plan import N_BATCH
 
-BESIDE: Final = 0.15
+BESIDE: Final = 0.12
 """Seconds that reading a long prompt may add to a second of replies."""
 SHORT: Final = 256
 """Tokens of a prompt that is read as soon as replies allow: a message, not a book."""
