@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from fake import FakeEngine
@@ -28,14 +29,35 @@ def scene(engine: BatchEngine, line: str) -> RelayLM:
     return relay
 
 
-def test_conversations_answer_at_once_as_they_do_alone(engine: BatchEngine) -> None:
-    lines = [f"hello, I am number {n}" for n in range(6)]
-    alone = [scene(engine, line).respond() for line in lines]
+class Seated:
+    """An engine with seats, each of which says what comes next."""
 
-    relays = [scene(engine, line) for line in lines]
+    def __init__(self, *replies: str) -> None:
+        self._replies = iter(replies)
+        self.engine = FakeEngine()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.engine, name)
+
+    def seat(self) -> FakeEngine:
+        return FakeEngine([next(self._replies)])
+
+
+def test_replies_come_in_the_order_of_the_conversations() -> None:
+    engine = Seated("one", "two", "three")
+    relays = [RelayLM(engine=engine) for _ in range(3)]
+    for relay in relays:
+        relay.message("input", "hi")
+
+    assert respond_many(relays) == ["one", "two", "three"]
+    assert [relay.get_last()["content"] for relay in relays] == ["one", "two", "three"]
+
+
+def test_more_conversations_than_slots_answer(engine: BatchEngine) -> None:
+    relays = [scene(engine, f"hello, I am number {n}") for n in range(6)]
+
     found = respond_many(relays)
 
-    assert found == alone
     assert [relay.get_last()["content"] for relay in relays] == found
     assert [relay.get_last()["role"] for relay in relays] == ["user"] * 6
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
 
 from relay_gguf import LlamaEngine, SamplingParams
@@ -17,6 +20,9 @@ from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
 from relay_gguf.llama.native import lib
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 GREEDY = SamplingParams(temperature=0.0, max_tokens=16)
 PROMPTS = [[1, *range(40, 40 + 9 * n, 1 + n)] for n in range(1, 8)]
@@ -43,16 +49,68 @@ def at_once(engine: BatchEngine, prompts: Sequence[list[int]], params: SamplingP
         return list(pool.map(lambda prompt: list(engine.generate(prompt, params)), prompts))
 
 
-@pytest.mark.parametrize("params", [GREEDY, SamplingParams(seed=5, max_tokens=16)])
-def test_many_at_once_say_what_each_says_alone(
-    batch_engine: BatchEngine, pico_engine: LlamaEngine, params: SamplingParams
+def test_each_slots_distribution_is_that_of_a_single_engine(
+    batch_engine: BatchEngine, pico_engine: LlamaEngine
 ) -> None:
-    """In float32, greedily and by a seed: the neighbours change nothing."""
-    found = at_once(batch_engine, PROMPTS, params)
+    """Whatever the neighbours do: only the rounding differs, by where its cells lie."""
+    slots, rng = batch_engine._slots, random.Random(3)
+    evaluator = slots._evaluator
+    shown: list[tuple[list[int], NDArray[np.float32]]] = []
+    evaluate, rows = evaluator.evaluate, evaluator.rows
+    seqs: list[int] = []
 
-    assert [tokens(steps) for steps in found] == [
-        tokens(list(pico_engine.generate(prompt, params))) for prompt in PROMPTS
-    ]
+    def watched(ids: Any, positions: Any, places: list[int], n_rows: int) -> int:
+        seqs[:] = places[:n_rows]
+        return evaluate(ids, positions, places, n_rows)
+
+    def copied(n_rows: int) -> Any:
+        found = rows(n_rows)
+        shown.extend((list(slots._seated[s].ids), found[i].copy()) for i, s in enumerate(seqs))
+        return found
+
+    evaluator.evaluate, evaluator.rows = watched, copied  # type: ignore[method-assign]
+    try:
+        handles = []
+        for step in range(60):
+            if step % 3 == 0:
+                prompt = (*range(2000, 2040), *rng.choices(range(1000, 2000), k=step + 1))
+                handles.append(slots.submit(Continuation(prompt, SamplingParams(seed=step))))
+            if step % 7 == 0:
+                slots.cancel(rng.choice(handles))
+            slots.step()
+    finally:
+        evaluator.evaluate, evaluator.rows = evaluate, rows  # type: ignore[method-assign]
+        slots.cancel_all()
+
+    for ids, row in rng.sample(shown, 12):
+        list(pico_engine.generate(ids, SamplingParams(max_tokens=1)))
+        assert divergence(pico_engine.logits(), row) < 0.01
+
+
+def divergence(logits: NDArray[np.float32], others: NDArray[np.float32]) -> float:
+    """Of two distributions, in nats."""
+    p, q = (np.exp(one.astype(np.float64) - one.max()) for one in (logits, others))
+    p, q = p / p.sum(), q / q.sum()
+    return float((p * np.log(np.maximum(p, 1e-30) / np.maximum(q, 1e-30))).sum())
+
+
+def test_greedy_in_f16_is_the_text_of_a_single_engine(smollm2_f16: Path) -> None:
+    said, greedy = ["The sea is", "Once upon a time", "Cats are"], replace(GREEDY, max_tokens=8)
+    with LlamaEngine(smollm2_f16, LoadOptions(n_ctx=256)) as single:
+        prompts = [single.tokenize(text) for text in said]
+        alone = [tokens(list(single.generate(prompt, greedy))) for prompt in prompts]
+    with BatchEngine(smollm2_f16, LoadOptions(n_ctx=256, n_slots=3)) as engine:
+        assert [tokens(steps) for steps in at_once(engine, prompts, greedy)] == alone
+
+
+def test_more_replies_than_slots_come_from_as_many_threads(batch_engine: BatchEngine) -> None:
+    found = at_once(batch_engine, PROMPTS, GREEDY)
+
+    for steps, prompt in zip(found, PROMPTS, strict=True):
+        (read,) = [step for step in steps if isinstance(step, Prefilled)]
+        assert read.evaluated + read.reused == len(prompt)
+        assert 1 <= len(tokens(steps)) <= 16
+        assert reason(steps) in ("length", "stop")
 
 
 def test_steps_are_those_of_a_single_engine(batch_engine: BatchEngine) -> None:
