@@ -6,7 +6,9 @@ Without a model SmolLM2 is taken. Each number of slots has a prompt of 64 random
 of 64 in each slot; counted are the tokens a second of all slots while all of them are running.
 Beside it stand llama-batched-bench, if it is on PATH, which samples nothing, and llama-server, if
 xllamacpp is installed. Each is a fresh process with OpenMP's short spin, and the rounds are
-interleaved. The last columns say where the time of a step goes.
+interleaved. "of bare" is the most exact: after each of our steps comes one that evaluates as many
+random tokens at the same places and does nothing else, as llama-batched-bench does it; the ratio is
+that of the medians. The last columns say where the time of a step goes.
 """
 
 from __future__ import annotations
@@ -60,7 +62,7 @@ def reply(prompt):
 with ThreadPoolExecutor(n_slots) as pool:
     print(json.dumps(sum(pool.map(reply, json.loads(prompts)))), flush=True)
 """
-HEAD = ("slots", "relay-gguf t/s", "batched-bench", "ratio", "llama-server", "ratio")
+HEAD = ("slots", "relay-gguf t/s", "of bare", "batched-bench", "ratio", "llama-server", "ratio")
 PARTS = ("evaluation", "sampling", "Python")
 
 
@@ -106,21 +108,37 @@ def take(slots: Slots, n_slots: int, n_reply: int) -> dict[str, float]:
     sampler: Any = slots._sampler
     evaluator.evaluate, evaluator.rows = timed(PARTS[0], evaluate), timed(PARTS[0], rows)
     sampler.choose = timed(PARTS[1], choose)
-    seconds, n_steps = 0.0, 0
+    steps: list[float] = []
+    bare: list[float] = []
     totals = dict.fromkeys(PARTS, 0.0)
-    while slots.n_live and n_steps < n_reply:
+    while slots.n_live and len(steps) < n_reply:
         spent.update(dict.fromkeys(PARTS, 0.0))
         began = time.perf_counter()
         told = slots.step()
         took = time.perf_counter() - began
         if sum(isinstance(event.step, Token) for event in told) == n_slots:
-            n_steps += 1
-            seconds += took
+            steps.append(took)
+            bare.append(bare_step(slots, rng, evaluate))
             spent[PARTS[2]] = took - spent[PARTS[0]] - spent[PARTS[1]]
             totals = {part: totals[part] + spent[part] for part in PARTS}
     slots.cancel_all()
     evaluator.evaluate, evaluator.rows, sampler.choose = evaluate, rows, choose
-    return {"speed": n_slots * n_steps / seconds} | {p: totals[p] / n_steps for p in PARTS}
+    of_bare = statistics.median(bare) / statistics.median(steps)
+    spent = {part: totals[part] / len(steps) for part in PARTS}
+    return {"speed": n_slots * len(steps) / sum(steps), "of bare": of_bare} | spent
+
+
+def bare_step(slots: Slots, rng: random.Random, evaluate: Any) -> float:
+    """Seconds of an evaluation of a random token for each reply, which is then forgotten."""
+    running = slots._seated.values()
+    ids, positions = random_ids(rng, len(running)), [reply.n_past for reply in running]
+    seqs = [reply.seq for reply in running]
+    began = time.perf_counter()
+    evaluate(ids, positions, seqs, len(ids))
+    seconds = time.perf_counter() - began
+    for seq, position in zip(seqs, positions, strict=True):
+        slots._evaluator.cut(seq or 0, position)
+    return seconds
 
 
 # The parent
@@ -157,23 +175,22 @@ def _output(command: Sequence[str]) -> str:
     return run.stdout
 
 
-def row(job: Job, n_slots: int) -> list[str]:
+def row(job: Job, n_slots: int, *, alone: bool) -> list[str]:
     """A line of the table."""
     parts: list[dict[str, float]] = []
-    measures = [partial(ours, job, n_slots, parts)]
-    peers = []
-    if shutil.which("llama-batched-bench"):
-        peers.append(partial(batched_bench, job, n_slots))
-    if find_spec("xllamacpp"):
-        peers.append(partial(server, job, n_slots))
-    own, *others = interleaved(job.rounds, *measures, *peers)
-    cells = [str(n_slots), spread(own, ".1f")]
+    there = {
+        batched_bench: not alone and shutil.which("llama-batched-bench"),
+        server: not alone and find_spec("xllamacpp"),
+    }
+    peers = [partial(measure, job, n_slots) for measure, found in there.items() if found]
+    own, *others = interleaved(job.rounds, partial(ours, job, n_slots, parts), *peers)
+    cells = [str(n_slots), spread(own, ".1f"), spread([one["of bare"] for one in parts], ".3f")]
     has = iter(others)
-    for there in (shutil.which("llama-batched-bench"), find_spec("xllamacpp")):
-        theirs = next(has) if there else []
+    for found in there.values():
+        theirs = next(has) if found else []
         ratios = [one / other for one, other in zip(own, theirs, strict=False)]
         cells += [spread(theirs, ".1f"), spread(ratios, ".2f")] if theirs else ["-", "-"]
-    spent = [statistics.median(found[part] for found in parts) * 1e3 for part in PARTS]
+    spent = [statistics.median(one[part] for one in parts) * 1e3 for part in PARTS]
     return [*cells, *(f"{value:.2f}" for value in spent)]
 
 
@@ -184,6 +201,7 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=physical_cores())
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slots", default="1,2,4,8,16")
+    parser.add_argument("--alone", action="store_true", help="leave the other programs out")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     path = arguments.model or demo_model()
@@ -196,7 +214,8 @@ def main() -> None:
     print(f"| {' | '.join((*HEAD, *(f'{part}, ms' for part in PARTS)))} |")
     print("|" + " ---: |" * (len(HEAD) + len(PARTS)))
     for n_slots in map(int, arguments.slots.split(",")):
-        print(f"| {' | '.join(row(job, n_slots))} |", flush=True)
+        cells = row(job, n_slots, alone=arguments.alone)
+        print(f"| {' | '.join(cells)} |", flush=True)
     print(f"\n{others}")
 
 

@@ -15,7 +15,7 @@ BESIDE: Final = 0.12
 """Seconds that reading a long prompt may add to a second of replies."""
 SHORT: Final = 256
 """Tokens of a prompt that is read as soon as replies allow: a message, not a book."""
-SOONER: Final = 2.0
+SOONER: Final = 4.0
 """A message's share of the time, beside a reply's: a slot that does not write is worth little."""
 MOMENT: Final = 0.1
 """Seconds that one piece may make running replies wait."""
@@ -34,12 +34,14 @@ class ReadingShare:
         self._each = 0.0  # seconds that a token of a prompt adds to a step
         self._debt = 0.0  # seconds of replies that reading still owes them
 
-    def budget(self, n_running: int, lefts: Sequence[int]) -> int:
+    def budget(self, n_running: int, lefts: Sequence[int], *, crowded: bool = False) -> int:
         """Tokens of prompts for the next step.
 
         Args:
             n_running: the replies that are running.
             lefts: tokens that each prompt has left to read.
+            crowded: somebody waits for a slot; any prompt is then read like a message, for whoever
+                waits gains by all that is done sooner.
         """
         if not lefts:
             return 0
@@ -48,22 +50,32 @@ class ReadingShare:
         # Powers of two, so that most runs cut a prompt alike: results depend on that a little.
         size = max(LEAST, 1 << max(0, most.bit_length() - 1))
         # A message is read at once and paid for afterwards, a long text when it has been paid for.
-        ahead = 0.0 if min(lefts) <= SHORT else min(MOMENT, self._each * size)
+        at_once = crowded or min(lefts) <= SHORT
+        ahead = 0.0 if at_once else min(MOMENT, self._each * size)
         return 0 if n_running and self._debt > -ahead else size
 
-    def took(self, n_running: int, lefts: Sequence[int], n_read: int, seconds: float) -> None:
+    def took(
+        self,
+        n_running: int,
+        lefts: Sequence[int],
+        n_read: int,
+        seconds: float,
+        *,
+        crowded: bool = False,
+    ) -> None:
         """Take in how long a step was that read `n_read` tokens of prompts."""
+        allowed = _allowed(n_running, lefts, crowded=crowded)
         if not n_read:
             known = self._plain.get(n_running, seconds)
             self._plain[n_running] = known + (seconds - known) / 4
             if n_running and lefts:
-                self._debt = max(-MOMENT, self._debt - seconds * _allowed(n_running, lefts))
+                self._debt = max(-MOMENT, self._debt - seconds * allowed)
             return
         plain = min(seconds, self._usual(n_running))
         added = (seconds - plain) / n_read
         if n_read >= LEAST or not self._each:  # the end of a prompt tells little
             self._each += (added - self._each) / 2 if self._each else added
-        self._debt += (seconds - plain) - plain * _allowed(n_running, lefts)
+        self._debt += (seconds - plain) - plain * allowed
         self._debt = max(-MOMENT, self._debt) if n_running else 0.0
 
     def _usual(self, n_running: int) -> float:
@@ -73,7 +85,7 @@ class ReadingShare:
         return self._plain[min(self._plain, key=lambda n: abs(n - n_running))]
 
 
-def _allowed(n_running: int, lefts: Sequence[int]) -> float:
+def _allowed(n_running: int, lefts: Sequence[int], *, crowded: bool) -> float:
     """Seconds of reading for a second of running replies.
 
     Whoever reads a message has `SOONER` times the time of one who is answered; prompts, however
@@ -81,7 +93,7 @@ def _allowed(n_running: int, lefts: Sequence[int]) -> float:
     """
     if not n_running:
         return 1.0
-    n_short = sum(left <= SHORT for left in lefts)
+    n_short = sum(crowded or left <= SHORT for left in lefts)
     return max(BESIDE, SOONER * n_short / n_running, (len(lefts) - n_running) / n_running)
 
 

@@ -170,7 +170,8 @@ class Slots:
                 self._take(reply, token)
         seconds = self._clock() - began
         lefts = [reply.left for reply in self._seated.values() if reply.left]
-        self._share.took(len(running), lefts, len(ids) - len(running), seconds)
+        n_read, crowded = len(ids) - len(running), bool(self._waiting)
+        self._share.took(len(running), lefts, n_read, seconds, crowded=crowded)
 
     def _work(self) -> tuple[list[Reply], list[tuple[Reply, int]]]:
         """The running replies, and the prompts with how much to read of each.
@@ -182,7 +183,7 @@ class Slots:
             running = [reply for reply in seated if not reply.left]
             reading = sorted((reply for reply in seated if reply.left), key=lambda r: r.due)
             lefts = [reply.left for reply in reading]
-            budget = self._share.budget(len(running), lefts)
+            budget = self._share.budget(len(running), lefts, crowded=bool(self._waiting))
             budget = min(budget, self._evaluator.n_batch - len(running))
             self._free_idle(len(running) + min(budget, sum(lefts)))
             budget = min(budget, self.cells.free - len(running))
