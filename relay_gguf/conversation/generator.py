@@ -64,10 +64,7 @@ class Generator:
         self._cancelled = False
 
     def beside(self, engine: Engine) -> Generator:
-        """One that writes alike with an engine on the same model; its seed follows from this one's.
-
-        They share the ids of what was generated, so that what one says matches the other's cache.
-        """
+        """One that writes alike with another engine on the same model; our seed gives its own."""
         params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
         other = Generator(engine, params, exact_trim=self.exact_trim)
         other.nicks, other.encoder = dict(self.nicks), self.encoder
