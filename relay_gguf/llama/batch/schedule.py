@@ -21,6 +21,11 @@ MOMENT: Final = 0.1
 """Seconds that one piece may make running replies wait."""
 ALONE: Final = 0.3
 """Seconds that a piece may take while no reply is running: so long a cancel or newcomer waits."""
+LONGEST: Final = 1.5
+"""Seconds of such a piece where larger ones are quicker a token: a slow model's weights alone take
+longer than `ALONE`, in whichever pieces a prompt is read."""
+QUICKER: Final = 1.25
+"""How much quicker a token of a piece of twice the size must be for that."""
 LEAST: Final = 8
 """Tokens of a piece at least, unless the prompt ends; what is less is hardly faster."""
 
@@ -32,6 +37,7 @@ class ReadingShare:
         """Begin without knowing how fast anything is."""
         self._plain: dict[int, float] = {}  # seconds of a step that only replies, by their number
         self._each = 0.0  # seconds that a token of a prompt adds to a step
+        self._alone: dict[int, float] = {}  # tokens a second while no reply runs, by size of piece
         self._debt = 0.0  # seconds of replies that reading still owes them
 
     def budget(self, n_running: int, lefts: Sequence[int], *, crowded: bool = False) -> int:
@@ -45,14 +51,15 @@ class ReadingShare:
         """
         if not lefts:
             return 0
-        seconds = MOMENT if n_running else ALONE
-        most = min(N_BATCH, int(seconds / self._each)) if self._each else LEAST
+        if not n_running:
+            return self._size_alone()
+        most = min(N_BATCH, int(MOMENT / self._each)) if self._each else LEAST
         # Powers of two, so that most runs cut a prompt alike: results depend on that a little.
         size = max(LEAST, 1 << max(0, most.bit_length() - 1))
         # A message is read at once and paid for afterwards, a long text when it has been paid for.
         at_once = crowded or min(lefts) <= SHORT
         ahead = 0.0 if at_once else min(MOMENT, self._each * size)
-        return 0 if n_running and self._debt > -ahead else size
+        return 0 if self._debt > -ahead else size
 
     def took(
         self,
@@ -71,12 +78,27 @@ class ReadingShare:
             if n_running and lefts:
                 self._debt = max(-MOMENT, self._debt - seconds * allowed)
             return
+        if not n_running and seconds:
+            known = self._alone.get(n_read, n_read / seconds)
+            self._alone[n_read] = known + (n_read / seconds - known) / 2
         plain = min(seconds, self._usual(n_running))
         added = (seconds - plain) / n_read
         if n_read >= LEAST or not self._each:  # the end of a prompt tells little
             self._each += (added - self._each) / 2 if self._each else added
         self._debt += (seconds - plain) - plain * allowed
         self._debt = max(-MOMENT, self._debt) if n_running else 0.0
+
+    def _size_alone(self) -> int:
+        """Tokens of a piece while no reply is running; sizes that are not known yet are tried."""
+        size = LEAST
+        while size in self._alone and 2 * size <= N_BATCH:
+            rate, twice = self._alone[size], self._alone.get(2 * size)
+            seconds = 2 * size / (twice or rate)
+            pays = twice is None or twice >= QUICKER * rate
+            if seconds > ALONE and not (pays and seconds <= LONGEST):
+                break
+            size *= 2
+        return size
 
     def _usual(self, n_running: int) -> float:
         """Seconds of a step with so many replies, from the nearest number that is known."""
