@@ -19,7 +19,7 @@ from typing import Any, Final
 from .conversation.messages import DEFAULT_CHANNEL
 from .errors import SettingsError
 from .fit.choose import MIN_SPEED
-from .fit.plan import LoadOptions
+from .fit.plan import MAX_SLOTS, LoadOptions
 from .folders import config_path
 from .machine.cpu import check_threads
 from .sampling import DEFAULTS, SamplingParams
@@ -55,9 +55,12 @@ class ChatSettings:
     save: bool = True
     cache_file: bool = True
     read_ahead: bool = True
+    slots: int | None = None
 
     def __post_init__(self) -> None:
         check_threads(self.threads)
+        if self.slots is not None and not 1 <= self.slots <= MAX_SLOTS:
+            raise SettingsError(f"slots is {self.slots}; it must be 1 to {MAX_SLOTS}.")
         if not 0 <= self.min_speed < float("inf"):
             raise SettingsError(f"min_speed is {self.min_speed}; it must be 0 or more.")
         SamplingParams(**self._sampled())
@@ -87,7 +90,7 @@ class ChatSettings:
 
 KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("model", "channel", "topic", "cast", "kv_type", "tensor_split"), (str,)),
-    **dict.fromkeys(("n_ctx", "threads", "n_gpu_layers", "main_gpu"), (int,)),
+    **dict.fromkeys(("n_ctx", "threads", "n_gpu_layers", "main_gpu", "slots"), (int,)),
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
     **dict.fromkeys(("min_speed",), (float, int)),

@@ -99,6 +99,17 @@ class FakeEngine:
         return b"".join(parts).decode()
 
 
+class FakeSeats(FakeEngine):
+    """Many replies at once: each conversation has one of these engines, in the order of coming."""
+
+    def __init__(self, *seats: FakeEngine) -> None:
+        super().__init__()
+        self._seats = iter(seats)
+
+    def seat(self) -> FakeEngine:
+        return next(self._seats)
+
+
 def fake_session(
     replies: Iterable[str | bytes] = (),
     folder: Path | None = None,

@@ -96,6 +96,12 @@ def irc(
         Path | None,
         typer.Option(metavar="FILE", help="Its private key, if that is not in the same file."),
     ] = None,
+    slots: Annotated[
+        int | None,
+        typer.Option(
+            metavar="N", help="Channels and private talks that are answered at once. [4, or as fit]"
+        ),
+    ] = None,
     bare: Annotated[bool, typer.Option("--bare", help="Run the server without a model.")] = False,
     aliases: Annotated[
         str | None,
@@ -164,8 +170,9 @@ def irc(
     from relay_gguf.hub.progress import watching
     from relay_gguf.irc.bot.bot import Bot
     from relay_gguf.irc.bot.bot_config import BotConfig
-    from relay_gguf.irc.bot.open_scenes import waiting_bytes
+    from relay_gguf.irc.bot.open_scenes import MOST_OPEN, waiting_bytes
     from relay_gguf.models.opening import close_engine, find_model, open_engine
+    from relay_gguf.models.side_by_side import side_by_side
 
     from .choice import choosing, confirming
     from .demo import demo_file
@@ -175,7 +182,8 @@ def irc(
         path = demo_file() if demo else find_model(model, settings, screen, choose=choose)
     contexts = contexts_folder() if settings.cache_file else None
     room = waiting_bytes()
-    with open_engine(path, settings, scene_room=room, contexts=contexts) as engine:
+    n_slots, options = side_by_side(path, settings.load, settings.slots, MOST_OPEN)
+    with open_engine(path, settings, options=options, scene_room=room, contexts=contexts) as engine:
         bot_config = BotConfig(
             engine,
             settings.sampling,
@@ -184,6 +192,7 @@ def irc(
             exports=Path(),
             nick=model_nick,
             reply=reply_mode,
+            slots=n_slots,
         )
         bot = Bot(bot_config, channel_log)
         try:

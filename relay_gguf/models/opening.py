@@ -145,6 +145,7 @@ def open_engine(
     path: Path,
     settings: ChatSettings,
     *,
+    options: LoadOptions | None = None,
     scene_room: int = 0,
     contexts: Path | None = None,
 ) -> LlamaEngine | IsolatedEngine | BatchEngine:
@@ -153,6 +154,7 @@ def open_engine(
     Args:
         path: a GGUF file.
         settings: the user's settings.
+        options: to load with, instead of those of the settings.
         scene_room: bytes of RAM for snapshots of conversations that are not in the context.
         contexts: the folder of conversations that go on later; None for nowhere.
 
@@ -163,7 +165,7 @@ def open_engine(
     try:
         return load(
             path,
-            settings.load,
+            options or settings.load,
             n_threads=settings.threads,
             scene_room=scene_room,
             contexts=contexts,

@@ -1,16 +1,20 @@
-"""The IRC network: lines a second, what it adds to a reply, what changing the scene costs.
+"""The IRC network: lines a second, what it adds to a reply, what company in other channels costs.
 
-python tests/benchmarks/irc_network.py [MODEL.gguf]
+    python tests/benchmarks/irc_network.py [MODEL.gguf]
+
+Set OMP_WAIT_POLICY=passive or GOMP_SPINCOUNT=1000 on a busy machine, as the program does by itself.
 """
 
 from __future__ import annotations
 
+import random
 import statistics
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +22,19 @@ from typing import Any
 TESTS = Path(__file__).parent.parent
 sys.path[:0] = [str(TESTS), str(TESTS / "irc")]
 
+from alone import random_ids  # noqa: E402
 from fake import FakeEngine  # noqa: E402
+from measures import interleaved  # noqa: E402
 from wire import Running, Wire  # noqa: E402
 
 from relay_gguf import LlamaEngine, SamplingParams  # noqa: E402
-from relay_gguf.engine import Prefilled  # noqa: E402
+from relay_gguf.engine import Engine, Prefilled, Token  # noqa: E402
+from relay_gguf.fit.plan import LoadOptions  # noqa: E402
 from relay_gguf.irc.bot.bot import Bot  # noqa: E402
 from relay_gguf.irc.bot.bot_config import BotConfig  # noqa: E402
 from relay_gguf.irc.network.limits import Limits  # noqa: E402
 from relay_gguf.irc.server import Server  # noqa: E402
+from relay_gguf.llama.batch.batch_engine import BatchEngine  # noqa: E402
 from relay_gguf.models.demo import demo_model  # noqa: E402
 
 N_CLIENTS = 50
@@ -34,6 +42,12 @@ N_LINES = 400
 N_ROUNDS = 50
 N_SCENES = 4
 SCENE_TOKENS = 1000
+N_AT_ONCE = 3
+MESSAGE, REPLY, PASTE = 30, 64, 3000
+"""Tokens of a message, of its reply, and of a long text in another channel."""
+AT = 16
+"""Tokens of a reply that are there when somebody pastes the long text."""
+ROUNDS = 5
 UNLIMITED = Limits(burst=1 << 30, sendq=1 << 30)
 
 
@@ -103,6 +117,68 @@ def switching(path: Path, room: int) -> tuple[list[float], list[int]]:
         return seconds, evaluated
 
 
+def talk(engine: Engine, rng: random.Random) -> list[float]:
+    """The times of the tokens of a reply to random ids, which hardly ever ends by itself."""
+    params = SamplingParams(temperature=1.5, max_tokens=REPLY, seed=rng.getrandbits(32))
+    steps = engine.generate(random_ids(rng, MESSAGE), params)
+    times = [time.perf_counter() for step in steps if isinstance(step, Token)]
+    return times if len(times) == REPLY else talk(engine, rng)
+
+
+def last_word(engine: LlamaEngine | BatchEngine, rng: random.Random) -> float:
+    """Seconds until three humans who ask at once have their replies."""
+    began = time.perf_counter()
+    if isinstance(engine, LlamaEngine):
+        for _ in range(N_AT_ONCE):
+            talk(engine, rng)
+    else:
+        seats = [engine.seat() for _ in range(N_AT_ONCE)]
+        with ThreadPoolExecutor(N_AT_ONCE) as pool:
+            list(pool.map(lambda seat: talk(seat, rng), seats))
+    return time.perf_counter() - began
+
+
+def beside(engine: BatchEngine, rng: random.Random, paste: int) -> float:
+    """Seconds of the last tokens of a reply, while another scene reads `paste` tokens."""
+    reading, once = engine.seat(), SamplingParams(max_tokens=1)
+    params = SamplingParams(temperature=1.5, max_tokens=REPLY, seed=rng.getrandbits(32))
+    times = []
+    with ThreadPoolExecutor(1) as pool:
+        for step in engine.seat().generate(random_ids(rng, MESSAGE), params):
+            if isinstance(step, Token):
+                times.append(time.perf_counter())
+                if len(times) == AT and paste:
+                    pool.submit(list, reading.generate(random_ids(rng, paste), once))
+        reading.cancel()
+    return times[-1] - times[AT] if len(times) == REPLY else beside(engine, rng, paste)
+
+
+def company(path: Path) -> None:
+    """Print what conversations cost one another."""
+    rng = random.Random(1)
+    options = LoadOptions(n_ctx=4096, n_slots=32, n_cells=4 * 4096)
+    with LlamaEngine(path) as single, BatchEngine(path, options) as many:
+        turns, together = interleaved(
+            ROUNDS, lambda: last_word(single, rng), lambda: last_word(many, rng)
+        )
+        plain, pasted = interleaved(
+            ROUNDS, lambda: beside(many, rng, 0), lambda: beside(many, rng, PASTE)
+        )
+    print(f"{N_AT_ONCE} channels, each a message of {MESSAGE} tokens and a reply of {REPLY}:")
+    for what, values in (("one after another", turns), ("at once", together)):
+        print(f"  {what:35} {statistics.median(values):10.2f} s  ({spread(values)})")
+    ratios = [after / before for before, after in zip(plain, pasted, strict=True)]
+    print(
+        f"a reply beside a text of {PASTE} tokens   {statistics.median(ratios):10.2f} times", end=""
+    )
+    print(f" as long  ({spread(ratios)})")
+
+
+def spread(values: list[float]) -> str:
+    """The least and the most of them."""
+    return f"{min(values):.2f}-{max(values):.2f}"
+
+
 def main(path: Path) -> None:
     """Print the table."""
     rates = [crowd() for _ in range(3)]
@@ -115,6 +191,7 @@ def main(path: Path) -> None:
         seconds, evaluated = switching(path, room)
         print(f"  {what:12} {statistics.median(seconds):8.3f} s", end="")
         print(f"  {statistics.median(evaluated):6.0f} tokens evaluated")
+    company(path)
 
 
 if __name__ == "__main__":

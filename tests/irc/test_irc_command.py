@@ -39,6 +39,7 @@ def irc(*arguments: str) -> str:
         (["--port", "0", "--log", "mirc"], "--log is 'mirc'; it may be irssi or weechat"),
         (["--port", "0", "--server-name", "a b"], "--server-name is 'a b'; it may be like irc."),
         (["--port", "0", "--tls-key", "x.pem"], "--tls-key needs its certificate"),
+        (["--port", "0", "--slots", "0"], "slots is 0; it must be 1 to 256"),
         (["--aliases", "hexchat"], "There are no aliases for 'hexchat'"),
     ],
 )

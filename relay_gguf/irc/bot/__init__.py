@@ -11,7 +11,7 @@ departures   who left a channel empty a moment ago
 playback     what was said in each channel, for those who come later
 secret_channels  which channels LIST leaves out though nobody is in them
 scene        a channel's conversation: a `conversation.session.Session`
-runner       the thread in which sessions generate, one after another
+runner       the threads in which sessions generate
 presenter    events of a session → messages in the channel
 channel_log  a channel's lines in log files on disk
 """

@@ -1,7 +1,7 @@
 """The bot of a network: it is in every channel, and each channel is a scene of its own.
 
-There is one engine and one thread, so scenes take turns. The events of a session are shown in the
-channel as they come; messages that clients send meanwhile wait in order.
+There is one engine, at which scenes take turns, or have seats side by side. The events of a session
+are shown in the channel as they come; messages that clients send there meanwhile wait in order.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Bot(Hooks):
         self._scenes = OpenScenes(config, lambda place: self._server.clients(place))
         self._targets = OrderTargets(config.nick)
         self._pauses = Pauses(config.pause)
-        self._runner = Runner()
+        self._runner = Runner(config.n_at_once)
         self._departures = Departures(config.rejoin, clock)
 
     def attach(self, server: ServerActions) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf.conversation.messages import NICKS
-from relay_gguf.engine import Engine
+from relay_gguf.engine import Engine, HasSeats
 from relay_gguf.sampling import SamplingParams
 
 from .addressing import Reply
@@ -43,3 +43,14 @@ class BotConfig:
     """Seconds."""
     keep: float = KEEP
     """Seconds."""
+    slots: int = 1
+    """Replies at once, if the engine has seats."""
+
+    @property
+    def n_at_once(self) -> int:
+        """Replies that are generated at once."""
+        return self.slots if isinstance(self.engine, HasSeats) else 1
+
+    def seat(self) -> Engine:
+        """The engine for one more scene: the same for all, or a seat at it."""
+        return self.engine.seat() if isinstance(self.engine, HasSeats) else self.engine

@@ -18,7 +18,7 @@ from .pauses import Pauses
 from .scene import Scene
 
 _WAITING_BYTES: Final = 2 << 30
-_MOST_OPEN: Final = 32
+MOST_OPEN: Final = 32
 """Scenes that are open at a time; each keeps a file open, of which some systems allow 256."""
 
 
@@ -50,7 +50,7 @@ class OpenScenes:
             self._make_room()
             try:
                 scene = Scene(
-                    config.engine,
+                    config.seat(),
                     config.sampling,
                     key,
                     config.folder,
@@ -87,7 +87,7 @@ class OpenScenes:
     def _make_room(self) -> None:
         """Close the scenes used longest ago, so that one more can be open."""
         idle = [key for key, scene in self._scenes.items() if scene.can_close]
-        for key in idle[: max(len(self._scenes) + 1 - _MOST_OPEN, 0)]:
+        for key in idle[: max(len(self._scenes) + 1 - MOST_OPEN, 0)]:
             self._unused.cancel(key)
             self._scenes.pop(key).session.close()
 

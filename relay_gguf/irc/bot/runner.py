@@ -1,4 +1,4 @@
-"""The thread in which sessions generate: there is one engine, so they take turns."""
+"""The threads in which sessions generate, as many as replies are generated at once."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ TYPING: Final = 3.0
 
 
 class Runner:
-    """Runs one session after another in a thread, and presents their events as they come."""
+    """Runs sessions in threads, each one's runs in their order, and presents their events."""
 
-    def __init__(self) -> None:
-        """A thread, which `close` ends."""
-        self._thread = ThreadPoolExecutor(1, "relay-irc")
-        self._running: Scene | None = None
+    def __init__(self, n_threads: int = 1) -> None:
+        """Threads, which `close` ends; what comes when all are busy waits."""
+        self._threads = ThreadPoolExecutor(n_threads, "relay-irc")
+        self._running: set[Scene] = set()
 
     async def run(
         self, scene: Scene, events: Callable[[], Iterator[Event]], presenter: Presenter
@@ -31,23 +31,33 @@ class Runner:
 
         Args:
             scene: the scene whose session yields the events.
-            events: yields them, in the thread.
+            events: yields them, in a thread.
             presenter: shows them, in the event loop.
         """
         scene.runs += 1
+        try:
+            async with scene.turn:
+                await self._run(scene, events, presenter)
+        finally:
+            scene.runs -= 1
+            presenter.end_typing()
+
+    async def _run(
+        self, scene: Scene, events: Callable[[], Iterator[Event]], presenter: Presenter
+    ) -> None:
         loop = asyncio.get_running_loop()
         queue: asyncio.Queue[Event | None] = asyncio.Queue()
 
         def work() -> None:
-            self._running = scene
+            self._running.add(scene)
             try:
                 for event in events():
                     loop.call_soon_threadsafe(queue.put_nowait, event)
             finally:
-                self._running = None
+                self._running.discard(scene)
                 loop.call_soon_threadsafe(queue.put_nowait, None)
 
-        done = self._thread.submit(work)
+        done = self._threads.submit(work)
         try:
             await _present(queue, presenter)
             await asyncio.wrap_future(done)
@@ -57,20 +67,17 @@ class Runner:
                 while not done.done():
                     await asyncio.sleep(0.01)
             raise
-        finally:
-            scene.runs -= 1
-            presenter.end_typing()
 
     def cancel(self, scene: Scene | None = None) -> None:
-        """Stop the reply in flight; with `scene`, only if it is a reply of that scene."""
-        running = self._running
-        if running is not None and scene in (None, running):
-            running.session.cancel()
+        """Stop the replies in flight; with `scene`, only a reply of that scene."""
+        for running in list(self._running):
+            if scene in (None, running):
+                running.session.cancel()
 
     def close(self) -> None:
-        """Stop the reply in flight, and wait until the thread has ended."""
+        """Stop the replies in flight, and wait until the threads have ended."""
         self.cancel()
-        self._thread.shutdown()
+        self._threads.shutdown()
 
 
 async def _present(queue: asyncio.Queue[Event | None], presenter: Presenter) -> None:

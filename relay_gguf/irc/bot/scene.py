@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Iterator
 from contextlib import suppress
@@ -26,7 +27,7 @@ _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
 class Scene:
-    """The scene of one channel or private talk, on an engine that all scenes share."""
+    """The scene of a channel or private talk, on an engine that all share, or a seat at it."""
 
     def __init__(
         self,
@@ -65,6 +66,8 @@ class Scene:
         self.is_new = True
         self.runs = 0
         """Of its session, under way or waiting for their turn."""
+        self.turn = asyncio.Lock()
+        """Whoever runs the session has it: a nick and with it a scene may pass to somebody else."""
         if folder is not None and session_path(folder, self.name).exists():
             for _ in self.session.resume(self.name):
                 pass

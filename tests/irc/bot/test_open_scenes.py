@@ -10,7 +10,7 @@ from bots import Gate, MakeBot, prompt, said
 from fake import FakeEngine
 from wire import Connect, Serve, Wire, wait_for
 
-from relay_gguf.irc.bot.open_scenes import _MOST_OPEN, OpenScenes
+from relay_gguf.irc.bot.open_scenes import MOST_OPEN, OpenScenes
 from relay_gguf.irc.bot.scene import session_name
 
 pytestmark = pytest.mark.usefixtures("make_bot")  # first, so that servers stop before bots do
@@ -22,14 +22,14 @@ def test_only_so_many_scenes_are_open_at_a_time(make_bot: MakeBot, tmp_path: Pat
     async def run() -> None:
         scenes = OpenScenes(make_bot().config, lambda place: True)
         used = []
-        for n in range(3 * _MOST_OPEN):
+        for n in range(3 * MOST_OPEN):
             scene = scenes.get(f"#c{n}", pytest.fail)
             assert scene is not None
             for _ in scene.set_topic(f"topic {n}"):
                 pass
             used.append(scene)
         opened = [n for n in range(len(used)) if scenes.find(f"#c{n}") is not None]
-        assert opened == list(range(2 * _MOST_OPEN, 3 * _MOST_OPEN))
+        assert opened == list(range(2 * MOST_OPEN, 3 * MOST_OPEN))
         first = scenes.get("#c0", pytest.fail)
         assert first is not None
         assert first is not used[0]
