@@ -83,6 +83,12 @@ class SlotModel:
     def cut(self, seq: int, n_tokens: int) -> None:
         del self.seqs[seq][n_tokens:]
 
+    def remove(self, seq: int, start: int, stop: int) -> None:
+        moved = {cell for cell, _ in self.seqs[seq][stop:]}
+        others = [cells for other, cells in enumerate(self.seqs) if other != seq]
+        assert not any(cell in moved for cells in others for cell, _ in cells)
+        del self.seqs[seq][start:stop]
+
     def share(self, source: int, target: int, n_tokens: int) -> None:
         assert not self.seqs[target]
         assert n_tokens <= len(self.seqs[source])

@@ -218,3 +218,25 @@ def test_256_slots_are_loaded(pico: Path) -> None:
     with BatchEngine(pico, options, n_threads=1) as engine:
         assert engine.n_slots == 256
         assert tokens(list(engine.generate([1, 2, 3], GREEDY)))
+
+
+def test_a_full_context_moves_up_as_with_a_single_engine(
+    batch_engine: BatchEngine, pico_engine: LlamaEngine
+) -> None:
+    """While another reply runs: nobody waits for it to end."""
+    prompt = list(range(700, 800))
+    trimmed = [*prompt[:10], *prompt[60:], 5]
+    found = []
+    other = batch_engine.seat().generate([3, 4], SamplingParams(temperature=1.5, max_tokens=200))
+    next(step for step in other if isinstance(step, Token))
+    for engine in (batch_engine, pico_engine):
+        list(engine.generate(prompt, SamplingParams(temperature=0.0, max_tokens=1)))
+        assert engine.forget(prompt[:60], 10, 60)
+        found.append(list(engine.generate(trimmed, GREEDY)))
+    other.close()  # type: ignore[attr-defined]
+    assert [prefilled.reused for (prefilled,) in map(_prefilled, found)] == [50, 50]
+    assert tokens(found[0]) == tokens(found[1])
+
+
+def _prefilled(steps: Sequence[Step]) -> list[Prefilled]:
+    return [step for step in steps if isinstance(step, Prefilled)]

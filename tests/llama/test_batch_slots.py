@@ -270,3 +270,30 @@ def test_tokens_come_in_the_order_of_steps() -> None:
     for handle in set(order):
         places = [place for place, one in enumerate(order) if one == handle]
         assert all(b - a <= 4 for a, b in pairwise(places))
+
+
+def test_what_is_forgotten_moves_up_what_follows() -> None:
+    slots, model = made(3, 640)
+    for own in (20, 30):  # they begin alike
+        slots.submit(request(1, 2, *range(own, own + 20), n=1))
+    told(slots)
+    (seq,) = [seq for seq in range(3) if 25 in slots.cells.ids(seq)]
+    known = list(slots.cells.ids(seq))
+
+    assert slots.forget(known[:10], 4)
+
+    handle = slots.submit(request(*known[:4], *known[10:], 7, n=3))
+    steps = told(slots)[handle]
+    assert read(steps) == (1, len(known) - 6)
+    assert tokens(steps) == expected(request(*known[:4], *known[10:], 7, n=3), model.n_ctx)
+    assert model.n_used == slots.cells.n_cells - slots.cells.free
+
+
+def test_what_another_sequence_has_too_is_not_moved() -> None:
+    slots, _ = made(2, 640)
+    for own in (40, 41):
+        slots.submit(request(*[*range(1, 40), *range(1, 10)], own, 5, n=1))
+    told(slots)
+
+    assert not slots.forget(list(range(1, 10)), 3)
+    assert not slots.forget([9, 9], 1), "nobody has that"

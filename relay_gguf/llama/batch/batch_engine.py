@@ -8,6 +8,7 @@ from __future__ import annotations
 import ctypes
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -136,8 +137,16 @@ class BatchEngine(GgufEngine):
         return Seat(self)
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
-        """Leave the cache as it is: the next prompt is read from where it differs; False."""
-        return False
+        """Remove `prompt[start:stop]` from the cache and move what follows up, as `LlamaEngine`.
+
+        That is left undone where another conversation has the same cells.
+        """
+        _ = self._model
+        job = partial(self._slots.forget, list(prompt[:stop]), start)
+        done, wakes = self._inbox.add_job(job)
+        if wakes:
+            self._thread.submit(serve, self._inbox, self._slots)
+        return wait(done)
 
     def cancel(self) -> None:
         """End all replies in flight, from any thread."""
@@ -196,7 +205,7 @@ class Seat:
                 self._asked, self._cancelled = None, False
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
-        """Leave the cache as it is; False."""
+        """Forget as `BatchEngine.forget`."""
         return self._engine.forget(prompt, start, stop)
 
     def cancel(self) -> None:

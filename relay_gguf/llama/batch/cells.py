@@ -63,17 +63,25 @@ class Cells:
         for cell in self._cells[target]:
             users[cell] = users.get(cell, 1) + 1
 
+    def is_shared(self, seq: int, start: int) -> bool:
+        """Whether another sequence has a cell of the tokens from `start` on."""
+        return any(cell in self._users for cell in self._cells[seq][start:])
+
     def cut(self, seq: int, n_tokens: int) -> None:
         """Take in that a sequence was cut down to its first tokens."""
+        self.remove(seq, n_tokens, self.length(seq))
+
+    def remove(self, seq: int, start: int, stop: int) -> None:
+        """Take in that tokens were removed, and that what follows moved up."""
         users = self._users
-        for cell in self._cells[seq][n_tokens:]:
+        for cell in self._cells[seq][start:stop]:
             count = users.pop(cell, 1)
             if count > 2:
                 users[cell] = count - 1
             elif count == 1:
                 self._used -= 1
-        del self._ids[seq][n_tokens:]
-        del self._cells[seq][n_tokens:]
+        del self._ids[seq][start:stop]
+        del self._cells[seq][start:stop]
 
     def shared(self, seq: int, prompt: list[int]) -> int:
         """Tokens that a sequence and a prompt begin with alike."""

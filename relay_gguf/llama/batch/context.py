@@ -71,6 +71,9 @@ class Evaluator(Protocol):
     def cut(self, seq: int, n_tokens: int) -> None:
         """Cut a sequence down to its first tokens."""
 
+    def remove(self, seq: int, start: int, stop: int) -> None:
+        """Remove tokens of a sequence, and move up those that follow, which no other one has."""
+
     def share(self, source: int, target: int, n_tokens: int) -> None:
         """Give the first tokens of a sequence to another, which is empty."""
 
@@ -157,6 +160,11 @@ class LlamaSlots:
         """
         if not lib.llama_memory_seq_rm(self._model.memory, seq, n_tokens, -1):
             raise EngineError(f"llama.cpp cannot cut a sequence of its cache to {n_tokens} tokens.")
+
+    def remove(self, seq: int, start: int, stop: int) -> None:
+        """Remove tokens of a sequence; those that follow are rotated by the next evaluation."""
+        lib.llama_memory_seq_rm(self._model.memory, seq, start, stop)
+        lib.llama_memory_seq_add(self._model.memory, seq, stop, -1, start - stop)
 
     def share(self, source: int, target: int, n_tokens: int) -> None:
         """Let a sequence begin with the cells of another."""

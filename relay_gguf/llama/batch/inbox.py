@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from typing import TypeVar
 
 from relay_gguf.engine import Finished, Step
 from relay_gguf.errors import EngineError
@@ -12,6 +14,8 @@ from relay_gguf.llama.thread import next_of
 
 from .continuation import Continuation
 from .slots import Slots
+
+T = TypeVar("T")
 
 
 class Asked:
@@ -61,6 +65,7 @@ class Inbox:
         self._new: list[Asked] = []
         self._cancelled: list[Asked] = []
         self._live: list[Asked] = []
+        self._jobs: list[Callable[[], None]] = []
         self._served = False
 
     def add(self, asked: Asked) -> bool:
@@ -68,8 +73,21 @@ class Inbox:
         with self._lock:
             self._new.append(asked)
             self._live.append(asked)
-            was, self._served = self._served, True
-            return not was
+            return self._wake()
+
+    def add_job(self, job: Callable[[], T]) -> tuple[Future[T], bool]:
+        """Take in what is to be done between two steps; its result, and whether as for `add`."""
+        future: Future[T] = Future()
+
+        def run() -> None:
+            try:
+                future.set_result(job())
+            except BaseException as error:
+                future.set_exception(error)
+
+        with self._lock:
+            self._jobs.append(run)
+            return future, self._wake()
 
     def cancel(self, asked: Asked) -> None:
         """Take something back."""
@@ -88,16 +106,26 @@ class Inbox:
             self._live.remove(asked)
         asked.put(step)
 
+    def take_jobs(self) -> list[Callable[[], None]]:
+        """What is to be done before the next step."""
+        with self._lock:
+            jobs, self._jobs = self._jobs, []
+            return jobs
+
     def take(self, n_live: int) -> tuple[list[Asked], list[Asked]] | None:
         """What is new, and what was taken back; None if the thread may rest: nothing is live."""
         with self._lock:
-            if not n_live and not self._new:
+            if not n_live and not self._new and not self._jobs:
                 self._cancelled.clear()
                 self._served = False
                 return None
             new, self._new = self._new, []
             gone, self._cancelled = self._cancelled, []
             return new, gone
+
+    def _wake(self) -> bool:
+        was, self._served = self._served, True
+        return not was
 
 
 # From here on: on the engine's thread
@@ -108,6 +136,8 @@ def serve(inbox: Inbox, slots: Slots) -> None:
     running: dict[int, Asked] = {}
     while (wanted := inbox.take(slots.n_live)) is not None:
         new, gone = wanted
+        for job in inbox.take_jobs():
+            job()
         try:
             for asked in new:
                 _join(inbox, slots, running, asked)

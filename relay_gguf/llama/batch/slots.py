@@ -98,6 +98,22 @@ class Slots:
             raise
         return self._told()
 
+    def forget(self, prompt: list[int], start: int) -> bool:
+        """Remove `prompt[start:]` where a sequence of no reply begins with `prompt`.
+
+        What follows is moved up: not where another sequence has these cells too.
+
+        Returns:
+            Whether that was done.
+        """
+        stop = len(prompt)
+        for seq in self._idle if self._evaluator.can_cut else ():
+            if self.cells.ids(seq)[:stop] == prompt and not self.cells.is_shared(seq, stop):
+                self._evaluator.remove(seq, start, stop)
+                self.cells.remove(seq, start, stop)
+                return True
+        return False
+
     # Joining
 
     def _seat(self) -> None:
