@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from relay_gguf.llama.batch.context import DONE, NO_ROOM
-from relay_gguf.llama.batch.continuation import Continuation
+from relay_gguf.llama.batch.continuation import Continuation, SlotStep
 from relay_gguf.sampling import Seen, distribution, pick
 
 if TYPE_CHECKING:
+    from relay_gguf.llama.batch.slots import Slots
+    from relay_gguf.llama.contexts.snapshots import Snapshot
     from relay_gguf.sampling import Logits
 
 END = 0
@@ -94,6 +96,12 @@ class SlotModel:
         assert n_tokens <= len(self.seqs[source])
         self.seqs[target] = self.seqs[source][:n_tokens]
 
+    def find(self, prompt: Sequence[int], has: int) -> None:
+        return None
+
+    def fill(self, seq: int, snapshot: Snapshot) -> bool:
+        raise AssertionError
+
     def ends(self, token: int) -> bool:
         return token == END and not self._endless
 
@@ -128,3 +136,9 @@ def expected(request: Continuation, n_ctx: int) -> list[int]:
 def tally(evaluated: Sequence[tuple[int, int]]) -> Counter[str]:
     """Rows and tokens of prompts of all evaluations."""
     return Counter(rows=sum(n for n, _ in evaluated), read=sum(n for _, n in evaluated))
+
+
+def run(slots: Slots) -> Iterator[SlotStep]:
+    """Step until every reply has ended; what each step tells."""
+    while slots.n_live:
+        yield from slots.step()

@@ -96,8 +96,7 @@ def load(
 ) -> LlamaEngine | IsolatedEngine | BatchEngine:
     """An engine for a file; with workers, in a process of its own, which they may end.
 
-    With more than one slot it is a `BatchEngine`, which keeps no conversations in RAM or on the
-    disk beside those in its slots.
+    With more than one slot it is a `BatchEngine`, which has no room for scenes beside its cache.
 
     Args:
         path: a GGUF file.
@@ -112,7 +111,9 @@ def load(
             raise SettingsError("n_slots above 1 cannot use workers yet: leave one of both out.")
         from relay_gguf.llama.batch.batch_engine import BatchEngine
 
-        return BatchEngine(path, options, n_threads=n_threads, on_progress=on_progress)
+        return BatchEngine(
+            path, options, n_threads=n_threads, contexts=contexts, on_progress=on_progress
+        )
     if options.workers:
         from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
     else:

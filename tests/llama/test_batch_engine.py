@@ -19,6 +19,7 @@ from relay_gguf.errors import EngineError, SettingsError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
+from relay_gguf.llama.batch.schedule import ReadingShare
 from relay_gguf.llama.native import lib
 
 if TYPE_CHECKING:
@@ -240,3 +241,23 @@ def test_a_full_context_moves_up_as_with_a_single_engine(
 
 def _prefilled(steps: Sequence[Step]) -> list[Prefilled]:
     return [step for step in steps if isinstance(step, Prefilled)]
+
+
+def test_conversations_go_on_from_the_disk(
+    pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of each only what is new is read, and it says what it would have said; by either engine."""
+    monkeypatch.setattr(ReadingShare, "best_rate", 10.0)  # slower than any disk
+    options = LoadOptions(n_ctx=512, n_slots=4, n_cells=1024)
+    prompts = [list(range(first, first + 300)) for first in (500, 900, 1300)]
+    longer = [[*prompt, 7, 8] for prompt in prompts]
+    with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
+        at_once(engine, prompts, SamplingParams(max_tokens=1))
+        expected = [tokens(steps) for steps in at_once(engine, longer, GREEDY)]
+    assert len(list(tmp_path.iterdir())) == 3
+    with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
+        found = at_once(engine, longer, GREEDY)
+    assert [tokens(steps) for steps in found] == expected
+    assert [p.evaluated for steps in found for p in _prefilled(steps)] == [1, 1, 1]
+    with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1, contexts=tmp_path) as single:
+        assert tokens(list(single.generate(longer[0], GREEDY))) == expected[0]

@@ -7,12 +7,12 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from slot_model import SlotModel, expected, tally
+from slot_model import SlotModel, expected, run, tally
 
 from relay_gguf.engine import Finished, Prefilled, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.llama.batch.continuation import Continuation
-from relay_gguf.llama.batch.slots import Slots, run
+from relay_gguf.llama.batch.slots import Slots
 from relay_gguf.sampling import SamplingParams
 
 

@@ -6,15 +6,19 @@ One thread owns the context and steps while there is anything to do; see `inbox`
 from __future__ import annotations
 
 import ctypes
+import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from relay_gguf.engine import ControlTokens, Step
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.llama.contexts.context_folder import ContextFolder
+from relay_gguf.llama.contexts.identity import context_identity
 from relay_gguf.llama.engine import LlamaHeld
 from relay_gguf.llama.gguf_engine import GgufEngine
 from relay_gguf.llama.kv_cache import abort_callback
@@ -28,6 +32,8 @@ from .context import LlamaSlots
 from .continuation import Continuation
 from .inbox import Asked, Inbox, serve
 from .slots import Slots
+
+T = TypeVar("T")
 
 N_SLOTS: Final = 8
 """Replies at once, unless the options say otherwise."""
@@ -46,6 +52,7 @@ class BatchEngine(GgufEngine):
         options: LoadOptions | None = None,
         *,
         n_threads: int | None = None,
+        contexts: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
@@ -54,6 +61,7 @@ class BatchEngine(GgufEngine):
             path: a GGUF file.
             options: slots, context and the like; None for `N_SLOTS` slots.
             n_threads: threads of the CPU; None for one for each physical core.
+            contexts: a folder where `close` leaves the conversations, as for `LlamaEngine`.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
 
         Raises:
@@ -67,6 +75,7 @@ class BatchEngine(GgufEngine):
         self._thread = JobThread("relay-batch")
         self._held = LlamaHeld(self._thread, flag)
         self._inbox = Inbox()
+        self._keeps = False
         super().__init__(Path(path), self._held)
         loading = self._thread.submit(
             load,
@@ -80,9 +89,12 @@ class BatchEngine(GgufEngine):
         try:
             loaded = self._held.loaded = wait(loading)
             self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
-            context = LlamaSlots(loaded, flag)
-            self._n_ctx = context.n_ctx
-            self._slots = Slots(context)
+            folder = None
+            if contexts is not None:
+                folder = ContextFolder(contexts, context_identity(self._path, loaded.plan.settings))
+            self._context = LlamaSlots(loaded, flag, folder)
+            self._slots = Slots(self._context)
+            self._keeps = folder is not None
         except BaseException:
             self._flag[0] = b"\1"
             if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
@@ -105,7 +117,7 @@ class BatchEngine(GgufEngine):
     @property
     def n_ctx(self) -> int:
         """Tokens that a prompt and its reply may have together, in each slot."""
-        return min(self._model.n_ctx, self._n_ctx)
+        return min(self._model.n_ctx, self._context.n_ctx)
 
     @property
     def n_slots(self) -> int:
@@ -142,16 +154,42 @@ class BatchEngine(GgufEngine):
         That is left undone where another conversation has the same cells.
         """
         _ = self._model
-        job = partial(self._slots.forget, list(prompt[:stop]), start)
-        done, wakes = self._inbox.add_job(job)
-        if wakes:
-            self._thread.submit(serve, self._inbox, self._slots)
-        return wait(done)
+        return wait(self._do(partial(self._slots.forget, list(prompt[:stop]), start)))
 
     def cancel(self) -> None:
         """End all replies in flight, from any thread."""
         for asked in self._inbox.live():
             asked.cancel()
+
+    def close(self) -> None:
+        """Leave the conversations in the folder of contexts, and free the model.
+
+        Ctrl-C ends the writing. A second call does nothing.
+        """
+        wanted = True
+        try:
+            if self._keeps and self._held.loaded and os.getpid() == self._pid:
+                self.cancel()
+                slots, context = self._slots, self._context
+                wait(
+                    self._do(
+                        lambda: context.keep(
+                            [(seq, slots.cells.ids(seq)) for seq in slots.by_use],
+                            slots.reading.best_rate,
+                            lambda: wanted,
+                        )
+                    )
+                )
+        finally:
+            wanted = False
+            super().close()
+
+    def _do(self, job: Callable[[], T]) -> Future[T]:
+        """Do a job between two steps, on the engine's thread."""
+        done, wakes = self._inbox.add_job(job)
+        if wakes:
+            self._thread.submit(serve, self._inbox, self._slots)
+        return done
 
 
 class Seat:

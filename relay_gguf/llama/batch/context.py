@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -11,8 +12,12 @@ import numpy as np
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.memory import padded
 from relay_gguf.fit.plan import N_BATCH
+from relay_gguf.llama.contexts.context_folder import PATIENCE, ContextFolder
+from relay_gguf.llama.contexts.snapshots import Snapshot
+from relay_gguf.llama.kv_cache import WORTH_KEEPING
 from relay_gguf.llama.load import Loaded
 from relay_gguf.llama.native import lib
+from relay_gguf.machine.devices import available_memory
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -77,6 +82,12 @@ class Evaluator(Protocol):
     def share(self, source: int, target: int, n_tokens: int) -> None:
         """Give the first tokens of a sequence to another, which is empty."""
 
+    def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
+        """A conversation of the disk that has much more of a prompt than `has` tokens."""
+
+    def fill(self, seq: int, snapshot: Snapshot) -> bool:
+        """Fill an empty sequence with a snapshot; False, and it stays empty, if that fails."""
+
     def ends(self, token: int) -> bool:
         """Whether a token ends a reply of this model."""
 
@@ -84,12 +95,18 @@ class Evaluator(Protocol):
 class LlamaSlots:
     """One context of llama.cpp with a unified cache. For the engine's thread only."""
 
-    def __init__(self, model: Loaded, flag: ctypes.Array[ctypes.c_char]) -> None:
+    def __init__(
+        self,
+        model: Loaded,
+        flag: ctypes.Array[ctypes.c_char],
+        folder: ContextFolder | None = None,
+    ) -> None:
         """Take a model that was loaded with `n_slots` sequences.
 
         Args:
             model: the loaded model with its context.
             flag: an evaluation stops when it holds a character.
+            folder: where conversations are that go on; None is nowhere.
         """
         settings = model.plan.settings
         self.n_slots = settings.n_slots
@@ -99,6 +116,8 @@ class LlamaSlots:
         self.can_cut = model.can_shift  # a recurrent state can be neither cut nor shared in part
         self._model = model
         self._flag = flag
+        self._folder = folder if self.can_cut else None
+        self._moving = False  # llama.cpp moves cells in the next evaluation, not at once
         self._ends: dict[int, bool] = dict.fromkeys(
             (model.control.im_start, model.control.im_end), True
         )
@@ -137,6 +156,7 @@ class LlamaSlots:
         status = int(lib.llama_decode(self._model.ctx, self._batch))
         if not n_rows:
             lib.llama_synchronize(self._model.ctx)  # a GPU goes on; who asks for rows waits for it
+        self._moving &= status != DONE
         if status in (DONE, NO_ROOM, ABORTED):
             return status
         raise EngineError(
@@ -165,10 +185,68 @@ class LlamaSlots:
         """Remove tokens of a sequence; those that follow are rotated by the next evaluation."""
         lib.llama_memory_seq_rm(self._model.memory, seq, start, stop)
         lib.llama_memory_seq_add(self._model.memory, seq, stop, -1, start - stop)
+        self._moving = True
 
     def share(self, source: int, target: int, n_tokens: int) -> None:
         """Let a sequence begin with the cells of another."""
         lib.llama_memory_seq_cp(self._model.memory, source, target, 0, n_tokens)
+
+    def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
+        """A conversation of the folder with `WORTH_KEEPING` tokens of a prompt more than `has`."""
+        over = has + WORTH_KEEPING
+        if self._folder is None or len(prompt) <= over:
+            return None
+        return self._folder.find(prompt, over, self.n_ctx)
+
+    def fill(self, seq: int, snapshot: Snapshot) -> bool:
+        """Fill an empty sequence with a snapshot."""
+        ctx, state, n_bytes = self._model.ctx, snapshot.state, snapshot.n_bytes
+        if lib.llama_state_seq_set_data(ctx, state, n_bytes, seq):
+            return True
+        lib.llama_memory_seq_rm(self._model.memory, seq, -1, -1)
+        return False
+
+    def keep(
+        self,
+        conversations: Iterable[tuple[int, Sequence[int]]],
+        rate: float,
+        wanted: Callable[[], bool],
+    ) -> int:
+        """Write conversations to the folder where that pays, as far as `PATIENCE` reaches for all.
+
+        Args:
+            conversations: sequences and the tokens that each has, in the order of their last use.
+            rate: tokens a second that the model reads.
+            wanted: asked now and then; False gives up.
+
+        Returns:
+            The number of conversations that have a file now.
+        """
+        folder, count = self._folder, 0
+        if folder is None or not rate or self._moving:
+            return 0
+        limit = time.monotonic() + PATIENCE
+
+        def goes_on() -> bool:
+            return wanted() and time.monotonic() < limit
+
+        for seq, ids in conversations:
+            seconds = len(ids) / rate
+            if len(ids) >= WORTH_KEEPING and folder.worth(seconds) and goes_on():
+                snapshot = self._snapshot(seq, ids)
+                count += snapshot is not None and folder.keep(snapshot, seconds, goes_on)
+        return count
+
+    def _snapshot(self, seq: int, ids: Sequence[int]) -> Snapshot | None:
+        """A copy of a sequence; None if memory has no room for it."""
+        ctx = self._model.ctx
+        n_bytes = lib.llama_state_seq_get_size(ctx, seq)
+        if n_bytes > (available_memory() or 0) // 2:
+            return None
+        state = (ctypes.c_uint8 * n_bytes)()
+        if lib.llama_state_seq_get_data(ctx, state, n_bytes, seq) != n_bytes:
+            return None
+        return Snapshot(tuple(ids), state, n_bytes)
 
     def ends(self, token: int) -> bool:
         """Whether a token is one that frames a turn, or ends a text."""

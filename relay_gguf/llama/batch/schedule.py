@@ -61,6 +61,11 @@ class ReadingShare:
         ahead = 0.0 if at_once else min(MOMENT, self._each * size)
         return 0 if self._debt > -ahead else size
 
+    @property
+    def best_rate(self) -> float:
+        """Tokens a second that were read while no reply was running; 0 while none were."""
+        return max(self._alone.values(), default=0.0)
+
     def took(
         self,
         n_running: int,

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 from relay_gguf.engine import Finished, FinishReason, Prefilled, Prefilling, Step, Token
 from relay_gguf.errors import EngineError
@@ -43,7 +43,7 @@ class Slots:
         self.cells = Cells(evaluator.n_cells, evaluator.n_slots)
         self._evaluator = evaluator
         self._clock = clock
-        self._share = ReadingShare()
+        self.reading = ReadingShare()
         self._sampler = RowSampler()
         self._waiting: deque[Reply] = deque()  # the oldest first
         self._seated: dict[int, Reply] = {}  # by sequence
@@ -114,6 +114,11 @@ class Slots:
                 return True
         return False
 
+    @property
+    def by_use(self) -> list[int]:
+        """The sequences, those of replies first, then the one that was used last."""
+        return [*self._seated, *reversed(self._idle)]
+
     # Joining
 
     def _seat(self) -> None:
@@ -143,7 +148,14 @@ class Slots:
         """Give a reply a sequence, and what the cache has of its prompt: `shared` of each."""
         seq, source = seating.place(self.cells, self._idle, shared)
         self._idle.remove(seq)
-        if self._evaluator.can_cut and source != seq:
+        found = self._evaluator.find(reply.ids[:-1], max(shared))
+        if found is not None:
+            self._cut(seq, 0)
+            self._free_idle(len(found.ids))
+            if self.cells.free >= len(found.ids) and self._evaluator.fill(seq, found):
+                self.cells.fill(seq, found.ids)
+                self._cut(seq, self._shared(seq, reply.ids[:-1]))
+        elif self._evaluator.can_cut and source != seq:
             self._cut(seq, 0)
             self._evaluator.share(source, seq, shared[source])
             self.cells.share(source, seq, shared[source])
@@ -187,7 +199,7 @@ class Slots:
         seconds = self._clock() - began
         lefts = [reply.left for reply in self._seated.values() if reply.left]
         n_read, crowded = len(ids) - len(running), bool(self._waiting)
-        self._share.took(len(running), lefts, n_read, seconds, crowded=crowded)
+        self.reading.took(len(running), lefts, n_read, seconds, crowded=crowded)
 
     def _work(self) -> tuple[list[Reply], list[tuple[Reply, int]]]:
         """The running replies, and the prompts with how much to read of each.
@@ -199,7 +211,7 @@ class Slots:
             running = [reply for reply in seated if not reply.left]
             reading = sorted((reply for reply in seated if reply.left), key=lambda r: r.due)
             lefts = [reply.left for reply in reading]
-            budget = self._share.budget(len(running), lefts, crowded=bool(self._waiting))
+            budget = self.reading.budget(len(running), lefts, crowded=bool(self._waiting))
             budget = min(budget, self._evaluator.n_batch - len(running))
             self._free_idle(len(running) + min(budget, sum(lefts)))
             budget = min(budget, self.cells.free - len(running))
@@ -305,9 +317,3 @@ class Slots:
     def _told(self) -> list[SlotStep]:
         events, self._events = self._events, []
         return events
-
-
-def run(slots: Slots) -> Iterator[SlotStep]:
-    """Step until every reply has ended; what each step tells."""
-    while slots.n_live:
-        yield from slots.step()
