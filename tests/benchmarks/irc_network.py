@@ -43,11 +43,12 @@ N_ROUNDS = 50
 N_SCENES = 4
 SCENE_TOKENS = 1000
 N_AT_ONCE = 3
-MESSAGE, REPLY, PASTE = 30, 64, 3000
-"""Tokens of a message, of its reply, and of a long text in another channel."""
+MESSAGE, REPLY, PASTE = 12, 64, 3000
+"""Numbers of a message, and tokens of its reply and of a long text in another channel."""
 AT = 16
 """Tokens of a reply that are there when somebody pastes the long text."""
 ROUNDS = 5
+GREEDY = SamplingParams(temperature=0, repeat_penalty=1, max_tokens=REPLY, seed=1)
 UNLIMITED = Limits(burst=1 << 30, sendq=1 << 30)
 
 
@@ -117,40 +118,45 @@ def switching(path: Path, room: int) -> tuple[list[float], list[int]]:
         return seconds, evaluated
 
 
-def talk(engine: Engine, rng: random.Random) -> list[float]:
-    """The times of the tokens of a reply to random ids, which hardly ever ends by itself."""
-    params = SamplingParams(temperature=1.5, max_tokens=REPLY, seed=rng.getrandbits(32))
-    steps = engine.generate(random_ids(rng, MESSAGE), params)
-    times = [time.perf_counter() for step in steps if isinstance(step, Token)]
-    return times if len(times) == REPLY else talk(engine, rng)
+def counting(engine: Engine, rng: random.Random) -> list[int]:
+    """A message of numbers, which the likeliest reply goes on counting without an end."""
+    first = rng.randrange(100, 800)
+    return engine.tokenize(", ".join(str(first + n) for n in range(MESSAGE)))
+
+
+def talk(engine: Engine, message: list[int]) -> None:
+    """Let a reply be generated to its end."""
+    steps = list(engine.generate(message, GREEDY))
+    assert sum(isinstance(step, Token) for step in steps) == REPLY
 
 
 def last_word(engine: LlamaEngine | BatchEngine, rng: random.Random) -> float:
     """Seconds until three humans who ask at once have their replies."""
+    messages = [counting(engine, rng) for _ in range(N_AT_ONCE)]
     began = time.perf_counter()
     if isinstance(engine, LlamaEngine):
-        for _ in range(N_AT_ONCE):
-            talk(engine, rng)
+        for message in messages:
+            talk(engine, message)
     else:
         seats = [engine.seat() for _ in range(N_AT_ONCE)]
         with ThreadPoolExecutor(N_AT_ONCE) as pool:
-            list(pool.map(lambda seat: talk(seat, rng), seats))
+            list(pool.map(talk, seats, messages))
     return time.perf_counter() - began
 
 
 def beside(engine: BatchEngine, rng: random.Random, paste: int) -> float:
     """Seconds of the last tokens of a reply, while another scene reads `paste` tokens."""
     reading, once = engine.seat(), SamplingParams(max_tokens=1)
-    params = SamplingParams(temperature=1.5, max_tokens=REPLY, seed=rng.getrandbits(32))
     times = []
     with ThreadPoolExecutor(1) as pool:
-        for step in engine.seat().generate(random_ids(rng, MESSAGE), params):
+        for step in engine.seat().generate(counting(engine, rng), GREEDY):
             if isinstance(step, Token):
                 times.append(time.perf_counter())
                 if len(times) == AT and paste:
                     pool.submit(list, reading.generate(random_ids(rng, paste), once))
         reading.cancel()
-    return times[-1] - times[AT] if len(times) == REPLY else beside(engine, rng, paste)
+    assert len(times) == REPLY
+    return times[-1] - times[AT]
 
 
 def company(path: Path) -> None:
@@ -164,7 +170,9 @@ def company(path: Path) -> None:
         plain, pasted = interleaved(
             ROUNDS, lambda: beside(many, rng, 0), lambda: beside(many, rng, PASTE)
         )
-    print(f"{N_AT_ONCE} channels, each a message of {MESSAGE} tokens and a reply of {REPLY}:")
+    print(
+        f"{N_AT_ONCE} channels, each a message of {MESSAGE} numbers and a reply of {REPLY} tokens:"
+    )
     for what, values in (("one after another", turns), ("at once", together)):
         print(f"  {what:35} {statistics.median(values):10.2f} s  ({spread(values)})")
     ratios = [after / before for before, after in zip(plain, pasted, strict=True)]

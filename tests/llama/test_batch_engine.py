@@ -252,11 +252,12 @@ def test_conversations_go_on_from_the_disk(
     prompts = [list(range(first, first + 300)) for first in (500, 900, 1300)]
     longer = [[*prompt, 7, 8] for prompt in prompts]
     with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
-        at_once(engine, prompts, SamplingParams(max_tokens=1))
-        expected = [tokens(steps) for steps in at_once(engine, longer, GREEDY)]
+        for prompt in prompts:
+            list(engine.generate(prompt, SamplingParams(max_tokens=1)))
+        expected = [tokens(list(engine.generate(prompt, GREEDY))) for prompt in longer]
     assert len(list(tmp_path.iterdir())) == 3
     with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
-        found = at_once(engine, longer, GREEDY)
+        found = [list(engine.generate(prompt, GREEDY)) for prompt in longer]
     assert [tokens(steps) for steps in found] == expected
     assert [p.evaluated for steps in found for p in _prefilled(steps)] == [1, 1, 1]
     with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1, contexts=tmp_path) as single:
