@@ -197,17 +197,9 @@ def test_the_bot_knows_no_socket() -> None:
 # Sizes and names
 
 
-NOT_CUT_YET = {"convert", "dataset"}
-"""Folders of tests/ in which files or folders may be larger until somebody has split them."""
-
-
 def sized() -> list[Path]:
-    """All files of the package, and those of tests/ that have their size."""
-    tests = ROOT / "tests"
-    found = [
-        path for path in tests.rglob("*.py") if path.relative_to(tests).parts[0] not in NOT_CUT_YET
-    ]
-    return [*MODULES.values(), *found]
+    """All files of the package and of its tests."""
+    return [*MODULES.values(), *(ROOT / "tests").rglob("*.py")]
 
 
 def test_files_stay_short() -> None:

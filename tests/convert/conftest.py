@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sysconfig
 from pathlib import Path
 
 import pytest
 from conversions import Pair
-from hf_models import PICO, write_adapter, write_mistral, write_smollm2
+from hf_models import PICO, TINY, write_adapter, write_mistral, write_smollm2
 from hf_tokenizers import write_small_tokenizer, write_tokenizer
 from made_once import made_once
 
@@ -64,3 +65,16 @@ def real_files(real: Pair, tmp_path_factory: pytest.TempPathFactory) -> Path:
         subprocess.run([SCRIPT, "convert", *map(str, given)], check=True)
 
     return made_once(tmp_path_factory, "real-files", fill)
+
+
+@pytest.fixture(scope="module")
+def base(chatml: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small Mistral, for files that have no base of their own."""
+    root = tmp_path_factory.mktemp("written")
+    return write_mistral(root / "Tiny-Mistral-v1", chatml, TINY, dtype="F32")
+
+
+@pytest.fixture
+def folder(base: Path, tmp_path: Path) -> Path:
+    """A copy of it, to be changed."""
+    return Path(shutil.copytree(base, tmp_path / base.name))

@@ -6,7 +6,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from dataset.chats import told
-from dataset.test_formats import LINES, LOGS
+from dataset.client_logs import LINES, LOGS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

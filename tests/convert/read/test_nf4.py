@@ -10,7 +10,7 @@ import pytest
 from relay_gguf.convert.read import nf4
 from relay_gguf.convert.read.checkpoint import Checkpoint
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "convert" / "nf4"
+GOLDEN = Path(__file__).parents[2] / "golden" / "convert" / "nf4"
 
 
 def stored(name: str) -> Checkpoint:

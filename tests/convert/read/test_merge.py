@@ -19,7 +19,7 @@ from relay_gguf.convert.read.lora import Lora, load_lora, on_grid
 from relay_gguf.convert.read.merge import Merged
 from relay_gguf.errors import ConversionError
 
-GOLDEN = Path(__file__).parent.parent / "golden" / "convert" / "merge"
+GOLDEN = Path(__file__).parents[2] / "golden" / "convert" / "merge"
 BASES = {
     "plain": "llama",
     "rslora": "llama",
