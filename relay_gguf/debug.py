@@ -10,8 +10,6 @@ from typing import IO, Final, TextIO
 
 NAMES: Final = ("relay_gguf", "gguf", "metadata")  # the last is the gguf package's too
 
-_handlers: list[logging.StreamHandler[TextIO]] = []
-
 
 def log_everything(stream: TextIO | None = None) -> None:
     """Write our log, llama.cpp's and gguf's to a stream, stderr if it is None, from DEBUG on.
@@ -28,7 +26,6 @@ def log_everything(stream: TextIO | None = None) -> None:
 
     handler = logging.StreamHandler(stream)
     handler.setFormatter(Harmless("%(name)s: %(message)s"))
-    _handlers.append(handler)
     for name in NAMES:
         logging.getLogger(name).addHandler(handler)
         logging.getLogger(name).setLevel(logging.DEBUG)
@@ -46,7 +43,12 @@ def log_shown_by(show: Callable[[str], None]) -> Iterator[None]:
             show(text.rstrip("\n"))
             return len(text)
 
-    before = [(handler, handler.stream) for handler in _handlers if handler.stream.isatty()]
+    handlers = [
+        handler
+        for handler in logging.getLogger(NAMES[0]).handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
+    before = [(handler, handler.stream) for handler in handlers if handler.stream.isatty()]
     for handler, _ in before:
         handler.setStream(Shown())
     try:

@@ -105,7 +105,7 @@ def test_help_fits_80_columns() -> None:
                   /context             Show what the model reads, and its size in tokens.
                   /save [name]         Name this session; everything is saved anyway.
                   /load [name]         Go to a saved session; without a name, show them.
-                  /export [format]     Write the scene to a file: jsonl, txt, md, irssi,
+                  /export [format]     Write the scene as jsonl, txt, md, html, irssi or
                     weechat. /export all: every scene.
                   /reset               Begin again in the first channel.
                   /message text        Say something, whatever it begins with; //text says
