@@ -6,7 +6,7 @@ inventory            this machine, as llama.cpp sees it
 load, tokenizer      a file → a model and a context that fit; text ↔ ids
 trial, amx           the child process of `relay_gguf.doctor`'s self-test; how to do without AMX
 kv_cache, prefill    the evaluated tokens; how a prompt is evaluated
-engine, gguf_engine  `LlamaEngine`; what it shares with the isolated one
+engine, gguf_engine  `LlamaEngine`; what it shares with the isolated and the batch engine
 generation           its work, on its thread
 thread               the thread that an engine works on
 contexts/            conversations kept in RAM and on the disk

@@ -9,31 +9,24 @@ main thread, and only between C calls: that thread evaluates, the caller waits o
 
 from __future__ import annotations
 
-import ctypes
 import os
 import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from relay_gguf.engine import Step
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import LoadOptions
-from relay_gguf.machine.cpu import check_threads, physical_cores
 from relay_gguf.sampling import SamplingParams
 
-from .contexts.context_folder import ContextFolder
-from .contexts.identity import context_identity
 from .generation import Generation, logits_of
-from .gguf_engine import GgufEngine
-from .kv_cache import KvCache, abort_callback
-from .load import Loaded, check_file, free, load
+from .gguf_engine import LoadedEngine
+from .kv_cache import KvCache
 from .prefill import PrefillPace
-from .thread import IdleJob, JobThread, next_of, wait
-from .tokenizer import Tokenizer
+from .thread import IdleJob, next_of, wait
 
 if TYPE_CHECKING:
     from relay_gguf.sampling import Logits
@@ -45,7 +38,7 @@ TICK: Final = 0.5
 """Seconds without a sign of life at most, while a prompt is evaluated."""
 
 
-class LlamaEngine(GgufEngine):
+class LlamaEngine(LoadedEngine):
     """A GGUF file in memory, with a context of `n_ctx` tokens."""
 
     def __init__(
@@ -76,52 +69,19 @@ class LlamaEngine(GgufEngine):
             MemoryShortError: it does not fit into memory.
             SettingsError: the options do not go with this machine or this model.
         """
-        check_file(Path(path))
-        check_threads(n_threads)
-        self.n_threads = n_threads or physical_cores()
         self._generation: Generation | None = None
-        self._keeps = self._cancelled = False
+        self._cancelled = False
         self._reading: Future[None] | None = None
-        self._flag = flag = ctypes.create_string_buffer(2)
-        self._thread = JobThread("relay-llama")
-        self._held = LlamaHeld(self._thread, flag)
-        super().__init__(Path(path), self._held)
-        loading = self._thread.submit(
-            load,
-            self._path,
+        super().__init__(
+            path,
             options or LoadOptions(),
-            n_threads=self.n_threads,
-            abort=abort_callback(flag),
+            n_threads=n_threads,
             on_progress=on_progress,
-            wanted=lambda: flag[0] == b"\0",
+            thread="relay-llama",
         )
-        try:
-            loaded = self._held.loaded = wait(loading)
-            self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
-            folder = None
-            if contexts is not None:
-                identity = context_identity(self._path, loaded.plan.settings)
-                folder = ContextFolder(contexts, identity)
-                self._keeps = True
-            self._generation = Generation(loaded, KvCache(loaded, flag, scene_room, folder))
-        except BaseException:
-            self.cancel()
-            if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
-                self._held.loaded = loading.result()
-            self.close()
-            raise
-
-    @property
-    def _model(self) -> Loaded:
-        """The loaded model: llama.cpp crashes the process when it is given a freed one.
-
-        Raises:
-            EngineError: the engine was closed, or this is a forked process.
-        """
-        self._refuse_fork()
-        if self._held.loaded is None:
-            raise EngineError("The model is closed.")
-        return self._held.loaded
+        self._folder = self._context_folder(contexts)
+        cache = KvCache(self._model, self._flag, scene_room, self._folder)
+        self._generation = Generation(self._model, cache)
 
     @property
     def _runs(self) -> Generation:
@@ -175,7 +135,7 @@ class LlamaEngine(GgufEngine):
         Ctrl-C ends the writing. A second call does nothing.
         """
         try:
-            if self._keeps and self._held.loaded and os.getpid() == self._pid:
+            if self._folder and self._held.loaded and os.getpid() == self._pid:
                 self.keep_contexts()
         finally:
             super().close()
@@ -238,24 +198,6 @@ class LlamaEngine(GgufEngine):
         finally:
             self._thread.when_idle(IdleJob(IDLE_SECONDS, runs.keep))
             steps.put(None)
-
-
-class LlamaHeld:
-    """An engine's thread, and what that thread has loaded."""
-
-    def __init__(self, thread: JobThread, flag: ctypes.Array[ctypes.c_char]) -> None:
-        self.loaded: Loaded | None = None
-        self.tokenizer: Tokenizer | None = None
-        self._thread = thread
-        self._flag = flag
-
-    def release(self) -> None:
-        """Free the model after the job in flight, which is cancelled, and end the thread."""
-        self._flag[0] = b"\1"
-        if self.tokenizer is not None:
-            self.tokenizer.close()
-        loaded, self.loaded = self.loaded, None
-        self._thread.stop(None if loaded is None else partial(free, loaded))
 
 
 def _next(steps: queue.SimpleQueue[Step | None], pace: PrefillPace) -> Step | None:

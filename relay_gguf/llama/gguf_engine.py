@@ -1,17 +1,27 @@
-"""What every engine on a GGUF file tells of its model, in whichever process llama.cpp has it."""
+"""What engines on a GGUF file share, in whichever process llama.cpp has it; one in this process."""
 
 from __future__ import annotations
 
+import ctypes
 import os
 import weakref
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
 from relay_gguf.engine import ControlTokens
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.placement import Plan
+from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.machine.cpu import check_threads, physical_cores
 
+from .contexts.context_folder import ContextFolder
+from .contexts.identity import context_identity
+from .kv_cache import abort_callback
+from .load import Loaded, check_file, free, load
+from .thread import JobThread, wait
 from .tokenizer import Tokenizer
 
 Self = TypeVar("Self", bound="GgufEngine")
@@ -146,6 +156,90 @@ class GgufEngine(ABC):
 
     def __exit__(self, *exc: object) -> None:
         self.close()
+
+
+class LoadedEngine(GgufEngine):
+    """A GGUF file in this process's memory, and the thread that owns its context."""
+
+    def __init__(
+        self,
+        path: str | Path,
+        options: LoadOptions,
+        *,
+        n_threads: int | None,
+        on_progress: Callable[[float], None] | None,
+        thread: str,
+    ) -> None:
+        """Load a model; Ctrl-C stops it at once.
+
+        Args:
+            path, options, n_threads, on_progress: as for `LlamaEngine`.
+            thread: the name of its thread.
+
+        Raises:
+            ModelError, MemoryShortError, SettingsError: as `LlamaEngine`.
+        """
+        check_file(Path(path))
+        check_threads(n_threads)
+        self.n_threads = n_threads or physical_cores()
+        self._flag = flag = ctypes.create_string_buffer(2)
+        self._thread = JobThread(thread)
+        self._held = LlamaHeld(self._thread, flag)
+        super().__init__(Path(path), self._held)
+        loading = self._thread.submit(
+            load,
+            self._path,
+            options,
+            n_threads=self.n_threads,
+            abort=abort_callback(flag),
+            on_progress=on_progress,
+            wanted=lambda: flag[0] == b"\0",
+        )
+        try:
+            loaded = self._held.loaded = wait(loading)
+            self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
+        except BaseException:
+            flag[0] = b"\1"
+            if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
+                self._held.loaded = loading.result()
+            self._release()
+            raise
+
+    @property
+    def _model(self) -> Loaded:
+        """The loaded model: llama.cpp crashes the process when it is given a freed one.
+
+        Raises:
+            EngineError: the engine was closed, or this is a forked process.
+        """
+        self._refuse_fork()
+        if self._held.loaded is None:
+            raise EngineError("The model is closed.")
+        return self._held.loaded
+
+    def _context_folder(self, folder: Path | None) -> ContextFolder | None:
+        """The contexts of this model in a folder."""
+        if folder is None:
+            return None
+        return ContextFolder(folder, context_identity(self._path, self._model.plan.settings))
+
+
+class LlamaHeld:
+    """An engine's thread, and what that thread has loaded."""
+
+    def __init__(self, thread: JobThread, flag: ctypes.Array[ctypes.c_char]) -> None:
+        self.loaded: Loaded | None = None
+        self.tokenizer: Tokenizer | None = None
+        self._thread = thread
+        self._flag = flag
+
+    def release(self) -> None:
+        """Free the model after the job in flight, which is cancelled, and end the thread."""
+        self._flag[0] = b"\1"
+        if self.tokenizer is not None:
+            self.tokenizer.close()
+        loaded, self.loaded = self.loaded, None
+        self._thread.stop(None if loaded is None else partial(free, loaded))
 
 
 def _release(held: Held, pid: int) -> None:

@@ -5,7 +5,6 @@ One thread owns the context and steps while there is anything to do; see `inbox`
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -15,17 +14,9 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from relay_gguf.engine import ControlTokens, Step
-from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import LoadOptions
-from relay_gguf.llama.contexts.context_folder import ContextFolder
-from relay_gguf.llama.contexts.identity import context_identity
-from relay_gguf.llama.engine import LlamaHeld
-from relay_gguf.llama.gguf_engine import GgufEngine
-from relay_gguf.llama.kv_cache import abort_callback
-from relay_gguf.llama.load import Loaded, check_file, load
-from relay_gguf.llama.thread import JobThread, wait
-from relay_gguf.llama.tokenizer import Tokenizer
-from relay_gguf.machine.cpu import check_threads, physical_cores
+from relay_gguf.llama.gguf_engine import LoadedEngine
+from relay_gguf.llama.thread import wait
 from relay_gguf.sampling import SamplingParams
 
 from .context import LlamaSlots
@@ -39,7 +30,7 @@ N_SLOTS: Final = 8
 """Replies at once, unless the options say otherwise."""
 
 
-class BatchEngine(GgufEngine):
+class BatchEngine(LoadedEngine):
     """A GGUF file in memory, with a context of many sequences.
 
     It is an `Engine`: `generate` may be called by many threads at once. `cancel` ends all replies
@@ -68,51 +59,17 @@ class BatchEngine(GgufEngine):
             ModelError, MemoryShortError, SettingsError: as `LlamaEngine`.
         """
         options = LoadOptions(n_slots=N_SLOTS) if options is None else options
-        check_file(Path(path))
-        check_threads(n_threads)
-        self.n_threads = n_threads or physical_cores()
-        self._flag = flag = ctypes.create_string_buffer(2)
-        self._thread = JobThread("relay-batch")
-        self._held = LlamaHeld(self._thread, flag)
         self._inbox = Inbox()
-        self._keeps = False
-        super().__init__(Path(path), self._held)
-        loading = self._thread.submit(
-            load,
-            self._path,
+        super().__init__(
+            path,
             options,
-            n_threads=self.n_threads,
-            abort=abort_callback(flag),
+            n_threads=n_threads,
             on_progress=on_progress,
-            wanted=lambda: flag[0] == b"\0",
+            thread="relay-batch",
         )
-        try:
-            loaded = self._held.loaded = wait(loading)
-            self._tokenizer = self._held.tokenizer = Tokenizer(loaded.vocab)
-            folder = None
-            if contexts is not None:
-                folder = ContextFolder(contexts, context_identity(self._path, loaded.plan.settings))
-            self._context = LlamaSlots(loaded, flag, folder)
-            self._slots = Slots(self._context)
-            self._keeps = folder is not None
-        except BaseException:
-            self._flag[0] = b"\1"
-            if loading.exception() is None:  # Ctrl-C came when the model was all but loaded
-                self._held.loaded = loading.result()
-            self.close()
-            raise
-
-    @property
-    def _model(self) -> Loaded:
-        """The loaded model.
-
-        Raises:
-            EngineError: the engine was closed, or this is a forked process.
-        """
-        self._refuse_fork()
-        if self._held.loaded is None:
-            raise EngineError("The model is closed.")
-        return self._held.loaded
+        self._folder = self._context_folder(contexts)
+        self._context = LlamaSlots(self._model, self._flag, self._folder)
+        self._slots = Slots(self._context)
 
     @property
     def n_ctx(self) -> int:
@@ -168,7 +125,7 @@ class BatchEngine(GgufEngine):
         """
         wanted = True
         try:
-            if self._keeps and self._held.loaded and os.getpid() == self._pid:
+            if self._folder and self._held.loaded and os.getpid() == self._pid:
                 self.cancel()
                 slots, context = self._slots, self._context
                 wait(
