@@ -36,7 +36,7 @@ from relay_gguf.convert.request import Request
 from relay_gguf.convert.write.encode import encode_all
 from relay_gguf.models.demo import demo_model
 
-sys.path.insert(0, str(Path(__file__).parents[1]))  # of the tests' models
+sys.path.insert(0, str(Path(__file__).parents[1] / "model_files"))
 from hf_models import Shape, write_adapter, write_mistral
 from hf_tokenizers import write_tokenizer
 
