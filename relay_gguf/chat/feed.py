@@ -58,7 +58,11 @@ class Feed(Generic[T]):
         try:
             await self._app.renderer.wait_for_cpr_responses()
             while not self._app.is_done:
-                if self._take_one(await self._told.get()):
+                told = await self._told.get()
+                # After a stop and `fg` the terminal is asked where the cursor is: what is drawn
+                # before it answers would move what stands there.
+                await self._app.renderer.wait_for_cpr_responses()
+                if self._take_one(told):
                     self._app.invalidate()
                 if self._told.qsize() % 16 == 0:
                     await asyncio.sleep(0)  # keys have their turn too
