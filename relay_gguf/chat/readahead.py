@@ -7,6 +7,8 @@ from typing import Final, Protocol
 
 import psutil
 
+from relay_gguf.conversation.commands import whole_words
+
 PAUSE: Final = 0.3
 """Seconds without a key after which the line is read."""
 
@@ -43,7 +45,7 @@ class ReadAhead:
     def typed(self, line: str) -> None:
         """The line has changed."""
         self._cancel()
-        words = line[: 1 + max(line.rfind(" "), line.rfind("\n"))]
+        words = whole_words(line)
         if words and words != self._done:
             self._timer = self._later(PAUSE, lambda: self._read(words))
 

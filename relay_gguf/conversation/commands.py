@@ -126,6 +126,11 @@ def parse(line: str) -> Say | Call | Wildcard:
     return Wildcard(name, argument.strip())
 
 
+def whole_words(line: str) -> str:
+    """A line that is being typed, up to the last space or line break: the rest may still change."""
+    return line[: 1 + max(line.rfind(" "), line.rfind("\n"))]
+
+
 def near_miss(name: str) -> str | None:
     """The command that was perhaps meant by one that goes to the model; None if none is near.
 

@@ -13,7 +13,7 @@ from relay_gguf.errors import CommandError, ContextError, EngineError, StoreErro
 
 from .actions import ACTIONS
 from .cards.casting import cast as cast_file
-from .commands import Call, Say, Wildcard, parse, spell
+from .commands import Call, Say, Wildcard, parse, spell, whole_words
 from .dialogue import Dialogue
 from .events import Draft, Event, Failed, Notice
 from .messages import NICKS, SILENCE, Message, savable
@@ -123,8 +123,7 @@ class Session:
         Returns:
             Whether the model reads.
         """
-        whole = line[: 1 + max(line.rfind(" "), line.rfind("\n"))]
-        match parse(whole):
+        match parse(whole_words(line)):
             case Say(content) if content != SILENCE and not self._busy:
                 generator = self.dialogue.generator
                 return generator.prepare(self.transcript.context, "input", content)

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import ctypes
 import sys
-import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from functools import partial
+from typing import Any
 
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import N_BATCH
 from relay_gguf.machine.devices import available_memory
 
-from .contexts.context_folder import PATIENCE, ContextFolder
+from .contexts.context_folder import WORTH_KEEPING, ContextFolder
 from .contexts.snapshots import Snapshot, Snapshots, common_prefix
 from .load import Loaded
 from .native import lib
-
-WORTH_KEEPING: Final = 128
-"""Tokens of a conversation below which evaluating them again is as quick as a copy."""
 
 
 class KvCache:
@@ -126,34 +123,18 @@ class KvCache:
         Returns:
             The number of conversations that have a file now.
         """
-        folder, count = self._folder, 0
-        if folder is None or not rate:
+        if self._folder is None:
             return 0
-        limit = time.monotonic() + PATIENCE
-
-        def goes_on() -> bool:
-            return wanted() and time.monotonic() < limit
-
-        for past in (None, *self.snapshots):
-            n_tokens = len(self.past if past is None else past.ids)
-            seconds = n_tokens / rate
-            if n_tokens < WORTH_KEEPING or not folder.worth(seconds) or not goes_on():
-                continue
-            snapshot = past or self._snapshot((available_memory() or 0) // 2)
-            count += snapshot is not None and folder.keep(snapshot, seconds, goes_on)
-        return count
+        most = (available_memory() or 0) // 2
+        here = (self.past, lambda: self._snapshot(most))
+        kept = ((snapshot.ids, partial(_itself, snapshot)) for snapshot in self.snapshots)
+        return self._folder.keep_all((here, *kept), rate, wanted)
 
     def _snapshot(self, most: int) -> Snapshot | None:
         """A copy of the cache; None if it has more bytes than `most`, or is being moved."""
         if self._shifting:  # its positions are not yet right
             return None
-        n_bytes = lib.llama_state_seq_get_size(self._model.ctx, 0)
-        if n_bytes > most:
-            return None
-        state = (ctypes.c_uint8 * n_bytes)()
-        if lib.llama_state_seq_get_data(self._model.ctx, state, n_bytes, 0) != n_bytes:
-            return None
-        return Snapshot(tuple(self.past), state, n_bytes)
+        return copied(self._model.ctx, 0, self.past, most)
 
     def _fill(self, snapshot: Snapshot) -> None:
         """Replace the cache by a snapshot; the cache is empty if that fails."""
@@ -164,6 +145,28 @@ class KvCache:
             self.past += snapshot.ids
         else:
             lib.llama_memory_clear(memory, True)
+
+
+def copied(ctx: Any, seq: int, ids: Sequence[int], most: int) -> Snapshot | None:
+    """A copy of a sequence of a context; None if it has more bytes than `most`.
+
+    Args:
+        ctx: llama.cpp's context, on the thread that owns it.
+        seq: the sequence.
+        ids: its tokens.
+        most: bytes.
+    """
+    n_bytes = lib.llama_state_seq_get_size(ctx, seq)
+    if n_bytes > most:
+        return None
+    state = (ctypes.c_uint8 * n_bytes)()
+    if lib.llama_state_seq_get_data(ctx, state, n_bytes, seq) != n_bytes:
+        return None
+    return Snapshot(tuple(ids), state, n_bytes)
+
+
+def _itself(snapshot: Snapshot) -> Snapshot:
+    return snapshot
 
 
 def abort_callback(flag: ctypes.Array[ctypes.c_char]) -> tuple[Any, ctypes.c_void_p]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
@@ -12,9 +12,9 @@ import numpy as np
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.memory import padded
 from relay_gguf.fit.plan import N_BATCH
-from relay_gguf.llama.contexts.context_folder import PATIENCE, ContextFolder
+from relay_gguf.llama.contexts.context_folder import WORTH_KEEPING, ContextFolder
 from relay_gguf.llama.contexts.snapshots import Snapshot
-from relay_gguf.llama.kv_cache import WORTH_KEEPING
+from relay_gguf.llama.kv_cache import copied
 from relay_gguf.llama.load import Loaded
 from relay_gguf.llama.native import lib
 from relay_gguf.machine.devices import available_memory
@@ -193,10 +193,9 @@ class LlamaSlots:
 
     def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
         """A conversation of the folder with `WORTH_KEEPING` tokens of a prompt more than `has`."""
-        over = has + WORTH_KEEPING
-        if self._folder is None or len(prompt) <= over:
+        if self._folder is None:
             return None
-        return self._folder.find(prompt, over, self.n_ctx)
+        return self._folder.find(prompt, has + WORTH_KEEPING, self.n_ctx)
 
     def fill(self, seq: int, snapshot: Snapshot) -> bool:
         """Fill an empty sequence with a snapshot."""
@@ -222,31 +221,12 @@ class LlamaSlots:
         Returns:
             The number of conversations that have a file now.
         """
-        folder, count = self._folder, 0
-        if folder is None or not rate or self._moving:
+        if self._folder is None or self._moving:
             return 0
-        limit = time.monotonic() + PATIENCE
-
-        def goes_on() -> bool:
-            return wanted() and time.monotonic() < limit
-
-        for seq, ids in conversations:
-            seconds = len(ids) / rate
-            if len(ids) >= WORTH_KEEPING and folder.worth(seconds) and goes_on():
-                snapshot = self._snapshot(seq, ids)
-                count += snapshot is not None and folder.keep(snapshot, seconds, goes_on)
-        return count
-
-    def _snapshot(self, seq: int, ids: Sequence[int]) -> Snapshot | None:
-        """A copy of a sequence; None if memory has no room for it."""
+        most = (available_memory() or 0) // 2
         ctx = self._model.ctx
-        n_bytes = lib.llama_state_seq_get_size(ctx, seq)
-        if n_bytes > (available_memory() or 0) // 2:
-            return None
-        state = (ctypes.c_uint8 * n_bytes)()
-        if lib.llama_state_seq_get_data(ctx, state, n_bytes, seq) != n_bytes:
-            return None
-        return Snapshot(tuple(ids), state, n_bytes)
+        found = ((ids, partial(copied, ctx, seq, ids, most)) for seq, ids in conversations)
+        return self._folder.keep_all(found, rate, wanted)
 
     def ends(self, token: int) -> bool:
         """Whether a token is one that frames a turn, or ends a text."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import os
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import sha256
@@ -30,6 +30,8 @@ SPARE: Final = 2 << 30
 """Bytes of a disk that stay free."""
 PATIENCE: Final = 10.0
 """Seconds of writing at most: the user has left, or types the next line."""
+WORTH_KEEPING: Final = 128
+"""Tokens of a conversation below which evaluating them again is as quick as a copy."""
 WORTH_SECONDS: Final = 0.5
 """Seconds of reading that nobody minds."""
 TRIAL: Final = 16 << 20
@@ -65,6 +67,8 @@ class ContextFolder:
         Returns:
             None if there is no such file, or the best one is damaged: it is removed then.
         """
+        if len(prompt) <= over:
+            return None
         best, path = over, None
         for file, head in self._mine():
             shared = common_prefix(head.ids, prompt)
@@ -88,6 +92,38 @@ class ContextFolder:
         """Whether a text is kept that takes so many seconds to read."""
         return seconds >= WORTH_SECONDS
 
+    def keep_all(
+        self,
+        conversations: Iterable[tuple[Sequence[int], Callable[[], Snapshot | None]]],
+        rate: float,
+        wanted: Callable[[], bool],
+    ) -> int:
+        """Write conversations where that pays, as far as `PATIENCE` reaches for all.
+
+        Args:
+            conversations: the token ids of each and what copies its cache, in the order of their
+                last use. A copy is made only of what has no file yet.
+            rate: tokens a second that the model reads; 0 is unknown, and nothing is written.
+            wanted: asked now and then; False gives up.
+
+        Returns:
+            The number of conversations that have a file now.
+        """
+        count, limit = 0, time.monotonic() + PATIENCE
+
+        def goes_on() -> bool:
+            return wanted() and time.monotonic() < limit
+
+        for ids, copy in conversations if rate else ():
+            seconds = len(ids) / rate
+            if len(ids) < WORTH_KEEPING or not self.worth(seconds) or not goes_on():
+                continue
+            if self._is_kept(ids):
+                count += 1
+            elif (snapshot := copy()) is not None:
+                count += self.keep(snapshot, seconds, goes_on)
+        return count
+
     def keep(self, snapshot: Snapshot, seconds: float, wanted: Callable[[], bool]) -> bool:
         """Write a snapshot, unless the disk is slower than the model; make room for it before.
 
@@ -99,8 +135,8 @@ class ContextFolder:
         Returns:
             Whether there is a file of it now.
         """
-        name = sha256(self.identity + str(snapshot.ids).encode()).hexdigest()[:32]
-        path = self.folder / f"{name}{ENDING}"
+        if self._is_kept(snapshot.ids):
+            return True
         began = self.clock()
 
         def goes_on(done: int) -> bool:
@@ -109,18 +145,27 @@ class ContextFolder:
             return wanted() and ahead <= min(seconds, PATIENCE)
 
         try:
-            if path.exists():
-                os.utime(path)
-                return True
             self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._make_room(snapshot)
             if free_space(self.folder) < snapshot.n_bytes + SPARE:
                 log.info("There is no room for a context of %d bytes.", snapshot.n_bytes)
                 return False
-            return write_context(path, self.identity, snapshot, goes_on)
+            return write_context(self._path(snapshot.ids), self.identity, snapshot, goes_on)
         except OSError as error:
             log.info("The context cannot be kept: %s", error)
             return False
+
+    def _path(self, ids: Sequence[int]) -> Path:
+        name = sha256(self.identity + str(tuple(ids)).encode()).hexdigest()[:32]
+        return self.folder / f"{name}{ENDING}"
+
+    def _is_kept(self, ids: Sequence[int]) -> bool:
+        """Whether there is a file of a conversation; it counts as used now."""
+        try:
+            os.utime(self._path(ids))
+        except OSError:
+            return False
+        return True
 
     def _make_room(self, snapshot: Snapshot) -> None:
         """Remove prefixes of a snapshot, what was left unfinished, and the oldest files."""
