@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
 import shutil
 import sys
@@ -10,7 +11,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Final
+from typing import Any, BinaryIO, Final
 
 if sys.platform == "win32":
     import msvcrt
@@ -69,6 +70,30 @@ def write_new(path: Path, source: Path | bytes) -> None:
     except OSError as error:
         error.filename = error.filename or str(path)  # a full disk does not say which
         raise
+
+
+def kept_values(path: Path) -> dict[str, Any]:
+    """The values of a small JSON file, by key, the oldest first.
+
+    Raises:
+        OSError, ValueError, TypeError: there is no such file, or it is not one of these.
+    """
+    table = json.loads(path.read_text("utf-8"))
+    if not isinstance(table, dict):
+        raise TypeError(path)
+    return table
+
+
+def keep_value(path: Path, key: str, value: object, most: int) -> None:
+    """Keep a value beside the newest others, `most` in all; what cannot be written is ignored."""
+    table: dict[str, Any] = {}
+    with suppress(OSError, ValueError, TypeError):
+        table = kept_values(path)
+    table.pop(key, None)
+    table = dict([*table.items(), (key, value)][-most:])
+    with suppress(OSError):
+        make_folders(path.parent)
+        write_whole(path, json.dumps(table).encode())
 
 
 def digest(path: Path) -> str:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from relay_gguf.disk import make_folders, write_whole
+from relay_gguf.disk import keep_value, kept_values
 from relay_gguf.folders import cache_file
 
 from .fingerprint import fingerprint
@@ -74,7 +73,7 @@ def looked_up(path: Path | None, key: str) -> Verdict | None:
     if path is None:
         return None
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
-        return Verdict.from_json(_table(path)[key])
+        return Verdict.from_json(kept_values(path)[key])
     return None
 
 
@@ -85,23 +84,4 @@ def keep(path: Path | None, key: str, found: Verdict) -> None:
     """
     if path is None or not found.lasting:
         return
-    table: dict[str, Any] = {}
-    with suppress(OSError, ValueError, TypeError):
-        table = dict(_table(path))
-    table.pop(key, None)
-    table = dict([*table.items(), (key, found.as_json())][-N_KEPT:])
-    with suppress(OSError):
-        make_folders(path.parent)
-        write_whole(path, json.dumps(table).encode())
-
-
-def _table(path: Path) -> dict[str, Any]:
-    """All kept verdicts as JSON objects, by key.
-
-    Raises:
-        OSError, ValueError, TypeError: there is no such file, or it is not a file of verdicts.
-    """
-    table = json.loads(path.read_text("utf-8"))
-    if not isinstance(table, dict):
-        raise TypeError(path)
-    return table
+    keep_value(path, key, found.as_json(), N_KEPT)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from relay_gguf.disk import make_folders, write_whole
+from relay_gguf.disk import keep_value, kept_values
 from relay_gguf.doctor.fingerprint import fingerprint
 from relay_gguf.folders import cache_file
 
@@ -26,7 +25,7 @@ def kept_read(paths: Sequence[Path], *, vocab_only: bool) -> ReadResult | None:
     place = _place()
     with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
         if place is not None:
-            return ReadResult.from_json(_kept(place)[_key(paths, vocab_only=vocab_only)])
+            return ReadResult.from_json(kept_values(place)[_key(paths, vocab_only=vocab_only)])
     return None
 
 
@@ -35,26 +34,12 @@ def keep_read(paths: Sequence[Path], result: ReadResult, *, vocab_only: bool) ->
     place = _place()
     if place is None or not result.lasting:
         return
-    kept: dict[str, Any] = {}
-    with suppress(OSError, ValueError, TypeError):
-        kept = dict(_kept(place))
     with suppress(OSError):
-        key = _key(paths, vocab_only=vocab_only)
-        kept.pop(key, None)
-        kept = dict([*kept.items(), (key, result.as_json())][-N_READS:])
-        make_folders(place.parent)
-        write_whole(place, json.dumps(kept).encode())
+        keep_value(place, _key(paths, vocab_only=vocab_only), result.as_json(), N_READS)
 
 
 def _place() -> Path | None:
     return cache_file("first-reads.json")
-
-
-def _kept(place: Path) -> dict[str, Any]:
-    found = json.loads(place.read_text("utf-8"))
-    if not isinstance(found, dict):
-        raise TypeError(place)
-    return found
 
 
 def _key(paths: Sequence[Path], *, vocab_only: bool) -> str:
