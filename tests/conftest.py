@@ -34,16 +34,31 @@ from relay_gguf.models.demo import Demo, demo_model, find_demo  # noqa: E402
 
 _KEY, _VERDICT = fingerprint(), kept.verdict()
 
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
+settings.register_profile("default run", deadline=None, derandomize=True, max_examples=25)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=200)
+settings.load_profile("default run")
 
 # A shell's background job is deaf to Ctrl-C, and so are its children: tests send it to both.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    if "thorough" in config.option.markexpr:
+        settings.load_profile("thorough")
+
+
+@pytest.hookimpl(tryfirst=True)  # before -m chooses
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """What needs something else installed is tested with `-m clients`, `-m llm`, `-m vulkan`."""
-    unasked = [name for name in ("clients", "llm", "vulkan") if name not in config.option.markexpr]
+    """What takes long or needs something else installed is tested if its marker is asked for.
+
+    A thorough run also tries each property on more examples than the default run.
+    """
+    if "thorough" in config.option.markexpr:
+        for item in items:
+            if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+                item.add_marker("thorough")
+    marked = ("clients", "llm", "thorough", "vulkan")
+    unasked = [name for name in marked if name not in config.option.markexpr]
     left = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if left:
         config.hook.pytest_deselected(items=left)

@@ -33,7 +33,7 @@ def test_what_runs_is_what_ci_run_does(job: dict[str, Any]) -> None:
     truth = (ROOT / ".ci" / "run").read_text("utf-8")
     checks = re.findall(r"\.venv/bin/(\w+(?: [^$\n]*)?)", truth)
     checks = [line.partition('"')[0].strip() for line in checks]
-    assert checks == ["ruff check .", "ruff format --check .", "mypy"]
+    assert checks == ["pytest -m thorough", "ruff check .", "ruff format --check .", "mypy"]
     windows = "\n".join(line for line, where in lines.items() if where.endswith("'Windows' }}"))
     windows += "\n".join(line for line, where in lines.items() if where == "runner.os == 'Windows'")
     assert all(f".venv/Scripts/{check}" in windows for check in (*checks, "pytest"))

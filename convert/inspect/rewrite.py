@@ -21,7 +21,14 @@ from relay_gguf.convert.quantize.ggml import check_opens
 from relay_gguf.convert.template import KEY, template_kind, with_relay_template
 from relay_gguf.disk import CHUNK, PARTIAL, free_space, lock, sync_folder
 from relay_gguf.errors import ConversionError
-from relay_gguf.gguf_file.header import ALIGNMENT, Value, ValueType, pack_header, read_header
+from relay_gguf.gguf_file.header import (
+    ALIGNMENT,
+    Header,
+    Value,
+    ValueType,
+    pack_header,
+    read_header,
+)
 from relay_gguf.gguf_file.name import parse_name, shard_paths
 from relay_gguf.llama.first_read.first_read import model_of, refuse_deadly
 
@@ -46,15 +53,17 @@ def put_template(path: Path) -> Iterator[tuple[int, int]]:
         ConversionError: the vocabulary has no ChatML, or the file cannot be written.
         ModelError: the file does not exist, or is not a GGUF file.
     """
-    _shards(path)
-    metadata = read_header(path).metadata
+    files = _shards(path)
+    before, header = _opened(path)
+    metadata = header.metadata
     ours = with_relay_template(metadata)
     if KEY not in ours or template_kind(ours[KEY].value) != "relay":
         raise ConversionError(
             f"{path} has no {IM_START} and {IM_END} in its vocabulary: Relay speaks ChatML."
         )
     # In the file's order: that of a set would be another one in each process.
-    yield from rewrite(path, {key: ours.get(key) for key in dict.fromkeys([*metadata, *ours])})
+    changes = {key: ours.get(key) for key in dict.fromkeys([*metadata, *ours])}
+    yield from _rewritten(files, before, header, changes)
 
 
 def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[int, int]]:
@@ -70,9 +79,22 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
         ModelError: the file does not exist, or is not a GGUF file.
     """
     files = _shards(path)
+    yield from _rewritten(files, *_opened(path), changes)
+
+
+def _opened(path: Path) -> tuple[os.stat_result | None, Header]:
+    """Which file stands at a path, None if none does, and its header."""
+    return path.stat() if path.exists() else None, read_header(path)
+
+
+def _rewritten(
+    files: list[Path],
+    before: os.stat_result | None,
+    header: Header,
+    changes: Mapping[str, Value | None],
+) -> Iterator[tuple[int, int]]:
+    path = files[0]
     _remove_abandoned(path)
-    before = path.stat() if path.exists() else None
-    header = read_header(path)
     refuse_deadly(model_of(files))  # before its bytes are copied
     kept = {key: v for key, v in header.metadata.items() if changes.get(key, v) is not None}
     given = {key: value for key, value in changes.items() if value is not None}

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from functools import cache
 from itertools import zip_longest
 from typing import Annotated, NoReturn
 
@@ -86,6 +88,12 @@ app.add_typer(lmstudio)
 app.add_typer(ollama)
 
 
+@cache
+def _command() -> Callable[..., object]:
+    """Every command with its options: reading the signatures takes a tenth of a second."""
+    return typer.main.get_command(app)
+
+
 def bare_resume(arguments: list[str]) -> list[str]:
     """The arguments with a bare `--resume` as `--resume=`: options of typer need a value."""
     return [
@@ -109,7 +117,7 @@ def main(arguments: list[str] | None = None) -> None:
         log_everything()
     try:
         try:
-            app(args=bare_resume(arguments))
+            _command()(args=bare_resume(arguments))
         finally:
             _flush()
     except RelayError as error:

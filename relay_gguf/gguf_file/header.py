@@ -252,13 +252,26 @@ class _Reader:
         if count > len(self._data):
             raise _MalformedError(f"has an array of {count} items")
         if item is ValueType.STRING:
-            return Value([self._text() for _ in range(count)], kind, item)
+            return Value(self._texts(count), kind, item)
         if item is ValueType.ARRAY:
             raise _MalformedError("has an array of arrays")
         layout = struct.Struct(f"<{count}{_CODES[item]}")
         values = list(layout.unpack_from(self._data, self._at))
         self._at += layout.size
         return Value(values, kind, item)
+
+    def _texts(self, count: int) -> list[str]:
+        """The loop is kept short, as vocabularies and their merges are most of a header."""
+        data, at, size, unpack = self._data, self._at, len(self._data), _LENGTH.unpack_from
+        texts = []
+        for _ in range(count):
+            start = at + 8
+            if start > size or (at := start + unpack(data, at)[0]) > size:
+                self._at = start - 8
+                self._text()  # says what is wrong
+            texts.append(data[start:at].decode("utf-8", "surrogateescape"))
+        self._at = at
+        return texts
 
     def _number(self, code: str) -> Any:
         layout = struct.Struct("<" + code)

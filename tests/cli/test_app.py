@@ -151,7 +151,7 @@ def test_an_error_of_the_machine_is_no_bug(
     def app(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "app", app)
+    monkeypatch.setattr(cli, "_command", lambda: app)
     with pytest.raises(SystemExit, match="1"):
         cli.main([])
     assert capsys.readouterr().err == f"relay-gguf: Cannot go on: {says}\n"

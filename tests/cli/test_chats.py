@@ -7,11 +7,13 @@ import subprocess
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from processes import PATIENCE, Chat, refused, relay
 
 from relay_gguf.folders import sessions_folder
 
 
+@pytest.mark.thorough
 def test_a_chat_in_a_pipe_is_the_same_twice(demo: Path) -> None:
     typed = "hello\n/cast I am a sailor\nwhat do you do?\n/slap\n"
 
@@ -26,6 +28,7 @@ def test_a_chat_in_a_pipe_is_the_same_twice(demo: Path) -> None:
     assert once.stdout == again.stdout
 
 
+@pytest.mark.thorough
 def test_show_prompt_writes_prompts_to_stderr(short: Path) -> None:
     options = ["--show-prompt", "--threads", "1", "--max-tokens", "1"]
     done = relay("chat", short, *options, typed="hello\n")
@@ -50,6 +53,7 @@ def test_the_scene_is_set_by_options(short: Path) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_a_chat_without_a_word_leaves_no_file(short: Path) -> None:
     assert relay("chat", short).returncode == 0
     folder = sessions_folder()
@@ -90,6 +94,7 @@ def test_a_session_is_one_process_s(short: Path) -> None:
     assert done.stdout.endswith("* This is the session sea.\n")
 
 
+@pytest.mark.thorough
 def test_a_reader_that_goes_away(short: Path) -> None:
     with Chat(short, "--max-tokens", "1") as chat:
         chat.next(content="* anon has joined #random")

@@ -56,6 +56,7 @@ def served(real_files: Path) -> dict[str, Any]:
     return answer
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("scene", SCENES)
 def test_llama_server_answers_in_role(scene: str, served: dict[str, Any]) -> None:
     (choice,) = served["answers"][list(SCENES).index(scene)]["choices"]

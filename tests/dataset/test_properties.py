@@ -7,7 +7,7 @@ from tempfile import TemporaryDirectory
 
 from dataset.chats import told
 from dataset.client_logs import LINES, LOGS
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from relay_gguf.dataset.build import Options
@@ -24,7 +24,6 @@ lines = st.lists(
 )
 
 
-@settings(max_examples=150)
 @given(data=st.one_of(st.binary(max_size=400), lines.map(b"\n".join)), seed=st.integers(0, 3))
 def test_any_bytes_are_read_without_harm(data: bytes, seed: int) -> None:
     tally = Tally()

@@ -18,6 +18,7 @@ def score(engine: LlamaEngine) -> list[Played]:
     return list(play(engine, SOME, [1], temperature=0, max_tokens=32))
 
 
+@pytest.mark.thorough
 def test_the_demo_model_is_more_in_role(smollm2_engine: LlamaEngine, made_demo: Demo) -> None:
     with LlamaEngine(made_demo.path) as engine:
         ours = score(engine)

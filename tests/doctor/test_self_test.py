@@ -101,7 +101,9 @@ def test_wrong_numbers_are_not_used(
     assert found.processor == PLAIN_CPU
 
 
-@pytest.mark.parametrize("how", ["SIGSEGV:extra", "wrong:extra"])
+@pytest.mark.parametrize(
+    "how", ["SIGSEGV:extra", pytest.param("wrong:extra", marks=pytest.mark.thorough)]
+)
 def test_a_chat_goes_on_with_what_works(how: str, pico: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "relay_gguf", "chat", str(pico), "--max-tokens", "3"]
     run = subprocess.run(
@@ -127,11 +129,12 @@ def test_a_chat_goes_on_with_what_works(how: str, pico: Path, tmp_path: Path) ->
             "library. It may have been built for another processor, or a driver is broken. "
             "`relay-gguf doctor` shows what to do.",
         ),
-        (
+        pytest.param(
             "SIGSEGV:always",
             "relay-gguf: This build of llama.cpp does not work on this processor: its self-test "
             "ended or gave wrong numbers. `relay-gguf doctor` shows which, and a command that "
             "compiles llama.cpp.",
+            marks=pytest.mark.thorough,
         ),
     ],
 )

@@ -287,8 +287,8 @@ def mini(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     ("model", "n_ctx", "kv_type"),
     [
         ("smollm2", 2048, "q8_0"),
-        ("smollm2", 4096, "f16"),
-        ("mini", 4096, "f16"),
+        pytest.param("smollm2", 4096, "f16", marks=pytest.mark.thorough),
+        pytest.param("mini", 4096, "f16", marks=pytest.mark.thorough),
     ],
 )
 def test_a_load_takes_what_was_planned(

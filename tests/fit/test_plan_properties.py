@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay_gguf.errors import MemoryShortError
@@ -76,7 +76,6 @@ def problems(draw: st.DrawFn) -> tuple[ModelSizes, Machine, LoadOptions]:
     return model, on, LoadOptions(**given)
 
 
-@settings(max_examples=50)
 @given(problems())
 def test_a_plan_fits_and_has_every_layer_once(
     problem: tuple[ModelSizes, Machine, LoadOptions],
@@ -171,7 +170,6 @@ def rung(model: ModelSizes, on: Machine, options: LoadOptions) -> int:
     return rungs.index((at.n_gpu_layers, at.n_ctx, at.kv_type))
 
 
-@settings(max_examples=50)
 @given(
     problems() | tight(),
     st.lists(st.integers(0, 48 * 1024) | st.integers(0, 512), min_size=4, max_size=4),
@@ -187,7 +185,6 @@ def test_more_memory_is_never_worse(
     assert rung(model, larger, options) <= rung(model, on, options)
 
 
-@settings(max_examples=50)
 @given(st.tuples(st.integers(20, 60), st.integers(20, 60)))
 @example((30, 30))
 def test_no_other_split_holds_more(tenths: tuple[int, int]) -> None:
@@ -218,7 +215,6 @@ def llama_cpp(n_layers: int, splits: tuple[float, ...]) -> list[int]:
     return [int(n) for n in np.bincount(found, minlength=len(splits))]
 
 
-@settings(max_examples=50)
 @given(
     st.integers(1, 200),
     st.lists(st.integers(0, 1000).map(lambda n: n / 10), min_size=1, max_size=4)
@@ -233,7 +229,6 @@ def test_layers_are_shared_as_llama_cpp_does(n_layers: int, splits: tuple[float,
     assert layers_by_device(n_layers, splits) == llama_cpp(n_layers, splits)
 
 
-@settings(max_examples=50)
 @given(st.lists(st.integers(0, 50), min_size=1, max_size=4).filter(any))
 def test_counts_as_shares_give_these_counts(counts: list[int]) -> None:
     assert layers_by_device(sum(counts), counts) == counts

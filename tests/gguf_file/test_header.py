@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 from gguf import GGUFReader, GGUFWriter
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from relay_gguf.errors import ModelError
@@ -189,7 +189,6 @@ def test_every_beginning_is_refused(path: Path) -> None:
     assert outcome(path, SMALL) == "read"
 
 
-@settings(max_examples=300)
 @given(st.lists(st.tuples(st.integers(0, len(SMALL) - 1), st.integers(0, 255)), max_size=4))
 def test_flipped_bytes_do_no_harm(path: Path, flips: list[tuple[int, int]]) -> None:
     content = bytearray(SMALL)

@@ -17,7 +17,14 @@ from relay_gguf.models.locate import find, locate
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
-@pytest.mark.parametrize("number", [signal.Signals["SIGINT"], signal.Signals["SIGTERM"], 9])
+@pytest.mark.parametrize(
+    "number",
+    [
+        9,
+        pytest.param(signal.Signals["SIGINT"], marks=pytest.mark.thorough),
+        pytest.param(signal.Signals["SIGTERM"], marks=pytest.mark.thorough),
+    ],
+)
 def test_killed_and_resumed_by_another_process(
     server: type[Handler], folder: Path, number: int
 ) -> None:

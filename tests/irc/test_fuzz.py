@@ -22,7 +22,7 @@ from relay_gguf.irc.server import Server
 
 CONNECTIONS = 4
 LINES = 50
-EXAMPLES = 50
+EXAMPLES = 20
 WORDS = [
     *(
         "#c",
@@ -157,6 +157,7 @@ def test_nonsense_harms_nobody_and_leaves_nothing(target: Running, seed: int) ->
     assert complaints == []
 
 
+@pytest.mark.thorough
 def test_memory_is_steady(target: Running) -> None:
     process = psutil.Process(os.getpid())
     random = Random(7)

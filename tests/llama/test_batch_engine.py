@@ -95,6 +95,7 @@ def divergence(logits: NDArray[np.float32], others: NDArray[np.float32]) -> floa
     return float((p * np.log(np.maximum(p, 1e-30) / np.maximum(q, 1e-30))).sum())
 
 
+@pytest.mark.thorough
 def test_greedy_in_f16_is_the_text_of_a_single_engine(smollm2_f16: Path) -> None:
     said, greedy = ["The sea is", "Once upon a time", "Cats are"], replace(GREEDY, max_tokens=8)
     with LlamaEngine(smollm2_f16, LoadOptions(n_ctx=256)) as single:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pytest
 from generated import GREEDY, cache, kv_cache_of
 from pico import write_pico
 
@@ -77,6 +78,7 @@ def test_a_loaded_session_has_the_ids_it_was_saved_with(
     assert Encoder(pico_engine).prompt(context, "user") != prompt
 
 
+@pytest.mark.thorough
 def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -> None:
     session = chat_on(pico_engine, None)
     generator = session.dialogue.generator
@@ -107,6 +109,7 @@ def test_twenty_thousand_tokens_in_a_context_of_4096(pico_engine: LlamaEngine) -
     ]
 
 
+@pytest.mark.thorough
 def test_exact_trim_reads_the_rest_anew(pico: Path) -> None:
     with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1) as engine:
         session = chat_on(engine, None)
@@ -127,6 +130,7 @@ def test_greedy_retry_repeats_word_for_word(smollm2_engine: LlamaEngine) -> None
         assert first.answer == second.answer
 
 
+@pytest.mark.thorough
 def test_f16_logits_after_reuse_agree_with_a_cold_evaluation(smollm2_f16: Path) -> None:
     """Within 0.25 where logits spread over some 30: batches of another shape round otherwise.
 

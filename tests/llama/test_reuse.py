@@ -45,6 +45,7 @@ def test_any_shared_prefix(pico_engine: LlamaEngine, same: int) -> None:
     assert np.abs(warm - pico_engine.logits()).max() < 1e-3
 
 
+@pytest.mark.thorough
 def test_moved_cache_is_close_to_a_fresh_one(smollm2_engine: LlamaEngine) -> None:
     engine = smollm2_engine
     text = "We left the harbour at dawn. The sea was calm and nobody said a word about it. "

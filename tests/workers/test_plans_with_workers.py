@@ -75,6 +75,7 @@ def test_errors_of_workers_are_ours() -> None:
     assert issubclass(WorkerError, RelayError)
 
 
+@pytest.mark.thorough
 def test_a_chat_on_a_worker(worker: Lent, pico: Path) -> None:
     command = [sys.executable, "-m", "relay_gguf", "chat", str(pico), "--plain"]
     options = ["--worker", worker.address, "--max-tokens", "3", "--seed", "1"]

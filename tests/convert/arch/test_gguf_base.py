@@ -81,6 +81,7 @@ def test_a_gguf_base_is_merged_as_its_folder_is(
         assert keys == expected
 
 
+@pytest.mark.thorough
 def test_a_real_gguf_base_takes_an_adapter(smollm2: Path, tmp_path: Path) -> None:
     """The first layers of SmolLM2, whose weights are BF16 in the folder, as training saw them."""
     base = write_smollm2(tmp_path / "SmolLM2", smollm2, n_layers=2)

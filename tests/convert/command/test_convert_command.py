@@ -22,6 +22,7 @@ from relay_gguf.gguf_file.header import read_header
 SCRIPT = Path(sysconfig.get_path("scripts"), "relay-gguf")
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("ftype", ["Q8_0", "Q4_K_M"])
 def test_a_merged_model_talks(ftype: str, real_files: Path) -> None:
     path = real_files / f"relay-smollm2-135m-{ftype}.gguf"

@@ -59,7 +59,7 @@ relay     Relay's four published files
 
 
 def test_presets_are_listed_with_their_sizes(
-    pico_mistral: Pair, real: Pair, real_files: Path, pico: Path, capfd: pytest.CaptureFixture[str]
+    pico_mistral: Pair, pico: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
     assert ran(capfd, "presets") == NEMO
     assert ran(capfd, "presets", pico_mistral.base).startswith(f"Sizes for {pico_mistral.base}:\n")
@@ -70,13 +70,20 @@ def test_presets_are_listed_with_their_sizes(
         "description": "A Mac with 8 GB: what fits of a 12B model",
         "bytes": {"Q2_K": 4_783_199_456},
     }
+    assert json.loads(ran(capfd, "presets", pico, "--json"))[0]["bytes"]["F16"] > 1_000_000
+
+
+@pytest.mark.thorough
+def test_sizes_of_presets_are_those_of_files(
+    real: Pair, real_files: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
     sizes = json.loads(ran(capfd, "presets", real.base, "--json"))[0]["bytes"]
     for ftype in ("Q8_0", "Q4_K_M"):
         made = (real_files / f"relay-smollm2-135m-{ftype}.gguf").stat().st_size
         assert sizes[ftype] == pytest.approx(made, rel=1e-3)
-    assert json.loads(ran(capfd, "presets", pico, "--json"))[0]["bytes"]["F16"] > 1_000_000
 
 
+@pytest.mark.thorough
 def test_presets_have_sizes_for_a_quantized_file_too(
     real: Pair, real_files: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -214,6 +221,7 @@ def test_options_precede_the_preset(
     assert keys["general.name"] == "My model"
 
 
+@pytest.mark.thorough
 def test_a_gguf_file_takes_the_preset_s_metadata_too(
     pico: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -20,6 +20,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Han
         yield handler
 
 
+@pytest.mark.thorough
 @needs_send
 def test_the_hub_gets_the_files(ready: Path, server: type[Handler]) -> None:
     status, printed, errors = command(ready, "o/r", "--yes", "--private")
@@ -34,6 +35,7 @@ def test_the_hub_gets_the_files(ready: Path, server: type[Handler]) -> None:
     assert len(server.puts) == 2, "the models were sent once"
 
 
+@pytest.mark.thorough
 @needs_send
 def test_a_refusal_of_the_hub_is_told(ready: Path, server: type[Handler]) -> None:
     status, _, errors = command(ready, "closed/r", "--yes")

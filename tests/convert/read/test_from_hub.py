@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -48,7 +49,7 @@ def test_a_base_and_an_adapter_of_the_hub_are_merged(
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/base"
 
 
-@pytest.mark.parametrize("options", [(), ("--dry-run",)])
+@pytest.mark.parametrize("options", [(), pytest.param(("--dry-run",), marks=pytest.mark.thorough)])
 def test_a_folder_in_a_repository_and_a_revision(
     options: tuple[str, ...], repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -90,28 +91,40 @@ def test_a_dry_run_downloads_no_weights(
     assert not (tmp_path / "out").exists()
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("o/none",), "no repository o/none on the hub"),
-        (("o/gated",), "o/gated is gated: accept its terms"),
-        (("o/base", "--adapter", "o/none"), "no repository o/none on the hub"),
-        (("o/adapter",), "It is an adapter: give it as --adapter"),
-        (("o/base", "--adapter", "o/base"), "It is a whole model: give it as BASE"),
-        (("o/base@v1/a-F16.gguf",), "relay-gguf download o/base@v1/a-F16.gguf"),
-        (("o/base", "--adapter", "o/adapter/lora.gguf"), "o/adapter has no file lora.gguf"),
-    ],
-)
+REFUSED = {
+    ("o/none",): "no repository o/none on the hub",
+    ("o/gated",): "o/gated is gated: accept its terms",
+    ("o/base", "--adapter", "o/none"): "no repository o/none on the hub",
+    ("o/adapter",): "It is an adapter: give it as --adapter",
+    ("o/base", "--adapter", "o/base"): "It is a whole model: give it as BASE",
+    ("o/base@v1/a-F16.gguf",): "relay-gguf download o/base@v1/a-F16.gguf",
+    ("o/base", "--adapter", "o/adapter/lora.gguf"): "o/adapter has no file lora.gguf",
+}
+
+
 def test_repositories_without_a_model_are_refused(
-    arguments: tuple[str, ...],
-    message: str,
-    repos: Repos,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """By one process, as its imports take longer than its answers."""
+    code = """
+import json, sys
+from relay_gguf.cli.app import main
+for arguments in json.loads(sys.argv[1]):
+    try:
+        main(arguments)
+    except SystemExit as ended:
+        print(f"\\n{arguments[1:-6]}: status {ended.code}", file=sys.stderr)
+"""
+    rest = ["--out", str(tmp_path / "out"), "-q", "Q8_0", "--pre", "smollm"]
+    commands = json.dumps([["convert", *arguments, *rest] for arguments in REFUSED])
     with serving(repos, monkeypatch, str(tmp_path / "hf")):
-        run = convert(*arguments, "--out", str(tmp_path / "out"), "-q", "Q8_0")
-    assert run.returncode == 1
-    assert message in run.stderr
-    assert "Traceback" not in run.stderr
+        run = subprocess.run(
+            [sys.executable, "-c", code, commands], capture_output=True, text=True, check=False
+        )
+    said = run.stderr
+    for arguments, message in REFUSED.items():
+        answer, ended, said = said.partition(f"{[*arguments]}: status 1\n")
+        assert ended, answer
+        assert message in answer
+        assert "Traceback" not in answer
     assert not (tmp_path / "out").exists()

@@ -19,9 +19,9 @@ from relay_gguf.convert.request import Request
 @pytest.mark.parametrize(
     ("options", "n_tensors"),
     [
-        (["--quant", "Q8_0", "--quant", "Q4_K_M"], 20),
+        pytest.param(["--quant", "Q8_0", "--quant", "Q4_K_M"], 20, marks=pytest.mark.thorough),
         (["--quant", "Q4_K_M", "--merge-base", "nf4-double"], 5),
-        (["--preset", "all"], 2),
+        pytest.param(["--preset", "all"], 2, marks=pytest.mark.thorough),
     ],
 )
 def test_ctrl_c_stops_and_the_same_command_resumes(

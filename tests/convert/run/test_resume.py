@@ -18,6 +18,7 @@ from relay_gguf.disk import EARLIER_PARTIAL, PARTIAL
 from relay_gguf.gguf_file.header import read_header
 
 
+@pytest.mark.thorough
 def test_a_killed_conversion_is_resumed(real: Pair, real_files: Path, tmp_path: Path) -> None:
     process = start(real, tmp_path, "--quant", "Q8_0", "--json")
     wait_for(process, tmp_path, 100)

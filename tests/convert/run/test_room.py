@@ -79,7 +79,14 @@ def test_a_disk_that_fills_up_keeps_nothing_half_made(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits like these")
-@pytest.mark.parametrize("limit", [100, 6000, 300_000])
+@pytest.mark.parametrize(
+    "limit",
+    [
+        6000,
+        pytest.param(100, marks=pytest.mark.thorough),
+        pytest.param(300_000, marks=pytest.mark.thorough),
+    ],
+)
 def test_a_limit_on_the_size_of_files_is_told(
     limit: int, pico_mistral: Pair, tmp_path: Path
 ) -> None:

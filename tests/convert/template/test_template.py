@@ -68,6 +68,7 @@ def test_the_template_writes_the_golden_prompts_in_lm_studio() -> None:
     assert unlike(huggingface, ALL | malformed) == {}
 
 
+@pytest.mark.thorough
 def test_the_template_writes_the_golden_prompts_in_llama_server(smollm2: Path) -> None:
     if reason := no_llama_server():
         pytest.skip(reason)

@@ -51,6 +51,7 @@ def test_a_worker_that_is_lost_in_mid_reply(deep: Path, reference: list[int]) ->
             assert engine.n_ctx == n_ctx
 
 
+@pytest.mark.thorough
 def test_a_chat_goes_on_without_its_only_worker(pico: Path, tmp_path: Path) -> None:
     with lend() as worker:
         engine = IsolatedEngine(pico, LoadOptions(workers=(worker.address,)))
@@ -79,6 +80,7 @@ def test_a_chat_goes_on_without_its_only_worker(pico: Path, tmp_path: Path) -> N
         engine.close()
 
 
+@pytest.mark.thorough
 def test_what_is_left_does_not_suffice(pico: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each message tries again, which can be stopped."""
     monkeypatch.setattr(isolated, "DEAF", isolated.LOOK)  # no process starts so soon

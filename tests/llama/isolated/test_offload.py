@@ -43,7 +43,14 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", CASES)
+SOME = ("none", "all, by memory")
+"""Cases of the default run."""
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in SOME else pytest.param(name, marks=pytest.mark.thorough) for name in CASES],
+)
 def test_layers_on_workers(
     name: str, two: tuple[Lent, Lent], deep: Path, reference: list[int]
 ) -> None:
@@ -55,6 +62,7 @@ def test_layers_on_workers(
         assert said(engine) == reference
 
 
+@pytest.mark.thorough
 def test_a_compact_cache_on_a_worker(two: tuple[Lent, Lent], deep: Path) -> None:
     with LlamaEngine(deep, LoadOptions(no_gpu=True, kv_type="q8_0")) as engine:
         here = said(engine)
@@ -65,6 +73,7 @@ def test_a_compact_cache_on_a_worker(two: tuple[Lent, Lent], deep: Path) -> None
         assert said(engine)[:4] == here[:4]  # of which blocks of 32 values lose a little
 
 
+@pytest.mark.thorough
 def test_a_worker_holds_what_was_planned(deep: Path) -> None:
     """Its buffers against the plan: weights and KV cache to 1 %, compute buffer to 40 %."""
     with lend(log=True) as worker:
@@ -79,6 +88,7 @@ def test_a_worker_holds_what_was_planned(deep: Path) -> None:
     assert sum(sizes) <= share.used
 
 
+@pytest.mark.thorough
 def test_a_small_worker_gets_little(deep: Path) -> None:
     with lend("--memory", "120M") as worker:
         options = LoadOptions(workers=(worker.address,), n_ctx=4096, kv_type="f16")
@@ -89,6 +99,7 @@ def test_a_small_worker_gets_little(deep: Path) -> None:
             assert engine.n_tries == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform != "linux", reason="limits an address space")
 def test_a_worker_that_has_less_than_it_says(smollm2: Path, reference: list[int]) -> None:
     """Real failed loads, each with less, until one fits."""
@@ -132,6 +143,7 @@ def test_a_second_load_sends_little(pico: Path, caplog: pytest.LogCaptureFixture
         assert said(engine) == reply
 
 
+@pytest.mark.thorough
 def test_what_travels_is_as_planned(two: tuple[Lent, Lent], deep: Path) -> None:
     """On load to 2 %; for a token the reply exactly, the way there to 3 kB."""
     with Wire(two[0].address) as wire:

@@ -84,6 +84,7 @@ input()
         assert not child.is_running() or child.status() == psutil.STATUS_ZOMBIE
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="Ctrl-C is sent by a signal")
 def test_ctrl_c_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) -> None:
     command = [sys.executable, "-m", "relay_gguf", "chat", str(smollm2), "--plain", "--seed", "1"]
