@@ -35,7 +35,7 @@ from relay_gguf.models.demo import Demo, demo_model, find_demo  # noqa: E402
 _KEY, _VERDICT = fingerprint(), kept.verdict()
 
 settings.register_profile("default run", deadline=None, derandomize=True, max_examples=25)
-settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=100)
+settings.register_profile("thorough", deadline=None, derandomize=True, max_examples=300)
 settings.load_profile("default run")
 
 # A shell's background job is deaf to Ctrl-C, and so are its children: tests send it to both.

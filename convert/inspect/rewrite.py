@@ -11,7 +11,7 @@ import glob
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -23,7 +23,7 @@ from relay_gguf.disk import CHUNK, PARTIAL, free_space, lock, sync_folder
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import (
     ALIGNMENT,
-    Header,
+    Metadata,
     Value,
     ValueType,
     pack_header,
@@ -53,17 +53,17 @@ def put_template(path: Path) -> Iterator[tuple[int, int]]:
         ConversionError: the vocabulary has no ChatML, or the file cannot be written.
         ModelError: the file does not exist, or is not a GGUF file.
     """
-    files = _shards(path)
-    before, header = _opened(path)
-    metadata = header.metadata
-    ours = with_relay_template(metadata)
-    if KEY not in ours or template_kind(ours[KEY].value) != "relay":
-        raise ConversionError(
-            f"{path} has no {IM_START} and {IM_END} in its vocabulary: Relay speaks ChatML."
-        )
-    # In the file's order: that of a set would be another one in each process.
-    changes = {key: ours.get(key) for key in dict.fromkeys([*metadata, *ours])}
-    yield from _rewritten(files, before, header, changes)
+
+    def with_template(metadata: Metadata) -> dict[str, Value | None]:
+        ours = with_relay_template(metadata)
+        if KEY not in ours or template_kind(ours[KEY].value) != "relay":
+            raise ConversionError(
+                f"{path} has no {IM_START} and {IM_END} in its vocabulary: Relay speaks ChatML."
+            )
+        # In the file's order: that of a set would be another one in each process.
+        return {key: ours.get(key) for key in dict.fromkeys([*metadata, *ours])}
+
+    yield from _rewritten(path, with_template)
 
 
 def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[int, int]]:
@@ -78,22 +78,16 @@ def rewrite(path: Path, changes: Mapping[str, Value | None]) -> Iterator[tuple[i
             open it. The file is as it was then.
         ModelError: the file does not exist, or is not a GGUF file.
     """
-    files = _shards(path)
-    yield from _rewritten(files, *_opened(path), changes)
-
-
-def _opened(path: Path) -> tuple[os.stat_result | None, Header]:
-    """Which file stands at a path, None if none does, and its header."""
-    return path.stat() if path.exists() else None, read_header(path)
+    yield from _rewritten(path, lambda _: changes)
 
 
 def _rewritten(
-    files: list[Path],
-    before: os.stat_result | None,
-    header: Header,
-    changes: Mapping[str, Value | None],
+    path: Path, change: Callable[[Metadata], Mapping[str, Value | None]]
 ) -> Iterator[tuple[int, int]]:
-    path = files[0]
+    files = _shards(path)
+    before = path.stat() if path.exists() else None
+    header = read_header(path)
+    changes = change(header.metadata)
     _remove_abandoned(path)
     refuse_deadly(model_of(files))  # before its bytes are copied
     kept = {key: v for key, v in header.metadata.items() if changes.get(key, v) is not None}

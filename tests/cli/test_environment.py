@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pico import write_pico
+from thorough import cases
 
 from relay_gguf.cli.app import main
 from relay_gguf.errors import SettingsError
@@ -75,10 +76,7 @@ def test_a_user_without_a_home_is_told_what_to_set(monkeypatch: pytest.MonkeyPat
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="a shell of Unix closes them")
-@pytest.mark.parametrize(
-    "closed",
-    ["<&- >&-", *(pytest.param(one, marks=pytest.mark.thorough) for one in ("<&-", ">&-", "2>&-"))],
-)
+@pytest.mark.parametrize("closed", cases(["<&-", ">&-", "<&- >&-", "2>&-"], "<&- >&-"))
 def test_a_chat_without_streams(closed: str, smollm2: Path, tmp_path: Path) -> None:
     path = write_pico(tmp_path / "p.gguf", smollm2)
     done = subprocess.run(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, TokenType
 from hf_cases import CASES, GOLDEN
+from thorough import cases
 
 from relay_gguf.convert.job import prepare
 from relay_gguf.convert.request import Request
@@ -63,14 +64,7 @@ def tensors_of(path: Path, head: Header) -> Iterator[tuple[str, list[Any]]]:
         yield info.name, [list(info.shape[::-1]), [kind.name, digest]]
 
 
-SOME = ("mistral", "bos", "spm", "spm_json")
-"""Cases of the default run; the others differ from these in a few keys."""
-
-
-@pytest.mark.parametrize(
-    "case",
-    [name if name in SOME else pytest.param(name, marks=pytest.mark.thorough) for name in CASES],
-)
+@pytest.mark.parametrize("case", cases(CASES, "mistral", "bos", "spm", "spm_json"))
 def test_files_are_those_of_llama_cpps_converter(case: str, smollm2: Path, tmp_path: Path) -> None:
     folder = CASES[case](tmp_path / "model", smollm2)
     golden = json.loads((GOLDEN / f"{case}.json").read_text("utf-8"))

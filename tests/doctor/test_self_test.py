@@ -12,6 +12,7 @@ import broken
 import numpy as np
 import pytest
 from device_results import AMX_DIES, PLAIN_WORKS, WORKS
+from thorough import cases
 
 from relay_gguf import LlamaEngine
 from relay_gguf.doctor import self_test as asking
@@ -101,9 +102,7 @@ def test_wrong_numbers_are_not_used(
     assert found.processor == PLAIN_CPU
 
 
-@pytest.mark.parametrize(
-    "how", ["SIGSEGV:extra", pytest.param("wrong:extra", marks=pytest.mark.thorough)]
-)
+@pytest.mark.parametrize("how", cases(["SIGSEGV:extra", "wrong:extra"], "SIGSEGV:extra"))
 def test_a_chat_goes_on_with_what_works(how: str, pico: Path, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "relay_gguf", "chat", str(pico), "--max-tokens", "3"]
     run = subprocess.run(

@@ -11,6 +11,7 @@ from threading import Thread
 import pytest
 from downloads import COMMAND, CONTENT, DIGEST, NAME, Notes, run, until
 from hub_server import COMMIT, Handler
+from thorough import cases
 
 from relay_gguf.hub import cache as hub_cache
 from relay_gguf.models.locate import find, locate
@@ -18,12 +19,7 @@ from relay_gguf.models.locate import find, locate
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are of POSIX")
 @pytest.mark.parametrize(
-    "number",
-    [
-        9,
-        pytest.param(signal.Signals["SIGINT"], marks=pytest.mark.thorough),
-        pytest.param(signal.Signals["SIGTERM"], marks=pytest.mark.thorough),
-    ],
+    "number", cases([signal.Signals["SIGINT"], signal.Signals["SIGTERM"], 9], 9)
 )
 def test_killed_and_resumed_by_another_process(
     server: type[Handler], folder: Path, number: int

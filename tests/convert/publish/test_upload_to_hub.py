@@ -20,7 +20,6 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Han
         yield handler
 
 
-@pytest.mark.thorough
 @needs_send
 def test_the_hub_gets_the_files(ready: Path, server: type[Handler]) -> None:
     status, printed, errors = command(ready, "o/r", "--yes", "--private")

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from conversions import Pair, converted, digests
 from stopped_runs import PATIENCE, free, stopped
+from thorough import cases
 
 from relay_gguf import disk
 from relay_gguf.convert.job import prepare
@@ -79,14 +80,7 @@ def test_a_disk_that_fills_up_keeps_nothing_half_made(
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits like these")
-@pytest.mark.parametrize(
-    "limit",
-    [
-        6000,
-        pytest.param(100, marks=pytest.mark.thorough),
-        pytest.param(300_000, marks=pytest.mark.thorough),
-    ],
-)
+@pytest.mark.parametrize("limit", cases([100, 6000, 300_000], 6000))
 def test_a_limit_on_the_size_of_files_is_told(
     limit: int, pico_mistral: Pair, tmp_path: Path
 ) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from lent import Lent, Wire, kept, lend
 from replies import said
+from thorough import cases
 
 from relay_gguf import LlamaEngine
 from relay_gguf.errors import WorkerError
@@ -43,14 +44,7 @@ CASES = {
 }
 
 
-SOME = ("none", "all, by memory")
-"""Cases of the default run."""
-
-
-@pytest.mark.parametrize(
-    "name",
-    [name if name in SOME else pytest.param(name, marks=pytest.mark.thorough) for name in CASES],
-)
+@pytest.mark.parametrize("name", cases(CASES, "none", "all, by memory"))
 def test_layers_on_workers(
     name: str, two: tuple[Lent, Lent], deep: Path, reference: list[int]
 ) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import llama_cpp as lib
 import pytest
+from thorough import cases
 from watched_loads import CARD, Watched, answers
 
 from relay_gguf import LlamaEngine
@@ -20,10 +21,7 @@ from relay_gguf.machine.devices import Gpu
 from relay_gguf.sampling import SamplingParams
 
 
-@pytest.mark.parametrize(
-    "failures",
-    [0, *(pytest.param(n, marks=pytest.mark.thorough) for n in range(1, TRIES - 1)), TRIES - 1],
-)
+@pytest.mark.parametrize("failures", cases(range(TRIES), 0, TRIES - 1))
 def test_each_try_takes_less(
     smollm2: Path, watched: Watched, failures: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
