@@ -37,6 +37,11 @@ class ConversionJob:
         """Bytes of all files together."""
         return sum(target.size for target in self.targets)
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Notes for the user: of the model, and of the files."""
+        return (*self.model.notes, *(note for t in self.targets for note in t.notes))
+
 
 def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
     """Open, check and plan a conversion.
@@ -63,6 +68,7 @@ def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
         {ftype: pattern.replace(TYPE, ftype) for ftype in request.ftypes},
         importance=None if imatrix is None else imatrix.weights,
         max_bytes=request.max_bytes,
+        overrides=request.overrides,
     )
     by_name = {tensor.name: tensor for tensor in model.weights.tensors}
     if request.verify:

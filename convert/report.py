@@ -57,7 +57,8 @@ def make_report(
         "encoders": f"llama-cpp-python {version('llama-cpp-python')}",
         "origin": dict(job.model.origin),
         "imatrix": None if job.imatrix is None else job.imatrix.file,
-        "notes": list(job.model.notes),
+        "overrides": target.overrides.in_words,
+        "notes": [*job.model.notes, *target.notes],
         "verified": checks if verified else None,
         "error": relative_error(stats, target.types.items()),
         "error_by_type": {

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from .metadata import MetadataOverride
+from .quantize.overrides import TypeOverrides
 from .read.source import AskedBase
 
 Template = Literal["relay", "keep"]
@@ -35,6 +36,8 @@ class Request:
     pre: str | None = None
     """llama.cpp's name of the pre-tokenizer; None looks it up."""
     imatrix: Path | None = None
+    overrides: TypeOverrides = field(default_factory=TypeOverrides)
+    """Types of tensors in place of llama.cpp's choice."""
     max_bytes: int | None = None
     """The most bytes of tensors in a file; None does not split."""
     allow_nonfinite: bool = False

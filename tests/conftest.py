@@ -42,6 +42,9 @@ settings.load_profile("default run")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+ASKED_FOR = ("clients", "grids", "llm", "thorough", "vulkan")
+
+
 def pytest_configure(config: pytest.Config) -> None:
     if "thorough" in config.option.markexpr:
         settings.load_profile("thorough")
@@ -57,8 +60,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
                 item.add_marker("thorough")
-    marked = ("clients", "llm", "thorough", "vulkan")
-    unasked = [name for name in marked if name not in config.option.markexpr]
+    unasked = [name for name in ASKED_FOR if name not in config.option.markexpr]
     left = [item for item in items if any(map(item.get_closest_marker, unasked))]
     if left:
         config.hook.pytest_deselected(items=left)

@@ -138,7 +138,8 @@ def test_one_place_imports_llama_cpp() -> None:
 
 
 def test_who_calls_llama_cpp() -> None:
-    assert users("llama.native") <= within("llama") | {"convert.quantize.ggml"}
+    converters = {"convert.quantize.ggml", "convert.quantize.mixture"}
+    assert users("llama.native") <= within("llama") | converters
 
 
 def test_who_imports_the_hubs_library() -> None:

@@ -114,6 +114,7 @@ def _entry(folder: Path, report: Mapping[str, Any]) -> PublishedType:
         moved={str(kind): _number(norm["moved"]) for kind, norm in report["merge"].items()},
         alike=None if checked is None else int(checked["texts_tokenized_alike"]),
         imatrix=str(report["imatrix"] or ""),
+        overrides=tuple(map(str, report.get("overrides", ()))),  # earlier releases had none
         encoders=str(report["encoders"]),
     )
 

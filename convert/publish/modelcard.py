@@ -51,6 +51,7 @@ class PublishedType:
     moved: Mapping[str, float | None] | None = None
     alike: int | None = None
     imatrix: str = ""
+    overrides: tuple[str, ...] = ()
     encoders: str = ""
 
 
@@ -220,6 +221,9 @@ def _making(found: Sequence[PublishedType]) -> Iterator[str]:
         if entry.imatrix:
             matrix = code(entry.imatrix)
             yield f"{code(entry.names[0])} was made with the importance matrix {matrix}."
+        if entry.overrides:
+            types = escaped(", ".join(entry.overrides))
+            yield f"{code(entry.names[0])} has other types than llama.cpp's mix in places: {types}."
     checked = [entry for entry in found if entry.alike is not None]
     if checked:
         which = "Each file" if len(checked) == len(found) else _files(checked)

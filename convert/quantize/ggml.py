@@ -1,6 +1,6 @@
-"""ggml's encoders and llama.cpp's choice of types, through the library of llama-cpp-python.
+"""ggml's encoders, and llama.cpp's look at a file, through the library of llama-cpp-python.
 
-The one file of `convert` that calls llama.cpp. ggml ends the process where it finds a wrong
+With `mixture` what `convert` calls of llama.cpp. ggml ends the process where it finds a wrong
 argument (GGML_ASSERT), so each is checked here first.
 """
 
@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import ctypes
 import os
-import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType
@@ -22,24 +21,15 @@ from numpy.typing import NDArray
 
 from relay_gguf.convert.read.arrays import Array, Bytes
 from relay_gguf.errors import ConversionError, ModelError
-from relay_gguf.gguf_file.faults import ALL, VOCABULARY, faults
+from relay_gguf.gguf_file.faults import ALL, VOCABULARY
 from relay_gguf.llama.first_read.first_read import deadly, model_of
 from relay_gguf.llama.log import WARN, LogLines
 from relay_gguf.llama.native import lib
 from relay_gguf.llama.tokenizer import tokenize
 
-from .ftypes import FTYPES
+from .ftypes import ALWAYS_WEIGHED, ENCODED
 
 Type = GGMLQuantizationType
-
-ENCODED: Final = (
-    *(Type.F32, Type.F16, Type.BF16, Type.Q8_0, Type.Q6_K, Type.Q5_K, Type.Q5_1, Type.Q5_0),
-    *(Type.Q4_K, Type.Q4_1, Type.Q4_0, Type.IQ4_NL, Type.IQ4_XS, Type.Q3_K, Type.Q2_K),
-)
-"""The types that a tensor may have. All can use an importance matrix, and none needs it."""
-
-_TENSOR = re.compile(r"\[ *\d+/ *\d+\] (\S+) +- \[[^\]]*\], type = +(\w+),")
-_TARGET = re.compile(r"size = .* -> .*\((\w+)\)")
 
 
 @cache
@@ -85,8 +75,8 @@ def encode(kind: Type, rows: Array, weights: Array | None = None) -> Bytes:
         weights: importance of each column, (columns,), from an imatrix.
 
     Raises:
-        ConversionError: the type is not in `ENCODED` or cannot hold rows of this length, or
-            `weights` has another length.
+        ConversionError: the type is not in `ENCODED`, cannot hold rows of this length or needs
+            `weights`, or these have another length.
     """
     columns = rows.shape[-1]
     n_rows = rows.size // columns
@@ -94,6 +84,8 @@ def encode(kind: Type, rows: Array, weights: Array | None = None) -> Bytes:
         raise ConversionError(f"relay-gguf does not write tensors as {kind.name}.")
     if weights is not None and weights.shape != (columns,):
         raise ConversionError(f"The imatrix has {weights.size} weights for rows of {columns}.")
+    if weights is None and kind in ALWAYS_WEIGHED:
+        raise ConversionError(f"{kind.name} needs the weights of an imatrix.")
     rows = np.ascontiguousarray(rows, dtype=np.float32)
     if kind is Type.F32:
         return rows.reshape(-1).view(np.uint8)
@@ -124,7 +116,7 @@ def decode(kind: Type, data: Bytes, columns: int) -> Array:
         return out.reshape(-1, columns)
     n_rows = data.size // row_bytes(kind, columns)
     out = np.empty((n_rows, columns), dtype=np.float32)
-    decoder = getattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
+    decoder = getattr(_base(), f"dequantize_row_{ggml_name(kind)}")
     source, target = ctypes.c_void_p(data.ctypes.data), ctypes.c_void_p(out.ctypes.data)
     decoder(source, target, ctypes.c_int64(out.size))
     return out
@@ -133,7 +125,7 @@ def decode(kind: Type, data: Bytes, columns: int) -> Array:
 def can_decode(kind: Type) -> bool:
     """Whether `decode` can read the type."""
     floats = (Type.F32, Type.F16, Type.BF16)
-    return kind in floats or hasattr(_base(), f"dequantize_row_{_ggml_name(kind)}")
+    return kind in floats or hasattr(_base(), f"dequantize_row_{ggml_name(kind)}")
 
 
 def is_valid(kind: Type, data: Bytes) -> bool:
@@ -142,76 +134,10 @@ def is_valid(kind: Type, data: Bytes) -> bool:
     return bool(_base().ggml_validate_row_data(int(kind), data.ctypes.data, data.size))
 
 
-def planned_types(
-    skeleton: Path, ftype: str, weights: Mapping[str, Array] | None = None
-) -> dict[str, Type]:
-    """The type that llama.cpp gives to each tensor of a file, in the order in which it writes them.
-
-    A dry run of `llama_model_quantize`, which looks at names and row lengths, not at values
-    (llama-quant.cpp, llama_tensor_get_type).
-
-    Args:
-        skeleton: a GGUF file with the model's metadata and tensors, maybe cut to two rows each.
-        ftype: a key of `FTYPES`.
-        weights: an imatrix, with which some types differ.
-
-    Raises:
-        ConversionError: llama.cpp refuses the file.
-    """
-    if fault := next(faults(model_of([skeleton]), ("keys",)), None):
-        raise ConversionError(f"llama.cpp cannot plan {ftype}: {fault.text}.")
-    params = lib.llama_model_quantize_default_params()
-    params.ftype = int(FTYPES[ftype])
-    params.dry_run = True
-    params.allow_requantize = True
-    kept: list[Any] = []
-    if weights:
-        params.imatrix = _imatrix_entries(weights, kept)
-    source, target = os.fsencode(skeleton), os.fsencode(skeleton.with_suffix(".none"))
-    with LogLines() as lines:
-        failed = _aside(lambda: lib.llama_model_quantize(source, target, ctypes.byref(params)))
-    said = [line for _, line in lines.lines]
-    if failed:
-        reason = said[-1] if said else "no reason given"
-        raise ConversionError(f"llama.cpp cannot plan {ftype}: {reason}")
-    types: dict[str, Type] = {}
-    name = ""
-    for line in said:
-        if match := _TENSOR.match(line):
-            name = match[1]
-            types[name] = _by_ggml_name()[match[2]]
-        elif match := _TARGET.match(line):
-            types[name] = _by_ggml_name()[match[1]]
-    unknown = sorted({kind.name for kind in types.values() if kind not in ENCODED})
-    if unknown:
-        raise ConversionError(
-            f"llama.cpp plans tensors as {', '.join(unknown)}, which relay-gguf cannot write."
-        )
-    return types
-
-
-def _imatrix_entries(weights: Mapping[str, Array], kept: list[Any]) -> Any:
-    """llama.cpp's array of (name, values, count), ended by an empty entry."""
-    entries = (lib.llama_model_imatrix_data * (len(weights) + 1))()
-    for entry, (name, values) in zip(entries, weights.items(), strict=False):
-        values = np.ascontiguousarray(values, dtype=np.float32)
-        kept.append(values)
-        entry.name = name.encode()
-        entry.data = values.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
-        entry.size = values.size
-    kept.append(entries)
-    return ctypes.cast(entries, ctypes.POINTER(lib.llama_model_imatrix_data))
-
-
-def _ggml_name(kind: Type) -> str:
+def ggml_name(kind: Type) -> str:
     """`q4_K`, `iq4_nl`, as ggml spells them."""
     name = kind.name.lower()
     return name[:-1] + "K" if name.endswith("_k") else name
-
-
-@cache
-def _by_ggml_name() -> Mapping[str, Type]:
-    return {_ggml_name(kind): kind for kind in Type}
 
 
 def tokenizations(paths: Sequence[Path], texts: Sequence[str]) -> list[list[int]]:
@@ -263,7 +189,7 @@ def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
         return lib.llama_model_load_from_splits(names, len(paths), params)
 
     with LogLines() as lines:
-        model = _aside(load)
+        model = aside(load)
     if not model:
         reasons = [line for level, line in lines.lines if level >= WARN]
         raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {' '.join(reasons)}")
@@ -273,7 +199,7 @@ def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
         lib.llama_model_free(model)
 
 
-def _aside(call: Callable[[], Any]) -> Any:
+def aside(call: Callable[[], Any]) -> Any:
     """Make a call of C that logs, on another thread.
 
     On the main thread a Ctrl-C may fall into the log's callback, from which ctypes lets no

@@ -147,15 +147,25 @@ def _encode(
     weight: Array | None,
 ) -> EncodedRows:
     slab = read(start, stop)
+    if weight is not None and len(tensor.shape) > 2:
+        weight = weight.reshape(-1, tensor.columns)[start:stop]
     rows = slab.rows.reshape(-1, tensor.columns if len(tensor.shape) > 1 else stop - start)
     stats = _measured(slab, rows)
     data = {}
     for kind in kinds:
-        data[kind] = encode(kind, rows, weight)
+        data[kind] = _encoded(kind, rows, weight, stop - start if len(tensor.shape) > 2 else 1)
         stats.errors[kind] = error = _error(kind, data[kind], rows)
         if not math.isfinite(error.squares):
             stats.invalid.add(kind)
     return EncodedRows(tensor, data, stats, stop == tensor.shape[0])
+
+
+def _encoded(kind: Type, rows: Array, weight: Array | None, n_experts: int) -> Bytes:
+    """Rows encoded, those of each expert with its own weights."""
+    if weight is None or weight.ndim == 1:
+        return encode(kind, rows, weight)
+    experts = zip(np.split(rows, n_experts), weight, strict=True)
+    return np.concatenate([encode(kind, part, its_weight) for part, its_weight in experts])
 
 
 def _measured(slab: Slab, rows: Array) -> TensorStats:

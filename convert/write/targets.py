@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from gguf import GGML_QUANT_SIZES
+
 from relay_gguf.convert.arch.weights import Tensor
-from relay_gguf.convert.quantize.ggml import Type, planned_types
+from relay_gguf.convert.quantize.ftypes import FLOATS, WITH_IMATRIX, Type, needs_imatrix
+from relay_gguf.convert.quantize.mixture import matched, planned_types
+from relay_gguf.convert.quantize.overrides import TypeOverrides
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 
-from .layout import Layout, shard_names, split, with_type, write_skeleton
+from .layout import Layout, lay_out, shard_names, split, with_type, write_skeleton
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +31,16 @@ class PlannedFile:
 
 @dataclass(frozen=True, slots=True)
 class QuantTarget:
-    """A file type that is wanted: the type of each tensor in file order, and the files."""
+    """A file type that is wanted: the type of each tensor in file order, and the files.
+
+    `overrides` are what the user, or the file type itself, wants in place of llama.cpp's choice.
+    """
 
     ftype: str
     types: Mapping[str, Type]
     files: tuple[PlannedFile, ...]
+    overrides: TypeOverrides = field(default_factory=TypeOverrides)
+    notes: tuple[str, ...] = ()
 
     @property
     def size(self) -> int:
@@ -51,6 +60,7 @@ def plan_targets(
     *,
     importance: Mapping[str, Array] | None = None,
     max_bytes: int | None = None,
+    overrides: TypeOverrides | None = None,
 ) -> list[QuantTarget]:
     """Plan the files of several types.
 
@@ -60,46 +70,165 @@ def plan_targets(
         names: file type → file name.
         importance: the weights of an imatrix, by tensor name.
         max_bytes: of tensors in a file; None does not split.
+        overrides: types in place of llama.cpp's choice.
 
     Raises:
-        ConversionError: llama.cpp cannot plan the types, or the imatrix is of another model.
+        ConversionError: llama.cpp cannot plan the types, an override fits no tensor, or the imatrix
+            is of another model, or there is none and a type needs it.
     """
+    importance = _fitting(importance, {tensor.name: tensor for tensor in tensors})
+    wanted = overrides or TypeOverrides()
+    planned = _plans(metadata, tensors, list(names), wanted, with_imatrix=importance is not None)
+    for plan in planned:
+        _check_weights(plan, importance)
     by_name = {tensor.name: tensor for tensor in tensors}
-    importance = _fitting(importance, by_name)
     targets = []
-    for ftype, name in names.items():
-        types = _types(metadata, tensors, ftype, importance)
-        if types.keys() != by_name.keys():
-            lost = sorted(by_name.keys() ^ types.keys())
-            raise ConversionError(f"llama.cpp's plan for {ftype} differs in {', '.join(lost[:3])}.")
-        typed = [(by_name[tensor], kind) for tensor, kind in types.items()]
-        layouts = split(with_type(metadata, ftype), typed, max_bytes)
-        files = zip(shard_names(name, len(layouts)), layouts, strict=True)
-        targets.append(QuantTarget(ftype, types, tuple(PlannedFile(*file) for file in files)))
+    for plan in planned:
+        typed = [(by_name[tensor], kind) for tensor, kind in plan.types.items()]
+        layouts = split(with_type(metadata, plan.ftype), typed, max_bytes)
+        files = zip(shard_names(names[plan.ftype], len(layouts)), layouts, strict=True)
+        targets.append(replace(plan, files=tuple(PlannedFile(*file) for file in files)))
     return targets
 
 
 def sizes(metadata: Metadata, tensors: Sequence[Tensor], ftypes: Sequence[str]) -> dict[str, int]:
-    """File type → bytes of its file.
+    """File type → bytes of its file; with an importance matrix where the type needs one.
 
     Raises:
         ConversionError: llama.cpp cannot plan the types.
     """
-    targets = plan_targets(metadata, tensors, {ftype: ftype for ftype in ftypes})
-    return {target.ftype: target.size for target in targets}
+    by_name = {tensor.name: tensor for tensor in tensors}
+    found = {}
+    for ftype in ftypes:
+        with_imatrix = ftype in WITH_IMATRIX
+        (plan,) = _plans(metadata, tensors, [ftype], TypeOverrides(), with_imatrix=with_imatrix)
+        typed = [(by_name[tensor], kind) for tensor, kind in plan.types.items()]
+        found[ftype] = lay_out(with_type(metadata, ftype), typed).size
+    return found
 
 
-def _types(
+def _plans(
     metadata: Metadata,
     tensors: Sequence[Tensor],
-    ftype: str,
-    importance: Mapping[str, Array] | None,
-) -> dict[str, Type]:
+    ftypes: Sequence[str],
+    wanted: TypeOverrides,
+    *,
+    with_imatrix: bool,
+) -> list[QuantTarget]:
+    """The types of the tensors of each file; without the files."""
     needed = {k: value for k, value in metadata.items() if not k.startswith("tokenizer.")}
+    plans = []
     with tempfile.TemporaryDirectory() as folder:
-        skeleton = Path(folder, "skeleton")
-        write_skeleton(skeleton, with_type(needed, ftype), tensors)
-        return planned_types(skeleton, ftype, importance)
+        skeletons = {ftype: Path(folder, ftype) for ftype in ftypes}
+        for ftype, skeleton in skeletons.items():
+            write_skeleton(skeleton, with_type(needed, ftype), tensors)
+        found = _matched(skeletons, wanted)
+        for ftype, skeleton in skeletons.items():
+            overrides = wanted.of(ftype)
+            _check_blocks(ftype, tensors, overrides)
+            types = planned_types(skeleton, ftype, overrides, with_imatrix=with_imatrix)
+            if lost := sorted({tensor.name for tensor in tensors} ^ types.keys()):
+                raise ConversionError(
+                    f"llama.cpp's plan for {ftype} differs in {', '.join(lost[:3])}."
+                )
+            notes = () if ftype in FLOATS else tuple(_fallbacks(ftype, types, wanted, found))
+            plans.append(QuantTarget(ftype, types, (), overrides, notes))
+    return plans
+
+
+def _matched(skeletons: Mapping[str, Path], wanted: TypeOverrides) -> dict[str, list[str]]:
+    """Pattern → the names of the tensors that it is found in.
+
+    Raises:
+        ConversionError: it is found in none, or no file is quantized.
+    """
+    quantized = [ftype for ftype in skeletons if ftype not in FLOATS]
+    found: dict[str, list[str]] = {}
+    for pattern, kind in wanted.patterns:
+        if not quantized:
+            raise ConversionError(
+                f"--tensor-type {pattern}={kind.name} changes quantized files only, and "
+                f"{', '.join(skeletons)} is not quantized. Give another --quant."
+            )
+        for ftype in quantized:
+            found[pattern] = matched(skeletons[ftype], ftype, pattern, wanted.of(ftype))
+            if found[pattern]:
+                break
+        else:
+            raise ConversionError(
+                f"--tensor-type {pattern}={kind.name}: {pattern!r} is found in the name of no "
+                "tensor that is quantized. Names are like blk.0.attn_q.weight, "
+                "blk.0.ffn_down.weight, output.weight; vectors and norms stay as they are, and "
+                "--token-embedding-type and --output-tensor-type go before a pattern."
+            )
+    return found
+
+
+def _fallbacks(
+    ftype: str,
+    types: Mapping[str, Type],
+    wanted: TypeOverrides,
+    found: Mapping[str, Sequence[str]],
+) -> Iterator[str]:
+    """Notes on patterns whose type rows of these lengths cannot have."""
+    set_already: set[str] = set()
+    for pattern, kind in wanted.patterns:
+        others = [n for n in found[pattern] if types[n] is not kind and n not in set_already]
+        set_already.update(found[pattern])
+        if others:
+            block = GGML_QUANT_SIZES[kind][0]
+            yield (
+                f"{ftype}: {len(others)} tensors that {pattern!r} finds are "
+                f"{', '.join(sorted({types[name].name for name in others}))}, not {kind.name}, "
+                f"whose blocks of {block} values do not divide their rows: {others[0]} is one."
+            )
+
+
+def _check_blocks(ftype: str, tensors: Sequence[Tensor], overrides: TypeOverrides) -> None:
+    """Refuse a type of the embedding or the output head that llama.cpp would end the process over.
+
+    Raises:
+        ConversionError: its blocks do not divide the rows.
+    """
+    asked = {
+        "token_embd.weight": ("--token-embedding-type", overrides.token_embedding),
+        "output.weight": ("--output-tensor-type", None if ftype in FLOATS else overrides.output),
+    }
+    for tensor in tensors:
+        option, kind = asked.get(tensor.name, ("", None))
+        if kind is not None and tensor.columns % (block := GGML_QUANT_SIZES[kind][0]):
+            raise ConversionError(
+                f"{ftype}: {tensor.name} cannot be {kind.name}, whose blocks of {block} values do "
+                f"not divide its rows of {tensor.columns}. Give {option} a type that does: Q8_0 "
+                "has blocks of 32, F16 of 1."
+            )
+
+
+def _check_weights(plan: QuantTarget, importance: Mapping[str, Array] | None) -> None:
+    """Refuse a file whose tensors need an importance matrix that is not there.
+
+    Raises:
+        ConversionError: there is none, or it lacks a tensor.
+    """
+    known = importance or {}
+    lost = [
+        name
+        for name, kind in plan.types.items()
+        if needs_imatrix(plan.ftype, name, kind) and name not in known
+    ]
+    if not lost:
+        return
+    first = f"{lost[0]} as {plan.types[lost[0]].name}"
+    if importance is None:
+        raise ConversionError(
+            f"{plan.ftype} needs an importance matrix ({first}): give --imatrix FILE, which "
+            "`relay-gguf imatrix` makes."
+        )
+    raise ConversionError(
+        f"The imatrix has no weights for {len(lost)} tensors of {plan.ftype} that need them "
+        f"({first}). Is it of another model? Otherwise give these another --tensor-type, "
+        "--token-embedding-type or --output-tensor-type."
+    )
 
 
 def _fitting(
@@ -117,9 +246,10 @@ def _fitting(
             "The imatrix has weights for none of the model's tensors. Is it of another model?"
         )
     for name, values in known.items():
-        if values.size != tensors[name].columns:
+        shape = tensors[name].shape  # of (experts, rows, columns), each expert has its own weights
+        if values.size != shape[-1] * (shape[0] if len(shape) > 2 else 1):
             raise ConversionError(
                 f"The imatrix has {values.size} weights for {name}, whose rows have "
-                f"{tensors[name].columns} values. Is it of another model?"
+                f"{shape[-1]} values. Is it of another model?"
             )
     return known

@@ -19,7 +19,8 @@ from relay_gguf.cli.convert.presets import preset_sizes
 from relay_gguf.cli.models import _planned
 from relay_gguf.convert.inspect.inspection import inspect
 from relay_gguf.convert.inspect.rewrite import put_template
-from relay_gguf.convert.quantize.ggml import check_opens, planned_types, tokenizations
+from relay_gguf.convert.quantize.ggml import check_opens, tokenizations
+from relay_gguf.convert.quantize.mixture import planned_types
 from relay_gguf.errors import ConversionError, ModelError, RelayError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.faults import faults, is_covered

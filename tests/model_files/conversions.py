@@ -6,7 +6,7 @@ import ctypes
 import json
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from math import prod
@@ -51,7 +51,14 @@ def converted(
 
 
 def quantized(
-    source: Path, out: Path, ftype: str, imatrix: Mapping[str, Any] | None = None
+    source: Path,
+    out: Path,
+    ftype: str,
+    imatrix: Mapping[str, Any] | None = None,
+    *,
+    patterns: Sequence[tuple[str, GGMLQuantizationType]] = (),
+    token_embedding: GGMLQuantizationType | None = None,
+    output: GGMLQuantizationType | None = None,
 ) -> Path:
     """What llama.cpp's quantizer makes of a file."""
     path = out / f"{source.stem}-{ftype}-by-llama.cpp"
@@ -64,6 +71,15 @@ def quantized(
             entry.name, entry.size = name.encode(), array.size
             entry.data = array.ctypes.data_as(ctypes.POINTER(ctypes.c_float))
         params.imatrix = ctypes.cast(entries, ctypes.POINTER(lib.llama_model_imatrix_data))
+    if patterns:
+        overrides = (lib.llama_model_tensor_override * (len(patterns) + 1))()
+        for override, (pattern, kind) in zip(overrides, patterns, strict=False):
+            override.pattern, override.type = pattern.encode(), int(kind)
+        params.tt_overrides = overrides
+    if token_embedding is not None:
+        params.token_embedding_type = int(token_embedding)
+    if output is not None:
+        params.output_tensor_type = int(output)
     assert lib.llama_model_quantize(os.fsencode(source), os.fsencode(path), params) == 0
     return path
 

@@ -18,6 +18,7 @@ from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
     from relay_gguf.convert.publish.folder import WrittenFolder
+    from relay_gguf.convert.quantize.overrides import TypeOverrides
     from relay_gguf.convert.request import Request
 
 BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
@@ -62,7 +63,22 @@ def convert(
         ),
     ] = None,
     imatrix: Annotated[
-        Path | None, typer.Option(help="Importance matrix, a file made by llama-imatrix.")
+        Path | None,
+        typer.Option(help="Importance matrix, a file of `relay-gguf imatrix` or llama-imatrix."),
+    ] = None,
+    tensor_type: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REGEX=TYPE",
+            help="Type of the tensors whose names a regular expression is found in, as "
+            "ffn_down=Q6_K; repeat it, the first that fits counts.",
+        ),
+    ] = None,
+    token_embedding_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Type of the token embedding, as Q8_0.")
+    ] = None,
+    output_tensor_type: Annotated[
+        str | None, typer.Option(metavar="TYPE", help="Type of the output head, as Q8_0.")
     ] = None,
     split_max_size: Annotated[
         str | None, typer.Option(help="Split files into shards of at most this size, as 4G.")
@@ -112,6 +128,8 @@ def convert(
       relay-gguf convert BASE-FOLDER --adapter ADAPTER-FOLDER -q Q8_0 -q Q4_K_M -o models
       relay-gguf convert OWNER/BASE --adapter OWNER/ADAPTER --preset gpu-12gb -o models --dry-run
       relay-gguf convert model-F16.gguf -q Q4_K_M -o models
+      relay-gguf convert model-F16.gguf -q Q4_K_L -q IQ2_M --imatrix imatrix.gguf -o models
+      relay-gguf convert model-F16.gguf -q Q3_K_M --tensor-type 'blk.[01].ffn=Q6_K' -o models
     """
     # Slabs are worked on by our own threads, and numpy's libraries would start as many for each.
     # They read this as they are loaded, with numpy, which is now.
@@ -119,6 +137,7 @@ def convert(
         os.environ.setdefault(variable, "1")
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
+    from relay_gguf.convert.quantize.overrides import type_overrides
     from relay_gguf.convert.run import check, run
 
     from . import screen
@@ -132,6 +151,7 @@ def convert(
         merge_base=merge_base,
         context_length=context_length,
         imatrix=imatrix,
+        overrides=type_overrides(tensor_type or [], token_embedding_type, output_tensor_type),
         split_max_size=split_max_size,
         pre=pre,
         template=template,
@@ -215,6 +235,7 @@ def _request(
     merge_base: str,
     context_length: int | None,
     imatrix: Path | None,
+    overrides: TypeOverrides,
     split_max_size: str | None,
     pre: str | None,
     template: str,
@@ -246,6 +267,7 @@ def _request(
         context_length=context_length or (found.context_length if found else None),
         pre=pre,
         imatrix=imatrix,
+        overrides=overrides,
         max_bytes=None if split_max_size is None else parse_size(split_max_size),
         allow_nonfinite=allow_nonfinite,
         verify=verify,

@@ -39,11 +39,14 @@ def plan_lines(
         yield f"{target.ftype:{width}}  {size(target.size):>8}  {one_line(str(out / names))}"
         if in_full:
             yield f"{'':{width}}  {_types(target)}"
+            if target.overrides.in_words:
+                said = one_line(f"asked for: {', '.join(target.overrides.in_words)}")
+                yield f"{'':{width}}  {said}"
     if in_full:
         for kind, (changed, count) in coverage(job).items():
             yield f"{kind}: {changed} of {count} changed by the adapter"
         yield f"disk: {job.size:,} bytes; memory: about {size(memory(n_threads))}"
-    for note in job.model.notes:
+    for note in job.notes:
         yield one_line(f"Note: {note}")
 
 
@@ -60,7 +63,7 @@ def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
         "coverage": coverage(job),
         "bytes": job.size,
         "memory": memory(n_threads),
-        "notes": list(job.model.notes),
+        "notes": list(job.notes),
     }
 
 

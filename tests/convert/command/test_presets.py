@@ -19,7 +19,7 @@ from relay_gguf.quant_presets import load_preset, presets
 NEMO = """\
 Sizes for Mistral-Nemo (12B):
 
-all       Every type but F32
+all       The usual types, F16 to Q2_K
           F16     24.50 GB
           BF16    24.50 GB
           Q8_0    13.01 GB
@@ -43,6 +43,17 @@ gpu-24gb  A graphics card with 24 GB
           Q8_0    13.01 GB
           Q6_K    10.05 GB
 
+imatrix   Smaller types, with --imatrix
+          IQ3_M    5.71 GB
+          IQ3_XS   5.30 GB
+          IQ3_XXS  4.94 GB
+          IQ2_M    4.43 GB
+          IQ2_S    4.13 GB
+          IQ2_XS   3.91 GB
+          IQ2_XXS  3.58 GB
+          IQ1_M    3.21 GB
+          IQ1_S    2.99 GB
+
 mac-16gb  A Mac with 16 GB
           Q5_K_M   8.72 GB
           Q4_K_M   7.47 GB
@@ -64,7 +75,7 @@ def test_presets_are_listed_with_their_sizes(
     assert ran(capfd, "presets") == NEMO
     assert ran(capfd, "presets", pico_mistral.base).startswith(f"Sizes for {pico_mistral.base}:\n")
     found = {entry["preset"]: entry for entry in json.loads(ran(capfd, "presets", "--json"))}
-    assert list(found) == ["all", "gpu-12gb", "gpu-24gb", "mac-16gb", "mac-8gb", "relay"]
+    assert list(found) == ["all", "gpu-12gb", "gpu-24gb", "imatrix", "mac-16gb", "mac-8gb", "relay"]
     assert found["mac-8gb"] == {
         "preset": "mac-8gb",
         "description": "A Mac with 8 GB: what fits of a 12B model",

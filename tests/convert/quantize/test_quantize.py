@@ -14,7 +14,7 @@ from gguf import GGUFWriter
 from hf_models import LINEARS, Shape, write_adapter, write_mistral
 from numpy.typing import NDArray
 
-from relay_gguf.convert.quantize.ftypes import FTYPES
+from relay_gguf.convert.quantize.ftypes import FTYPES, LARGE, WITH_IMATRIX
 from relay_gguf.convert.read import merge
 from relay_gguf.gguf_file.header import Header, read_header
 
@@ -24,6 +24,12 @@ ODD = Shape(96, 9, 3, 1, 32, 160)
 TINY = Shape(80, 1, 5, 5, 16, 96)
 """Rows that not even 32 divides: what llama.cpp makes of them stays F16."""
 SOURCES = ("F32", "F16", "BF16")
+USUAL = tuple(
+    ftype
+    for ftype in FTYPES
+    if ftype not in (*LARGE, *WITH_IMATRIX) and not ftype.startswith(("IQ3", "TQ", "MXFP4"))
+)
+"""The types that are made of whole models here; `test_mixtures.py` has all."""
 
 
 @pytest.fixture(scope="module")
@@ -48,7 +54,7 @@ Files = Mapping[str, Path]
 
 
 def all_types(pair: Pair, out: Path) -> Files:
-    made = converted(request(pair.base, *FTYPES, adapter=pair.adapter), out)
+    made = converted(request(pair.base, *USUAL, adapter=pair.adapter), out)
     return {ftype: paths[0] for ftype, paths in made.items()}
 
 
@@ -63,7 +69,7 @@ def files(
 
 
 @pytest.mark.parametrize("model", ["mistral", "odd", "tiny"])
-@pytest.mark.parametrize("ftype", FTYPES)
+@pytest.mark.parametrize("ftype", USUAL)
 def test_files_equal_those_of_llama_cpps_quantizer(
     files: Mapping[str, Files], model: str, ftype: str, tmp_path: Path
 ) -> None:
