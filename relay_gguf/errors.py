@@ -10,6 +10,7 @@
     │   └── CardError        a character card cannot be read
     ├── StoreError       a session or an installed file cannot be read, written or locked
     ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
+    ├── CalibrationError a text to calibrate with cannot be used, or no imatrix be written
     └── SettingsError    an option or a line of the config file is wrong
 
 A message says what happened, where, and what to do next, in one line: the command line shows it
@@ -56,6 +57,10 @@ class StoreError(RelayError):
 
 class ConversionError(RelayError):
     """Base, adapter or checkpoint cannot be read, or do not fit together; names the tensor."""
+
+
+class CalibrationError(RelayError):
+    """A text to calibrate with cannot be used, or an importance matrix cannot be written."""
 
 
 class SettingsError(RelayError):

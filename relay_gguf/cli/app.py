@@ -21,6 +21,7 @@ from relay_gguf.errors import RelayError
 from .apps import lmstudio, ollama
 from .chat import chat
 from .convert.convert import convert, template
+from .convert.imatrix import imatrix
 from .convert.presets import presets
 from .convert.publish import card, inspect, upload
 from .dataset import dataset, recipe
@@ -72,6 +73,7 @@ app.command()(download)
 app.command()(irc)
 app.command()(worker)
 app.command()(convert)
+app.command()(imatrix)
 app.command()(presets)
 app.command()(template)
 app.command()(demo)

@@ -181,7 +181,7 @@ def _load(
 ) -> Loaded:
     settings = plan.settings
     with LogLines() as lines:
-        params = _model_params(settings)
+        params = model_params(settings)
         params.progress_callback = progress
         if not settings.n_gpu_layers:
             # For a CPU most quantized weights are repacked into a copy: decoding is a quarter
@@ -269,7 +269,7 @@ def check_file(path: Path) -> None:
 def measure(path: Path, settings: LoadSettings) -> Measured | None:
     """Bytes that a model would take, by a load that reads no weights; None if that fails."""
     with LogLines() as lines:
-        params = _model_params(settings)
+        params = model_params(settings)
         params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
@@ -282,7 +282,7 @@ def measure(path: Path, settings: LoadSettings) -> Measured | None:
         return Measured(weights, lines.kv, lines.compute) if ctx else None
 
 
-def _model_params(settings: LoadSettings) -> Any:
+def model_params(settings: LoadSettings) -> Any:
     params = lib.llama_model_default_params()
     params.n_gpu_layers = settings.n_gpu_layers
     found = verdict()

@@ -1,6 +1,7 @@
 """The commands that make and publish model files.
 
 convert    convert, template
+imatrix    imatrix
 publish    inspect, card, upload
 presets    presets, and the sizes of their files
 screen     progress and results, for a terminal, a pipe or a program
