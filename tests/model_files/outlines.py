@@ -37,7 +37,7 @@ class Outline:
 
 OUTLINES = {
     "one head for each": Outline(),
-    "eight heads for one": Outline(heads=8, kv_heads=1, tied=True),
+    "eight heads for one": Outline(layers=2, heads=8, kv_heads=1, tied=True),
     "eight experts": Outline(layers=2, heads=8, experts=8),
     "odd rows": Outline(columns=288, layers=2, tied=True),
 }

@@ -181,5 +181,6 @@ def _shown(running: Generator[ReadChunks, None, Calibration]) -> Calibration:
                 made: Calibration = end.value
                 return made
             if at.resumed and at.done == at.resumed:
-                typer.echo(f"Going on after {at.resumed} of {at.total} chunks.", err=True)
+                said = f"Going on after {at.resumed} of {at.total} chunks."
+                console.print(said, markup=False, highlight=False)  # above the bar
             b.update(task, total=at.total, completed=at.done)

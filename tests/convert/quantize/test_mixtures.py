@@ -103,19 +103,16 @@ def test_files_of_every_type_are_llama_cpps(
 PATTERNS = ("BLK\\.[01]\\.ffn_down=q6_k", "ffn_down=MXFP4", "attn_(q|k)=iq3_xxs")
 
 
-@pytest.mark.parametrize("ftype", ["Q4_K_M", "Q4_K_L"])
-def test_overrides_are_llama_quantizes(
-    ftype: str, models: Mapping[str, Model], tmp_path: Path
-) -> None:
+def test_overrides_are_llama_quantizes(models: Mapping[str, Model], tmp_path: Path) -> None:
     model = models["one head for each"]
     overrides = type_overrides(PATTERNS, None, None)
-    found = compared(model, tmp_path, ftype, imatrix=True, overrides=overrides)
-    assert {"Q6_K", "MXFP4", "IQ3_XXS"} <= found[ftype]
+    found = compared(model, tmp_path, "Q4_K_M", "Q4_K_L", imatrix=True, overrides=overrides)
+    for ftype in ("Q4_K_M", "Q4_K_L"):
+        assert {"Q6_K", "MXFP4", "IQ3_XXS"} <= found[ftype]
     overrides = type_overrides(PATTERNS[:1], "Q5_1", "f16")
-    for name in ("one head for each", "eight heads for one"):
-        out = tmp_path / name
-        found = compared(models[name], out, ftype, "F32", imatrix=True, overrides=overrides)
-        assert "Q5_1" in found[ftype] & found["F32"]
+    tied = models["eight heads for one"]
+    found = compared(tied, tmp_path / "tied", "Q4_K_L", "F32", imatrix=True, overrides=overrides)
+    assert "Q5_1" in found["Q4_K_L"] & found["F32"]
 
 
 def test_the_output_head_can_be_found_by_a_pattern(
