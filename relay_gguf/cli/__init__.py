@@ -6,6 +6,7 @@ choice     a question: which of Relay's files, where none is fast enough
 chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo, doctor, worker
            a command each, or a few that belong together
 convert/   convert, publish, presets and what they print
+measure/   safety and what it prints
 
 Only here is typer imported; each file imports what its commands need when they run.
 """

@@ -29,6 +29,7 @@ from .demo import demo
 from .doctor import doctor
 from .download import download
 from .irc import irc
+from .measure.safety import safety
 from .models import devices, models, plan
 from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern
@@ -79,6 +80,7 @@ app.command()(template)
 app.command()(demo)
 app.command()(dataset)
 app.command()(recipe)
+app.command()(safety)
 app.command()(inspect)
 app.command()(card)
 app.command()(upload)

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING
 from relay_gguf.errors import ModelError
 
 from .environment import check_environment
-from .repo import RepoFolder, parse_folder
+from .repo import RepoFolder, kind_of, parse_folder
 
 if TYPE_CHECKING:
-    from huggingface_hub import ModelInfo
+    from huggingface_hub import DatasetInfo, ModelInfo
 
 
 class UnreachableError(ModelError):
@@ -134,7 +134,7 @@ def remote(repo: str, revision: str = "") -> Remote | None:
     """A repository and its files; None if there is no such repository.
 
     Args:
-        repo: OWNER/NAME.
+        repo: OWNER/NAME, or datasets/OWNER/NAME.
         revision: a branch, tag or commit; empty for the newest commit.
 
     Raises:
@@ -152,8 +152,11 @@ def remote(repo: str, revision: str = "") -> Remote | None:
 
     with explained(repo, repo):
         try:
-            info = HfApi().model_info(
-                repo,
+            name, kind = kind_of(repo)
+            hub = HfApi()
+            look_up = hub.dataset_info if kind == "dataset" else hub.model_info
+            info: ModelInfo | DatasetInfo = look_up(
+                name,
                 revision=revision or None,
                 files_metadata=True,
                 timeout=HF_HUB_ETAG_TIMEOUT,
@@ -180,8 +183,8 @@ def remote(repo: str, revision: str = "") -> Remote | None:
     )
 
 
-def _licence(info: ModelInfo) -> str:
-    """The licence in a repository's model card; if it is `other`, the card's name of it."""
+def _licence(info: ModelInfo | DatasetInfo) -> str:
+    """The licence in a repository's card; if it is `other`, the card's name of it."""
     card = info.card_data
     said = card.get("license") if card else None
     if said == "other" and card:

@@ -3,6 +3,7 @@
     models--owner--name/blobs/<checksum>            the bytes, once
     models--owner--name/snapshots/<commit>/<file>   links to them
     models--owner--name/refs/main                   the newest commit
+    datasets--owner--name/...                       the same of a data set
 
 This is the layout of the hub's own library ("Understand caching" in its guides): each program finds
 the other's files. Files of this program have names of their own until they are whole.
@@ -20,7 +21,7 @@ from relay_gguf import disk
 from relay_gguf.errors import ModelError
 
 from .environment import check_numbers
-from .repo import RepoFile, pick_files
+from .repo import RepoFile, kind_of, pick_files
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,8 @@ class RepoCache:
 
     @property
     def _name(self) -> str:
-        return f"models--{self.repo.replace('/', '--')}"
+        name, kind = kind_of(self.repo)
+        return f"{kind}s--{name.replace('/', '--')}"
 
     def blob(self, digest: str) -> Path:
         """The path of a whole file's bytes, by its checksum."""

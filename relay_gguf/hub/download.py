@@ -1,4 +1,4 @@
-"""Downloads model files into the hub's shared cache: whole, with the right checksum, or not at all.
+"""Downloads files into the hub's shared cache: whole, with the right checksum, or not at all.
 
 The hub's own library throws an interrupted download away, and compares only sizes. Here bytes go
 into a partial file, which the next run continues, and through a checksum, which is compared with
@@ -25,7 +25,8 @@ from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
 from .cache import RepoCache, repo_cache
 from .checksum import Checksum
 from .file import look_up, stream
-from .repo import MAIN, RepoFile, pick_files
+from .repo import DATASETS, MAIN, RepoFile, pick_files
+from .table import pick_table
 from .watcher import DeclinedError, Download, Silent, Watcher
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
@@ -79,7 +80,8 @@ def asked(wanted: RepoFile) -> tuple[Remote, tuple[str, ...]]:
     found = remote(wanted.repo, wanted.revision)
     if found is None:
         raise no_repository(str(wanted), wanted.repo)
-    return found, pick_files(wanted, found.files)
+    pick = pick_table if wanted.repo.startswith(DATASETS) else pick_files
+    return found, pick(wanted, found.files)
 
 
 def _there(cache: RepoCache, found: Remote, file: RemoteFile) -> bool:

@@ -13,6 +13,7 @@ from relay_gguf.gguf_file.header import MAGIC, Header, parse_header
 
 from .api import RemoteFile, explained
 from .checksum import is_sha256
+from .repo import kind_of
 
 AT_ONCE: Final = 40 * 10**9
 """Bytes of one request; the hub refuses requests for more than 50 GB."""
@@ -30,8 +31,10 @@ def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
     """
     from huggingface_hub import get_hf_file_metadata, hf_hub_url
 
+    owned, kind = kind_of(repo)
     with explained(f"{repo}/{file.name}", repo):
-        found = get_hf_file_metadata(hf_hub_url(repo, file.name, revision=commit or None))
+        url = hf_hub_url(owned, file.name, repo_type=kind, revision=commit or None)
+        found = get_hf_file_metadata(url)
     etag = found.etag or ""
     sha256 = file.sha256 or (etag if is_sha256(etag) else "")
     size, blob = file.size or found.size or 0, sha256 or file.blob or etag
@@ -56,7 +59,8 @@ def stream(
 
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
     headers["Range"] = f"bytes={start}-{min(start + AT_ONCE, stop) - 1}"
-    url = hf_hub_url(repo, name, revision=commit or None)
+    owned, kind = kind_of(repo)
+    url = hf_hub_url(owned, name, repo_type=kind, revision=commit or None)
     timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
     with (
         explained(f"{repo}/{name}", repo),

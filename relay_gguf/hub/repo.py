@@ -32,6 +32,8 @@ the most common type of local models."""
 BESIDE: Final = ("mmproj", "imatrix")
 """Prefixes of names of GGUF files that are not language models."""
 
+DATASETS: Final = "datasets/"
+"""Begins the name of a repository that is a data set, as in its address."""
 MAIN: Final = "main"
 """The branch of a repository that is meant where none is named."""
 
@@ -76,6 +78,13 @@ class RepoFolder:
     def __str__(self) -> str:
         at = f"@{self.revision}" if self.revision else ""
         return self.repo + at + (f"/{self.folder}" if self.folder else "")
+
+
+def kind_of(repo: str) -> tuple[str, str]:
+    """A repository's OWNER/NAME, and its kind in the words of the hub: `model` or `dataset`."""
+    if repo.startswith(DATASETS):
+        return repo.removeprefix(DATASETS), "dataset"
+    return repo, "model"
 
 
 def parse_folder(model: str) -> RepoFolder | None:

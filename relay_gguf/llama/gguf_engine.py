@@ -137,6 +137,14 @@ class GgufEngine(ABC):
         """The ids of `text`, in which control tokens are plain text; no BOS."""
         return self._words.tokenize(text)
 
+    def tokenize_prompt(self, text: str) -> list[int]:
+        """The ids of a prompt's text, in which texts of control tokens are these tokens; no BOS."""
+        return self._words.tokenize(text, parse_special=True)
+
+    def control_texts(self) -> frozenset[str]:
+        """The texts of all control tokens of the vocabulary."""
+        return self._words.control_texts()
+
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty for a control token.
 
@@ -169,12 +177,14 @@ class LoadedEngine(GgufEngine):
         n_threads: int | None,
         on_progress: Callable[[float], None] | None,
         thread: str,
+        any_chat: bool = False,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
 
         Args:
             path, options, n_threads, on_progress: as for `LlamaEngine`.
             thread: the name of its thread.
+            any_chat: whether a model of another chat format than ChatML will do.
 
         Raises:
             ModelError, MemoryShortError, SettingsError: as `LlamaEngine`.
@@ -194,6 +204,7 @@ class LoadedEngine(GgufEngine):
             abort=abort_callback(flag),
             on_progress=on_progress,
             wanted=lambda: flag[0] == b"\0",
+            any_chat=any_chat,
         )
         try:
             loaded = self._held.loaded = wait(loading)

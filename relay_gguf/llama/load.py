@@ -70,6 +70,7 @@ def load(
     abort: tuple[Any, Any],
     on_progress: Callable[[float], None] | None,
     wanted: Callable[[], bool],
+    any_chat: bool = False,
 ) -> Loaded:
     """Plan and load a model and make its context; with a smaller plan if memory is short.
 
@@ -80,6 +81,7 @@ def load(
         abort: C function and data that tell a running evaluation to stop.
         on_progress: called with the share that is loaded, 0 to 1.
         wanted: called now and then; False ends the load.
+        any_chat: whether a model of another chat format than ChatML will do.
 
     Raises:
         ModelError: the file is broken, of an unknown kind or not a ChatML model.
@@ -101,17 +103,16 @@ def load(
     lib.llama_backend_init()
     model, machine = readable_model(path).sizes(), this_machine(timed=False)
     plan = plan_file(path, model, machine, options)
+    ways = _Ways(n_threads, abort, progress, any_chat)
     for attempt in range(1, TRIES):
         try:
-            return _load(
-                path, plan, n_tries=attempt, n_threads=n_threads, abort=abort, progress=progress
-            )
+            return _load(path, plan, n_tries=attempt, ways=ways)
         except MemoryShortError:
             smaller = _smaller(path, plan, machine, options)
             if smaller is None:
                 raise
             plan, machine = smaller
-    return _load(path, plan, n_tries=TRIES, n_threads=n_threads, abort=abort, progress=progress)
+    return _load(path, plan, n_tries=TRIES, ways=ways)
 
 
 def _smaller(
@@ -171,18 +172,21 @@ def _less(machine: Machine, plan: Plan, n_steps: int) -> Machine:
     return replace(machine, gpus=tuple(gpus))
 
 
-def _load(
-    path: Path,
-    plan: Plan,
-    n_tries: int,
-    n_threads: int,
-    abort: tuple[Any, Any],
-    progress: Any,
-) -> Loaded:
+@dataclass(frozen=True, slots=True)
+class _Ways:
+    """What each attempt of a load has in common."""
+
+    n_threads: int
+    abort: tuple[Any, Any]
+    progress: Any
+    any_chat: bool
+
+
+def _load(path: Path, plan: Plan, n_tries: int, ways: _Ways) -> Loaded:
     settings = plan.settings
     with LogLines() as lines:
         params = model_params(settings)
-        params.progress_callback = progress
+        params.progress_callback = ways.progress
         if not settings.n_gpu_layers:
             # For a CPU most quantized weights are repacked into a copy: decoding is a quarter
             # faster. A mapped file would stay in memory beside it; a read one does not.
@@ -192,10 +196,10 @@ def _load(
             raise explain(path, lines.lines)
         try:
             vocab = lib.llama_model_get_vocab(model)
-            control = find_control(path, model, vocab)
+            control = find_control(path, model, vocab, any_chat=ways.any_chat)
             context = _context_params(settings)
-            context.n_threads = context.n_threads_batch = n_threads
-            context.abort_callback, context.abort_callback_data = abort
+            context.n_threads = context.n_threads_batch = ways.n_threads
+            context.abort_callback, context.abort_callback_data = ways.abort
             ctx = lib.llama_init_from_model(model, context)
             if not ctx:
                 raise explain(path, lines.lines, n_ctx=context.n_ctx)
@@ -216,7 +220,7 @@ def _load(
         and not lib.llama_model_is_hybrid(model),
         plan=plan,
         n_tries=n_tries,
-        callbacks=(progress, abort),
+        callbacks=(ways.progress, ways.abort),
     )
     if settings.n_gpu_layers:
         _warm_up(path, loaded)
@@ -234,7 +238,7 @@ def _warm_up(path: Path, loaded: Loaded) -> None:
     n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
     if any(share.device.startswith("RPC") for share in loaded.plan.shares):
         n_tokens = WORKER_WARM_UP
-    tokens = (lib.llama_token * n_tokens)(*[loaded.control.im_start] * n_tokens)
+    tokens = (lib.llama_token * n_tokens)(*[max(0, loaded.control.im_start)] * n_tokens)
     status = lib.llama_decode(loaded.ctx, lib.llama_batch_get_one(tokens, n_tokens))
     lib.llama_memory_clear(loaded.memory, True)
     if status not in (0, 2):  # 2: Ctrl-C

@@ -42,10 +42,15 @@ class Tokenizer:
             self._fingerprint = self._fingerprint or fingerprint(self._open())
             return self._fingerprint
 
-    def tokenize(self, text: str) -> list[int]:
-        """The ids of `text`, in which control tokens are plain text; no BOS."""
+    def tokenize(self, text: str, *, parse_special: bool = False) -> list[int]:
+        """The ids of `text`, no BOS; control tokens in it are plain text unless asked for."""
         with self._using:
-            return tokenize(self._open(), text, parse_special=False)
+            return tokenize(self._open(), text, parse_special=parse_special)
+
+    def control_texts(self) -> frozenset[str]:
+        """The texts of all control tokens, such as `<|im_end|>`."""
+        with self._using:
+            return control_texts(self._open())
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty for a control token.
@@ -126,8 +131,24 @@ def fingerprint(vocab: Any) -> str:
     return digest.hexdigest()
 
 
-def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
+def control_texts(vocab: Any) -> frozenset[str]:
+    """The texts of a vocabulary's control tokens."""
+    found = {
+        lib.llama_vocab_get_text(vocab, token) or b""
+        for token in range(lib.llama_vocab_n_tokens(vocab))
+        if lib.llama_vocab_is_control(vocab, token)
+    }
+    return frozenset(text.decode("utf-8", "replace") for text in found if text)
+
+
+def find_control(path: Path, model: Any, vocab: Any, *, any_chat: bool = False) -> ControlTokens:
     """The tokens that frame a turn in ChatML.
+
+    Args:
+        path: the model's file, for messages.
+        model, vocab: llama.cpp's handles.
+        any_chat: a model of another chat format will do: both of its tokens are the one that ends
+            a turn, or -1 where there is none.
 
     Raises:
         ModelError: the vocabulary lacks them, or the model cannot generate text.
@@ -136,14 +157,18 @@ def find_control(path: Path, model: Any, vocab: Any) -> ControlTokens:
         raise ModelError(f"{path} has no vocabulary: it is part of a model, or made for tests.")
     found = {text: tokenize(vocab, text, parse_special=True) for text in (IM_START, IM_END)}
     missing = [text for text, ids in found.items() if len(ids) != 1]
-    if missing:
+    if missing and not any_chat:
         raise ModelError(
             f"{path} has no {' and no '.join(missing)} in its vocabulary. Relay speaks ChatML: "
             "take a Relay model, or another model that was trained with these tokens."
         )
     if lib.llama_model_has_encoder(model) or not lib.llama_model_has_decoder(model):
         raise ModelError(f"{path} is an encoder; a chat needs a decoder-only model.")
-    (im_start,), (im_end,) = found[IM_START], found[IM_END]
+    if missing:
+        end = int(lib.llama_vocab_eot(vocab))
+        im_start = im_end = end if end >= 0 else int(lib.llama_vocab_eos(vocab))
+    else:
+        (im_start,), (im_end,) = found[IM_START], found[IM_END]
     if not lib.llama_vocab_get_add_bos(vocab):
         return ControlTokens(im_start, im_end)
     bos = int(lib.llama_vocab_bos(vocab))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ def tokenizer_of(path: Path) -> dict[str, Any]:
 
 def write_pico(
     path: Path,
-    tokenizer_from: Path,
+    tokenizer_from: Path | Mapping[str, Any],
     *,
     arch: str = "llama",
     n_layer: int = 2,
@@ -32,12 +33,13 @@ def write_pico(
     pre: str | None = None,
     without: tuple[str, ...] = (),
     spoil: float | None = None,
+    texts: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a random float32 model; its path.
 
     Args:
         path: the file.
-        tokenizer_from: a GGUF file whose tokenizer is taken.
+        tokenizer_from: a GGUF file whose tokenizer is taken, or its keys.
         arch: what the file says that it is.
         n_layer: its blocks.
         n_embd: its width, a multiple of 16.
@@ -47,6 +49,7 @@ def write_pico(
         pre: its pre-tokenizer, if not that of the tokenizer's file.
         without: tokens whose text is replaced, as if the vocabulary lacked them.
         spoil: a value to write over the output norm.
+        texts: further keys, such as general.name.
     """
     rng = np.random.default_rng(7)
     writer = GGUFWriter(path, arch)
@@ -59,7 +62,9 @@ def write_pico(
     writer.add_head_count_kv(n_head_kv)
     writer.add_layer_norm_rms_eps(1e-5)
     writer.add_rope_dimension_count(n_embd // n_head)
-    keys = tokenizer_of(tokenizer_from)
+    keys = tokenizer_of(tokenizer_from) if isinstance(tokenizer_from, Path) else tokenizer_from
+    for name, said in (texts or {}).items():
+        writer.add_string(name, said)
     tokens = [
         f"gone{i}" if t in without else t for i, t in enumerate(keys["tokenizer.ggml.tokens"])
     ]

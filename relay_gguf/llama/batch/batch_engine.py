@@ -45,6 +45,7 @@ class BatchEngine(LoadedEngine):
         n_threads: int | None = None,
         contexts: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
+        any_chat: bool = False,
     ) -> None:
         """Load a model; Ctrl-C stops it at once.
 
@@ -54,6 +55,8 @@ class BatchEngine(LoadedEngine):
             n_threads: threads of the CPU; None for one for each physical core.
             contexts: a folder where `close` leaves the conversations, as for `LlamaEngine`.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
+            any_chat: whether a model of another chat format than ChatML will do: prompts are then
+                made by its file's own template, with `tokenize_prompt`.
 
         Raises:
             ModelError, MemoryShortError, SettingsError: as `LlamaEngine`.
@@ -66,6 +69,7 @@ class BatchEngine(LoadedEngine):
             n_threads=n_threads,
             on_progress=on_progress,
             thread="relay-batch",
+            any_chat=any_chat,
         )
         self._folder = self._context_folder(contexts)
         self._context = LlamaSlots(self._model, self._flag, self._folder)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from relay_gguf.engine import Step
 from relay_gguf.sampling import SamplingParams
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,12 +20,15 @@ class Continuation:
     `ends` are token ids that end the reply beside the model's own (the ChatML tokens and the end of
     text); like these they are not yielded. `until` is called with each token of the reply, on the
     thread that steps: when it returns True, that token is the last and the reason is `stop`.
+    `look` is shown the logits, (n_vocab,), from which each token is about to be chosen, on the same
+    thread: it must copy what it wants to keep.
     """
 
     prompt: tuple[int, ...]
     params: SamplingParams = field(default_factory=SamplingParams)
     ends: frozenset[int] = frozenset()
     until: Callable[[int], bool] | None = None
+    look: Callable[[Logits], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ sorting 49,152 numbers takes so long that the calls do not count.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -37,11 +37,15 @@ SLACK: Final = 1e-3
 
 @dataclass(frozen=True, slots=True)
 class Chooser:
-    """How one reply chooses: its parameters, its generator, the ids of its context."""
+    """How one reply chooses: its parameters, its generator, the ids of its context.
+
+    `look` is shown the logits before anything is changed in them.
+    """
 
     params: SamplingParams
     rng: random.Random
     seen: Seen
+    look: Callable[[Logits], None] | None = None
 
 
 class RowSampler:
@@ -57,6 +61,9 @@ class RowSampler:
         Raises:
             EngineError: a row holds a NaN, or no finite value at all.
         """
+        for row, chooser in zip(logits, choosers, strict=True):
+            if chooser.look is not None:
+                chooser.look(row)
         if len(choosers) <= FEW:
             return [_single(row, one) for row, one in zip(logits, choosers, strict=True)]
         _penalize(logits, choosers)
