@@ -64,6 +64,7 @@ class Handler(BaseHTTPRequestHandler):
     def answer(self) -> None:
         self.requests.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
+        path = path.removeprefix("/datasets").replace("/api/datasets/", "/api/models/")
         repo = re.match(r"(?:/api/models)?/([\w.-]+/[\w.-]+)(?:/|$)", path)
         token = self.headers.get("Authorization", "").removeprefix("Bearer ")
         if path.startswith("/stored/"):
