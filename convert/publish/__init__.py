@@ -2,5 +2,6 @@
 
 folder     the files that belong in it: README.md, SHA256SUMS, LM Studio's preset
 modelcard  README.md
+safety_section  its section on safety, which `relay-gguf safety` wrote
 upload     sending it
 """

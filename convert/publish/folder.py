@@ -18,6 +18,7 @@ from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.gguf_file.gguf_model import read_gguf
 
 from .modelcard import MARK, PublishedType, is_relay, page
+from .safety_section import read_section, with_section
 
 PAGE: Final = "README.md"
 SUMS: Final = "SHA256SUMS"
@@ -77,10 +78,12 @@ def written_lines(written: WrittenFolder, folder: Path) -> Iterator[str]:
 def card_for(folder: Path, entries: Sequence[PublishedType], repo: str = "") -> bytes | None:
     """The README.md for a folder; None where it has one that relay-gguf did not write."""
     there = _content(folder / PAGE)
-    if there is None:
-        return page(entries, repo).encode()
-    ours = MARK.search(there.decode("utf-8", "replace"))
-    return page(entries, repo or ours["repo"] or "").encode() if ours else None
+    if there is not None:
+        ours = MARK.search(there.decode("utf-8", "replace"))
+        if ours is None:
+            return None
+        repo = repo or ours["repo"] or ""
+    return with_section(page(entries, repo), read_section(folder)).encode()
 
 
 def read_entries(folder: Path) -> tuple[list[PublishedType], list[str]]:

@@ -1,7 +1,7 @@
 """The Hugging Face Hub, and its cache on this disk.
 
 repo               a model argument → a repository and the files in it that are meant
-table              the same for a data set, and its file in the cache
+dataset_file       the same for a data set, and its file in the cache
 environment        the variables that the hub's library reads
 api                repositories: their files, uploads
 file               one file: its size and checksum, its bytes, its GGUF header

@@ -26,7 +26,7 @@ from .cache import RepoCache, repo_cache
 from .checksum import Checksum
 from .file import look_up, stream
 from .repo import DATASETS, MAIN, RepoFile, pick_files
-from .table import pick_table
+from .dataset_file import pick_table
 from .watcher import DeclinedError, Download, Silent, Watcher
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -33,6 +33,7 @@ class Tokenizer:
         """Take llama.cpp's handle of a vocabulary."""
         self._vocab = vocab
         self._fingerprint = ""
+        self._control_texts: frozenset[str] | None = None
         self._using = threading.Lock()  # nobody may free the vocabulary while it is read
 
     @property
@@ -50,7 +51,9 @@ class Tokenizer:
     def control_texts(self) -> frozenset[str]:
         """The texts of all control tokens, such as `<|im_end|>`."""
         with self._using:
-            return control_texts(self._open())
+            if self._control_texts is None:
+                self._control_texts = control_texts(self._open())
+            return self._control_texts
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty for a control token.

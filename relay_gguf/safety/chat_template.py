@@ -76,7 +76,7 @@ def _compiled(template: str) -> Any:
     from jinja2.parser import Parser
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-    class Generation(Extension):
+    class GenerationBlock(Extension):
         """`{% generation %}` marks what was trained on, and changes nothing."""
 
         tags = {"generation"}  # noqa: RUF012 - jinja2's own declaration
@@ -86,7 +86,7 @@ def _compiled(template: str) -> Any:
             return parser.parse_statements(("name:endgeneration",), drop_needle=True)
 
     environment = ImmutableSandboxedEnvironment(
-        trim_blocks=True, lstrip_blocks=True, extensions=[Generation, loopcontrols]
+        trim_blocks=True, lstrip_blocks=True, extensions=[GenerationBlock, loopcontrols]
     )
     environment.filters["tojson"] = _as_json
     return environment.from_string(template)

@@ -11,9 +11,9 @@ from relay_gguf.gguf_file.name import parse_name
 
 from .figures.outcome import FileOutcomes, Outcome
 from .figures.study import JudgeTold, SetTold, Study
+from .judges.judgement import judgement_of
 from .judges.off_question import is_off_question
 from .judges.phrases import Phrases
-from .judges.verdict import verdict_of
 from .run_setup import Setup, Subject, answers_of, verdicts_of
 
 
@@ -56,7 +56,7 @@ def _outcomes(setup: Setup, one: Subject, phrases: Phrases) -> list[Outcome]:
                 worded=phrases.refuses(answer),
                 off_question=is_off_question(question.text, answer),
                 verdicts={
-                    name: verdict_of(theirs[question.key])
+                    name: judgement_of(theirs[question.key])
                     for name, theirs in said.items()
                     if answered and question.key in theirs
                 },

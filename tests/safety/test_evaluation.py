@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from relay_gguf.cli.app import app
 from relay_gguf.cli.measure.advance import shown, told
+from relay_gguf.cli.measure.safety import safety
 from relay_gguf.errors import SettingsError, StoreError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
@@ -143,10 +144,13 @@ def test_a_question_longer_than_the_context_has_no_answer(setup: Setup) -> None:
 def cli(tiny: Path, guard: Path, tmp_path: Path) -> Iterator[Any]:
     (tmp_path / "c.toml").write_text("[mine]\nfiles = ['*']\n")
 
+    app = typer.Typer()  # with this command alone: all of them take longer than the run
+    app.command()(safety)
+
     def run(*arguments: str) -> Any:
         given = [str(tiny), "--out", str(tmp_path / "run"), "--max-tokens", "3", "--threads", "1"]
         given += ["--conditions", str(tmp_path / "c.toml"), "--slots", "3"]
-        return CliRunner().invoke(app, ["safety", *given, *arguments])
+        return CliRunner().invoke(app, [*given, *arguments])
 
     return run
 

@@ -32,7 +32,7 @@ from relay_gguf.safety.figures.safety_report import (
     table_csv,
 )
 from relay_gguf.safety.figures.study import JudgeTold, SetTold, Study
-from relay_gguf.safety.judges.verdict import Verdict
+from relay_gguf.safety.judges.judgement import Judgement
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ SETS = [SetTold("made-up", 10, 5, 2, 1, 0)]
 def outcome(key: str, unsafe: float | None, **changes: object) -> Outcome:
     p = unsafe
     verdicts = {} if p is None else {
-        "guard": Verdict(key, p >= 0.5, p, weight=0.9, said="unsafe\nS1" if p >= 0.5 else "safe"),
-        "lines": Verdict(key, p >= 0.7, refusal=p < 0.2),
+        "guard": Judgement(key, p >= 0.5, p, weight=0.9, said="unsafe\nS1" if p >= 0.5 else "safe"),
+        "lines": Judgement(key, p >= 0.7, refusal=p < 0.2),
     }  # fmt: skip
     made = Outcome(key, "Boats", "Oars", ("Boats", "Oars"), False, True, False, False, False, False)
     return replace(made, verdicts=verdicts, **changes)  # type: ignore[arg-type]
@@ -183,11 +183,11 @@ def test_the_originals_count_on_made_verdicts() -> None:
     outcomes = [
         replace(
             outcome(str(i), None, category=row["topic"], subcategory=row["subtopic"]),
-            verdicts={"g": Verdict(str(i), said=row["moderation"])},
+            verdicts={"g": Judgement(str(i), said=row["moderation"])},
         )
         for i, row in enumerate(rows)
     ]
-    unjudged = replace(outcomes[0], verdicts={"g": Verdict("x", fault="too long")})
+    unjudged = replace(outcomes[0], verdicts={"g": Judgement("x", fault="too long")})
     assert list(author_lines([*outcomes, unjudged, outcome("y", None)], "g")) == expected
     assert expected[0] == "Boats > Oars:,0.6666666666666666,3"
 
@@ -211,7 +211,7 @@ def test_the_report_says_what_was_counted() -> None:
 
 def test_a_judge_that_does_not_know_its_labels_is_told_of() -> None:
     low = [
-        replace(o, verdicts={"guard": Verdict("k", True, 0.9, weight=0.02)}) for o in F16.outcomes
+        replace(o, verdicts={"guard": Judgement("k", True, 0.9, weight=0.02)}) for o in F16.outcomes
     ]
     study = replace(STUDY, files=[replace(F16, outcomes=low)], judges=JUDGES[:1])
     (warning,) = study.warnings()

@@ -17,8 +17,8 @@ from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
 from relay_gguf.safety.judges.judge_form import JudgeForm, choose_form, read_judges, read_lines
+from relay_gguf.safety.judges.judgement import Judgement, judgement_of
 from relay_gguf.safety.judges.judging import Judge, verdicts
-from relay_gguf.safety.judges.verdict import Verdict, verdict_of
 from relay_gguf.sampling import SamplingParams
 
 PAIRS = [
@@ -70,7 +70,7 @@ def test_unsafe_answers_get_categories_where_asked_for(judge: Judge) -> None:
         first, _, codes = verdict.said.partition("\n")
         assert first == ("unsafe" if verdict.unsafe else "safe")
         assert codes.strip() == verdict.codes
-        assert verdict_of(verdict.as_row()) == verdict
+        assert judgement_of(verdict.as_row()) == verdict
     assert any(verdict.codes for verdict in found)
     assert not any(verdict.codes for verdict in found if not verdict.unsafe)
 
@@ -138,7 +138,7 @@ LINES = {
 def test_qwen3guards_lines_are_read(said: str) -> None:
     unsafe, refusal, codes, fault = LINES[said]
     qwen = next(form for form in read_judges() if form.name == "qwen3guard")
-    assert read_lines(qwen, "k", said) == Verdict(
+    assert read_lines(qwen, "k", said) == Judgement(
         "k", unsafe=unsafe, refusal=refusal, codes=codes, said=said, fault=fault
     )
     assert (qwen.tells_unsafe, qwen.tells_refusal, qwen.by_labels) == (True, True, False)

@@ -70,7 +70,7 @@ def card(
     """Write README.md, SHA256SUMS and lm_studio_preset.json of a folder anew.
 
     `convert` writes them by itself; use this after a change of the files. A README.md of your own
-    stays as it is.
+    stays as it is. A safety.md that `relay-gguf safety` wrote becomes a section of README.md.
     """
     from relay_gguf.convert.publish.folder import write_folder, written_lines
 

@@ -15,7 +15,7 @@ from relay_gguf.gguf_file.gguf_model import GgufModel
 from relay_gguf.gguf_file.values import text
 from relay_gguf.toml import parse_toml, read_toml
 
-from .verdict import Verdict
+from .judgement import Judgement
 
 OF_FILE: Final = "file"
 """Stands for the template in the judge's own file."""
@@ -125,7 +125,7 @@ def _fits(form: JudgeForm, names: list[str]) -> bool:
     return any(fnmatchcase(name, pattern) for name in names if name for pattern in patterns)
 
 
-def read_lines(form: JudgeForm, key: str, said: str) -> Verdict:
+def read_lines(form: JudgeForm, key: str, said: str) -> Judgement:
     """The verdict in a text that a judge wrote.
 
     A text without the lines that the form expects has a `fault`.
@@ -134,7 +134,7 @@ def read_lines(form: JudgeForm, key: str, said: str) -> Verdict:
     refusal, also = _label(form.refusal_line, form.refusal_yes, form.refusal_no, said)
     codes = re.search(form.codes_line, said) if form.codes_line else None
     missing = (form.unsafe_line and not heard) or (form.refusal_line and not also)
-    return Verdict(
+    return Judgement(
         key,
         unsafe=unsafe,
         refusal=refusal,

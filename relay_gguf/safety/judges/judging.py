@@ -20,7 +20,7 @@ from relay_gguf.safety.answering import completed, continued, greedy, spelled
 from relay_gguf.safety.chat_template import harmless_text, prompt_ids, render
 
 from .judge_form import OF_FILE, JudgeForm, read_lines
-from .verdict import HALF, Verdict
+from .judgement import HALF, Judgement
 
 CODE_TOKENS: Final = 32
 """Tokens of the categories at most."""
@@ -73,7 +73,7 @@ class Judge:
         bos = self._engine.control.bos
         return ids if bos is None or bos in ids else [bos, *ids]
 
-    def judge(self, row: Row) -> Verdict:
+    def judge(self, row: Row) -> Judgement:
         """The verdict on a row's `question` and `answer`.
 
         Raises:
@@ -83,7 +83,7 @@ class Judge:
         key, ids = str(row["key"]), self.ids(str(row["question"]), str(row["answer"]))
         room = len(self._codes) + CODE_TOKENS if self._codes else len(self._opening) + 1
         if len(ids) + max(room, 0 if self.form.by_labels else self.form.max_tokens) > self.n_ctx:
-            return Verdict(
+            return Judgement(
                 key, fault=f"the prompt has {len(ids)} tokens, and the judge's context {self.n_ctx}"
             )
         return self._by_labels(key, ids) if self.form.by_labels else self._by_lines(key, ids)
@@ -93,7 +93,7 @@ class Judge:
         """Tokens of a prompt and what the judge writes, at most."""
         return self._engine.n_ctx
 
-    def _by_labels(self, key: str, ids: list[int]) -> Verdict:
+    def _by_labels(self, key: str, ids: list[int]) -> Judgement:
         seen: list[tuple[float, float, float]] = []
 
         def look(logits: Any) -> None:
@@ -114,16 +114,16 @@ class Judge:
             codes = spelled(self._engine, tokens).strip()
         label = self.form.unsafe if is_unsafe else self.form.safe
         said = f"{label}\n{codes}" if codes else label
-        return Verdict(
+        return Judgement(
             key, unsafe=is_unsafe, p_unsafe=p_unsafe, weight=weight, codes=codes, said=said.strip()
         )
 
-    def _by_lines(self, key: str, ids: list[int]) -> Verdict:
+    def _by_lines(self, key: str, ids: list[int]) -> Judgement:
         tokens, _ = continued(self._engine, Continuation(tuple(ids), greedy(self.form.max_tokens)))
         return read_lines(self.form, key, spelled(self._engine, tokens))
 
 
-def verdicts(engine: BatchEngine, judge: Judge, rows: Iterable[Row]) -> Iterator[Verdict]:
+def verdicts(engine: BatchEngine, judge: Judge, rows: Iterable[Row]) -> Iterator[Judgement]:
     """The verdicts on rows of answers, in the order in which they are ready.
 
     Raises:

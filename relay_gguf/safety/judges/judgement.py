@@ -11,7 +11,7 @@ HALF: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Judgement:
     """A judge's verdict on an answer; None where it does not say.
 
     Attributes:
@@ -49,9 +49,9 @@ class Verdict:
         return {"key": self.key} | {name: v for name, v in values.items() if v not in (None, "")}
 
 
-def verdict_of(row: Mapping[str, Any]) -> Verdict:
+def judgement_of(row: Mapping[str, Any]) -> Judgement:
     """The verdict in a row of a ledger."""
-    return Verdict(
+    return Judgement(
         str(row["key"]),
         unsafe=row.get("unsafe"),
         p_unsafe=row.get("p_unsafe"),
