@@ -24,9 +24,9 @@ from relay_gguf.errors import ModelError
 from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
 from .cache import RepoCache, repo_cache
 from .checksum import Checksum
+from .dataset_file import pick_table
 from .file import look_up, stream
 from .repo import DATASETS, MAIN, RepoFile, pick_files
-from .dataset_file import pick_table
 from .watcher import DeclinedError, Download, Silent, Watcher
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)

@@ -1,7 +1,7 @@
 """An argument of `--questions` → its questions.
 
 questions.csv                     a file, in one of the forms of `question_file`
-declare-lab/HarmfulQA             a data set of the hub; `hub.dataset_file` tells how else to name one
+declare-lab/HarmfulQA             a data set of the hub; see `hub.dataset_file`
 trial                             the small set of our own
 """
 
@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf.errors import SettingsError
+from relay_gguf.hub.dataset_file import cached_table, parse_table
 from relay_gguf.hub.download import fetch
 from relay_gguf.hub.repo import DATASETS
-from relay_gguf.hub.dataset_file import cached_table, parse_table
 from relay_gguf.hub.watcher import Watcher
 
 from .question import Question
