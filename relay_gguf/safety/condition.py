@@ -12,11 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, join
 from relay_gguf.conversation.prompt import Encoder
 from relay_gguf.errors import ModelError, SettingsError
 from relay_gguf.gguf_file.gguf_model import GgufModel
-from relay_gguf.gguf_file.values import text
+from relay_gguf.gguf_file.values import text, texts
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.toml import parse_toml, read_toml
 
@@ -129,6 +130,25 @@ def choose_condition(
     raise SettingsError(f"No condition fits {model.path}. Give one with --condition.")
 
 
+def check_asking(model: GgufModel, condition: Condition) -> None:
+    """Refuse a condition under which a model cannot be asked, by its file's header.
+
+    Raises:
+        ModelError: the condition asks for a format that the model does not have.
+    """
+    if condition.format == "template":
+        if not text(model.metadata, TEMPLATE):
+            raise ModelError(
+                f'{model.path} has no chat template. Take a condition with format = "chatml", if '
+                "it has the tokens of ChatML."
+            )
+    elif not {IM_START, IM_END} <= set(texts(model.metadata, "tokenizer.ggml.tokens")):
+        raise ModelError(
+            f"{model.path} has no ChatML tokens, which the condition {condition.name} needs. Take "
+            "another one with --condition."
+        )
+
+
 class Asking:
     """Questions → prompts, for one model under one condition."""
 
@@ -142,18 +162,9 @@ class Asking:
         self._condition = condition
         self._template = text(model.metadata, TEMPLATE)
         self._control = engine.control_texts()
+        check_asking(model, condition)
         if condition.format != "template":
-            if len({engine.control.im_start, engine.control.im_end}) < 2:
-                raise ModelError(
-                    f"{model.path} has no ChatML tokens, which the condition {condition.name} "
-                    "needs. Take another one with --condition."
-                )
             self._encoder = Encoder(engine)
-        elif not self._template:
-            raise ModelError(
-                f'{model.path} has no chat template. Take a condition with format = "chatml", '
-                "if it has the tokens of ChatML."
-            )
 
     def ids(self, question: str) -> list[int]:
         """The prompt's ids, BOS included where the model's file asks for it.

@@ -13,10 +13,10 @@ from relay_gguf.gguf_file.gguf_model import GgufModel
 from relay_gguf.gguf_file.values import text
 from relay_gguf.llama.first_read.first_read import readable_model
 
-from .condition import TEMPLATE, Condition
+from .condition import TEMPLATE, Condition, check_asking
 from .expense import room
 from .judges.judge_form import OF_FILE, JudgeForm
-from .judges.judging import CODE_TOKENS
+from .judges.judging import CODE_TOKENS, check_judge
 from .ledger import read_rows
 from .questions.question import Question
 from .run_folder import RunFolder, identity, name_of
@@ -82,9 +82,10 @@ def subject(path: Path, condition: Callable[[GgufModel], Condition], suffix: str
 
 
 def claim(setup: Setup) -> None:
-    """Note in the folder what its results belong to.
+    """Refuse what would fail after hours, and note in the folder what its results belong to.
 
     Raises:
+        ModelError: a model cannot be asked under its condition, or a judge not in its form.
         SettingsError: two files have the same name.
         StoreError: the folder has results of something else under these names.
     """
@@ -95,13 +96,17 @@ def claim(setup: Setup) -> None:
                 f"Two files are called {twice[0]}. Rename one: results are kept by name."
             )
     for one in setup.subjects:
+        check_asking(one.model, one.condition)
+    for guard in setup.guards:
+        check_judge(guard.model, guard.form)
+    for one in setup.subjects:
         values = _told(one.condition) | {
             "file": identity(one.model.path),
-            "max_tokens": setup.max_tokens,
+            "--max-tokens": setup.max_tokens,
         }
         setup.folder.claim("models", one.name, values)
     for guard in setup.guards:
-        values = _told(guard.form) | {"file": identity(guard.model.path), "named": setup.codes}
+        values = _told(guard.form) | {"file": identity(guard.model.path), "--codes": setup.codes}
         setup.folder.claim("judges", guard.name, values)
 
 

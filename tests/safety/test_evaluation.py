@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from relay_gguf.cli.measure.advance import shown, told
 from relay_gguf.cli.measure.safety import safety
-from relay_gguf.errors import SettingsError, StoreError
+from relay_gguf.errors import ModelError, SettingsError, StoreError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.safety import evaluation
@@ -116,12 +116,23 @@ def test_machines_take_ranges_and_the_last_one_puts_them_together(setup: Setup) 
 def test_other_settings_are_refused(setup: Setup) -> None:
     claim(setup)
     claim(setup)
-    with pytest.raises(StoreError, match="results of tiny-Q8_0 with another max_tokens"):
+    with pytest.raises(StoreError, match="results of tiny-Q8_0 with another --max-tokens"):
         claim(replace(setup, max_tokens=5))
-    with pytest.raises(StoreError, match="results of llama-guard-3 with another named"):
+    with pytest.raises(StoreError, match="results of llama-guard-3 with another --codes"):
         claim(replace(setup, codes=True))
     with pytest.raises(SettingsError, match="Two files are called tiny-Q8_0"):
         claim(replace(setup, subjects=setup.subjects * 2))
+
+
+def test_what_cannot_run_is_refused_before_anything_is_asked(setup: Setup, guard: Path) -> None:
+    (judge,), (one,) = setup.guards, setup.subjects
+    wrong = replace(judge, form=replace(judge.form, unsafe="rude"))
+    with pytest.raises(ModelError, match="'rude' is not a single token"):
+        claim(replace(setup, guards=[wrong]))
+    relay = replace(one, condition=replace(one.condition, name="relay", format="chatml"))
+    with pytest.raises(ModelError, match="no ChatML tokens, which the condition relay needs"):
+        claim(replace(setup, subjects=[relay]))
+    assert not setup.folder.path.exists()
 
 
 def test_a_question_longer_than_the_context_has_no_answer(setup: Setup) -> None:

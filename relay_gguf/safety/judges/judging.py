@@ -8,7 +8,8 @@ share is evaluated once. By lines: the judge writes greedily, and its lines are 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, TypeAlias
 
 from relay_gguf.errors import ModelError
@@ -16,6 +17,7 @@ from relay_gguf.gguf_file.gguf_model import GgufModel
 from relay_gguf.gguf_file.values import text
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
+from relay_gguf.llama.isolated.vocab_only import VocabOnly
 from relay_gguf.safety.answering import completed, continued, greedy, spelled
 from relay_gguf.safety.chat_template import harmless_text, prompt_ids, render
 
@@ -46,19 +48,12 @@ class Judge:
         """
         self.form = form
         self._engine = engine
-        self._template = form.template
-        if form.template == OF_FILE:
-            self._template = text(model.metadata, "tokenizer.chat_template")
-            if not self._template:
-                raise ModelError(
-                    f"{model.path} has no chat template, by which {form.name} is asked. Take a "
-                    "file that has one, or a form with a template of its own (--judges)."
-                )
+        self._template = _template(model, form)
         self._control = engine.control_texts()
         self._opening = engine.tokenize_prompt(form.opening) if form.opening else []
         self._codes = engine.tokenize_prompt(form.codes) if codes and form.codes else []
         if form.by_labels:
-            self.safe, self.unsafe = _labels(engine, model, form)
+            self.safe, self.unsafe = _labels(engine.tokenize_prompt, model, form)
 
     def prompt(self, question: str, answer: str) -> str:
         """The judge's prompt as text; what looks like a control token is marked in it."""
@@ -133,16 +128,45 @@ def verdicts(engine: BatchEngine, judge: Judge, rows: Iterable[Row]) -> Iterator
         yield verdict
 
 
-def _labels(engine: BatchEngine, model: GgufModel, form: JudgeForm) -> tuple[int, int]:
+def check_judge(model: GgufModel, form: JudgeForm) -> None:
+    """Refuse a judge that cannot be asked or read, by its header and vocabulary alone.
+
+    Raises:
+        ModelError: the file has no template, or its vocabulary has not the labels.
+    """
+    _template(model, form)
+    if form.by_labels:
+        vocabulary = VocabOnly(model.path)
+        try:
+            _labels(partial(vocabulary.tokenize, parse_special=True), model, form)
+        finally:
+            vocabulary.close()
+
+
+def _template(model: GgufModel, form: JudgeForm) -> str:
+    found = form.template
+    if found == OF_FILE:
+        found = text(model.metadata, "tokenizer.chat_template")
+    if not found:
+        raise ModelError(
+            f"{model.path} has no chat template, by which {form.name} is asked. Take a file that "
+            "has one, or a form with a template of its own (--judges)."
+        )
+    return found
+
+
+def _labels(
+    tokenize: Callable[[str], list[int]], model: GgufModel, form: JudgeForm
+) -> tuple[int, int]:
     """The tokens of both labels, as they follow the opening.
 
     Raises:
         ModelError: a label is not one token.
     """
-    opening = engine.tokenize_prompt(form.opening)
+    opening = tokenize(form.opening)
     found = []
     for label in (form.safe, form.unsafe):
-        ids = engine.tokenize_prompt(form.opening + label)
+        ids = tokenize(form.opening + label)
         if ids[:-1] != opening:
             raise ModelError(
                 f"{label!r} is not a single token behind {form.opening!r} in the vocabulary of "
