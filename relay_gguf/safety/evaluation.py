@@ -19,7 +19,7 @@ from relay_gguf.llama.load import plan_file
 
 from .answering import answers
 from .condition import Asking
-from .expense import USUAL_CHARACTERS, Expense, answering_expense, judging_expense
+from .expense import USUAL_BYTES, Expense, answering_expense, judging_expense, n_bytes
 from .judges.judging import Judge, verdicts
 from .ledger import Ledger, part
 from .questions.question import Question
@@ -68,15 +68,15 @@ def expenses(setup: Setup) -> Iterator[Expense]:
 
 
 def _to_read(setup: Setup, guard: Guard) -> list[int]:
-    """Characters of each question with its answer that a judge has still to read."""
+    """Bytes of each question with its answer that a judge has still to read."""
     found = []
     for one in setup.subjects:
         rows, done = answers_of(setup, one), verdicts_of(setup, one, guard)
         for question in setup.own:
             if question.key not in done:
                 row = rows.get(question.key)
-                answer = setup.max_tokens * USUAL_CHARACTERS if row is None else len(row["answer"])
-                found.append(len(question.text) + answer)
+                answer = setup.max_tokens * USUAL_BYTES if row is None else n_bytes(row["answer"])
+                found.append(n_bytes(question.text) + answer)
     return found
 
 
@@ -130,7 +130,7 @@ def _judge(
     rows: Sequence[tuple[Subject, dict[str, Any]]],
     clock: Callable[[], float],
 ) -> Iterator[Advance]:
-    lengths = [len(row["question"]) + len(row["answer"]) for _, row in rows]
+    lengths = [n_bytes(row["question"]) + n_bytes(row["answer"]) for _, row in rows]
     pace = _Pace(f"{guard.name} judges", len(rows), clock)
     options = to_judge(setup, guard, lengths)
     with _loaded(setup, guard.model, options) as engine:

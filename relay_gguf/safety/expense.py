@@ -15,10 +15,8 @@ from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.speed import tokens_per_second
 from relay_gguf.machine.devices import Machine
 
-CHARACTERS: Final = 2
-"""Characters of a token at least, on average over a text: rooms are planned for so many tokens."""
-USUAL_CHARACTERS: Final = 4
-"""Characters of a token, about: times are."""
+USUAL_BYTES: Final = 4
+"""Bytes of a token, about: times are reckoned with it; a room has a token for each byte."""
 FRAME: Final = 60
 """Tokens of a chat template around a short question, about."""
 TAIL: Final = 80
@@ -57,7 +55,7 @@ def answering_expense(
     what: str, plan: Plan, machine: Machine, questions: Sequence[str], max_tokens: int
 ) -> Expense:
     """What it takes to answer questions, if all answers reach the limit."""
-    read = sum(len(text) // USUAL_CHARACTERS + FRAME for text in questions)
+    read = sum(n_bytes(text) // USUAL_BYTES + FRAME for text in questions)
     return _expense(what, plan, machine, len(questions), read, len(questions) * max_tokens)
 
 
@@ -73,11 +71,11 @@ def judging_expense(
 
     Args:
         what, plan, machine: the judge's.
-        texts: characters of each question and its answer together.
-        head: characters of what all prompts begin with, which is read once.
+        texts: bytes of each question and its answer together.
+        head: bytes of what all prompts begin with, which is read once.
         written: tokens that the judge writes of each.
     """
-    read = sum(n // USUAL_CHARACTERS + TAIL for n in texts) + head // USUAL_CHARACTERS
+    read = sum(n // USUAL_BYTES + TAIL for n in texts) + head // USUAL_BYTES
     return _expense(what, plan, machine, len(texts), read, len(texts) * written)
 
 
@@ -95,14 +93,19 @@ def _expense(
 
 
 def room(texts: Sequence[int], beside: int) -> int:
-    """Tokens that a context needs, a multiple of 256.
+    """Tokens that a context needs, a multiple of 256: whatever the vocabulary and the script are.
 
     Args:
-        texts: characters of each prompt's own part.
+        texts: bytes of each prompt's own part.
         beside: tokens of the rest: what is written, and what frames the prompt.
     """
-    need = max(texts, default=0) // CHARACTERS + beside
+    need = max(texts, default=0) + beside
     return max(512, -(-need // 256) * 256)
+
+
+def n_bytes(text: str) -> int:
+    """Bytes of a text in UTF-8: it has no more tokens in any vocabulary."""
+    return len(text.encode("utf-8", "replace"))
 
 
 def duration(seconds: float) -> str:

@@ -14,7 +14,7 @@ from relay_gguf.gguf_file.values import text
 from relay_gguf.llama.first_read.first_read import readable_model
 
 from .condition import TEMPLATE, Condition, check_asking
-from .expense import room
+from .expense import n_bytes, room
 from .judges.judge_form import OF_FILE, JudgeForm
 from .judges.judging import CODE_TOKENS, check_judge
 from .ledger import read_rows
@@ -117,12 +117,12 @@ def _told(values: Condition | JudgeForm) -> dict[str, Any]:
 
 def to_answer(setup: Setup, one: Subject) -> LoadOptions:
     """The options to load a model with, to answer the run's questions."""
-    lengths = [len(question.text) for question in setup.own]
+    lengths = [n_bytes(question.text) for question in setup.own]
     return _with_room(setup, one.model, room(lengths, setup.max_tokens + FRAMES))
 
 
 def to_judge(setup: Setup, guard: Guard, lengths: Sequence[int]) -> LoadOptions:
-    """The options to load a judge with, for answers of these lengths in characters."""
+    """The options to load a judge with, for answers of these lengths in bytes."""
     written = CODE_TOKENS + 8 if guard.form.by_labels else guard.form.max_tokens
     frame = len(template_of(guard)) // 3 + 64
     return _with_room(setup, guard.model, room(lengths, frame + written))

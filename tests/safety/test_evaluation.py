@@ -26,6 +26,7 @@ from relay_gguf.safety.figures.safety_report import CARD_MARK, report
 from relay_gguf.safety.figures.study import SetTold
 from relay_gguf.safety.judges.judge_form import choose_form, read_judges
 from relay_gguf.safety.judges.phrases import read_phrases
+from relay_gguf.safety.ledger import Ledger
 from relay_gguf.safety.questions.published import find_questions
 from relay_gguf.safety.results import study
 from relay_gguf.safety.run_folder import RunFolder
@@ -111,6 +112,20 @@ def test_machines_take_ranges_and_the_last_one_puts_them_together(setup: Setup) 
     assert [one.key for one in found.files[0].outcomes] == [q.key for q in QUESTIONS]
     assert all(one.answered and one.verdicts for one in found.files[0].outcomes)
     assert "0/8" in report(found)
+
+
+def test_a_long_answer_in_any_script_has_room_to_be_judged(setup: Setup) -> None:
+    """The tiny guard has a token for each byte: no vocabulary needs more room."""
+    claim(setup)
+    folder = setup.folder
+    with Ledger(folder.make_parents(folder.answers("tiny-Q8_0"))) as ledger:
+        for question in QUESTIONS:
+            row = {"question": question.text, "answer": "水は海へ流れる。" * 60, "cut": False}
+            ledger.add({"key": question.key, **row})
+    list(evaluate(setup))
+    found = rows(folder.verdicts("tiny-Q8_0", "llama-guard-3"))
+    assert len(found) == len(QUESTIONS)
+    assert not any("fault" in row for row in found)
 
 
 def test_other_settings_are_refused(setup: Setup) -> None:
@@ -234,7 +249,7 @@ def test_how_far_it_is_in_words() -> None:
         "2.8 h",
         "3.5 days",
     ]
-    assert [room([40], 100), room([3000], 356)] == [512, 2048]
+    assert [room([40], 100), room([3000], 356)] == [512, 3584]
 
 
 def test_a_pipe_gets_a_line_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
