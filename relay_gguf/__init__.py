@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .llama.batch.batch_engine import BatchEngine as BatchEngine
     from .llama.engine import LlamaEngine as LlamaEngine
     from .many import alternatives as alternatives
+    from .many import arespond_many as arespond_many
     from .many import respond_many as respond_many
     from .models.opening import suggest_relay_model as suggest_relay_model
     from .relay import RelayLM as RelayLM
@@ -32,6 +33,7 @@ _HOMES = {
     "RelayLM": ".relay",
     "SamplingParams": ".sampling",
     "alternatives": ".many",
+    "arespond_many": ".many",
     "respond_many": ".many",
     "__version__": ".version",
     "read_card": ".conversation.cards.card_file",

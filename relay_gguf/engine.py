@@ -7,6 +7,7 @@ the tests bring an engine of bytes, and `RelayLM(engine=...)` takes yours.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, Protocol, runtime_checkable
 
@@ -139,3 +140,22 @@ class HasSeats(Protocol):
 
     def seat(self) -> Engine:
         """An engine for one conversation: its `cancel` ends that one's reply alone."""
+
+
+@runtime_checkable
+class Widens(Protocol):
+    """An engine for one conversation that can draw several replies at once for a while."""
+
+    def widened(
+        self, prompt: Sequence[int], n_replies: int, n_tokens: int
+    ) -> AbstractContextManager[HasSeats | None]:
+        """Room for several replies to one prompt, until the block is left.
+
+        Args:
+            prompt: what all of them begin after.
+            n_replies: how many there will be.
+            n_tokens: of each, at most.
+
+        Returns:
+            Seats for them; None where memory is short, or most of the prompt was not read yet.
+        """

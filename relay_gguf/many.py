@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final
 
 from .conversation.messages import Role
 from .engine import HasSeats
 from .relay import RelayLM
-
-TRIES: Final = 3
-"""Rounds of drawing, in case that texts are equal."""
 
 
 def respond_many(relays: Sequence[RelayLM], role: Role = "model") -> list[str]:
@@ -34,8 +31,8 @@ def alternatives(relay: RelayLM, n: int, role: Role = "model") -> list[str]:
     """Several things that `role` might say next; none is added to the context.
 
     `relay.message(role, text)` adds the one that is chosen. All differ, unless the model hardly has
-    a choice: there may be fewer than `n`. They are drawn at once with a `BatchEngine`, which reads
-    the context once.
+    a choice: there may be fewer than `n`. They are drawn at once where the engine can do that; the
+    context is read once.
 
     Args:
         relay: the conversation; its context stays as it is.
@@ -45,14 +42,25 @@ def alternatives(relay: RelayLM, n: int, role: Role = "model") -> list[str]:
     Raises:
         ContextError, EngineError: as `RelayLM.respond`.
     """
-    found: dict[str, None] = {}
-    for _ in range(TRIES):
-        copies = [relay.beside() for _ in range(n - len(found))]
-        texts = _at_once([_replying(copy, role) for copy in copies], copies)
-        found.update(dict.fromkeys(texts))
-        if len(found) >= n:
-            break
-    return list(found)
+    return relay.beside().respond(role, n=n)
+
+
+async def arespond_many(relays: Sequence[RelayLM], role: Role = "model") -> list[str]:
+    """`respond_many` for asyncio: its loop goes on, and cancelling the task cancels the replies.
+
+    Returns:
+        What was said, in the order of `relays`.
+
+    Raises:
+        ContextError, EngineError: as `RelayLM.respond`, when all others have answered.
+    """
+    replies = (relay.arespond(role) for relay in relays)
+    texts = []
+    for told in await asyncio.gather(*replies, return_exceptions=True):
+        if isinstance(told, BaseException):
+            raise told
+        texts.append(told)
+    return texts
 
 
 def _replying(relay: RelayLM, role: Role) -> Callable[[], str]:

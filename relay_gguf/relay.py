@@ -2,26 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .conversation import messages as rules
-from .conversation.events import Event, Piece, Said, Trimmed
 from .conversation.export import write_context
 from .conversation.generator import Generator
-from .conversation.messages import DEFAULT_CHANNEL, Message, Role
+from .conversation.messages import Message
+from .declarative.speaking import SpeakingScene
 from .engine import Engine, HasSeats
-from .errors import CommandError
 from .sampling import DEFAULTS, SamplingParams
 
 
-class RelayLM:
+class RelayLM(SpeakingScene):
     """A model in an IRC channel.
 
     `context` is what the model reads next: a list of `{"role": nick, "content": text}`, yours to
     read and change. `nicks` maps the roles `system`, `model` and `input` to nicks; `channel` is
-    where the scene plays.
+    where the scene plays. What begins with `a` is for asyncio, and does not block its loop.
     """
 
     def __init__(
@@ -82,12 +80,9 @@ class RelayLM:
             engine = load_named(model_name_or_path, options, n_threads=n_threads)
         self.engine = engine
         own = engine.seat() if isinstance(engine, HasSeats) else engine
-        self._generator = Generator(own, params, exact_trim=exact_trim)
+        super().__init__(Generator(own, params, exact_trim=exact_trim))
         self.encoder = self._generator.encoder
         self.seed = self._generator.seed
-        self.channel = DEFAULT_CHANNEL
-        self.context: list[dict[str, str]] = []
-        self._retried, self._known = list[Message](), list[str]()
 
     @classmethod
     def demo(cls, temperature: float = DEFAULTS.temperature, **options: Any) -> RelayLM:
@@ -117,79 +112,7 @@ class RelayLM:
         other.channel, other.context = self.channel, [dict(entry) for entry in self.context]
         return other
 
-    # How it speaks
-
-    @property
-    def params(self) -> SamplingParams:
-        """How tokens are chosen; may be set between two messages."""
-        return self._generator.params
-
-    @params.setter
-    def params(self, params: SamplingParams) -> None:
-        self._generator.params = params
-
-    @property
-    def nicks(self) -> dict[Role, str]:
-        """The nicks of the roles `system`, `model` and `input`, yours to change."""
-        return self._generator.nicks
-
-    @nicks.setter
-    def nicks(self, nicks: dict[Role, str]) -> None:
-        self._generator.nicks = nicks
-
-    @property
-    def exact_trim(self) -> bool:
-        """Whether what stays of a full context is evaluated anew; may be set at any time."""
-        return self._generator.exact_trim
-
-    @exact_trim.setter
-    def exact_trim(self, exact_trim: bool) -> None:
-        self._generator.exact_trim = exact_trim
-
     # The context
-
-    def init_context(self) -> None:
-        """Empty the context."""
-        self.context = []
-
-    def get_last(self) -> dict[str, str]:
-        """The last entry of the context; an empty dict if the context is empty."""
-        return self.context[-1] if self.context else {}
-
-    def message(self, role: Role, content: str) -> None:
-        """Let `role` say something: add it to the context."""
-        self._add(Message(self.nicks[role], content))
-
-    def join(self, role: Role, channel: str) -> None:
-        """Begin a scene in a channel; the context before it is gone.
-
-        Raises:
-            CommandError: the channel has no name. The context stays, as after all such errors.
-        """
-        lines = rules.join(self.nicks, role, channel)
-        self.init_context()
-        self._add(*lines)
-        self.channel = channel
-
-    def topic(self, role: Role, text: str) -> None:
-        """Set the channel's topic."""
-        self._add(*rules.topic(self.nicks, role, self.channel, text))
-
-    def cast(self, role: Role, desc: str) -> None:
-        """Give a bio to the other speaker: `role` asks who that is, IRC answers."""
-        self._add(*rules.cast(self.nicks, role, desc))
-
-    def slap(self, role: Role) -> None:
-        """Slap the other speaker with a large trout."""
-        self._add(*rules.slap(self.nicks, role))
-
-    def wildcard(self, role: Role, cmd: str, arg: str = "") -> None:
-        """Use any other command, `cmd` with its slash: the model decides what it means."""
-        self._add(*rules.wildcard(self.nicks, role, cmd, arg))
-
-    def reset(self, role: Role = "model") -> None:
-        """Begin again in the first channel: `role` joins #random."""
-        self.join(role, DEFAULT_CHANNEL)
 
     def export(self, path: str | Path | None = None) -> Path:
         """Write the context as JSON lines of role, content and model; returns the file's path.
@@ -202,87 +125,6 @@ class RelayLM:
             OSError: the file cannot be written.
         """
         return write_context(self.context, self.engine.name, path)
-
-    def _add(self, *lines: Message) -> None:
-        self.context += [{"role": line.nick, "content": line.content} for line in lines]
-
-    @property
-    def _lines(self) -> list[Message]:
-        return [Message(entry["role"], entry["content"]) for entry in self.context]
-
-    # Generating
-
-    def respond(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
-        """Let `role` say something, add it to the context, and return it.
-
-        Args:
-            role: `model` to answer, `input` to write your side too.
-            on_text: called with each piece of the text as it comes.
-
-        Raises:
-            ContextError: the newest turn alone is longer than the context.
-            EngineError: the model failed. What it had written is in the context.
-        """
-        return self._said(self.speak(role), on_text)
-
-    def retry(self, role: Role = "model", on_text: Callable[[str], None] | None = None) -> str:
-        """Let `role`, who must have spoken last, say something else, unlike all retries before.
-
-        As `/retry` in the chat, it draws until it differs, the last times at a higher temperature;
-        at temperature 0 it takes what comes. Empty if nothing else comes: the message stays.
-
-        Raises:
-            CommandError: the last message is not of `role`. Also what `respond` raises.
-        """
-        if self.get_last().get("role") != self.nicks[role]:
-            raise CommandError(f"Nothing to retry: {self.nicks[role]} did not speak last.")
-        *lines, last = self._lines
-        known = self._known if lines[-8:] == self._retried else []
-        self._retried, self._known = lines[-8:], [*known, last.content]
-        events = self._trimming(self._generator.another(lines, role, self._known))
-        return self._said(events, on_text, replaced=1)
-
-    def _said(
-        self, events: Iterator[Event], on_text: Callable[[str], None] | None, *, replaced: int = 0
-    ) -> str:
-        content = ""
-        for event in events:
-            match event:
-                case Piece(text) if on_text is not None:
-                    on_text(text)
-                case Said(message):
-                    content = message.content
-                    del self.context[len(self.context) - replaced :]
-                    self._add(message)
-        return content
-
-    def speak(self, role: Role, opening: str = "") -> Iterator[Event]:
-        """Generate a message of `role` that begins with `opening`; the last event is `Said`.
-
-        It is not added to the context, which changes only where a full one is trimmed. Without a
-        single token (cancelled while it read) there is no `Said`. Raises what `respond` raises.
-        """
-        yield from self._trimming(self._generator.speak(self._lines, role, opening))
-
-    def _trimming(self, events: Iterator[Event]) -> Iterator[Event]:
-        for event in events:
-            if isinstance(event, Trimmed):
-                self.context[:] = event.kept(self.context)
-            yield event
-
-    def prepare(self, text: str = "", role: Role = "input") -> bool:
-        """Read the context, and `text` as what `role` is about to say, in the background.
-
-        Returns at once; the next call of the model uses what was read by then, and need not wait.
-
-        Returns:
-            Whether the engine can do that, and the context has room.
-        """
-        return self._generator.prepare(self._lines, role, text)
-
-    def cancel(self) -> None:
-        """Stop the reply in flight, from any thread or signal handler; without one, nothing."""
-        self._generator.cancel()
 
     def close(self) -> None:
         """Free the model, as leaving a `with` block does, and dropping the last reference."""

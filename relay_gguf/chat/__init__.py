@@ -9,7 +9,7 @@ scrollback         rows printed above the input line
 statusbar          what frames the input line
 inputline          the input line: keys, completion, history
 offered            drafts, and lines that are taken back
-menu               saved sessions to choose from, in place of the input line
+menus              saved sessions and replies to choose from, in place of the input line
 plain              a chat in a pipe: lines or JSON
 interrupt          Ctrl-C in a pipe; signals that end a chat
 suspend            Ctrl-Z; signals that stop and continue it

@@ -11,6 +11,7 @@ from relay_gguf.conversation.events import (
     Failed,
     Left,
     Notice,
+    Offered,
     Piece,
     Prompted,
     Reading,
@@ -20,7 +21,13 @@ from relay_gguf.conversation.events import (
     Typing,
 )
 from relay_gguf.conversation.messages import SILENCE, Message
-from relay_gguf.conversation.wording import as_shown, cut_mark, reading_note, trim_notice
+from relay_gguf.conversation.wording import (
+    as_shown,
+    choice_notice,
+    cut_mark,
+    reading_note,
+    trim_notice,
+)
 from relay_gguf.display import (
     DIM,
     GREEN,
@@ -138,6 +145,8 @@ class Painter:
                     self._said(message, None, when)
             case Notice(text):
                 self.line(text, DIM)
+            case Offered():
+                self.line(f"* {choice_notice(event)}", DIM)
             case Failed(text):
                 self.line(f"* {text}", RED)
             case Trimmed():

@@ -8,11 +8,13 @@ from collections.abc import Iterable, Iterator
 from typing import Any, TextIO
 
 from relay_gguf.conversation.events import (
+    Alternative,
     Draft,
     Event,
     Failed,
     Left,
     Notice,
+    Offered,
     Piece,
     Prompted,
     Reading,
@@ -23,7 +25,7 @@ from relay_gguf.conversation.events import (
 )
 from relay_gguf.conversation.messages import SILENCE, Message
 from relay_gguf.conversation.session import Session
-from relay_gguf.conversation.wording import as_shown, cut_mark, trim_notice
+from relay_gguf.conversation.wording import as_shown, choice_notice, cut_mark, trim_notice
 from relay_gguf.display import UNSAFE, one_line, visible
 
 from .interrupt import stoppable
@@ -91,6 +93,10 @@ class _Lines:
                         self._line(mark)
                 case Said(message):
                     self._said(message, line)
+                case Alternative(event=Said(message), number=number) if number:
+                    self._line(f"{number}: <{one_line(message.nick)}> {visible(message.content)}")
+                case Offered():
+                    self._line(f"* {choice_notice(event)}")
                 case Replayed(messages):
                     for _, message in messages:
                         self._said(message)
@@ -180,6 +186,11 @@ def event_json(event: Event) -> dict[str, Any] | None:
                 "tokens": tokens or message.generated,
                 "cut": message.cut,
             }
+        case Alternative(event=Said() as said, number=number) if number:
+            fields = event_json(said) or {}
+            return {**fields, "event": "alternative", "number": number}
+        case Offered(standing, count):
+            return {"event": "offered", "standing": standing, "count": count}
         case Notice(text):
             return {"event": "notice", "text": text}
         case Trimmed():
@@ -202,6 +213,9 @@ def stream_json(event: Event) -> dict[str, Any] | None:
             return {"event": "reading", "done": done, "total": total, "seconds_left": left}
         case Piece(text):
             return {"event": "piece", "text": text}
+        case Alternative(row, Typing() | Piece() as one):
+            fields = stream_json(one) or {}
+            return {**fields, "row": row}
         case _:
             return None
 

@@ -23,7 +23,6 @@ from prompt_toolkit.input import Input
 from prompt_toolkit.output import Output
 from prompt_toolkit.output.defaults import create_output
 
-from relay_gguf.conversation.commands import Call, parse
 from relay_gguf.conversation.events import Draft, Event, Left, Piece
 from relay_gguf.conversation.session import Session
 from relay_gguf.debug import log_shown_by
@@ -32,7 +31,7 @@ from .backlog import Backlog
 from .feed import Feed
 from .inputline import input_line, keys
 from .interrupt import terminated
-from .menu import Menu
+from .menus.menus import Menus
 from .offered import OfferedText
 from .painter import Painter
 from .readahead import ReadAhead
@@ -101,7 +100,6 @@ class Terminal:
         self._buffer.accept_handler = self._accept
         self._buffer.on_text_changed += self._changed
         self._scrollback = Scrollback(self._app)
-        self._menu = Menu(self._app, self._chosen, now)
         self._painter = Painter(
             self._scrollback.write,
             lambda: self._columns,
@@ -110,6 +108,7 @@ class Terminal:
             now=now,
             clock=clock,
         )
+        self._menus = Menus(self._app, session, self._chosen, self._stop, self._painter.show, now)
         self._offered = OfferedText(self._buffer, self._painter.note_aside)
         self._told = Feed[Event | BaseException | None](self._app, self._take, self._exit)
         self._ahead = ReadAhead(session.prepare, self._later) if reads_ahead else None
@@ -159,14 +158,17 @@ class Terminal:
         match told:
             case None:
                 self._painter.end()
-                self._next()
+                if self._menus.end() and not self._leaves:
+                    self._lines.busy = False
+                else:
+                    self._next()
             case BaseException():
                 raise told
             case Draft(text):
                 self._offered.draft(text)
             case Left():
                 self._leaves = True
-            case _:
+            case _ if not self._menus.takes(told):
                 was_reading = self._painter.is_reading
                 self._painter.show(told)
                 if self._painter.is_reading and not was_reading:
@@ -208,30 +210,30 @@ class Terminal:
     def _next(self) -> None:
         """Begin with the next line that waits, or leave."""
         backlog = self._lines
-        self._stops = 0
+        self._stops, backlog.busy = 0, False
         if self._leaves:
-            backlog.busy = False
             self._exit()
-        elif backlog.waiting and self._offers_menu(backlog.waiting[0]):
-            backlog.waiting.popleft()
-            backlog.busy = False
-        elif (line := backlog.next()) is not None:
-            self._painter.begin(line)
-        else:
+        elif not backlog.waiting:
             self._read_ahead()
+        elif self._menus.opens(line := backlog.waiting[0], self._place):
+            backlog.waiting.popleft()
+        else:
+            self._menus.begin(line, self._place)
+            self._painter.begin(line)
+            backlog.next()
 
-    def _offers_menu(self, line: str) -> bool:
-        """Whether a line asks for the saved sessions, and there are some: the menu is open then."""
-        if parse(line) != Call("load", "") or not self._session.names:
-            return False
-        dialogue, here = self._session.dialogue, place(self._lines.status.channel, self._columns)
-        self._menu.open(dialogue.saved(), f"{here}/load ", dialogue.name)
-        return True
+    def _chosen(self, line: str | None) -> None:
+        if line is not None:
+            self._lines.waiting.appendleft(line)
+        if not self._lines.busy:
+            self._next()
 
-    def _chosen(self, name: str | None) -> None:
-        if name is not None:
-            self._lines.waiting.appendleft(f"/load {name}")
-        self._next()
+    def _stop(self) -> None:
+        self._lines.stop()
+
+    @property
+    def _place(self) -> str:
+        return place(self._lines.status.channel, self._columns)
 
     @property
     def _lines(self) -> Backlog:

@@ -13,12 +13,13 @@ from dataclasses import replace
 from relay_gguf.errors import CommandError, ContextError
 
 from . import messages as rules
+from .alternatives.retrying import next_reply, previous_reply, retry
 from .commands import Call, Say, Wildcard, parse, spell
 from .dialogue import Dialogue
 from .events import Draft, Event, Failed, Notice, Piece, Said, Typing
 from .local_actions import context, export, leave, load, save, set_option, show_help
 from .messages import NICKS, SILENCE
-from .transcript import Chose, Turned, Undone
+from .transcript import Turned, Undone
 
 # Commands that the model sees
 
@@ -112,44 +113,6 @@ def _unheard(events: Iterator[Event]) -> Iterator[Event]:
 
 
 # Commands about the last turn
-
-
-def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/retry`: the model answers the last turn again."""
-    last = dialogue.transcript.last
-    if last is None or not (last.answers or last.said.awaits):
-        raise CommandError("Nothing to retry: the model did not speak last.")
-    if last.answers:
-        number = len(last.answers) + 1
-        nick = NICKS["model"]
-        yield Notice(f"* {nick}'s reply is replaced ({number}/{number}), /prev brings it back:")
-        if not dialogue.generator.params.temperature:
-            yield Notice("* At temperature 0 a reply repeats itself; /set temperature 0.7 helps.")
-    yield from dialogue.answer()
-
-
-def previous_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/prev`: the reply before the chosen one stands."""
-    return _choose(dialogue, -1)
-
-
-def next_reply(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
-    """`/next`: the reply after the chosen one stands."""
-    return _choose(dialogue, +1)
-
-
-def _choose(dialogue: Dialogue, step: int) -> Iterator[Event]:
-    last = dialogue.transcript.last
-    count = len(last.answers) if last else 0
-    if last is None or count < 2:
-        raise CommandError("There is one reply at most. /retry makes another.")
-    index = last.chosen + step
-    if not 0 <= index < count:
-        place = "newest; /retry makes another" if step > 0 else "first"
-        raise CommandError(f"This is the {place} ({last.chosen + 1}/{count}).")
-    dialogue.record(Chose(index))
-    yield Notice(f"* {NICKS['model']}'s reply {index + 1}/{count}:")
-    yield Said(last.answers[index].message)
 
 
 def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:

@@ -38,9 +38,9 @@ COMMANDS: Final[dict[str, Command]] = {
         Command("slap", "", "Slap the model around a bit with a large trout."),
         Command("lazy", "[beginning]", "Let the model write your message, or the rest of it."),
         Command("lazy?", "[beginning]", "Like /lazy, as a draft to edit; so is /lazy ...?"),
-        Command("retry", "", "Get another reply; /prev brings back the others."),
-        Command("prev", "", "Go back to the reply before this one."),
-        Command("next", "", "Go on to the reply after this one."),
+        Command("retry", "[number]", "Get another reply, or several to choose from."),
+        Command("prev", "[number]", "Go back to the reply before, or that number."),
+        Command("next", "[number]", "Go on to the reply after, or that number."),
         Command("continue", "", "Let a reply that was cut go on."),
         Command(
             "undo", "", "Take back your last line and its reply; the text returns for editing."

@@ -72,6 +72,28 @@ class Said:
 
 
 @dataclass(frozen=True, slots=True)
+class Alternative:
+    """What becomes of one of several messages that are drawn at once, of which one will stand.
+
+    `row` is its place among them, from 0. The last event is `Said`, or None if nothing came that
+    differs from the others. `number` is the one by which a kept reply is called, from 1; 0 before
+    it is kept.
+    """
+
+    row: int
+    event: Typing | Reading | Piece | Said | None
+    number: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Offered:
+    """`count` replies to the last turn may be chosen from; the one called `standing` stands."""
+
+    standing: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Trimmed:
     """The context was full: the messages at `indices` left it, `tokens` tokens in all."""
 
@@ -118,5 +140,17 @@ class Left:
 
 
 Event = (
-    Typing | Reading | Prompted | Piece | Said | Trimmed | Replayed | Notice | Failed | Draft | Left
+    Typing
+    | Reading
+    | Prompted
+    | Piece
+    | Said
+    | Alternative
+    | Offered
+    | Trimmed
+    | Replayed
+    | Notice
+    | Failed
+    | Draft
+    | Left
 )

@@ -7,12 +7,11 @@ and takes out of its own what a `Trimmed` event names. It keeps the ids of what 
 
 from __future__ import annotations
 
-import codecs
 import random
 import threading
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from relay_gguf.engine import (
     Engine,
@@ -29,6 +28,8 @@ from relay_gguf.sampling import SEED_BITS, SamplingParams, draw_seed
 from .events import Ended, Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .messages import NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, pinned, render, spans, turns
+from .replies.reply_text import ReplyText
+from .replies.unlike import unless
 
 TRIES: Final = 3
 """Replies that are drawn as usual before one is drawn warmer."""
@@ -37,11 +38,22 @@ WARMER: Final = (0.3, 0.7)
 HOTTEST: Final = 100.0
 
 
+class Stoppable(Protocol):
+    """Messages that are being written."""
+
+    def stop(self) -> None:
+        """Stop them all, from any thread or signal handler."""
+
+    def only(self, row: int) -> None:
+        """Stop all but one, from any thread."""
+
+
 class Generator:
     """Writes messages with one engine, as `params` say.
 
     `params`, `exact_trim` and `nicks` may be changed between two messages. `seed` is that of the
-    first one, given or drawn; each message has a seed of its own, which follows from it.
+    first one, given or drawn; each message has a seed of its own, which follows from it. `drawing`
+    are several messages that are being drawn in our name, for `cancel` to stop as well.
     """
 
     def __init__(self, engine: Engine, params: SamplingParams, *, exact_trim: bool = False) -> None:
@@ -62,6 +74,7 @@ class Generator:
         self._turning = threading.RLock()  # a signal handler may cancel in the same thread
         self._generating = False
         self._cancelled = False
+        self.drawing: Stoppable | None = None
 
     def beside(self, engine: Engine) -> Generator:
         """One that writes alike with another engine on the same model; our seed gives its own."""
@@ -86,11 +99,10 @@ class Generator:
             EngineError: the model failed; after `Said`, if it had written anything.
         """
         self._cancelled = False
-        nick = self.nicks[role]
-        if trimmed := self._trim(lines, nick, opening):
+        if trimmed := self.trimmed(lines, role, opening):
             yield trimmed
             lines = trimmed.kept(lines)
-        yield from self._write(lines, nick, opening)
+        yield from self._write(lines, self.nicks[role], opening)
 
     def another(
         self, lines: Sequence[Message], role: Role, known: Collection[str]
@@ -116,7 +128,7 @@ class Generator:
                     yield Notice(f"* The same again; now at temperature {temperature:.2g}:")
                     self.params = replace(usual, temperature=temperature)
                 said = False
-                for event in _unless(known, self.speak(lines, role)):
+                for event in unless(known, self.speak(lines, role)):
                     if isinstance(event, Trimmed):
                         lines = event.kept(lines)
                     said = said or isinstance(event, Said)
@@ -142,15 +154,17 @@ class Generator:
         return True
 
     def cancel(self) -> None:
-        """Stop the message in flight, from any thread or signal handler; without one, nothing."""
+        """Stop what is in flight, from any thread or signal handler; without it, nothing."""
         with self._turning:
             self._cancelled = True
             if self._generating:
                 self.engine.cancel()
+        if self.drawing is not None:
+            self.drawing.stop()
 
     def _write(self, lines: Sequence[Message], nick: str, opening: str) -> Iterator[Event]:
         ids = self.encoder.prompt(lines, nick, opening)
-        reply = _Reply(self.engine, opening, self.encoder.body(nick, opening))
+        reply = ReplyText(self.engine, opening, self.encoder.body(nick, opening))
         begun = not getattr(self.engine, "lost", False)  # else `Moved` comes first
         if begun:
             yield Typing(nick, reply.content)
@@ -237,8 +251,13 @@ class Generator:
         limit = self.engine.n_ctx - reserve - self._frame(self.nicks["model"])
         fit(sizes, pinned(lines, groups, self.nicks), limit, target=0)
 
-    def _trim(self, lines: Sequence[Message], nick: str, opening: str) -> Trimmed | None:
-        """What must leave a full context, or None; the engine's cache is moved up."""
+    def trimmed(self, lines: Sequence[Message], role: Role, opening: str = "") -> Trimmed | None:
+        """What must leave a full context, or None; the engine's cache is moved up.
+
+        Raises:
+            ContextError: the newest turn alone is longer than the context.
+        """
+        nick = self.nicks[role]
         groups, sizes = self._turns(lines)
         n_ctx = self.engine.n_ctx
         limit = n_ctx - self.reserve - self._frame(nick, opening)
@@ -267,52 +286,3 @@ class Generator:
     @property
     def _n_bos(self) -> int:
         return 0 if self.engine.control.bos is None else 1
-
-
-def _unless(known: Collection[str], events: Iterable[Event]) -> Iterator[Event]:
-    """The events of a message; of one that is known, neither pieces nor end.
-
-    Pieces are held back while the text may still become one that is known.
-    """
-    held: str | None = ""
-    for event in events:  # to their end, where an error may wait
-        match event:
-            case Piece(text) if held is not None:
-                held += text
-                if not any(one.startswith(held) for one in known):
-                    yield Piece(held)
-                    held = None
-            case Said(message) if message.content in known:
-                pass
-            case Said():
-                if held:
-                    yield Piece(held)
-                yield event
-            case _:
-                yield event
-
-
-class _Reply:
-    """A message while its tokens come: `body` are the ids so far, `content` is their text."""
-
-    def __init__(self, engine: Engine, opening: str, body: Iterable[int]) -> None:
-        self.body = list(body)
-        self.content = opening
-        self._piece = engine.piece
-        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
-        if opening:  # a reply that was cut within a character goes on with that character
-            begun = self._decoder.decode(b"".join(map(engine.piece, self.body)))
-            self.content = begun.partition("\n")[2]
-
-    def add(self, token: int) -> str:
-        """The text that a token adds; empty while a character is not whole."""
-        self.body.append(token)
-        return self._take(self._decoder.decode(self._piece(token)))
-
-    def end(self) -> str:
-        """The text of a last character that stayed incomplete."""
-        return self._take(self._decoder.decode(b"", final=True))
-
-    def _take(self, text: str) -> str:
-        self.content += text
-        return text

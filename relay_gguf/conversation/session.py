@@ -110,6 +110,15 @@ class Session:
         if self._busy:
             self.dialogue.cancel()
 
+    def settle(self, row: int) -> None:
+        """Stop all but one of the replies that are being drawn at once, from any thread.
+
+        Args:
+            row: the place of that one among them, as in `Alternative`.
+        """
+        if (drawing := self.dialogue.generator.drawing) is not None:
+            drawing.only(row)
+
     def close(self) -> None:
         """Release the session's file."""
         self.dialogue.close()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from .commands import Say, parse
-from .events import Said, Trimmed
+from .events import Offered, Said, Trimmed
 from .messages import ACTION, NICKS, Message, is_notice
 
 
@@ -40,6 +40,13 @@ def cut_mark(said: Said) -> str:
         "failed": "the model failed",
     }
     return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
+
+
+def choice_notice(offered: Offered) -> str:
+    """What the user reads below replies that may be chosen from, without IRC's star."""
+    if offered.count == 1:
+        return "No other reply came."
+    return f"Reply {offered.standing}/{offered.count} stands; /next NUMBER takes another."
 
 
 def trim_notice(trimmed: Trimmed) -> str:

@@ -14,14 +14,16 @@ import queue
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from relay_gguf.engine import Step
+from relay_gguf.engine import HasSeats, Step
 from relay_gguf.errors import EngineError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.sampling import SamplingParams
 
+from .batch.widening import widened
 from .generation import Generation, logits_of
 from .gguf_engine import LoadedEngine
 from .kv_cache import KvCache
@@ -173,6 +175,14 @@ class LlamaEngine(LoadedEngine):
         self._stop_reading()
         if 1 < len(prompt) < runs.model.n_ctx and not self._cancelled:
             self._reading = self._thread.submit(runs.read_ahead, list(prompt))
+
+    def widened(
+        self, prompt: Sequence[int], n_replies: int, n_tokens: int
+    ) -> AbstractContextManager[HasSeats | None]:
+        """Seats for several replies to a prompt at once, until the block is left; see `Widens`."""
+        runs = self._runs
+        self._stop_reading()
+        return widened(self, self._held, runs.cache, prompt, n_replies, n_tokens)
 
     def _stop_reading(self) -> None:
         """End what `prepare` began; a cancel stays one of the next generation."""

@@ -236,12 +236,16 @@ class LoadedEngine(GgufEngine):
 
 
 class LlamaHeld:
-    """An engine's thread, and what that thread has loaded."""
+    """An engine's thread, and what that thread has loaded.
+
+    `second` free further contexts on the model; llama.cpp must not be left with one without model.
+    """
 
     def __init__(self, thread: JobThread, flag: ctypes.Array[ctypes.c_char]) -> None:
         self.loaded: Loaded | None = None
         self.tokenizer: Tokenizer | None = None
-        self._thread = thread
+        self.second: list[Callable[[], None]] = []
+        self.thread = thread
         self._flag = flag
 
     def release(self) -> None:
@@ -250,7 +254,12 @@ class LlamaHeld:
         if self.tokenizer is not None:
             self.tokenizer.close()
         loaded, self.loaded = self.loaded, None
-        self._thread.stop(None if loaded is None else partial(free, loaded))
+        self.thread.stop(None if loaded is None else partial(self._free, loaded))
+
+    def _free(self, loaded: Loaded) -> None:
+        for free_one in self.second:
+            free_one()
+        free(loaded)
 
 
 def _release(held: Held, pid: int) -> None:

@@ -19,7 +19,10 @@ from .native import lib
 
 
 class KvCache:
-    """The cache of one context: `past` are the token ids whose K and V are in it, by position."""
+    """The cache of one context: `past` are the token ids whose K and V are in it, by position.
+
+    `model` is the loaded model with that context; an evaluation stops when `flag` has a character.
+    """
 
     def __init__(
         self,
@@ -39,8 +42,8 @@ class KvCache:
         self.past: list[int] = []
         self.snapshots = Snapshots(room)
         self._folder = folder
-        self._model = model
-        self._flag = flag
+        self.model = model
+        self.flag = flag
         self._shifting = False  # llama.cpp moves the cache in the next evaluation, not at once
         self._tokens: ctypes.Array[Any] = (lib.llama_token * N_BATCH)()
         self._batch = lib.llama_batch_get_one(self._tokens, N_BATCH)  # points to _tokens
@@ -55,14 +58,14 @@ class KvCache:
             snapshot = self.snapshots.take(prompt[:-1], shared)  # before the next line drops it
             if snapshot is None and self._folder is not None:
                 over = shared + WORTH_KEEPING
-                snapshot = self._folder.find(prompt[:-1], over, self._model.n_ctx)
-            if len(self.past) >= WORTH_KEEPING and (kept := self._snapshot(self.snapshots.room)):
+                snapshot = self._folder.find(prompt[:-1], over, self.model.n_ctx)
+            if len(self.past) >= WORTH_KEEPING and (kept := self.snapshot(self.snapshots.room)):
                 self.snapshots.keep(kept)
             if snapshot is not None:
                 self._fill(snapshot)
                 shared = common_prefix(self.past, prompt[:-1])
-        if not lib.llama_memory_seq_rm(self._model.memory, 0, shared, -1):
-            lib.llama_memory_clear(self._model.memory, True)  # a recurrent state cannot be cut
+        if not lib.llama_memory_seq_rm(self.model.memory, 0, shared, -1):
+            lib.llama_memory_clear(self.model.memory, True)  # a recurrent state cannot be cut
             shared = 0
         del self.past[shared:]
         return shared
@@ -73,22 +76,22 @@ class KvCache:
         Raises:
             EngineError: llama.cpp failed.
         """
-        if self._flag[0] != b"\0":
+        if self.flag[0] != b"\0":
             return False
         # A C call gives Python's lock to the consumer, who has just got a token and may keep the
         # lock for milliseconds. So there is none here but the one that evaluates meanwhile.
         self._tokens[: len(tokens)] = tokens
         self._batch.n_tokens = len(tokens)
-        status = lib.llama_decode(self._model.ctx, self._batch)
+        status = lib.llama_decode(self.model.ctx, self._batch)
         if status == 0:
             self.past += tokens
             self._shifting = False
             return True
         if self._shifting:  # some layers are moved, some are not, and nobody knows which
-            lib.llama_memory_clear(self._model.memory, True)
+            lib.llama_memory_clear(self.model.memory, True)
             self.past.clear()
             self._shifting = False
-        lib.llama_memory_seq_rm(self._model.memory, 0, len(self.past), -1)
+        lib.llama_memory_seq_rm(self.model.memory, 0, len(self.past), -1)
         if status == 2:
             return False
         raise EngineError(
@@ -102,11 +105,11 @@ class KvCache:
         The cache must begin with `prompt`.
         """
         stop = len(prompt)
-        if self.past[:stop] != prompt or not self._model.can_shift:
+        if self.past[:stop] != prompt or not self.model.can_shift:
             return False
-        if not lib.llama_memory_seq_rm(self._model.memory, 0, start, stop):
+        if not lib.llama_memory_seq_rm(self.model.memory, 0, start, stop):
             return False
-        lib.llama_memory_seq_add(self._model.memory, 0, stop, -1, start - stop)
+        lib.llama_memory_seq_add(self.model.memory, 0, stop, -1, start - stop)
         del self.past[start:stop]
         self._shifting = True
         return True
@@ -126,19 +129,19 @@ class KvCache:
         if self._folder is None:
             return 0
         most = (available_memory() or 0) // 2
-        here = (self.past, lambda: self._snapshot(most))
+        here = (self.past, lambda: self.snapshot(most))
         kept = ((snapshot.ids, partial(_itself, snapshot)) for snapshot in self.snapshots)
         return self._folder.keep_all((here, *kept), rate, wanted)
 
-    def _snapshot(self, most: int) -> Snapshot | None:
+    def snapshot(self, most: int) -> Snapshot | None:
         """A copy of the cache; None if it has more bytes than `most`, or is being moved."""
         if self._shifting:  # its positions are not yet right
             return None
-        return copied(self._model.ctx, 0, self.past, most)
+        return copied(self.model.ctx, 0, self.past, most)
 
     def _fill(self, snapshot: Snapshot) -> None:
         """Replace the cache by a snapshot; the cache is empty if that fails."""
-        ctx, memory = self._model.ctx, self._model.memory
+        ctx, memory = self.model.ctx, self.model.memory
         lib.llama_memory_clear(memory, True)
         self.past.clear()
         if lib.llama_state_seq_set_data(ctx, snapshot.state, snapshot.n_bytes, 0):

@@ -197,7 +197,7 @@ def _load(path: Path, plan: Plan, n_tries: int, ways: _Ways) -> Loaded:
         try:
             vocab = lib.llama_model_get_vocab(model)
             control = find_control(path, model, vocab, any_chat=ways.any_chat)
-            context = _context_params(settings)
+            context = context_params(settings)
             context.n_threads = context.n_threads_batch = ways.n_threads
             context.abort_callback, context.abort_callback_data = ways.abort
             ctx = lib.llama_init_from_model(model, context)
@@ -278,7 +278,7 @@ def measure(path: Path, settings: LoadSettings) -> Measured | None:
         model = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not model:
             return None
-        ctx = lib.llama_init_from_model(model, _context_params(settings))
+        ctx = lib.llama_init_from_model(model, context_params(settings))
         weights = int(lib.llama_model_size(model))
         if ctx:
             lib.llama_free(ctx)
@@ -306,7 +306,7 @@ def model_params(settings: LoadSettings) -> Any:
     return params
 
 
-def _context_params(settings: LoadSettings) -> Any:
+def context_params(settings: LoadSettings) -> Any:
     """A context for one conversation, or for many with a pool of cells for all of them."""
     params = lib.llama_context_default_params()
     params.n_ctx = padded(settings.pool)

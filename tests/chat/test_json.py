@@ -105,3 +105,24 @@ def test_pieces_are_objects_when_that_is_asked() -> None:
     assert events[1] == {"event": "typing", "nick": "user", "opening": "", "draft": False}
     assert "".join(e["text"] for e in events if e["event"] == "piece") == "hé"
     assert "piece" not in output(fake_session(["hé"]), "hi\n", as_json=True)
+
+
+def test_several_replies_are_objects() -> None:
+    session = fake_session(["Ahoy.", "Aye.", "Well?"])
+    told = [
+        {k: one[k] for k in one.keys() & {"event", "number", "content", "standing", "count"}}
+        for one in objects(session, "hello\n/retry 2\n")
+        if one["event"] in ("alternative", "offered")
+    ]
+    assert told == [
+        {"event": "alternative", "number": 2, "content": "Aye."},
+        {"event": "alternative", "number": 3, "content": "Well?"},
+        {"event": "offered", "standing": 1, "count": 3},
+    ]
+
+
+def test_with_stream_a_piece_names_its_row() -> None:
+    session, out = fake_session(["Ahoy.", "A"]), io.StringIO()
+    run_plain(session, (), io.StringIO("hello\n/retry 2\n"), out, as_json=True, stream=True)
+    told = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert [one["row"] for one in told if one["event"] == "piece" and "row" in one] == [0, 1, 1]

@@ -272,3 +272,17 @@ def test_a_byte_order_mark_is_not_part_of_the_first_line() -> None:
     stdin, stdout = standard_streams(typed, written)
     assert stdin.read() == "/join #naples\n"
     assert stdout.encoding == "utf-8"
+
+
+def test_several_replies_are_numbered_lines() -> None:
+    session = fake_session(["Ahoy.", "Aye.", "Well?"])
+    typed = "hello\n/retry 2\n/next 3\n"
+    assert output(session, typed).split("\n")[1:] == [
+        "<user> Ahoy.",
+        "2: <user> Aye.",
+        "3: <user> Well?",
+        "* Reply 1/3 stands; /next NUMBER takes another.",
+        "* user's reply 3/3:",
+        "<user> Well?",
+        "",
+    ]

@@ -94,9 +94,9 @@ def test_help_fits_80_columns() -> None:
         chat.shows("""
                   /lazy [beginning]    Let the model write your message, or the rest of it.
                   /lazy? [beginning]   Like /lazy, as a draft to edit; so is /lazy ...?
-                  /retry               Get another reply; /prev brings back the others.
-                  /prev                Go back to the reply before this one.
-                  /next                Go on to the reply after this one.
+                  /retry [number]      Get another reply, or several to choose from.
+                  /prev [number]       Go back to the reply before, or that number.
+                  /next [number]       Go on to the reply after, or that number.
                   /continue            Let a reply that was cut go on.
                   /undo                Take back your last line and its reply; the text
                     returns for editing.

@@ -16,9 +16,9 @@ from relay_gguf.conversation.commands import COMMANDS
 PREFIX: Final = "!"
 ORDERS: Final = {
     "cast": "Say who the model is: CAST I'm a pirate.",
-    "retry": "Another reply in place of the last one.",
+    "retry": "Another reply in place of the last one; RETRY 4: four to choose from.",
     "prev": "Back to the reply before.",
-    "next": "On to the reply after.",
+    "next": "On to the reply after; NEXT 3: to the third.",
     "continue": "Let a reply that was cut go on.",
     "undo": "Take back your last line and its reply.",
     "edit": "Say something else instead of your last line.",

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import re
 
-from relay_gguf.conversation.events import Draft, Event, Failed, Notice, Said, Trimmed, Typing
+from relay_gguf.conversation.events import (
+    Alternative,
+    Draft,
+    Event,
+    Failed,
+    Notice,
+    Offered,
+    Said,
+    Trimmed,
+    Typing,
+)
 from relay_gguf.conversation.messages import NICKS, SILENCE, is_notice
-from relay_gguf.conversation.wording import cut_mark
+from relay_gguf.conversation.wording import choice_notice, cut_mark
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import ServerActions, Target
 
@@ -63,6 +73,13 @@ class Presenter:
                 self._say(message.content or SILENCE, sender)
                 if mark := cut_mark(event):
                     self._inform(mark)
+            case Alternative(event=Typing()) if not self._types:
+                self._types = True
+                self.still_typing()
+            case Alternative(event=Said(message), number=number) if number:
+                self._inform(f"{number}: {message.content or SILENCE}")
+            case Offered():
+                self._inform(choice_notice(event))
             case Notice(text):
                 self._inform(text)
             case Failed(text):

@@ -10,4 +10,5 @@ slots         `Slots`: step by step, on whatever evaluates
 context       llama.cpp as what evaluates
 inbox         between the thread that steps and those that ask
 batch_engine  `BatchEngine`: a loaded model with a thread that steps, for callers on any thread
+widening      several replies at a second context of an engine's model, for a while
 """

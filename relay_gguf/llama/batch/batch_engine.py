@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Protocol, TypeVar
 
 from relay_gguf.engine import ControlTokens, Step
 from relay_gguf.fit.plan import LoadOptions
@@ -153,10 +153,28 @@ class BatchEngine(LoadedEngine):
         return done
 
 
+class Seating(Protocol):
+    """What seats are at: an engine that is asked for continuations."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def vocabulary(self) -> str: ...
+    @property
+    def n_ctx(self) -> int: ...
+    @property
+    def control(self) -> ControlTokens: ...
+    def tokenize(self, text: str) -> list[int]: ...
+    def piece(self, token: int) -> bytes: ...
+    def ask(self, continuation: Continuation) -> Asked: ...
+    def seat(self) -> Seat: ...
+    def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool: ...
+
+
 class Seat:
     """One conversation's place at a `BatchEngine`, in the form of an `Engine` of its own."""
 
-    def __init__(self, engine: BatchEngine) -> None:
+    def __init__(self, engine: Seating) -> None:
         """Take a place; whoever has the engine closes it."""
         self._engine = engine
         self._turning = threading.RLock()  # a signal handler may cancel in the same thread
@@ -202,6 +220,10 @@ class Seat:
         finally:
             with self._turning:
                 self._asked, self._cancelled = None, False
+
+    def seat(self) -> Seat:
+        """Another place at the same engine."""
+        return self._engine.seat()
 
     def forget(self, prompt: Sequence[int], start: int, stop: int) -> bool:
         """Forget as `BatchEngine.forget`."""

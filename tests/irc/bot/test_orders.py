@@ -107,3 +107,19 @@ def test_an_order_is_found_in_every_spelling() -> None:
     assert Order("cast", "a cook").line == "/cast a cook"
     assert aliases("irssi")[0] == "/alias cast quote CAST $C $*"
     assert aliases("weechat")[1] == "/alias add retry /quote RETRY $channel $*"
+
+
+def test_several_replies_are_numbered_notices(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    running = serve(make_bot("first", "second", "third"))
+    anon = connect(running, "anon")["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :hello")
+    said(anon)
+    anon.send("RETRY #sea 2")
+    assert said(anon, "NOTICE").endswith("NOTICE #sea :2: second")
+    assert said(anon, "NOTICE").endswith("NOTICE #sea :3: third")
+    assert said(anon, "NOTICE").endswith(":Reply 1/3 stands; !next NUMBER takes another.")
+    anon.send("NEXT 3")
+    assert said(anon).endswith(":third")

@@ -25,15 +25,15 @@ from prompt_toolkit.layout.processors import BeforeInput
 from relay_gguf.conversation.session_files import Title, age, is_stamp
 from relay_gguf.display import cut, one_line, status_line, width
 
+from .overlay import Overlay
+
 NARROW: Final = 60
 """Below this many columns, names that are only a time are left out, and `messages` is a number."""
 WIDEST: Final = 20
 """Columns of a name or a channel, at most."""
-ESCAPE: Final = 0.1
-"""Seconds after which Esc is a key of its own, and not the beginning of an arrow."""
 
 
-class Menu:
+class SessionMenu:
     """Saved sessions to choose from: typing filters them, the arrows move, Enter opens one."""
 
     def __init__(
@@ -55,7 +55,7 @@ class Menu:
         self._entries: list[_Entry] = []
         self._at = self._top = 0
         self._filter = Buffer(multiline=False, on_text_changed=self._filtered)
-        self._before: tuple[Layout, float] | None = None
+        self._overlay = Overlay(app)
         self._reading: asyncio.Task[None] | None = None
 
     def open(self, titles: Iterator[Title], label: str, here: str | None) -> None:
@@ -68,18 +68,15 @@ class Menu:
         """
         self._entries, self._at, self._top = [], 0, 0
         self._filter.reset()
-        self._before = self._app.layout, self._app.ttimeoutlen
-        self._app.layout, self._app.ttimeoutlen = self._layout(label), ESCAPE
+        self._overlay.open(self._layout(label))
         self._reading = self._app.create_background_task(self._read(titles, here))
-        self._app.invalidate()
 
     def close(self, name: str | None = None) -> None:
         """Give the place back, and say which session was chosen."""
-        if self._before is None or self._reading is None:
+        if not self._overlay.is_open or self._reading is None:
             return
         self._reading.cancel()
-        (self._app.layout, self._app.ttimeoutlen), self._before = self._before, None
-        self._app.invalidate()
+        self._overlay.close()
         self._chosen(name)
 
     async def _read(self, titles: Iterator[Title], here: str | None) -> None:

@@ -1,0 +1,5 @@
+"""A reply while it is written.
+
+reply_text  its tokens, and the text that they make
+unlike      keeping it from being one that is known already
+"""
