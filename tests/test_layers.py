@@ -162,6 +162,12 @@ def test_the_terminal_has_one_owner() -> None:
     assert users_of_package("prompt_toolkit") == owners
 
 
+def test_the_http_stack_is_known_to_the_server_alone() -> None:
+    """It is an extra: nothing else needs it."""
+    found = users_of_package("starlette") | users_of_package("uvicorn")
+    assert found == {"serve.paths", "serve.door", "serve.listening"}
+
+
 def test_llm_is_known_to_its_plugin_alone() -> None:
     """It is not a dependency: nothing but llm itself imports the plugin."""
     assert users_of_package("llm") == {"chat.llm_plugin"}
@@ -188,8 +194,9 @@ def test_converting_needs_nothing_of_chatting() -> None:
 
 
 def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
-    """The IRC network and the data sets: nothing of the chat needs them."""
+    """The IRC network, the HTTP server and the data sets: nothing of the chat needs them."""
     assert users("irc") - within("irc") == {"cli.irc"}
+    assert users("serve") - within("serve") == {"cli.serving.serve"}
     assert users("dataset") - within("dataset") == {"cli.dataset"}
 
 

@@ -5,6 +5,7 @@ options    the options that several commands share
 choice     a question: which of Relay's files, where none is fast enough
 chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo, doctor, worker
            a command each, or a few that belong together
+serving/   serve: OpenAI's API
 convert/   convert, publish, presets and what they print
 measure/   safety and what it prints
 

@@ -31,6 +31,7 @@ from .download import download
 from .irc import irc
 from .measure.safety import safety
 from .models import devices, models, plan
+from .serving.serve import serve
 from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern
 from .worker import worker
@@ -72,6 +73,7 @@ app.command()(plan)
 app.command()(models)
 app.command()(download)
 app.command()(irc)
+app.command()(serve)
 app.command()(worker)
 app.command()(convert)
 app.command()(imatrix)

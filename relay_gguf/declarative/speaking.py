@@ -13,8 +13,8 @@ from relay_gguf.errors import CommandError
 from relay_gguf.sampling import SamplingParams
 
 from .awaiting import AsyncForms
-from .outcome import text_of, texts_of
 from .declared_scene import DeclaredScene
+from .outcome import text_of, texts_of
 
 
 class SpeakingScene(DeclaredScene, AsyncForms):

@@ -228,6 +228,11 @@ class LoadedEngine(GgufEngine):
             raise EngineError("The model is closed.")
         return self._held.loaded
 
+    @property
+    def n_vocab(self) -> int:
+        """The size of the vocabulary: ids are less."""
+        return self._model.n_vocab
+
     def _context_folder(self, folder: Path | None) -> ContextFolder | None:
         """The contexts of this model in a folder."""
         if folder is None:

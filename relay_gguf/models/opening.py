@@ -176,6 +176,29 @@ def open_engine(
         clear()
 
 
+def open_slots(
+    path: Path, settings: ChatSettings, options: LoadOptions, *, contexts: Path | None = None
+) -> BatchEngine:
+    """Load a model for many replies at once, even if one slot is all that fits.
+
+    Args:
+        path, settings, contexts: as for `open_engine`.
+        options: to load with.
+
+    Raises:
+        ModelError, SettingsError: as for `load`.
+    """
+    from relay_gguf.llama.batch.batch_engine import BatchEngine
+
+    show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
+    try:
+        return BatchEngine(
+            path, options, n_threads=settings.threads, contexts=contexts, on_progress=show
+        )
+    finally:
+        clear()
+
+
 def close_engine(engine: LlamaEngine | IsolatedEngine | BatchEngine, patience: float = 1.0) -> None:
     """Close an engine; if that takes more than `patience` seconds, a line on stderr says why."""
     slow = threading.Timer(patience, sys.stderr.write, ["Keeping what the model has read ...\n"])

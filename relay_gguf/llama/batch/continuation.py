@@ -20,8 +20,8 @@ class Continuation:
     `ends` are token ids that end the reply beside the model's own (the ChatML tokens and the end of
     text); like these they are not yielded. `until` is called with each token of the reply, on the
     thread that steps: when it returns True, that token is the last and the reason is `stop`.
-    `look` is shown the logits, (n_vocab,), from which each token is about to be chosen, on the same
-    thread: it must copy what it wants to keep.
+    `look` is called on the same thread before each draw with the logits, (n_vocab,), which it may
+    change, and must copy where it keeps them.
     """
 
     prompt: tuple[int, ...]

@@ -39,7 +39,7 @@ SLACK: Final = 1e-3
 class Chooser:
     """How one reply chooses: its parameters, its generator, the ids of its context.
 
-    `look` is shown the logits before anything is changed in them.
+    `look` is called with its logits before it chooses, and may change them.
     """
 
     params: SamplingParams

@@ -1,0 +1,93 @@
+"""Who is let in: requests to our own host, from our own pages, with the key.
+
+A page of another site could otherwise speak to a server on this machine, by the browser of whoever
+reads it; with a name that is made to mean 127.0.0.1 (DNS rebinding) even as if it were our own.
+"""
+
+from __future__ import annotations
+
+import hmac
+import ipaddress
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.datastructures import Headers
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from relay_gguf.errors import SettingsError
+
+from .refusal import RefusalError
+
+OPEN: Final = ("/health",)
+"""Paths that need no key."""
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host, as an address or name without port, is this machine alone."""
+    if host.lower().rstrip(".") == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
+
+
+def check_reach(host: str, key: str) -> None:
+    """Allow an address that other machines reach only together with a key.
+
+    Raises:
+        SettingsError: other machines reach it, and there is no key.
+    """
+    if not is_loopback(host) and not key:
+        raise SettingsError(
+            f"Others can reach {host or 'every address'}: set a key with --api-key, or listen on "
+            "127.0.0.1."
+        )
+
+
+class Door:
+    """Passes on what may come in, and answers the rest."""
+
+    def __init__(self, app: ASGIApp, *, host: str, key: str) -> None:
+        """Stand before an application that listens on `host`; `key` is empty for none."""
+        self._app = app
+        self._host = host
+        self._key = key
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer as ASGI asks."""
+        if scope["type"] == "http":
+            try:
+                self._check(scope["path"], Headers(scope=scope))
+            except RefusalError as error:
+                headers = {"WWW-Authenticate": "Bearer"} if error.status == 401 else {}
+                answer = JSONResponse(error.body, error.status, headers)
+                await answer(scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+    def _check(self, path: str, headers: Headers) -> None:
+        host = _host(f"//{headers.get('host', '')}")
+        # Where others reach us we do not know our names; but then there is a key.
+        if is_loopback(self._host) and not is_loopback(host):
+            raise RefusalError(f"This server is not {host[:80]!r}.", status=403)
+        origin = headers.get("origin")
+        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+            raise RefusalError(f"Pages of {origin[:80]!r} may not use this server.", status=403)
+        if self._key and path not in OPEN:
+            scheme, _, key = headers.get("authorization", "").partition(" ")
+            given = key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
+            if not hmac.compare_digest(given, self._key.encode()):
+                raise RefusalError(
+                    "The API key is missing or wrong: send it as Authorization: Bearer KEY.",
+                    status=401,
+                    code="invalid_api_key",
+                )
+
+
+def _host(url: str) -> str:
+    try:
+        return urlsplit(url).hostname or ""
+    except ValueError:
+        return ""
