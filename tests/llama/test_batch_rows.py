@@ -90,3 +90,23 @@ def test_nonsense_is_refused(bad: float) -> None:
     logits[1, 7] = bad
     with pytest.raises(EngineError, match="no usable number"):
         RowSampler().choose(logits, choosers([PARAMS[0]] * 3, 100, 1))
+
+
+@pytest.mark.parametrize("n_rows", [1, 5])
+def test_who_looks_at_a_row_may_change_it(n_rows: int) -> None:
+    """And no other row; it is looked at before anything is done to it."""
+    rows = rows_of("plain", n_rows, 500)
+    expected = rows[0].copy()
+    shown: list[Logits] = []
+
+    def look(row: Logits) -> None:
+        shown.append(row.copy())
+        row[321] += 1000
+
+    greedy = SamplingParams(temperature=0.0)
+    each = choosers([greedy] * n_rows, 500, 1)
+    alone = RowSampler().choose(rows.copy(), each)
+    each[0] = Chooser(greedy, each[0].rng, each[0].seen, look)
+    drawn = RowSampler().choose(rows, each)
+    assert drawn == [321, *alone[1:]]
+    assert (shown[0] == expected).all()
