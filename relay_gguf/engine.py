@@ -77,6 +77,20 @@ class Moved:
 Step = Moved | Prefilling | Prefilled | Token | Finished
 
 
+class Vocabulary(Protocol):
+    """Text to ids and back."""
+
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a message."""
+
+    def tokenize(self, text: str) -> list[int]:
+        """The ids of `text`, in which control tokens are plain text; no BOS."""
+
+    def piece(self, token: int) -> bytes:
+        """The bytes of a token; empty for a control token."""
+
+
 class Engine(Protocol):
     """A language model with a cache of the last prompt."""
 

@@ -11,6 +11,7 @@
     ├── StoreError       a session or an installed file cannot be read, written or locked
     ├── ConversionError  base, adapter or checkpoint cannot be read, or do not fit together
     ├── CalibrationError a text to calibrate with cannot be used, or no imatrix be written
+    ├── QualityError     files, logits or texts that cannot be compared
     └── SettingsError    an option or a line of the config file is wrong
 
 A message says what happened, where, and what to do next, in one line: the command line shows it
@@ -61,6 +62,10 @@ class ConversionError(RelayError):
 
 class CalibrationError(RelayError):
     """A text to calibrate with cannot be used, or an importance matrix cannot be written."""
+
+
+class QualityError(RelayError):
+    """Files, logits or texts that cannot be compared; says which, and what would do."""
 
 
 class SettingsError(RelayError):

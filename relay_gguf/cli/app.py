@@ -29,6 +29,7 @@ from .demo import demo
 from .doctor import doctor
 from .download import download
 from .irc import irc
+from .measure.quality import quality
 from .measure.safety import safety
 from .models import devices, models, plan
 from .serving.serve import serve
@@ -79,6 +80,7 @@ app.command()(convert)
 app.command()(imatrix)
 app.command()(presets)
 app.command()(template)
+app.command()(quality)
 app.command()(demo)
 app.command()(dataset)
 app.command()(recipe)

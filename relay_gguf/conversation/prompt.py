@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import groupby
 
 from relay_gguf.chatml import IM_END, IM_START
-from relay_gguf.engine import Engine
+from relay_gguf.engine import Vocabulary
 from relay_gguf.errors import ContextError, EngineError
 
 from .messages import Message, Role
@@ -30,7 +30,7 @@ def render(messages: Iterable[Message], nick: str, opening: str = "", bos_text: 
 class Encoder:
     """Encodes messages for one engine, and remembers the ids of each."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Vocabulary) -> None:
         """Remember nothing yet."""
         self._engine = engine
         self._newline = tuple(engine.tokenize("\n"))

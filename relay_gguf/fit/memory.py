@@ -93,9 +93,9 @@ class ModelSizes:
         widest = max(4 * self.n_ff + self.n_embd, 12 * self.n_embd)
         return n_ubatch * (4 * widest + 2 * padded(n_ctx)) + 4 * self.n_vocab
 
-    def more_rows(self, n_slots: int) -> int:
-        """Bytes that logits of more than one reply take: where they are computed, and a copy."""
-        return 8 * (n_slots - 1) * self.n_vocab
+    def more_rows(self, n_rows: int) -> int:
+        """Bytes that more than one row of logits takes: where they are computed, and a copy."""
+        return 8 * (n_rows - 1) * self.n_vocab
 
     @property
     def process(self) -> int:

@@ -34,7 +34,8 @@ class LoadSettings:
     """Settings for llama.cpp. `gpu` None uses all GPUs, -1 no GPU, else the GPU of this index.
 
     Of `n_slots` replies at once, each may have `n_ctx` tokens; together they have `n_cells`, 0 for
-    one conversation's.
+    one conversation's. `n_outputs` is how many rows of logits an evaluation gives, 0 for
+    one a reply.
     """
 
     n_gpu_layers: int
@@ -45,6 +46,12 @@ class LoadSettings:
     tensor_split: tuple[float, ...] = ()
     n_slots: int = 1
     n_cells: int = 0
+    n_outputs: int = 0
+
+    @property
+    def rows(self) -> int:
+        """Rows of logits of an evaluation, at most."""
+        return max(self.n_slots, self.n_outputs)
 
     @property
     def pool(self) -> int:
@@ -210,7 +217,7 @@ def _ram(
         buffers.by_device.get(RAM, 0)
         if buffers and buffers.n_ubatch == settings.n_ubatch
         else model.compute_buffer(settings.pool, settings.n_ubatch if blocks else CPU_UBATCH)
-        + model.more_rows(settings.n_slots)
+        + model.more_rows(settings.rows)
     )
     free = max(0, machine.available - unified)
     kv = model.kv(blocks, settings.pool, settings.kv_type)
@@ -240,7 +247,7 @@ def _gpu_compute(
     lacking = settings.n_gpu_layers < model.n_layers and gpu.backend != "RPC"
     borrowed = max(model.blocks) // 3 if lacking else 0
     compute = model.compute_buffer(settings.pool, settings.n_ubatch)
-    return compute + model.more_rows(settings.n_slots) + borrowed + GPU_EXTRA
+    return compute + model.more_rows(settings.rows) + borrowed + GPU_EXTRA
 
 
 def _shared(layers: Sequence[int], usable: Sequence[int], kv: int) -> list[int]:

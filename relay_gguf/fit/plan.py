@@ -33,7 +33,7 @@ class LoadOptions:
 
     `n_slots` is how many replies are generated at once by a `BatchEngine`; each may have `n_ctx`
     tokens, and all together `n_cells`: as many as all of them can use, or less where memory is
-    short.
+    short. `n_outputs` is how many rows of logits an evaluation gives; 0 is one a reply.
     """
 
     n_ctx: int | None = None
@@ -45,6 +45,7 @@ class LoadOptions:
     workers: tuple[str, ...] = ()  # HOST[:PORT]; their devices count as GPUs, before the own ones
     n_slots: int = 1
     n_cells: int | None = None
+    n_outputs: int = 0
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_slots <= MAX_SLOTS:
@@ -124,6 +125,7 @@ def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterato
                 gpu=-1 if machine.gpus else None,
                 n_slots=options.n_slots,
                 n_cells=n_cells,
+                n_outputs=options.n_outputs,
             )
 
 
@@ -164,6 +166,7 @@ def _settings(
         tensor_split=options.tensor_split or (),
         n_slots=options.n_slots,
         n_cells=n_cells,
+        n_outputs=options.n_outputs,
     )
 
 

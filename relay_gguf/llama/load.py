@@ -307,12 +307,16 @@ def model_params(settings: LoadSettings) -> Any:
 
 
 def context_params(settings: LoadSettings) -> Any:
-    """A context for one conversation, or for many with a pool of cells for all of them."""
+    """A context for one conversation, or for many with a pool of cells for all of them.
+
+    Texts that are only read, for their logits, share nothing: each has cells of its own.
+    """
     params = lib.llama_context_default_params()
     params.n_ctx = padded(settings.pool)
-    params.n_seq_max, params.kv_unified = settings.n_slots, settings.n_slots > 1
+    params.n_seq_max = settings.n_slots
+    params.kv_unified = settings.n_slots > 1 and not settings.n_outputs
     params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
     params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
-    params.n_outputs_max = settings.n_slots  # a row each; more would treble the compute buffer
+    params.n_outputs_max = settings.rows  # a row each; more would treble the compute buffer
     params.flash_attn_type = -1  # auto
     return params

@@ -144,6 +144,12 @@ def control_texts(vocab: Any) -> frozenset[str]:
     return frozenset(text.decode("utf-8", "replace") for text in found if text)
 
 
+def added_bos(vocab: Any) -> int | None:
+    """The token that a file wants before a text; None if it wants none, or has none."""
+    bos = int(lib.llama_vocab_bos(vocab))
+    return bos if lib.llama_vocab_get_add_bos(vocab) and bos >= 0 else None
+
+
 def find_control(path: Path, model: Any, vocab: Any, *, any_chat: bool = False) -> ControlTokens:
     """The tokens that frame a turn in ChatML.
 

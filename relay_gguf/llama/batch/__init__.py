@@ -11,4 +11,5 @@ context       llama.cpp as what evaluates
 inbox         between the thread that steps and those that ask
 batch_engine  `BatchEngine`: a loaded model with a thread that steps, for callers on any thread
 widening      several replies at a second context of an engine's model, for a while
+chunk_logits  `ChunkLogits`: texts that are only read, for the logits after each token
 """

@@ -128,7 +128,7 @@ class LlamaSlots:
         self._one_each = np.ones(self.n_batch, np.int32)
         places = self._seqs.ctypes.data + 4 * np.arange(self.n_batch, dtype=np.uintp)
         self._places = places.astype(np.uintp)  # where the sequence of each token stands
-        self._batch = _batch(
+        self._batch = batch_of(
             token=self._ids,
             pos=self._positions,
             n_seq_id=self._one_each,
@@ -236,7 +236,7 @@ class LlamaSlots:
         return known
 
 
-def _batch(**columns: NDArray[Any]) -> Any:
+def batch_of(**columns: NDArray[Any]) -> Any:
     """llama.cpp's batch, whose columns are these arrays; they must live as long."""
     batch = lib.llama_batch()
     kinds = dict(lib.llama_batch._fields_)

@@ -7,11 +7,12 @@ import os
 from pathlib import Path
 from typing import Any
 
+from relay_gguf.engine import ControlTokens
 from relay_gguf.llama.backends import device_array
 from relay_gguf.llama.first_read.first_read import readable_model
 from relay_gguf.llama.log import LogLines, explain
 from relay_gguf.llama.native import lib
-from relay_gguf.llama.tokenizer import Tokenizer
+from relay_gguf.llama.tokenizer import Tokenizer, added_bos, find_control
 
 
 class VocabOnly(Tokenizer):
@@ -32,7 +33,24 @@ class VocabOnly(Tokenizer):
             self._model: Any = lib.llama_model_load_from_file(os.fsencode(path), params)
         if not self._model:
             raise explain(path, lines.lines)
+        self._path = path
         super().__init__(lib.llama_model_get_vocab(self._model))
+
+    @property
+    def control(self) -> ControlTokens:
+        """The tokens that frame a turn.
+
+        Raises:
+            ModelError: the vocabulary lacks them, or the model cannot generate text.
+        """
+        with self._using:
+            return find_control(self._path, self._model, self._open())
+
+    @property
+    def added_bos(self) -> int | None:
+        """The token that the file wants before a text; None if it wants none."""
+        with self._using:
+            return added_bos(self._open())
 
     def close(self) -> None:
         """Free the vocabulary; a second call does nothing."""
