@@ -64,8 +64,8 @@ def left_lines(found: Comparison) -> Iterator[str]:
     share = found.left_error
     if share > 0:
         yield (
-            f"A divergence is known to ± {share:.1%} or better; four times as many positions leave "
-            f"half of that: --positions {4 * found.n_positions}, if the text is long enough."
+            f"The divergences are known to ± {100 * share:.1f} %. Half of that is left by four "
+            f"times the text: --positions {4 * found.n_positions}."
         )
     if found.is_far:
         yield (
@@ -88,11 +88,12 @@ def _row(each: MeasuredFile, group: str) -> tuple[str, ...]:
 
 
 def _divergence(estimate: Estimate) -> str:
-    return f"{estimate.value:.5f} ± {estimate.error:.5f}"
+    value = round(estimate.value, 5) + 0.0  # and not -0.00000
+    return f"{value:.5f} ± {estimate.error:.5f}"
 
 
 def _percent(estimate: Estimate, *, signed: bool = False) -> str:
-    value, error = 100 * estimate.value, 100 * estimate.error
+    value, error = round(100 * estimate.value, 2) + 0.0, 100 * estimate.error
     return f"{value:{'+' if signed else ''}.2f} ± {error:.2f} %"
 
 

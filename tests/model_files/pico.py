@@ -34,6 +34,8 @@ def write_pico(
     without: tuple[str, ...] = (),
     spoil: float | None = None,
     texts: Mapping[str, str] | None = None,
+    n_vocab: int | None = None,
+    noise: float = 0.0,
 ) -> Path:
     """Write a random float32 model; its path.
 
@@ -50,8 +52,11 @@ def write_pico(
         without: tokens whose text is replaced, as if the vocabulary lacked them.
         spoil: a value to write over the output norm.
         texts: further keys, such as general.name.
+        n_vocab: its tokens, if not all of the tokenizer's; its own 273 are the control tokens and
+            the bytes.
+        noise: how much its weights differ from those of another such model, relative to them.
     """
-    rng = np.random.default_rng(7)
+    rng, noisy = np.random.default_rng(7), np.random.default_rng(8)
     writer = GGUFWriter(path, arch)
     n_head, n_head_kv, n_ff = 4, 2, n_embd * 2
     writer.add_block_count(n_layer)
@@ -66,19 +71,25 @@ def write_pico(
     for name, said in (texts or {}).items():
         writer.add_string(name, said)
     tokens = [
-        f"gone{i}" if t in without else t for i, t in enumerate(keys["tokenizer.ggml.tokens"])
+        f"gone{i}" if t in without else t
+        for i, t in enumerate(keys["tokenizer.ggml.tokens"][:n_vocab])
     ]
+    merges = keys["tokenizer.ggml.merges"]
+    if n_vocab is not None:
+        merges = [merge for merge in merges if merge.replace(" ", "") in tokens]
     writer.add_tokenizer_model(keys["tokenizer.ggml.model"])
     writer.add_tokenizer_pre(pre or keys["tokenizer.ggml.pre"])
     writer.add_token_list(tokens)
-    writer.add_token_types(keys["tokenizer.ggml.token_type"])
-    writer.add_token_merges(keys["tokenizer.ggml.merges"])
+    writer.add_token_types(keys["tokenizer.ggml.token_type"][:n_vocab])
+    writer.add_token_merges(merges)
     writer.add_bos_token_id(keys["tokenizer.ggml.bos_token_id"] if bos is None else bos)
     writer.add_eos_token_id(keys["tokenizer.ggml.eos_token_id"])
     writer.add_add_bos_token(add_bos)
 
     def tensor(name: str, *shape: int, scale: float = 1.0) -> None:
         values = rng.standard_normal(shape, dtype=np.float32) * np.float32(scale)
+        if noise:
+            values += noisy.standard_normal(shape, dtype=np.float32) * np.float32(scale * noise)
         writer.add_tensor(name, values)
 
     width, kv = n_embd, n_embd // n_head * n_head_kv
