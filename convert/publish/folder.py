@@ -19,6 +19,7 @@ from relay_gguf.gguf_file.gguf_model import read_gguf
 
 from .modelcard import MARK, PublishedType, is_relay, page
 from .safety_section import read_section, with_section
+from .which_one import read_measured, which_one
 
 PAGE: Final = "README.md"
 SUMS: Final = "SHA256SUMS"
@@ -83,7 +84,9 @@ def card_for(folder: Path, entries: Sequence[PublishedType], repo: str = "") -> 
         if ours is None:
             return None
         repo = repo or ours["repo"] or ""
-    return with_section(page(entries, repo), read_section(folder)).encode()
+    measured = read_measured(folder)
+    blocks = [] if measured is None else list(which_one(entries, measured))
+    return with_section(page(entries, repo, blocks), read_section(folder)).encode()
 
 
 def read_entries(folder: Path) -> tuple[list[PublishedType], list[str]]:

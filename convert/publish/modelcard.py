@@ -55,12 +55,13 @@ class PublishedType:
     encoders: str = ""
 
 
-def page(found: Sequence[PublishedType], repo: str = "") -> str:
+def page(found: Sequence[PublishedType], repo: str = "", which_one: Sequence[str] = ()) -> str:
     """The whole README.md.
 
     Args:
         found: the types, at least one, in the order of the table.
         repo: `owner/name` on the hub, which the commands name; empty if it is not known.
+        which_one: the blocks of a section that tells which file suits whom; empty for none.
     """
     front = yaml.safe_dump(
         front_matter(found),
@@ -79,6 +80,7 @@ def page(found: Sequence[PublishedType], repo: str = "") -> str:
         f"Memory is about what a chat with a context of {DEFAULT_N_CTX} tokens takes. The error is "
         "how far the weights are from the model in 32 bits, relative to it, as measured while they "
         "were written. `sha256sum -c --ignore-missing SHA256SUMS` checks the files.",
+        *(["## Which one for me", *which_one] if which_one else []),
         "## Run",
         *_run(found, repo),
         "## How they were made",

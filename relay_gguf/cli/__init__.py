@@ -7,7 +7,7 @@ chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo,
            a command each, or a few that belong together
 serving/   serve: OpenAI's API
 convert/   convert, publish, presets and what they print
-measure/   safety and what it prints
+measure/   safety, quality and what they print
 
 Only here is typer imported; each file imports what its commands need when they run.
 """

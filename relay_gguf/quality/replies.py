@@ -28,7 +28,7 @@ PARTS: Final = "‖"
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
+class GreedyReply:
     """A reply: its text, and the number of its first tokens that are those of the first file."""
 
     text: str
@@ -44,7 +44,7 @@ class SideBySide:
 
     channel: str
     line: str
-    replies: tuple[Answered, ...]
+    replies: tuple[GreedyReply, ...]
 
 
 def side_by_side_replies(
@@ -98,7 +98,7 @@ def _answers(
     return found
 
 
-def _answered(reply: list[tuple[int, bytes]], first: list[tuple[int, bytes]]) -> Answered:
+def _answered(reply: list[tuple[int, bytes]], first: list[tuple[int, bytes]]) -> GreedyReply:
     alike = 0
     for one, other in zip(reply, first, strict=False):
         if one[0] != other[0]:
@@ -106,7 +106,7 @@ def _answered(reply: list[tuple[int, bytes]], first: list[tuple[int, bytes]]) ->
         alike += 1
     text = b"".join(piece for _, piece in reply).decode("utf-8", "replace")
     before = b"".join(piece for _, piece in reply[:alike]).decode("utf-8", "replace")
-    return Answered(text, alike, before, len(reply), reply == first)
+    return GreedyReply(text, alike, before, len(reply), reply == first)
 
 
 def reply_lines(files: Sequence[ModelFile], found: Sequence[SideBySide]) -> Iterator[str]:
@@ -127,7 +127,7 @@ def reply_lines(files: Sequence[ModelFile], found: Sequence[SideBySide]) -> Iter
         yield one_line(f"{file.name}: {n_same} of {len(found)} replies are the same{after}.")
 
 
-def _marked(reply: Answered) -> str:
+def _marked(reply: GreedyReply) -> str:
     if reply.is_same:
         return "the same"
     rest = reply.text[len(reply.alike_text) :]

@@ -105,6 +105,14 @@ def convert(
     lmstudio: Annotated[
         bool, typer.Option("--lmstudio", help="Put the files into LM Studio too.")
     ] = False,
+    quality: Annotated[
+        bool,
+        typer.Option(
+            "--quality",
+            help="Measure how far the files are from the best of them, for the model card; see "
+            "`relay-gguf quality`.",
+        ),
+    ] = False,
     no_verify: Annotated[
         bool, typer.Option("--no-verify", help="Do not read the files back and check them.")
     ] = False,
@@ -135,6 +143,7 @@ def convert(
     # They read this as they are loaded, with numpy, which is now.
     for variable in BLAS_THREADS:
         os.environ.setdefault(variable, "1")
+    from relay_gguf.cli.measure import card
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
     from relay_gguf.convert.quantize.overrides import type_overrides
@@ -161,6 +170,8 @@ def convert(
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
     job = prepare(request, weights=not dry_run)
+    if quality:
+        card.refuse_without_base(request.ftypes)
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         check(job, out, force=force, restart=restart)
@@ -182,6 +193,9 @@ def convert(
         )
         raise
     show.folder(written[0], out)
+    if quality:
+        files = {target.ftype: out / target.files[0].name for target in job.targets}
+        show.quality(card.measure_converted(files, out, threads, quiet=quiet))
     if lmstudio:
         from relay_gguf.cli import apps
 

@@ -6,7 +6,7 @@ import json
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import typer
 from rich.console import Console
@@ -26,6 +26,9 @@ from relay_gguf.convert.publish.folder import WrittenFolder, written_lines
 from relay_gguf.convert.run import ConversionEvent, ConvertedFiles, Progress
 
 from .text import plan_json, plan_lines, result_lines
+
+if TYPE_CHECKING:
+    from relay_gguf.quality.comparison import Comparison
 
 STAGES: Final = {
     "wait": "waiting for another process",
@@ -61,6 +64,9 @@ class ConversionScreen(Protocol):
     def folder(self, written: WrittenFolder, out: Path) -> None:
         """Show the files that were written beside the GGUF files."""
 
+    def quality(self, found: Comparison) -> None:
+        """Show how far the files are from the best of them."""
+
 
 def chosen(*, quiet: bool, as_json: bool) -> ConversionScreen:
     """The screen for these options."""
@@ -81,6 +87,9 @@ class QuietScreen:
             pass
 
     def folder(self, written: WrittenFolder, out: Path) -> None:
+        """Show nothing."""
+
+    def quality(self, found: Comparison) -> None:
         """Show nothing."""
 
 
@@ -107,6 +116,12 @@ class JsonScreen:
         """Print the names of the files and the notes."""
         self._print("folder", files=list(written.names), notes=list(written.notes))
 
+    def quality(self, found: Comparison) -> None:
+        """Print the whole comparison as an object."""
+        from relay_gguf.quality.written import comparison_json
+
+        self._print("quality", **comparison_json(found))
+
     def _print(self, event: str, **fields: Any) -> None:
         typer.echo(json.dumps({"event": event, **fields}, ensure_ascii=False))
 
@@ -126,6 +141,12 @@ class TextScreen:
     def folder(self, written: WrittenFolder, out: Path) -> None:
         """Print the names of the files and the notes."""
         _print_all(written_lines(written, out))
+
+    def quality(self, found: Comparison) -> None:
+        """Print the tables."""
+        from relay_gguf.quality.listing_text import comparison_lines
+
+        _print_all(["", *comparison_lines(found)])
 
 
 def with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:

@@ -21,8 +21,8 @@ from relay_gguf.cli.options import (
     Threads,
     given_settings,
 )
-from relay_gguf.errors import SettingsError
 
+from .card import card_folder, write_card
 from .reading import ReadingLine
 
 if TYPE_CHECKING:
@@ -91,6 +91,14 @@ def quality(
             "pip install 'relay-gguf[plots]'.",
         ),
     ] = None,
+    into_card: Annotated[
+        bool,
+        typer.Option(
+            "--card",
+            help="Put the table, and a plot if matplotlib is there, into the model card of the "
+            "files' folder, the --out of a conversion.",
+        ),
+    ] = False,
     n_gpu_layers: Layers = None,
     main_gpu: MainGpu = None,
     tensor_split: TensorSplit = None,
@@ -117,6 +125,8 @@ def quality(
         raise typer.BadParameter("--base-logits has its text in it: leave --data out.", context)
     if base_logits is None and len(models) < 2:
         raise typer.BadParameter("name the base and at least one file to compare.", context)
+    from dataclasses import replace
+
     from relay_gguf.folders import DIRS
     from relay_gguf.hub.progress import watching
     from relay_gguf.models.locate import locate
@@ -128,17 +138,14 @@ def quality(
     from relay_gguf.quality.written import comparison_json
 
     check_plots(plot or [])
+    folder = card_folder(models) if into_card else None
     settings = given_settings(context)
-    if settings.load.workers:
-        raise SettingsError(
-            "Workers of the config file cannot measure: say --no-gpu, or remove it."
-        )
     with watching() as screen:
         found = [model_file(locate(name, screen)) for name in models]
     base = found[0] if base_logits is None else None
     files = found[1:] if base_logits is None else found
     line = ReadingLine()
-    computing = Computing(settings.load, settings.threads, line)
+    computing = Computing(replace(settings.load, workers=()), settings.threads, line)
     try:
         compared = compare(
             base,
@@ -156,6 +163,8 @@ def quality(
         line.clear()
     for path in plot or []:
         draw(compared, path)
+    if folder is not None:
+        write_card(compared, folder)
     if as_json:
         from relay_gguf.quality.replies import replies_json
 
