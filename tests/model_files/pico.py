@@ -76,7 +76,8 @@ def write_pico(
     ]
     merges = keys["tokenizer.ggml.merges"]
     if n_vocab is not None:
-        merges = [merge for merge in merges if merge.replace(" ", "") in tokens]
+        known = set(tokens)
+        merges = [merge for merge in merges if merge.replace(" ", "") in known]
     writer.add_tokenizer_model(keys["tokenizer.ggml.model"])
     writer.add_tokenizer_pre(pre or keys["tokenizer.ggml.pre"])
     writer.add_token_list(tokens)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
+import typer
 from pico import write_pico
+
+from relay_gguf.cli.convert.convert import convert
+from relay_gguf.cli.measure.quality import quality
+
+APP = typer.Typer(pretty_exceptions_enable=False)
+"""Two of the commands: typer builds all of them anew for each one that is typed."""
+APP.command()(quality)
+APP.command()(convert)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "quality"
 
@@ -27,6 +39,23 @@ def tiny(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> TinyPair:
         write_pico(folder / "base.gguf", smollm2, n_vocab=280, spoil=0.1),
         write_pico(folder / "noisy.gguf", smollm2, n_vocab=280, spoil=0.1, noise=0.05),
     )
+
+
+@pytest.fixture(scope="session")
+def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The beginnings of five of the package's scenes, as a file of conversations."""
+    path = tmp_path_factory.mktemp("talk") / "talk.jsonl"
+    scenes = files("relay_gguf.quality").joinpath("scenes.jsonl").read_text("utf-8").splitlines()
+    short = [{"messages": json.loads(scene)["messages"][:12]} for scene in scenes[:5]]
+    path.write_text("".join(f"{json.dumps(scene)}\n" for scene in short), "utf-8")
+    return path
+
+
+@pytest.fixture(scope="package", autouse=True)
+def _two_commands() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("relay_gguf.cli.app.app", APP)
+        yield
 
 
 @pytest.fixture

@@ -12,6 +12,8 @@ import pytest
 from relay_gguf.cli.app import main
 from relay_gguf.convert.publish.folder import write_folder
 from relay_gguf.convert.publish.which_one import SUITS, suits
+from relay_gguf.quality import comparison
+from relay_gguf.quality.scenes import held_out_scenes
 
 
 @pytest.fixture(scope="module")
@@ -20,6 +22,7 @@ def made(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Pat
     out = tmp_path_factory.mktemp("made") / "out"
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("importlib.util.find_spec", without_matplotlib)
+        patch.setattr(comparison, "held_out_scenes", lambda: held_out_scenes()[:2])
         code = typed("convert", tiny.noisy, "-q", "Q8_0", "-q", "Q4_0", "-o", out, "--quality")
     assert code == 0
     return out, out / "noisy-Q4_0.gguf"
@@ -89,14 +92,14 @@ def test_a_measurement_that_is_none_is_no_section(made: tuple[Path, Path], text:
 
 
 def test_the_card_of_files_that_were_measured_later(
-    made: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    made: tuple[Path, Path], talk: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, file = made
     monkeypatch.setattr("importlib.util.find_spec", without_matplotlib)
     (out / "quality.json").unlink()
     write_folder(out)
     assert section(out) == ""
-    few = ["--n-ctx", "64", "--positions", "400"]
+    few = ["--n-ctx", "64", "--positions", "400", "--data", talk]
     assert typed("quality", out / "noisy-Q8_0.gguf", file, *few, "--card") == 0
     assert f"`{file.name}`" in section(out)
 

@@ -47,12 +47,14 @@ class Reads:
             raise KeyboardInterrupt
 
 
-def run(tiny: Any, folder: Path, reads: Reads | None = None, logits: str = "") -> Comparison:
-    """Compare on the package's scenes: 30 chunks of 64 tokens, eight at once."""
+def run(
+    tiny: Any, talk: Path, folder: Path, reads: Reads | None = None, logits: str = ""
+) -> Comparison:
+    """Compare on a few scenes: 30 chunks of 64 tokens, eight at once."""
     return compare(
         model_file(tiny.base),
         [model_file(tiny.noisy)],
-        MeasuredText(None, 64, 30 * 31),
+        MeasuredText(talk, 64, 30 * 31),
         Computing(n_threads=1, watch=reads or Reads()),
         LogitsPlace(folder / "cache", folder / logits if logits else None),
     )
@@ -64,11 +66,11 @@ def left(folder: Path) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def whole(tiny: Any, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
+def whole(tiny: Any, talk: Path, tmp_path_factory: pytest.TempPathFactory) -> Comparison:
     """What a run gives that nobody stops; it leaves nothing behind."""
     folder = tmp_path_factory.mktemp("whole")
     reads = Reads()
-    found = run(tiny, folder, reads)
+    found = run(tiny, talk, folder, reads)
     assert reads.chunks == dict.fromkeys(NAMES, 30)
     assert left(folder) == []
     return found
@@ -87,33 +89,35 @@ def test_lines_of_the_model_are_told_apart(whole: Comparison) -> None:
     assert f"{everything.kld.value:.5f} ± {everything.kld.error:.5f}" in "\n".join(lines)
 
 
-def test_a_stopped_run_goes_on_where_it_stood(tiny: Any, tmp_path: Path, whole: Comparison) -> None:
+def test_a_stopped_run_goes_on_where_it_stood(
+    tiny: Any, talk: Path, tmp_path: Path, whole: Comparison
+) -> None:
     """With the base's file whole, the base is not read again, and the file only from there on."""
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, tmp_path, Reads((NAMES[1], 20)), "base.logits")
+        run(tiny, talk, tmp_path, Reads((NAMES[1], 20)), "base.logits")
     reads = Reads()
-    found = run(tiny, tmp_path, reads, "base.logits")
+    found = run(tiny, talk, tmp_path, reads, "base.logits")
     assert reads.chunks == {NAMES[1]: 30 - 16}  # chunks that were read together with the last one
     np.testing.assert_array_equal(found.files[0].values, whole.files[0].values)
     reads = Reads()
-    run(tiny, tmp_path, reads, "base.logits")
+    run(tiny, talk, tmp_path, reads, "base.logits")
     assert reads.chunks == {}
 
 
-def test_a_base_that_was_not_whole_leaves_nothing(tiny: Any, tmp_path: Path) -> None:
+def test_a_base_that_was_not_whole_leaves_nothing(tiny: Any, talk: Path, tmp_path: Path) -> None:
     for logits in ("base.logits", ""):
         with pytest.raises(KeyboardInterrupt):
-            run(tiny, tmp_path, Reads((NAMES[0], 9)), logits)
+            run(tiny, talk, tmp_path, Reads((NAMES[0], 9)), logits)
         assert left(tmp_path) == []
 
 
-def test_what_a_killed_run_left_is_removed(tiny: Any, tmp_path: Path) -> None:
+def test_what_a_killed_run_left_is_removed(tiny: Any, talk: Path, tmp_path: Path) -> None:
     old = tmp_path / "cache" / "run-abc"
     old.mkdir(parents=True)
     for name in ("lock", "base.logits.relay-gguf-partial"):
         (old / name).write_bytes(b"")
     with pytest.raises(KeyboardInterrupt):
-        run(tiny, tmp_path, Reads((NAMES[0], 1)))
+        run(tiny, talk, tmp_path, Reads((NAMES[0], 1)))
     assert left(tmp_path) == []
 
 
@@ -169,12 +173,14 @@ def test_logits_that_are_refused(case: str, tiny: Any, tmp_path: Path) -> None:
         compare(None, [model_file(tiny.noisy)], MeasuredText(), Computing(), make(tmp_path, tiny))
 
 
-def test_logits_of_another_text_or_base_are_not_overwritten(tiny: Any, tmp_path: Path) -> None:
-    text = MeasuredText(None, 64, 10 * 31)
+def test_logits_of_another_text_or_base_are_not_overwritten(
+    tiny: Any, talk: Path, tmp_path: Path
+) -> None:
+    text = MeasuredText(talk, 64, 4 * 31)
     place = LogitsPlace(tmp_path, tmp_path / "base.logits")
     compare(model_file(tiny.base), [model_file(tiny.noisy)], text, Computing(), place)
     before = (tmp_path / "base.logits").read_bytes()
-    longer = MeasuredText(None, 64, 11 * 31)
+    longer = MeasuredText(talk, 64, 5 * 31)
     for base, read, said in (
         (tiny.base, longer, "logits for another text, context or number of positions"),
         (tiny.noisy, text, "has the logits of base.gguf, another file than"),
@@ -221,12 +227,12 @@ def test_texts_that_are_refused(name: str, text: str, said: str, tiny: Any, tmp_
 
 
 def test_a_full_disk_is_told_before_anything_is_read(
-    tiny: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tiny: Any, talk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reads = Reads()
     monkeypatch.setattr(base_logits, "free_space", lambda path: 1000)
     with pytest.raises(QualityError, match="and 1 KB are free there"):
-        run(tiny, tmp_path, reads, "base.logits")
+        run(tiny, talk, tmp_path, reads, "base.logits")
     assert reads.chunks == {}
 
 

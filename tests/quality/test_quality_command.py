@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 
 from relay_gguf.cli.app import main
 from relay_gguf.cli.measure.reading import ReadingLine
-from relay_gguf.quality import plot
+from relay_gguf.quality import plot, replies
 
 FEW = ["--n-ctx", "32", "--positions", "120", "--threads", "1"]
 
@@ -36,13 +37,11 @@ def refused(capfd: pytest.CaptureFixture[str], *words: str | Path) -> str:
     return line
 
 
-def test_a_table_for_people(tiny: Any, capfd: pytest.CaptureFixture[str]) -> None:
-    assert typed(tiny.base, tiny.noisy, tiny.base, *FEW) == 0
+def test_a_table_for_people(tiny: Any, talk: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    assert typed(tiny.base, tiny.noisy, tiny.base, *FEW, "--data", talk) == 0
     out, err = capfd.readouterr()
     lines = out.splitlines()
-    assert lines[0] == (
-        "Beside base.gguf, on held-out scenes: 120 positions in 8 chunks of 32 tokens."
-    )
+    assert lines[0] == ("Beside base.gguf, on talk.jsonl: 120 positions in 8 chunks of 32 tokens.")
     assert lines[3].startswith("noisy.gguf  375 KB  0.0")
     assert lines[4].startswith("base.gguf   375 KB  0.00000 ± 0.00000  100.00 ± 0.00 %")
     assert "Reading with noisy.gguf ..." in err
@@ -51,15 +50,12 @@ def test_a_table_for_people(tiny: Any, capfd: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.fixture
-def talk(tmp_path: Path) -> Path:
-    """A file of three short scenes."""
-    scene = [("anon", "is it far to the harbour?"), ("user", "no."), ("anon", "and by bus?")]
-    lines = [{"role": nick, "content": content} for nick, content in [*scene, ("user", "farther")]]
-    path = tmp_path / "talk.jsonl"
-    path.write_text(f"{json.dumps({'messages': lines})}\n" * 3, "utf-8")
-    return path
+def _brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Replies of a few tokens."""
+    monkeypatch.setattr(replies, "GREEDY", replace(replies.GREEDY, max_tokens=9))
 
 
+@pytest.mark.usefixtures("_brief")
 def test_objects_and_replies_for_programs(
     tiny: Any, talk: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -69,18 +65,19 @@ def test_objects_and_replies_for_programs(
     (file,) = found["files"]
     assert file["name"] == "noisy.gguf"
     assert file["groups"]["all"]["kld"].keys() == {"value", "error"}
-    assert len(found["replies"]) == 3
+    assert len(found["replies"]) == 5
     one, other = found["replies"][0]["replies"]
     assert one["alike"] == one["tokens"] > 0
     assert other["alike"] < other["tokens"]
 
 
+@pytest.mark.usefixtures("_brief")
 def test_replies_side_by_side(tiny: Any, talk: Path, capfd: pytest.CaptureFixture[str]) -> None:
     assert typed(tiny.base, tiny.base, tiny.noisy, *FEW, "--replies", "--data", talk) == 0
     lines = capfd.readouterr().out.splitlines()
-    assert sum(line.strip() == "base.gguf   the same" for line in lines) == 3
-    assert sum("‖" in line for line in lines) == 3
-    assert "base.gguf: 3 of 3 replies are the same." in lines
+    assert sum(line.strip() == "base.gguf   the same" for line in lines) == 5
+    assert sum("‖" in line for line in lines) == 5
+    assert "base.gguf: 5 of 5 replies are the same." in lines
 
 
 def test_what_is_refused(
@@ -106,7 +103,6 @@ def test_what_is_refused(
         ["base.gguf"],
         ["base.gguf", "a.gguf", "--save-base", "a", "--base-logits", "b"],
         ["a.gguf", "--base-logits", "b", "--data", "c"],
-        ["base.gguf", "a.gguf", "--n-ctx", "8"],
     ],
 )
 def test_options_that_do_not_go_together(words: list[str]) -> None:
@@ -115,6 +111,7 @@ def test_options_that_do_not_go_together(words: list[str]) -> None:
 
 def test_ctrl_c_says_what_goes_on(
     tiny: Any,
+    talk: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     capfd: pytest.CaptureFixture[str],
@@ -132,7 +129,7 @@ def test_ctrl_c_says_what_goes_on(
         (("noisy.gguf", 1), kept, "The same command goes on here"),
     ):
         stops.append(stop_at)
-        assert typed(tiny.base, tiny.noisy, *FEW, *options) == 130
+        assert typed(tiny.base, tiny.noisy, *FEW, *options, "--data", talk) == 130
         assert said in capfd.readouterr().err
 
 

@@ -34,6 +34,7 @@ class VocabOnly(Tokenizer):
         if not self._model:
             raise explain(path, lines.lines)
         self._path = path
+        self._control: ControlTokens | None = None
         super().__init__(lib.llama_model_get_vocab(self._model))
 
     @property
@@ -43,8 +44,10 @@ class VocabOnly(Tokenizer):
         Raises:
             ModelError: the vocabulary lacks them, or the model cannot generate text.
         """
-        with self._using:
-            return find_control(self._path, self._model, self._open())
+        if self._control is None:
+            with self._using:
+                self._control = find_control(self._path, self._model, self._open())
+        return self._control
 
     @property
     def added_bos(self) -> int | None:
