@@ -80,6 +80,12 @@ WALKS = {
         "convert.read.checkpoint",
     ],
     "a tensor, quantized": ["convert.run", "convert.write.encode", "convert.quantize.ggml"],
+    "a measured text": [
+        "quality.comparison",
+        "quality.measure",
+        "llama.batch.chunk_logits",
+        "llama.load",
+    ],
     "a line of IRC": [
         "irc.server",
         "irc.commands.table",
@@ -198,6 +204,12 @@ def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
     assert users("irc") - within("irc") == {"cli.irc"}
     assert users("serve") - within("serve") == {"cli.serving.serve"}
     assert users("dataset") - within("dataset") == {"cli.dataset"}
+
+
+def test_measuring_stands_beside_converting() -> None:
+    """Figures reach the model card as a file in its folder."""
+    assert users("quality") - within("quality") <= within("cli.measure", "cli.convert.screen")
+    assert not within("quality") & users("convert", "models", "settings")
 
 
 def test_the_bot_knows_no_socket() -> None:

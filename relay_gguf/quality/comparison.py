@@ -80,12 +80,16 @@ class PairedFiles:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Files beside their base, the largest file first."""
+    """Files beside their base, the largest file first.
+
+    `is_whole_text` says that the text has no more positions than those that were compared.
+    """
 
     base: Mapping[str, Any]
     text: str
     n_ctx: int
     n_chunks: int
+    is_whole_text: bool
     files: tuple[MeasuredFile, ...]
     pairs: tuple[PairedFiles, ...]
 
@@ -93,6 +97,12 @@ class Comparison:
     def n_positions(self) -> int:
         """Positions that were compared."""
         return self.files[0].groups[ALL].n_positions
+
+    def label(self, measured: MeasuredFile) -> str:
+        """A file's type, if no other has the same, else its name."""
+        types = [each.file.model.ftype for each in self.files]
+        its = measured.file.model.ftype
+        return its if types.count(its) == 1 and its else measured.file.name
 
     @property
     def left_error(self) -> float:
@@ -150,11 +160,14 @@ def compare(
         spoken = spoken_by_model(logits.tokens, vocabulary)
         measured = [_measured(file, score(file, logits, computing, kept), spoken) for file in files]
     measured.sort(key=lambda each: -each.file.model.size)
+    n_positions = len(measured[0].values)
+    wanted = None if base is None else text.n_positions
     return Comparison(
         base=logits.origin or {"model": logits.path.name},
         text=text.name if base is not None else str(logits.origin.get("text", "its text")),
         n_ctx=logits.n_ctx,
         n_chunks=len(logits.tokens),
+        is_whole_text=wanted is None or n_positions < wanted,
         files=tuple(measured),
         pairs=tuple(_pair(one, other) for one, other in pairwise(measured)),
     )

@@ -19,7 +19,7 @@ COLUMNS: Final = (
     "file",
     "size",
     "KL divergence",
-    "same top token",
+    "same top",
     "Δp mean",
     "Δp RMS",
     "perplexity ×",
@@ -39,7 +39,7 @@ def comparison_lines(found: Comparison) -> Iterator[str]:
         yield ""
         if len(found.files[0].groups) > 1:
             yield f"{HEADINGS[group]}: {those[0].groups[group].n_positions:,} positions"
-        yield from _table([COLUMNS, *(_row(each, group) for each in those)])
+        yield from _table([COLUMNS, *(_row(found, each, group) for each in those)])
     yield ""
     yield from pair_lines(found)
     yield from left_lines(found)
@@ -63,10 +63,12 @@ def left_lines(found: Comparison) -> Iterator[str]:
     """What error is left, and what would make it less; whether something looks wrong."""
     share = found.left_error
     if share > 0:
-        yield (
-            f"The divergences are known to ± {100 * share:.1f} %. Half of that is left by four "
-            f"times the text: --positions {4 * found.n_positions}."
+        more = (
+            "by four times the text: see --data"
+            if found.is_whole_text
+            else f"by --positions {4 * found.n_positions}"
         )
+        yield f"The divergences are known to ± {100 * share:.1f} %. Half of that is left {more}."
     if found.is_far:
         yield (
             "So far from its base is no quantization: look whether the logits are of this model, "
@@ -74,16 +76,16 @@ def left_lines(found: Comparison) -> Iterator[str]:
         )
 
 
-def _row(each: MeasuredFile, group: str) -> tuple[str, ...]:
+def _row(found: Comparison, each: MeasuredFile, group: str) -> tuple[str, ...]:
     seen = each.groups[group]
     return (
-        one_line(each.file.name),
+        one_line(found.label(each)),
         size(each.file.model.size),
         _divergence(seen.kld),
         _percent(seen.same_top),
         _percent(seen.delta, signed=True),
         _percent(seen.delta_rms),
-        f"{seen.ratio.value:.4f} ± {seen.ratio.error:.4f}",
+        f"{seen.ratio.value:.3f} ± {seen.ratio.error:.3f}",
     )
 
 

@@ -12,7 +12,7 @@ from .comparison import ALL, SPOKEN, Comparison
 
 ENDINGS: Final = (".svg", ".png")
 MOST_LABEL: Final = 24
-"""Letters of a file's name beside its point, where its type is not known."""
+"""Letters of a file's name beside its point, where its type does not tell it apart: the last."""
 
 
 def check_plots(paths: list[Path]) -> None:
@@ -59,7 +59,7 @@ def draw(found: Comparison, path: Path) -> None:
             capsize=3,
         )
         for each, x, kld in zip(found.files, sizes, klds, strict=True):
-            label = each.file.model.ftype or each.file.path.stem[:MOST_LABEL]
+            label = found.label(each).removesuffix(".gguf")[-MOST_LABEL:]
             axes.annotate(
                 label, (x, kld.value), textcoords="offset points", xytext=(6, 5), parse_math=False
             )

@@ -30,7 +30,7 @@ def refused(capfd: pytest.CaptureFixture[str], *words: str | Path) -> str:
     """The one line that a command says which cannot be done."""
     assert typed(*words) == 1
     out, err = capfd.readouterr()
-    (line,) = [each for each in err.splitlines() if not each.startswith("Reading with")]
+    (line,) = [each for each in err.splitlines() if not each.startswith("Measuring ")]
     assert out == ""
     assert line.startswith("relay-gguf: ")
     assert "This is a bug" not in line
@@ -44,9 +44,11 @@ def test_a_table_for_people(tiny: Any, talk: Path, capfd: pytest.CaptureFixture[
     assert lines[0] == ("Beside base.gguf, on talk.jsonl: 120 positions in 8 chunks of 32 tokens.")
     assert lines[3].startswith("noisy.gguf  375 KB  0.0")
     assert lines[4].startswith("base.gguf   375 KB  0.00000 ± 0.00000  100.00 ± 0.00 %")
-    assert "Reading with noisy.gguf ..." in err
+    assert "Measuring noisy.gguf ..." in err
     assert any(line.startswith("noisy.gguf diverges by 0.0") for line in lines)
-    assert "--positions 480" in lines[-1]
+    assert lines[-1].endswith("Half of that is left by --positions 480.")
+    assert typed(tiny.base, tiny.noisy, "--n-ctx", "256", "--positions", "0", "--data", talk) == 0
+    assert capfd.readouterr().out.endswith("by four times the text: see --data.\n")
 
 
 @pytest.fixture
@@ -143,7 +145,7 @@ def test_a_line_tells_how_long_it_takes(
     line("a.gguf", 5, 10)
     line.clear()
     drawn = capfd.readouterr().err.split("\r")
-    assert drawn[1:3] == ["a.gguf: 4 of 10 read\x1b[K", "a.gguf: 5 of 10 read, 2 min left\x1b[K"]
+    assert drawn[1:3] == ["a.gguf: 4 of 10\x1b[K", "a.gguf: 5 of 10, 2 min left\x1b[K"]
 
 
 @pytest.mark.plots

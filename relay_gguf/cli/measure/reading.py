@@ -25,14 +25,14 @@ class ReadingLine:
         if name != self._name:
             self._name, self._first, self._since = name, done, self._now()
             if not sys.stderr.isatty():
-                sys.stderr.write(f"Reading with {one_line(name)} ...\n")
+                sys.stderr.write(f"Measuring {one_line(name)} ...\n")
         if not sys.stderr.isatty():
             return
         left = ""
         if done > self._first:
             each = (self._now() - self._since) / (done - self._first)
             left = f", {_duration(each * (total - done))} left"
-        line = one_line(f"{name[:50]}: {done} of {total} read{left}")
+        line = one_line(f"{name[:50]}: {done} of {total}{left}")
         sys.stderr.write(f"\r{line}\x1b[K")
         sys.stderr.flush()
         self._drawn = True
