@@ -1,6 +1,7 @@
 """The bot: the model in every channel, each of which is a conversation of its own.
 
-bot          hooks: events and messages → replies of the model
+bot          hooks: events, messages and orders → what is done on the stage
+stage        the scenes in use: what is done in each, shown in its channel
 bot_config   the engine, the files and the options of a bot
 orders       channel text, raw command or message to *relay → an order such as retry
 order_target which channel or private talk an order is about

@@ -1,19 +1,16 @@
 """The bot of a network: it is in every channel, and each channel is a scene of its own.
 
-There is one engine, at which scenes take turns, or have seats side by side. The events of a session
-are shown in the channel as they come; messages that clients send there meanwhile wait in order.
+It takes what happens on the network to the stage, where scenes are played and shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
-from relay_gguf.conversation.commands import spell
-from relay_gguf.conversation.events import Event
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import (
@@ -28,19 +25,16 @@ from relay_gguf.irc.network.message import MessageKind
 from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.protocol.names import fold, is_channel
 
-from .addressing import answers_at_once, heard, names
 from .bot_config import BotConfig
 from .channel_log import ChannelLog
 from .departures import Departures
-from .open_scenes import OpenScenes, history_of, topic_of
+from .open_scenes import history_of, topic_of
 from .order_target import OrderTargets, where_heard
 from .orders import Order, act, cheat_sheet, help_lines, parse_order, parse_prefixed, parse_raw
-from .pauses import Pauses
 from .playback import Playback
-from .presenter import Presenter
-from .runner import Runner
 from .scene import Scene, saved_channels
 from .secret_channels import SecretChannels
+from .stage import Stage
 
 SERVICE: Final = "*relay"
 """The nick that takes orders as messages."""
@@ -72,15 +66,14 @@ class Bot(Hooks):
         self._log = log or ChannelLog(None, "irssi")
         self._playback = Playback(config.folder)
         self.secret = SecretChannels(config.folder)
-        self._scenes = OpenScenes(config, lambda place: self._server.clients(place))
+        self._stage = Stage(config, self._log)
         self._targets = OrderTargets(config.nick)
-        self._pauses = Pauses(config.pause)
-        self._runner = Runner(config.n_at_once)
         self._departures = Departures(config.rejoin, clock)
 
     def attach(self, server: ServerActions) -> None:
         """Keep the server, to speak on it."""
         self._server = server
+        self._stage.attach(server)
 
     def motd(self) -> Sequence[str]:
         """The list of orders, and how a client sends them."""
@@ -88,16 +81,14 @@ class Bot(Hooks):
 
     def close(self) -> None:
         """Stop a reply in flight and close the sessions, once the server has stopped."""
-        self._pauses.close()
-        self._runner.close()
-        self._scenes.close()
+        self._stage.close()
 
     # Joining and leaving
 
     async def joined(self, client: Client, channel: str) -> None:
         """Begin the scene of a channel; begin it anew for a client that left just now (/cycle)."""
         self._log.joined(channel, client.nick, f"{client.username}@{client.host}")
-        scene = self._scene(channel)
+        scene = self._stage.scene(channel)
         self._targets.note(client, channel)
         alone = len(self._server.clients(channel)) < 2
         is_back = alone and self._departures.is_back(client, channel)
@@ -105,7 +96,7 @@ class Bot(Hooks):
         if scene is None:
             return
         if scene.is_new:
-            await self._run(scene, channel, client, scene.begin, quiet=True)
+            await self._stage.run(scene, channel, client, scene.begin, quiet=True)
         elif is_back:
             await self._begin_anew(scene, channel, client)
 
@@ -113,14 +104,14 @@ class Bot(Hooks):
         """If the channel is empty now, stop the reply in flight and drop the messages that wait."""
         if not self._server.clients(channel):
             self._departures.note(client, channel)
-            self._cancel(client, channel)
+            self._stage.cancel(client, channel)
 
     async def parted(self, client: Client, channel: str) -> None:
         """If the channel is empty now, stop waiting for a pause in it."""
         self._log.left(channel, client.nick, f"{client.username}@{client.host}")
         self._departures.delay(client, channel)  # time on the engine does not count
         if not self._server.clients(channel):
-            self._pauses.cancel(channel)
+            self._stage.empty(channel)
 
     # Messages
 
@@ -131,7 +122,7 @@ class Bot(Hooks):
         if order is None or order.name != "cancel":
             return False
         place = target if is_channel(target) else client.nick
-        self._cancel(client, self._resolve(client, order)[0] if service else place)
+        self._stage.cancel(client, self._resolve(client, order)[0] if service else place)
         return True
 
     async def messaged(
@@ -149,48 +140,26 @@ class Bot(Hooks):
             self._log.said(target, client.nick, text, action=acts)
         self._targets.note(client, target)
         place = target if is_channel(target) else client.nick
-        where, scene = where_heard(client, place), self._scene(place)
+        where, scene = where_heard(client, place), self._stage.scene(place)
         if scene is None:
             return
-        if scene.is_new:
-            await self._run(scene, where, client, scene.begin, quiet=True)
+        await self._stage.begin(scene, where, client)
         if order is not None:
             await self._do(scene, where, client, order, quiet=acts)
             return
-        self._pauses.cancel(scene.channel)
-        await self._hear(scene, where, client, text)
-
-    async def _hear(self, scene: Scene, where: Target, client: Client, text: str) -> None:
-        """Answer a message at once, after a pause, or not at all."""
-        nick, reply = self.config.nick, self.config.reply
-        several = isinstance(where, str) and len(self._server.clients(where)) > 1
-        said = heard(text, nick, client.nick, several=several)
-        if answers_at_once(reply, several=several, named=names(text, nick)):
-            submit = partial(scene.session.submit, spell(said))
-            await self._run(scene, where, client, submit, quiet=True)
-            return
-        await self._run(scene, where, client, partial(scene.session.hear, said), quiet=True)
-        if reply != "mention":
-            answer = partial(self._answer_late, scene.channel, where, client)
-            self._pauses.start(scene.channel, partial(self._server.enqueue, where, answer))
-
-    async def _answer_late(self, place: str, where: Target, client: Client) -> None:
-        """Answer what was heard before a pause; the scene may have been closed meanwhile."""
-        scene = self._scene(place)
-        if scene is not None:
-            await self._run(scene, where, client, scene.session.reply, quiet=True)
+        await self._stage.hear(scene, where, client, text)
 
     async def typing(self, client: Client, target: str, state: str) -> None:
-        """Somebody who types is not interrupted: the pause begins again."""
+        """Somebody who types is not interrupted."""
         if state == "active":
-            self._pauses.restart(target)
+            self._stage.typing(target)
 
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
         """Set the topic of the scene."""
         self._log.topic(channel, client.nick, text)
-        if (scene := self._scene(channel)) is not None:
+        if (scene := self._stage.scene(channel)) is not None:
             set_topic = partial(scene.set_topic, text)
-            await self._run(scene, channel, client, set_topic, quiet=True)
+            await self._stage.run(scene, channel, client, set_topic, quiet=True)
 
     # Orders
 
@@ -211,7 +180,7 @@ class Bot(Hooks):
         """Do an order in its turn; help and cancel are done at once."""
         place, order = self._resolve(client, order)
         if order.name == "cancel":
-            self._cancel(client, place)
+            self._stage.cancel(client, place)
         elif order.name == "help":
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
         elif not place:
@@ -222,7 +191,7 @@ class Bot(Hooks):
             )
 
     async def _do_in_place(self, client: Client, place: str, order: Order) -> None:
-        scene = self._scene(place)
+        scene = self._stage.scene(place)
         if scene is not None:
             await self._do(scene, where_heard(client, place), client, order)
 
@@ -236,22 +205,13 @@ class Bot(Hooks):
             await self._begin_anew(scene, where, client)
         else:
             submit = partial(scene.session.submit, order.line)
-            await self._run(scene, where, client, submit, quiet=quiet)
+            await self._stage.run(scene, where, client, submit, quiet=quiet)
 
     async def _begin_anew(self, scene: Scene, where: Target, client: Client) -> None:
         """Begin a scene anew in the same place, without its topic."""
         if isinstance(where, str):
             self._playback.begin_anew(where)
-        await self._run(scene, where, client, scene.begin, quiet=True)
-        if isinstance(where, str):
-            self._server.set_topic(where, "", self.config.nick)
-        self._server.inform(where, "The scene begins anew.")
-
-    def _cancel(self, client: Client, place: str) -> None:
-        """Stop the reply in flight in a place, and drop the messages and orders that wait there."""
-        self._server.drop(where_heard(client, place))
-        if (scene := self._scenes.find(place)) is not None:
-            self._runner.cancel(scene)
+        await self._stage.begin_anew(scene, where, client)
 
     def _place(self, client: Client) -> str:
         return self._targets.last(client, self._server.channel_names(client))
@@ -263,7 +223,7 @@ class Bot(Hooks):
 
     async def topic(self, channel: str) -> Topic | None:
         """The topic of a saved scene."""
-        return topic_of(self._scene(channel))
+        return topic_of(self._stage.scene(channel))
 
     async def history(self, channel: str, limit: int) -> Sequence[StoredMessage]:
         """The last messages of a channel, oldest first; of an older scene what the model read."""
@@ -271,7 +231,7 @@ class Bot(Hooks):
         if len(here) == 1 and self._departures.is_back(here[0], channel):
             return ()  # the scene is about to begin anew
         return self._playback.last(
-            channel, limit, lambda n: history_of(self._scene(channel), n, self.config.nick)
+            channel, limit, lambda n: history_of(self._stage.scene(channel), n, self.config.nick)
         )
 
     async def replay(self, client: Client, channel: str, limit: int) -> Sequence[StoredMessage]:
@@ -293,28 +253,7 @@ class Bot(Hooks):
     async def whois(self, client: Client, nick: str) -> Whois | None:
         """The model's bio in the scene where the client last spoke."""
         place = self._place(client)
-        scene = self._scene(place) if place else None
+        scene = self._stage.scene(place) if place else None
         if fold(nick) != fold(self.config.nick) or scene is None or not scene.bio:
             return None
         return Whois(lines=[f"bio: {scene.bio}"])
-
-    # Scenes
-
-    def _scene(self, place: str) -> Scene | None:
-        """The scene of a channel or nick; None, and a notice there, if its file cannot be used."""
-        return self._scenes.get(place, self._server.inform)
-
-    async def _run(
-        self,
-        scene: Scene,
-        where: Target,
-        client: Client,
-        events: Callable[[], Iterator[Event]],
-        *,
-        quiet: bool,
-    ) -> None:
-        """Run a method of a scene's session in its turn, and show its events as they come."""
-        presenter = Presenter(
-            self._server, where, client, nick=self.config.nick, quiet=quiet, log=self._log
-        )
-        await self._runner.run(scene, events, presenter)

@@ -75,7 +75,7 @@ def test_a_private_talk_that_passes_with_its_nick_is_not_run_twice_at_once(
     gate.wait()
     first.ask("NICK rob")
     second.ask("NICK bob", "PRIVMSG user :me too")
-    scene = bot._scenes.find("bob")
+    scene = bot._stage.scenes.find("bob")
     assert scene is not None
     wait_for(lambda: scene.runs == 2)
     assert len(engine.prompts) == 1

@@ -73,10 +73,10 @@ def test_a_channel_that_everybody_left_is_closed_and_opened_again(
     anon.ask("JOIN #sea", "TOPIC #sea :boats")
     anon.send("PRIVMSG #sea :first")
     said(anon)
-    assert bot._scenes.find("#sea") is not None
+    assert bot._stage.scenes.find("#sea") is not None
     anon.send("QUIT")
     anon.rest()
-    wait_for(lambda: bot._scenes.find("#sea") is None)
+    wait_for(lambda: bot._stage.scenes.find("#sea") is None)
     again = connect(running, "anon")["anon"]
     assert any(" 332 anon #sea :boats" in line for line in again.ask("JOIN #sea"))
     again.send("PRIVMSG #sea :second")
@@ -91,7 +91,7 @@ def test_a_private_talk_is_closed_when_nothing_is_said(
     anon = connect(serve(bot), "anon")["anon"]
     anon.send("PRIVMSG user :first")
     said(anon)
-    wait_for(lambda: bot._scenes.find("anon") is None)
+    wait_for(lambda: bot._stage.scenes.find("anon") is None)
     anon.send("PRIVMSG user :second")
     said(anon)
     assert "first" in prompt(bot)
@@ -107,9 +107,9 @@ def test_a_scene_that_writes_is_not_closed(
     anon = connect(running, "anon")["anon"]
     anon.send("PRIVMSG user :first")
     gate.wait()
-    scene = bot._scenes.find("anon")
-    running.call(bot._scenes._close_unused, "anon")
-    assert bot._scenes.find("anon") is scene
+    scene = bot._stage.scenes.find("anon")
+    running.call(bot._stage.scenes._close_unused, "anon")
+    assert bot._stage.scenes.find("anon") is scene
     gate.open()
     assert said(anon).endswith("x" * 50)
 
@@ -153,7 +153,7 @@ def test_two_people_of_nearly_the_same_nick_do_not_read_each_other(
     wires = connect(serve(bot), "ÉVA", "éVA")
     wires["ÉVA"].send("PRIVMSG user :my secret is 42")
     said(wires["ÉVA"])
-    wait_for(lambda: bot._scenes.find("ÉVA") is None)
+    wait_for(lambda: bot._stage.scenes.find("ÉVA") is None)
     wires["éVA"].send("PRIVMSG user :what did I say?")
     assert said(wires["éVA"]).endswith(":hi")
     assert "42" not in prompt(bot)
