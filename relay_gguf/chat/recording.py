@@ -47,7 +47,7 @@ def frames(scenes: Iterable[Transcript], columns: int, *, colour: bool = True) -
 
 
 def _turn(turn: Turn, columns: int, colour: bool) -> Iterator[Frame]:
-    said, human, model = turn.said, NICKS["input"], NICKS["model"]
+    said, human = turn.said, NICKS["input"]
     if said.ids:  # the model wrote it
         yield from _written(human, said.messages[0].content, columns, colour)
     elif said.line:
@@ -57,7 +57,7 @@ def _turn(turn: Turn, columns: int, colour: bool) -> Iterator[Frame]:
             text = wrap(emote(message) or message.content, columns)
             yield BETWEEN_LINES, f"{DIM}{text}{RESET}\n" if colour else f"{text}\n"
     if turn.answer is not None:
-        yield from _written(model, turn.answer.content, columns, colour)
+        yield from _written(turn.answer.nick, turn.answer.content, columns, colour)
 
 
 def _typed(nick: str, text: str, columns: int, colour: bool) -> Iterator[Frame]:

@@ -39,7 +39,6 @@ if TYPE_CHECKING:
     import ssl
 
     from relay_gguf.irc.bot.addressing import Reply
-    from relay_gguf.irc.bot.channel_log import ChannelLog
     from relay_gguf.irc.network.hooks import Hooks
 
 GOODBYE: Final = "The server goes to sleep. Your scenes are saved."
@@ -62,6 +61,23 @@ def irc(
         ),
     ] = "",
     model_nick: Annotated[str, typer.Option(help="Nick of the model.")] = "user",
+    cast: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NICK:BIO",
+            help='A person of the model, in place of the one nick: "kate: a nurse from Cork". '
+            "May be given for each one.",
+        ),
+    ] = None,
+    chatter: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=20,
+            metavar="N",
+            help="Lines that the people of the model say to each other after a human's.",
+        ),
+    ] = 2,
     reply: Annotated[
         str,
         typer.Option(
@@ -136,8 +152,11 @@ def irc(
     \b
     Examples:
       relay-gguf irc --demo
+      relay-gguf irc --demo --cast "kate: a nurse from Cork" --cast "bob: a pirate"
       relay-gguf irc --host 0.0.0.0 --password SECRET --log irssi
     """
+    from relay_gguf.conversation.company.person import read_people
+    from relay_gguf.irc.bot.channel_log import opened_log
     from relay_gguf.irc.host import check_address, check_port, check_server_name
     from relay_gguf.irc.tls import tls_context
 
@@ -145,6 +164,7 @@ def irc(
         print_aliases(aliases)
         return
     check_one_model(context, model, demo=demo, bare=bare)
+    people = read_people(cast or [], model_nick)
     check_address(host, password)
     check_server_name(server_name)
     serve = partial(
@@ -159,7 +179,7 @@ def irc(
     check_port(host, port)
     _show_warnings()
     reply_mode = _checked(model_nick, reply)
-    channel_log = _channel_log(log, logs)
+    channel_log = opened_log(log, logs)
     if bare:
         from relay_gguf.irc.network.hooks import Hooks
 
@@ -193,6 +213,8 @@ def irc(
             nick=model_nick,
             reply=reply_mode,
             slots=n_slots,
+            cast=people,
+            chatter=chatter,
         )
         bot = Bot(bot_config, channel_log)
         try:
@@ -261,27 +283,6 @@ def _show_warnings() -> None:
     log = logging.getLogger("relay_gguf.irc")
     if not log.handlers:
         log.addHandler(logging.StreamHandler())
-
-
-def _channel_log(style: str | None, folder: Path) -> ChannelLog | None:
-    """The channel log that --log and --logs name.
-
-    Raises:
-        SettingsError: there is no such style, or the folder cannot be made.
-    """
-    from relay_gguf.errors import SettingsError
-    from relay_gguf.irc.bot.channel_log import STYLES, ChannelLog
-
-    if style is None:
-        return None
-    found = [known for known in STYLES if known == style]
-    if not found:
-        raise SettingsError(f"--log is {style!r}; it may be {' or '.join(STYLES)}.")
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise SettingsError(f"Cannot write logs into {folder}: {error.strerror}.") from error
-    return ChannelLog(folder, found[0])
 
 
 def _checked(nick: str, reply: str) -> Reply:

@@ -19,7 +19,7 @@ from .dialogue import Dialogue
 from .events import Draft, Event, Failed, Notice, Piece, Said, Typing
 from .local_actions import context, export, leave, load, save, set_option, show_help
 from .messages import NICKS, SILENCE
-from .transcript import Turned, Undone
+from .transcript import Turn, Turned, Undone
 
 # Commands that the model sees
 
@@ -135,7 +135,7 @@ def go_on(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/undo`: the last turn is taken back, and its line returned as a draft."""
-    last = dialogue.transcript.last
+    last = _without_followers(dialogue)
     if last is None:
         raise CommandError("Nothing to undo.")
     dialogue.record(Undone())
@@ -145,12 +145,13 @@ def undo(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
 
 def edit(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
     """`/edit`: another line takes the last turn's place; without one, its line is a draft."""
-    last = dialogue.transcript.last
+    last = dialogue.transcript.last_typed
     if last is None:
         raise CommandError("Nothing to edit.")
     if not argument:
         yield Draft(f"/edit {_typed(last.said)}")
         return
+    _without_followers(dialogue)
     match parse(argument):
         case Say(content):
             yield from dialogue.say(content, argument, edits=True)
@@ -158,6 +159,13 @@ def edit(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
             yield from dialogue.wildcard(name, rest, argument, edits=True)
         case Call():
             raise CommandError(f"/edit takes a message. To do {argument} instead, /undo first.")
+
+
+def _without_followers(dialogue: Dialogue) -> Turn | None:
+    """Take back what the model's people said to each other last; returns the turn before that."""
+    while (last := dialogue.transcript.last) is not None and last.said.follows:
+        dialogue.record(Undone())
+    return last
 
 
 def _typed(said: Turned) -> str:

@@ -140,7 +140,7 @@ def from_json(fields: Mapping[str, Any]) -> Record:
         case "turn" | "edit" as event:
             return Turned(
                 line=str(fields.get("line", "")),
-                messages=_messages(fields["messages"]),
+                messages=_messages(fields["messages"], needed=not fields.get("awaits")),
                 time=_time(fields["time"]),
                 fresh=bool(fields.get("fresh", False)),
                 channel=str(fields.get("channel", "")),
@@ -174,9 +174,9 @@ def _message(fields: Mapping[str, Any]) -> Message:
     return Message(nick, content, int(fields.get("tokens", 0)), bool(fields.get("cut", False)))
 
 
-def _messages(values: Any) -> tuple[Message, ...]:
+def _messages(values: Any, *, needed: bool) -> tuple[Message, ...]:
     messages = tuple(_message(value) for value in values)
-    if not messages:
+    if needed and not messages:
         raise ValueError("a turn without a message")
     return messages
 

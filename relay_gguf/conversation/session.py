@@ -85,6 +85,10 @@ class Session:
         """Add messages to the context that nobody answers, as the turn of a typed `line`."""
         yield from self._guard(self.dialogue.turn(line, messages))
 
+    def perform(self, events: Iterator[Event]) -> Iterator[Event]:
+        """Let the dialogue do something that no typed line asks for; nothing is raised."""
+        yield from self._guard(events)
+
     def hear(self, content: str) -> Iterator[Event]:
         """Add a message that is not answered at once; `reply` does that later."""
         content = savable(content).strip() or SILENCE

@@ -21,7 +21,8 @@ class Turned:
 
     `fresh` begins a scene in `channel`. `awaits` asks for a reply. `edits` takes the place of the
     turn before. `ids` are the token ids of the first message if a model wrote it. An empty `line`
-    means that the program did this by itself.
+    means that the program did this by itself. Without messages, one of several people whom the
+    model plays speaks after another, as its reply.
     """
 
     line: str
@@ -32,6 +33,11 @@ class Turned:
     awaits: bool = False
     edits: bool = False
     ids: tuple[int, ...] = ()
+
+    @property
+    def follows(self) -> bool:
+        """Whether one of the model's people speaks after another, to no line of the human's."""
+        return not self.messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,8 +172,20 @@ class Transcript:
 
     @property
     def last(self) -> Turn | None:
-        """The last turn, if a person typed it; None after one that the program did by itself."""
-        return self.turns[-1] if self.turns and self.turns[-1].said.line else None
+        """The last turn, if a person typed it, or the model's people went on after one.
+
+        None after one that the program did by itself.
+        """
+        last = self.turns[-1] if self.turns else None
+        return last if last is not None and (last.said.line or last.said.follows) else None
+
+    @property
+    def last_typed(self) -> Turn | None:
+        """As `last`, without what the model's people said to each other after it."""
+        turns = self.turns
+        while turns and turns[-1].said.follows:
+            turns = turns[:-1]
+        return replace(self, turns=turns).last
 
     def apply(self, record: Record) -> Transcript:
         """The transcript as a record changes it.

@@ -33,7 +33,7 @@ def retry(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
         return
     if last.answers:
         number = len(last.answers) + 1
-        nick = NICKS["model"]
+        nick = last.answers[last.chosen].message.nick
         yield Notice(f"* {nick}'s reply is replaced ({number}/{number}), /prev brings it back:")
         if not dialogue.generator.params.temperature:
             yield Notice("* At temperature 0 a reply repeats itself; /set temperature 0.7 helps.")
@@ -64,8 +64,9 @@ def _choose(dialogue: Dialogue, step: int, argument: str) -> Iterator[Event]:
         raise CommandError(f"This is the {place} ({last.chosen + 1}/{count}).")
     if index != last.chosen:
         dialogue.record(Chose(index))
-    yield Notice(f"* {NICKS['model']}'s reply {index + 1}/{count}:")
-    yield Said(last.answers[index].message)
+    message = last.answers[index].message
+    yield Notice(f"* {message.nick}'s reply {index + 1}/{count}:")
+    yield Said(message)
 
 
 def _number(argument: str) -> int | None:

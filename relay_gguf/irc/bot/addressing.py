@@ -24,11 +24,6 @@ def answers_at_once(reply: Reply, *, several: bool, named: bool) -> bool:
     return named or reply == "always" or (reply == "auto" and not several)
 
 
-def names(text: str, nick: str) -> bool:
-    """Whether a text has a nick in it, as a word of its own."""
-    return re.search(rf"(?<![\w-]){re.escape(nick)}(?![\w-])", text, re.IGNORECASE) is not None
-
-
 def heard(text: str, nick: str, speaker: str, *, several: bool) -> str:
     """A message as the model reads it.
 

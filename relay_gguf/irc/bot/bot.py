@@ -7,10 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Final
 
+from relay_gguf.errors import CommandError
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import (
@@ -26,6 +28,8 @@ from relay_gguf.irc.network.user import Persona
 from relay_gguf.irc.protocol.names import fold, is_channel
 
 from .bot_config import BotConfig
+from .cast.cast_list import CastList
+from .cast.castings import Castings
 from .channel_log import ChannelLog
 from .departures import Departures
 from .open_scenes import history_of, topic_of
@@ -59,25 +63,32 @@ class Bot(Hooks):
             clock: in seconds.
         """
         self.config = config
-        self.personas = (
-            Persona(config.nick, realname=f"{config.engine.name}, a language model"),
-            Persona(SERVICE, realname="orders: /msg *relay help", present=False),
-        )
+        self._people = CastList(config.folder, config.nick, config.cast)
         self._log = log or ChannelLog(None, "irssi")
         self._playback = Playback(config.folder)
         self.secret = SecretChannels(config.folder)
-        self._stage = Stage(config, self._log)
-        self._targets = OrderTargets(config.nick)
+        self._stage = Stage(config, self._log, self._people.at)
+        self._targets = OrderTargets(config.nick, self._is_person)
+        self._castings = Castings(self._people, self._stage, config.engine.name)
+        self.personas = (
+            *map(self._castings.persona, self._people.everybody),
+            Persona(SERVICE, realname="orders: /msg *relay help", present=False),
+        )
         self._departures = Departures(config.rejoin, clock)
 
     def attach(self, server: ServerActions) -> None:
         """Keep the server, to speak on it."""
         self._server = server
         self._stage.attach(server)
+        self._castings.attach(server)
 
     def motd(self) -> Sequence[str]:
         """The list of orders, and how a client sends them."""
-        return cheat_sheet(self.config.nick)
+        return cheat_sheet(*self._people.nicks(""))
+
+    def present(self, channel: str) -> Sequence[str]:
+        """The nicks of the people whom the model plays in a channel."""
+        return self._people.nicks(channel)
 
     def close(self) -> None:
         """Stop a reply in flight and close the sessions, once the server has stopped."""
@@ -95,8 +106,9 @@ class Bot(Hooks):
         self._departures.forget(channel)
         if scene is None:
             return
+        self._people.settle(channel)
         if scene.is_new:
-            await self._stage.run(scene, channel, client, scene.begin, quiet=True)
+            await self._stage.begin(scene, channel, client)
         elif is_back:
             await self._begin_anew(scene, channel, client)
 
@@ -105,6 +117,13 @@ class Bot(Hooks):
         if not self._server.clients(channel):
             self._departures.note(client, channel)
             self._stage.cancel(client, channel)
+
+    async def invited(self, client: Client, nick: str, channel: str) -> None:
+        """Let one of the people come into a channel."""
+        if (scene := self._stage.scene(channel)) is not None:
+            await self._stage.begin(scene, channel, client)
+            with self._telling(client):
+                await self._castings.invite(scene, channel, client, nick)
 
     async def parted(self, client: Client, channel: str) -> None:
         """If the channel is empty now, stop waiting for a pause in it."""
@@ -121,7 +140,7 @@ class Bot(Hooks):
         order = parse_order(text) if service else parse_prefixed(text)
         if order is None or order.name != "cancel":
             return False
-        place = target if is_channel(target) else client.nick
+        place = target if is_channel(target) else self._targets.private(client, target)
         self._stage.cancel(client, self._resolve(client, order)[0] if service else place)
         return True
 
@@ -135,11 +154,11 @@ class Bot(Hooks):
             self._enqueue(client, parse_order(text) or Order("help"))
             return
         acts = kind == "action"
-        order = act(text, self.config.nick) if acts else parse_prefixed(text)
+        place = target if is_channel(target) else self._targets.private(client, target)
+        order = act(text, *self._people.nicks(place)) if acts else parse_prefixed(text)
         if is_channel(target) and (acts or order is None):
             self._log.said(target, client.nick, text, action=acts)
         self._targets.note(client, target)
-        place = target if is_channel(target) else client.nick
         where, scene = where_heard(client, place), self._stage.scene(place)
         if scene is None:
             return
@@ -168,7 +187,9 @@ class Bot(Hooks):
     ) -> bool:
         """Do the order that a raw command is; a made-up command is for the model."""
         if verb.upper() == "KICK":
-            self._server.notice(client, f"{self.config.nick} stays: leave, or CYCLE.", SERVICE)
+            channel, nick, *reason = params
+            if not self._castings.kick(channel, client, nick, " ".join(reason)):
+                self._server.notice(client, f"{nick} stays: leave, or CYCLE.", SERVICE)
             return True
         order = parse_raw(raw)
         if order is None or not client.registered or not (order.known or self._place(client)):
@@ -186,6 +207,7 @@ class Bot(Hooks):
         elif not place:
             self._server.notice(client, "Join a channel first.", SERVICE)
         else:
+            self._stage.interrupt(place)
             self._server.enqueue(
                 where_heard(client, place), partial(self._do_in_place, client, place, order)
             )
@@ -193,6 +215,7 @@ class Bot(Hooks):
     async def _do_in_place(self, client: Client, place: str, order: Order) -> None:
         scene = self._stage.scene(place)
         if scene is not None:
+            scene.seat(self._people.at(place))
             await self._do(scene, where_heard(client, place), client, order)
 
     async def _do(
@@ -203,8 +226,17 @@ class Bot(Hooks):
             self._server.notice(client, "\n".join(help_lines()), SERVICE)
         elif order.name == "cycle":
             await self._begin_anew(scene, where, client)
+        elif order.name == "cast" and order.argument:
+            with self._telling(client):
+                await self._castings.cast(scene, where, client, order.argument)
+        elif order.name == "slap":
+            slap = partial(scene.slap, self._people.nick_in_scenes(order.argument))
+            await self._stage.run(scene, where, client, slap, quiet=quiet)
         else:
-            submit = partial(scene.session.submit, order.line)
+            line = order.line
+            if order.name == "lazy" and len(scene.people) > 1:
+                line = f"/lazy {client.nick}: {order.argument}"
+            submit = partial(scene.session.submit, line)
             await self._stage.run(scene, where, client, submit, quiet=quiet)
 
     async def _begin_anew(self, scene: Scene, where: Target, client: Client) -> None:
@@ -240,7 +272,9 @@ class Bot(Hooks):
         return () if anew else await self.history(channel, limit)
 
     def spoken(self, channel: str, message: StoredMessage) -> None:
-        """Keep a message of a channel for its history."""
+        """Keep a message of a channel for its history; what a human says goes before chatter."""
+        if message.kind != "notice" and self._people.find(message.nick) is None:
+            self._stage.interrupt(channel)
         self._playback.add(channel, message)
 
     async def list_channels(self) -> Sequence[StoredChannel]:
@@ -251,9 +285,25 @@ class Bot(Hooks):
         return [channel for channel in found if channel.name not in self.secret]
 
     async def whois(self, client: Client, nick: str) -> Whois | None:
-        """The model's bio in the scene where the client last spoke."""
+        """The bio of one of the people; of the model by itself in the scene of the last word."""
+        person = self._people.find(nick)
+        if person is None:
+            return None
         place = self._place(client)
         scene = self._stage.scene(place) if place else None
-        if fold(nick) != fold(self.config.nick) or scene is None or not scene.bio:
-            return None
-        return Whois(lines=[f"bio: {scene.bio}"])
+        is_main = fold(nick) == fold(self.config.nick)
+        bio = scene.bio if is_main and scene is not None and scene.bio else person.introduction
+        return Whois(lines=[f"bio: {bio}"]) if bio else None
+
+    # People
+
+    def _is_person(self, nick: str) -> bool:
+        return self._people.find(nick) is not None
+
+    @contextmanager
+    def _telling(self, client: Client) -> Iterator[None]:
+        """Tell a client why something could not be done."""
+        try:
+            yield
+        except CommandError as error:
+            self._server.notice(client, str(error), SERVICE)

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from relay_gguf.conversation.company.ensemble import CHATTER
+from relay_gguf.conversation.company.person import Person
 from relay_gguf.conversation.messages import NICKS
 from relay_gguf.engine import Engine, HasSeats
 from relay_gguf.sampling import SamplingParams
@@ -17,6 +19,9 @@ PAUSE: Final = 8.0
 REJOIN: Final = 15.0
 """Seconds from a PART to a JOIN within which a scene is begun anew, as the /cycle of clients asks;
 a client that queues its commands takes some of that time."""
+
+BREATH: Final = 3.0
+"""Seconds after a line before the model's people say something to each other."""
 
 KEEP: Final = 600.0
 """Seconds after which a channel that everybody left is closed; its scene is on disk."""
@@ -45,11 +50,22 @@ class BotConfig:
     """Seconds."""
     slots: int = 1
     """Replies at once, if the engine has seats."""
+    cast: tuple[Person, ...] = ()
+    """The people in every channel, in place of the model as `nick`."""
+    chatter: int = CHATTER
+    """Lines that the people of a channel say to each other after a human's."""
+    breath: float = BREATH
+    """Seconds."""
 
     @property
     def n_at_once(self) -> int:
         """Replies that are generated at once."""
-        return self.slots if isinstance(self.engine, HasSeats) else 1
+        return self.slots if self.has_seats else 1
+
+    @property
+    def has_seats(self) -> bool:
+        """Whether each conversation, and each person in it, has an engine of its own."""
+        return isinstance(self.engine, HasSeats)
 
     def seat(self) -> Engine:
         """The engine for one more scene: the same for all, or a seat at it."""

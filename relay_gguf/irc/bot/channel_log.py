@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal
 
 from relay_gguf.display import visible
+from relay_gguf.errors import SettingsError
 from relay_gguf.irc.protocol.names import fold
 
 Style = Literal["irssi", "weechat"]
@@ -89,6 +90,24 @@ class ChannelLog:
             self._broken = True
         else:
             self._broken = False
+
+
+def opened_log(style: str | None, folder: Path) -> ChannelLog | None:
+    """The channel log of a style in a folder, which is made; None without a style.
+
+    Raises:
+        SettingsError: there is no such style, or the folder cannot be made.
+    """
+    if style is None:
+        return None
+    found = [known for known in STYLES if known == style]
+    if not found:
+        raise SettingsError(f"--log is {style!r}; it may be {' or '.join(STYLES)}.")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"Cannot write logs into {folder}: {error.strerror}.") from error
+    return ChannelLog(folder, found[0])
 
 
 def folder_name(channel: str) -> str:

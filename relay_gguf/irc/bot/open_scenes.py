@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
+from relay_gguf.conversation.company.ensemble import WILLING
+from relay_gguf.conversation.company.person import Person
 from relay_gguf.conversation.messages import ACTION, NICKS, Message
 from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.channel import Topic
@@ -15,7 +17,7 @@ from relay_gguf.machine.devices import available_memory
 
 from .bot_config import BotConfig
 from .pauses import Pauses
-from .scene import Scene
+from .scene import ALONE, Scene
 
 _WAITING_BYTES: Final = 2 << 30
 MOST_OPEN: Final = 32
@@ -29,9 +31,21 @@ class OpenScenes:
     seconds, or when too many others are used. It is opened again from its file.
     """
 
-    def __init__(self, config: BotConfig, occupied: Callable[[str], object]) -> None:
-        """No scene yet; `occupied` tells whether anybody is in a channel."""
+    def __init__(
+        self,
+        config: BotConfig,
+        occupied: Callable[[str], object],
+        people: Callable[[str], Sequence[Person]] = lambda place: (ALONE,),
+    ) -> None:
+        """No scene yet.
+
+        Args:
+            config: of the bot.
+            occupied: whether anybody is in a channel.
+            people: whom the model plays in a channel or private talk.
+        """
         self._config = config
+        self._people = people
         self._occupied = occupied
         self._scenes: dict[str, Scene] = {}  # the one used last at the end
         self._unused = Pauses(config.keep)
@@ -56,6 +70,11 @@ class OpenScenes:
                     config.folder,
                     path=config.path,
                     exports=config.exports,
+                    people=self._people(place),
+                    seat=config.seat if config.has_seats else None,
+                    nick=config.nick,
+                    chatter=config.chatter,
+                    willing=0.0 if config.reply == "mention" else WILLING,
                 )
             except StoreError as error:
                 failed(place, str(error))

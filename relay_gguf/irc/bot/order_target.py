@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from weakref import WeakKeyDictionary
 
@@ -15,12 +16,19 @@ from .orders import Order
 class OrderTargets:
     """Where each client last spoke to the bot.
 
-    A place is the name of a channel, or for a private talk the nick of the client.
+    A place is the name of a channel, or for a private talk the nick of the client; if that is with
+    another person than the bot, the person's nick follows after a space.
     """
 
-    def __init__(self, nick: str) -> None:
-        """`nick` is the bot's."""
+    def __init__(self, nick: str, is_person: Callable[[str], bool] = lambda nick: False) -> None:
+        """Nobody has spoken yet.
+
+        Args:
+            nick: the bot's.
+            is_person: whether another of the model's people has a nick.
+        """
         self._nick = nick
+        self._is_person = is_person
         self._last: WeakKeyDictionary[Client, str] = WeakKeyDictionary()
 
     def note(self, client: Client, target: str) -> None:
@@ -35,11 +43,17 @@ class OrderTargets:
             channels: the names of its channels, in the order of joining.
         """
         target = self._last.get(client, "")
-        if fold(target) == fold(self._nick):
-            return client.nick
+        if not is_channel(target) and (private := self.private(client, target)):
+            return private
         if fold(target) in client.channels:
             return target
         return channels[-1] if channels else ""
+
+    def private(self, client: Client, nick: str) -> str:
+        """The place of a client's private talk with the bot, or another person; '' with nobody."""
+        if fold(nick) == fold(self._nick):
+            return client.nick
+        return f"{client.nick} {fold(nick)}" if self._is_person(nick) else ""
 
     def resolve(self, client: Client, order: Order, channels: list[str]) -> tuple[str, Order]:
         """The place of an order, and the order without the word that named it.
@@ -53,8 +67,8 @@ class OrderTargets:
         if order.known and named:
             return named, shorter
         place = self.last(client, channels)
-        private = place == client.nick and fold(first) == fold(self._nick)
-        return place, shorter if order.known and private else order
+        is_private = not is_channel(place) and place == self.private(client, first)
+        return place, shorter if place and order.known and is_private else order
 
 
 def where_heard(client: Client, place: str) -> Target:

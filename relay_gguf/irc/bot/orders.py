@@ -15,7 +15,7 @@ from relay_gguf.conversation.commands import COMMANDS
 
 PREFIX: Final = "!"
 ORDERS: Final = {
-    "cast": "Say who the model is: CAST I'm a pirate.",
+    "cast": "Say who the model is: CAST I'm a pirate. Or bring one more: CAST bob: a pirate.",
     "retry": "Another reply in place of the last one; RETRY 4: four to choose from.",
     "prev": "Back to the reply before.",
     "next": "On to the reply after; NEXT 3: to the third.",
@@ -98,19 +98,24 @@ def parse_raw(raw: str) -> Order | None:
     return Order(f"/{name.lower()}", argument.strip())
 
 
-def act(text: str, nick: str) -> Order:
-    """The order that `/me text` is: slap for the slap with a trout, else the command /me."""
+def act(text: str, *nicks: str) -> Order:
+    """The order that `/me text` is: slap for the slap with a trout, else the command /me.
+
+    `nicks` are those of the model's people. Of several, the order names the one that is hit.
+    """
     slap = _TROUT.fullmatch(text.strip())
-    if slap is not None and slap["nick"].lower() == nick.lower():
-        return Order("slap")
+    if slap is not None and slap["nick"].lower() in [nick.lower() for nick in nicks]:
+        return Order("slap", slap["nick"] if len(nicks) > 1 else "")
     return Order("/me", text.strip())
 
 
-def cheat_sheet(nick: str) -> list[str]:
-    """The message of the day: the orders, and how to send them; `nick` is the bot's."""
+def cheat_sheet(*nicks: str) -> list[str]:
+    """The message of the day: the orders, and how to send them; `nicks` are of the model."""
+    there = f"{' and '.join(nicks)} {'are' if len(nicks) > 1 else 'is'} there"
+    home = "are from there" if len(nicks) > 1 else "is from there"
     return [
         "You are on a network whose other people are a language model.",
-        f"Join any channel, say #boston: {nick} is there, and is from there.",
+        f"Join any channel, say #boston: {there}, and {home}.",
         "The topic is the scene's, a whois of the model its bio. Each channel is kept.",
         "Beside talking there is:",
         *help_lines(),

@@ -56,21 +56,22 @@ class Presenter:
         self._nick = nick
         self._quiet = quiet
         self._log = log
-        self._types = False
+        self._typing: set[str] = set()
 
     def show(self, event: Event) -> None:
         """Show an event; those that IRC has no line for are left out."""
         match event:
-            case Typing(nick, draft=False) if nick == NICKS["model"]:
-                self._types = True
+            case Typing(nick, draft=False) if nick != NICKS["input"]:
+                self._typing.add(self._called(nick))
                 self.still_typing()
             case Said(message) if is_notice(message):
                 self._notice(message.content)
             case Said(message) if message.generated or event.reason is not None:
-                self.end_typing()
-                own = message.nick == NICKS["model"]
-                sender = self._nick if own else self._client.nick
-                self._say(message.content or SILENCE, sender)
+                self._end_typing(self._called(message.nick))
+                own = message.nick != NICKS["input"]
+                sender = self._called(message.nick) if own else self._client.nick
+                text = message.content if own else self._unnamed(message.content)
+                self._say(text or SILENCE, sender)
                 if mark := cut_mark(event):
                     self._inform(mark)
             case Alternative(event=Typing()) if not self._types:
@@ -105,15 +106,27 @@ class Presenter:
             self._log.said(self._where, self._client.nick, text, action=True)
 
     def still_typing(self) -> None:
-        """Show again that the model types, if it does; clients forget it after six seconds."""
-        if self._types:
-            self._server.typing(self._where, "active", self._nick)
+        """Show again who types; clients forget it after six seconds."""
+        for nick in sorted(self._typing):
+            self._server.typing(self._where, "active", nick)
 
     def end_typing(self) -> None:
-        """Show that the model does not type any more, if it did."""
-        if self._types:
-            self._server.typing(self._where, "done", self._nick)
-        self._types = False
+        """Show that nobody types any more, of those who did."""
+        for nick in sorted(self._typing):
+            self._end_typing(nick)
+
+    def _end_typing(self, nick: str) -> None:
+        if nick in self._typing:
+            self._server.typing(self._where, "done", nick)
+            self._typing.remove(nick)
+
+    def _called(self, nick: str) -> str:
+        """The nick on the network of one of the model's people."""
+        return self._nick if nick == NICKS["model"] else nick
+
+    def _unnamed(self, text: str) -> str:
+        """What LAZY wrote, without the client's nick, as which the model writes among several."""
+        return text.removeprefix(f"{self._client.nick}:").lstrip() or text
 
     def _notice(self, text: str) -> None:
         """A `* ...` line of the context: a slap is sent as an action, others as server notices."""
@@ -121,7 +134,8 @@ class Presenter:
         trout = " slaps "
         if trout in text and text.endswith("large trout"):
             if not self._quiet:
-                self._act(f"slaps {self._nick}{_after(text)}")
+                whom, _, rest = text.split(trout, 1)[1].partition(" ")
+                self._act(f"slaps {self._called(whom)} {rest}")
         elif not self._quiet:
             self._inform(text)
 
@@ -129,8 +143,3 @@ class Presenter:
         text = _COMMANDS.sub(PREFIX, text)
         for line in text.split("\n"):
             self._server.inform(self._where, line.removeprefix("* "))
-
-
-def _after(text: str) -> str:
-    """The text after `anon slaps user`."""
-    return " " + text.split(" ", 3)[3]

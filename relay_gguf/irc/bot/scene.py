@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from itertools import islice
 from pathlib import Path
+from typing import Final
 
-from relay_gguf.conversation.dialogue import Dialogue
+from relay_gguf.conversation.company.ensemble import CHATTER, WILLING, Ensemble
+from relay_gguf.conversation.company.person import Person
+from relay_gguf.conversation.company.voices import Voices
 from relay_gguf.conversation.events import Event
-from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, is_notice
 from relay_gguf.conversation.records import decode
 from relay_gguf.conversation.session import Session
@@ -23,6 +25,8 @@ from relay_gguf.irc.network.hooks import StoredChannel
 from relay_gguf.irc.protocol.names import fold
 from relay_gguf.sampling import SamplingParams
 
+ALONE: Final = Person(NICKS["model"])
+"""The model, whom nobody has given another nick."""
 _PLAIN = re.compile(r"[a-z0-9][a-z0-9._-]{0,59}")
 
 
@@ -38,6 +42,11 @@ class Scene:
         *,
         path: str = "",
         exports: Path | None = None,
+        people: Sequence[Person] = (ALONE,),
+        seat: Callable[[], Engine] | None = None,
+        nick: str = ALONE.nick,
+        chatter: int = CHATTER,
+        willing: float = WILLING,
     ) -> None:
         """Go on with the scene if it was saved.
 
@@ -48,21 +57,27 @@ class Scene:
             folder: where scenes are saved; None saves nothing.
             path: of the model's file.
             exports: where EXPORT writes.
+            people: whom the model plays here, by their nicks in scenes.
+            seat: an engine for one more person; None if they take turns at the same one.
+            nick: that of `user` on the network.
+            chatter, willing: as for an `Ensemble`.
 
         Raises:
             StoreError: its file is damaged, or another process has it open.
         """
         self.channel = channel
         self.name = session_name(channel)
-        dialogue = Dialogue(
-            Generator(engine, sampling),
+        self.ensemble = Ensemble(
+            Voices(engine, sampling, seat=seat, user=nick),
             folder,
+            chatter=chatter,
+            willing=willing,
             channel=self.place,
             name=self.name,
             path=path,
             exports=exports,
         )
-        self.session = Session(dialogue)
+        self.session = Session(self.ensemble)
         self.is_new = True
         self.runs = 0
         """Of its session, under way or waiting for their turn."""
@@ -72,11 +87,36 @@ class Scene:
             for _ in self.session.resume(self.name):
                 pass
             self.is_new = False
+        self.seat(people)
+
+    def seat(self, people: Sequence[Person]) -> None:
+        """Say whom the model plays here, one at least."""
+        self.people = tuple(people)
+        self.ensemble.seat([person.nick for person in people])
 
     def begin(self) -> Iterator[Event]:
         """Begin the scene, or begin it anew: the human joins the channel."""
         yield from self.session.enter(self.place)
+        yield from self.introduce(self.people)
         self.is_new = False
+
+    def introduce(self, people: Sequence[Person]) -> Iterator[Event]:
+        """Let the model read the bios of people, those that it does not read already."""
+        for person in people:
+            yield from self.session.perform(self.ensemble.introduce(person))
+
+    @property
+    def has_strangers(self) -> bool:
+        """Whether the model does not read the bio of one of the people yet."""
+        return any(not self.ensemble.knows(person) for person in self.people)
+
+    def more(self) -> Iterator[Event]:
+        """Let one of the people say something to what another said, if one would."""
+        yield from self.session.perform(self.ensemble.more())
+
+    def slap(self, nick: str) -> Iterator[Event]:
+        """Slap one of the people, who answers; the last who spoke if nobody here is meant."""
+        yield from self.session.perform(self.ensemble.slap(nick))
 
     def set_topic(self, text: str) -> Iterator[Event]:
         """Set the topic, or remove it with ''."""
@@ -97,7 +137,8 @@ class Scene:
     @property
     def place(self) -> str:
         """The channel's name as the model reads it behind a #."""
-        return self.channel.removeprefix("#") or DEFAULT_CHANNEL
+        name, _, _ = self.channel.partition(" ")  # behind which stands who else is talked to
+        return name.removeprefix("#") or DEFAULT_CHANNEL
 
     @property
     def bio(self) -> str:
@@ -150,5 +191,12 @@ def saved_channels(folder: Path, limit: int) -> list[StoredChannel]:
 
 def _is_talk(message: Message) -> bool:
     """Whether a message was said, and is not a line of IRC or a command that leads to one."""
-    commands = ("/join #", "/topic ", "/whois ", "/slap ")  # IRC shows their outcome
+    commands = (
+        "/join #",
+        "/topic ",
+        "/whois ",
+        "/slap ",
+        "/invite ",
+        "/kick ",
+    )  # IRC shows their outcome
     return not is_notice(message) and not message.content.startswith(commands)

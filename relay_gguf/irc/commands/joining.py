@@ -85,13 +85,13 @@ async def _kick(
         return
     for nick in nicks:
         victim = network.user(nick)
-        if isinstance(victim, PersonaUser):
-            raw = " ".join(["KICK", channel.name, victim.nick, reason]).rstrip()
-            await forward(network, client, "KICK", (channel.name, victim.nick, reason), raw)
-        elif not isinstance(victim, Client):
+        if victim is None:
             client.error(ERR_NOSUCHNICK, nick)
         elif victim not in channel.members:
             client.error(ERR_USERNOTINCHANNEL, victim.nick, channel.name)
+        elif not isinstance(victim, Client):
+            raw = " ".join(["KICK", channel.name, victim.nick, reason]).rstrip()
+            await forward(network, client, "KICK", (channel.name, victim.nick, reason), raw)
         else:
             told = network.line(client, "KICK", channel.name, victim.nick, reason or client.nick)
             channel.send(told)
@@ -99,7 +99,7 @@ async def _kick(
 
 
 async def invite(network: Network, client: Client, line: Line) -> None:
-    """INVITE nick channel: lets a user join once where +i keeps others out."""
+    """INVITE nick channel: lets a user join once where +i keeps others out, or brings a persona."""
     user = network.user(line.params[0])
     channel = _own_channel(network, client, line.params[1])
     if channel is None:
@@ -110,6 +110,10 @@ async def invite(network: Network, client: Client, line: Line) -> None:
         client.error(ERR_USERONCHANNEL, user.nick, channel.name)
     elif INVITE_ONLY in channel.flags and not channel.is_op(client):
         client.error(ERR_CHANOPRIVSNEEDED, channel.name)
+    elif isinstance(user, PersonaUser):
+        client.reply(RPL_INVITING, user.nick, channel.name)
+        job = partial(network.hooks.invited, client, user.nick, channel.name)
+        network.enqueue(channel.name, job)
     else:
         if len(channel.invited) < network.limits.clients:
             channel.invited.add(fold(user.nick))
@@ -146,14 +150,10 @@ def _arrive(
     network: Network, client: Client, channel: Channel, past: Sequence[StoredMessage]
 ) -> None:
     first = not channel.clients
-    channel.members[client] = {OPERATOR} if first else set()
     channel.invited.discard(fold(client.nick))
     client.channels[fold(channel.name)] = None
     client.target = channel.name
-    short = network.line(client, "JOIN", channel.name)
-    long = network.line(client, "JOIN", channel.name, "*", client.realname)
-    for other in channel.clients:
-        other.send(long if other.can("extended-join") else short)
+    network.enter(client, channel, {OPERATOR} if first else set())
     if client.away:
         told = network.line(client, "AWAY", client.away)
         channel.send(told, but=client, cap="away-notify")

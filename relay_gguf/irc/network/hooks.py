@@ -34,6 +34,9 @@ class ServerActions(Protocol):
         self, target: Target, state: Literal["active", "paused", "done"], sender: str = ""
     ) -> None: ...
     def set_topic(self, channel: str, text: str, by: str = "") -> None: ...
+    def introduce(self, persona: Persona) -> bool: ...
+    def bring(self, channel: str, nick: str) -> None: ...
+    def send_away(self, channel: str, nick: str, by: Client, reason: str) -> None: ...
     def clients(self, channel: str) -> list[Client]: ...
     def channel_names(self, client: Client) -> list[str]: ...
     def enqueue(self, target: Target, job: Job) -> bool: ...
@@ -89,6 +92,10 @@ class Hooks:
     personas: Sequence[Persona] = ()
     """The nicks to speak under; messages are of the first unless another is named."""
 
+    def present(self, channel: str) -> Sequence[str]:
+        """The nicks of the personas that are in a channel when it is opened."""
+        return [persona.nick for persona in self.personas if persona.present]
+
     def attach(self, server: ServerActions) -> None:
         """The server has started; keep it, to act on it."""
 
@@ -115,6 +122,9 @@ class Hooks:
 
     async def parted(self, client: Client, channel: str) -> None:
         """A client is no longer in a channel: it left, was kicked, quit or lost its connection."""
+
+    async def invited(self, client: Client, nick: str, channel: str) -> None:
+        """A client invites a persona into a channel where it is not."""
 
     async def messaged(
         self, client: Client, target: str, text: str, kind: MessageKind, lines: Sequence[str]

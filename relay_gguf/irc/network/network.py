@@ -20,7 +20,7 @@ from .hooks import Hooks, Target
 from .host_limits import HostLimits
 from .jobs import Job, Jobs, answer_of, attempt
 from .limits import Limits
-from .user import PersonaUser, User
+from .user import Persona, PersonaUser, User
 from .watches import Watches
 from .whowas import FormerUsers
 
@@ -148,9 +148,34 @@ class Network:
             channel = self.channels[fold(name)] = Channel(name, topic)
             if name in self.hooks.secret:
                 channel.flags.add(SECRET)
-            present = (user for user in self.personas if user.persona.present)
-            channel.members |= {user: set() for user in present}
+            for nick in attempt(partial(self.hooks.present, name)) or ():
+                if isinstance(user := self.user(nick), PersonaUser):
+                    channel.members[user] = set()
         return channel
+
+    def introduce(self, persona: Persona) -> bool:
+        """Let a persona come to the network, or give it another real name.
+
+        Returns:
+            False if a client has its nick; then nothing is changed.
+        """
+        user = self.users.get(fold(persona.nick))
+        if user is None:
+            user = self.users[fold(persona.nick)] = PersonaUser(persona, self.name)
+            self.personas.append(user)
+            self.watches.came(user)
+        elif not isinstance(user, PersonaUser):
+            return False
+        user.realname = persona.realname or persona.nick
+        return True
+
+    def enter(self, user: User, channel: Channel, modes: set[str]) -> None:
+        """Make a user a member of a channel, and tell its clients, of whom the user may be one."""
+        channel.members[user] = modes
+        short = self.line(user, "JOIN", channel.name)
+        long = self.line(user, "JOIN", channel.name, "*", user.realname)
+        for client in channel.clients:
+            client.send(long if client.can("extended-join") else short)
 
     def leave(self, client: Client, channel: Channel) -> None:
         """Take a client out of a channel; after the last client the channel is closed."""

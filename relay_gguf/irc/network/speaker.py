@@ -17,7 +17,7 @@ from .hooks import Target
 from .jobs import Job
 from .message import MessageKind, SentMessage, compose
 from .network import Network
-from .user import User
+from .user import Persona, PersonaUser, User
 
 
 class Speaker:
@@ -69,6 +69,27 @@ class Speaker:
             text = clean(text.replace("\n", " "), self.network.limits.topic)
             told = Line("TOPIC", (found.name, text), self._source(by), self._tags(by))
             found.set_topic(text, self._source(by), told)
+
+    def introduce(self, persona: Persona) -> bool:
+        """Let a persona come to the network, or give it another real name.
+
+        Returns:
+            False if a client has its nick; then nothing is changed.
+        """
+        return self.network.introduce(persona)
+
+    def bring(self, channel: str, nick: str) -> None:
+        """Let a persona join an open channel, unless it is there."""
+        found, user = self.network.channel(channel), self.network.user(nick)
+        if found is not None and isinstance(user, PersonaUser) and user not in found.members:
+            self.network.enter(user, found, set())
+
+    def send_away(self, channel: str, nick: str, by: Client, reason: str) -> None:
+        """Kick a persona out of an open channel, as a client wants."""
+        found, user = self.network.channel(channel), self.network.user(nick)
+        if found is not None and isinstance(user, PersonaUser) and user in found.members:
+            found.send(self.network.line(by, "KICK", found.name, user.nick, reason or by.nick))
+            del found.members[user]
 
     def clients(self, channel: str) -> list[Client]:
         """The clients in a channel, in the order of joining."""

@@ -13,7 +13,8 @@ from relay_gguf.irc.protocol.modes import BOT, SERVER_OPERATOR
 class Persona:
     """A nick that hooks speak under: the model's, or a service's such as `*relay`.
 
-    A `present` persona is a member of every open channel; the others only get messages.
+    A `present` persona is a member of every open channel, unless the hooks tell who is in which;
+    the others only get messages.
     """
 
     nick: str
