@@ -35,9 +35,9 @@ def make_people(tmp_path: Path) -> Iterator[MakePeople]:
     ) -> tuple[Session, Ensemble, FakeEngine]:
         engine = FakeEngine(replies, n_ctx=options.pop("n_ctx", 1 << 20))
         params = SamplingParams(seed=1, max_tokens=options.pop("max_tokens", 128))
-        seat = options.pop("seat", None)
+        seat, folder = options.pop("seat", None), options.pop("folder", tmp_path)
         voices = Voices(engine, params, seat=seat, human="anon")
-        ensemble = Ensemble(voices, tmp_path, members=members, **options)
+        ensemble = Ensemble(voices, folder, members=members, **options)
         made.append(ensemble)
         session = Session(ensemble)
         events(session.start())
@@ -120,7 +120,9 @@ def test_they_talk_to_each_other_until_their_lines_are_used_up(make_people: Make
 def test_whatever_they_say_nobody_runs_away(make_people: MakePeople) -> None:
     """60 lines of a human: at most one answer and `chatter` lines each, nobody after himself."""
     said = ["well", "kate!", "bob, you?", "everybody!", "kate and bob and joe", "joe: no"]
-    session, ensemble, _ = make_people(*said * 60, members=("kate", "bob", "joe"), willing=0.7)
+    session, ensemble, _ = make_people(
+        *said * 60, members=("kate", "bob", "joe"), willing=0.7, folder=None
+    )
     spoke: Counter[str] = Counter()
     for number in range(60):
         lines = told(session.submit(f"line {number}")) + chat(session, ensemble)
