@@ -13,6 +13,7 @@ replies/           a reply while it is written
 prompt             messages → token ids; which turns stay when the context is full
 messages           what each IRC command writes into the context, to the letter
 events, wording    what happens in a channel, as values; as lines for people
+company/           several people of the model in one conversation
 cards/             character cards: files, and what of them is cast
 export             scenes as a file; formats/: jsonl, txt, md, html, logs of irssi and WeeChat
 """

@@ -102,8 +102,7 @@ class Ensemble(Dialogue):
         """Find out whether there are several, now or before, and who may speak next."""
         others = people_of([message for _, message in self.transcript.dated])
         self.voices.several = len({*self.members, *others}) > 1
-        if self.voices.speaker not in self.members:
-            self.voices.speaker = self.members[0]
+        self.voices.speaker = self.last_speaker
 
     def slap(self, nick: str) -> Iterator[Event]:
         """The human slaps one of the people with a trout, or the last who spoke; who answers."""

@@ -94,6 +94,17 @@ class Voices(Generator):
                 case _:
                     yield event
 
+    def beside(self, engine: Engine) -> Generator:
+        """One that writes as the speaker with another engine on the same model."""
+        plain = super().beside(engine)
+        if self._is_plain(self.speaker):
+            return plain
+        other = Voices(
+            engine, plain.params, exact_trim=self.exact_trim, user=self._user, human=self._human
+        )
+        other.encoder, other.speaker, other.several = self.encoder, self.speaker, self.several
+        return other
+
     def prepare(self, lines: Sequence[Message], role: Role, opening: str = "") -> bool:
         """Let the engine read as `Generator.prepare`; not where several may answer."""
         return self._is_plain(self.speaker) and super().prepare(lines, role, opening)
@@ -135,7 +146,7 @@ class Voices(Generator):
         """The generator of a person; that of `user` has our engine, another's has a seat."""
         if nick not in self._generators:
             engine = self._seat() if self._seat and nick != MODEL else self.engine
-            self._generators[nick] = self.beside(engine)
+            self._generators[nick] = super().beside(engine)
         generator = self._generators[nick]
         generator.params = replace(self.params, seed=generator.params.seed)
         return generator

@@ -14,5 +14,6 @@ secret_channels  which channels LIST leaves out though nobody is in them
 scene        a channel's conversation: a `conversation.session.Session`
 runner       the threads in which sessions generate
 presenter    events of a session → messages in the channel
+cast/        several people of the model: who they are, and in which channels
 channel_log  a channel's lines in log files on disk
 """

@@ -201,7 +201,19 @@ def test_a_session_goes_on_with_all_that_they_said(make_people: MakePeople, tmp_
     again, other, _ = make_people("yes")
     events(again.resume(name))
     assert other.transcript == transcript
+    found = events(again.submit("/retry"))
+    assert [nick for nick, _ in told(iter(found))] == ["kate"], "who spoke last"
     assert [nick for nick, _ in told(again.submit("and?"))] == ["bob"], "kate spoke last"
+
+
+def test_what_draws_beside_them_speaks_as_the_speaker(make_people: MakePeople) -> None:
+    session, ensemble, engine = make_people("hi", "arr", "avast", chatter=0)
+    events(session.submit("bob: hello"))
+    before = engine.prompts[-1]
+    other = ensemble.voices.beside(engine)
+    found = list(other.speak(ensemble.transcript.context[:-1], "model"))
+    assert told(iter(found)) == [("bob", "arr")]
+    assert engine.prompts[-1] == before
 
 
 def test_a_full_context_keeps_the_join_and_each_ones_own_bio(make_people: MakePeople) -> None:

@@ -1,6 +1,6 @@
 """Two people of the model and one human, 60 lines with the demo model: who speaks, how often.
 
-    python tests/irc/bot/cast/sixty_turns.py [MODEL.gguf]
+python tests/irc/bot/cast/sixty_turns.py [MODEL.gguf]
 """
 
 from __future__ import annotations
@@ -85,7 +85,9 @@ def play(bot: Bot, anon: Wire) -> None:
     print("who spoke:", dict(spoke))
     print("lines after one of the human's -> how often:", dict(sorted(lines_a_turn.items())))
     print("somebody after the own line:", repeated)
-    evaluated, reused = (sum(getattr(one, what) for one in read) for what in ("evaluated", "reused"))
+    evaluated, reused = (
+        sum(getattr(one, what) for one in read) for what in ("evaluated", "reused")
+    )
     print(f"{len(read)} prompts: {evaluated} tokens evaluated, {reused} from the cache")
 
 
