@@ -235,9 +235,14 @@ def test_a_full_context_keeps_the_join_and_each_ones_own_bio(make_people: MakePe
 def test_with_seats_they_answer_at_the_same_time(make_people: MakePeople) -> None:
     """Each waits in its first token until the other has begun: else this would never end."""
     both = threading.Barrier(2, timeout=10)
+
+    def meet(count: int) -> None:
+        if count == 1:
+            both.wait()
+
     seats = [FakeEngine(["from kate"]), FakeEngine(["from bob"])]
     for seat in seats:
-        seat.on_token = lambda count: both.wait() if count == 1 else None  # type: ignore[assignment,return-value]
+        seat.on_token = meet
     left = iter(seats)
     session, ensemble, _ = make_people(seat=lambda: next(left), chatter=0)
     found = events(session.submit("all: hello"))

@@ -70,7 +70,7 @@ def test_whoever_speaks_or_types_takes_their_breath(
     said(anon)
     wait_for(lambda: breaths._timers)
     anon.ask("PART #sea")
-    wait_for(lambda: not breaths._timers), "silence where nobody is"
+    wait_for(lambda: not breaths._timers)  # silence where nobody is
 
 
 def test_in_an_empty_channel_nobody_speaks(

@@ -1,6 +1,6 @@
 """Two people of the model and one human, 60 lines with the demo model: who speaks, how often.
 
-python tests/irc/bot/cast/sixty_turns.py [MODEL.gguf]
+python tests/demo/sixty_turns.py [MODEL.gguf]
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from itertools import cycle, islice, pairwise
 from pathlib import Path
 from typing import Any
 
-TESTS = Path(__file__).parents[3]
+TESTS = Path(__file__).parents[1]
 sys.path[:0] = [str(TESTS), str(TESTS / "irc")]
 
 from wire import Running, Wire, wait_for  # noqa: E402
