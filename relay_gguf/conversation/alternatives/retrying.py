@@ -11,7 +11,6 @@ from typing import Final
 
 from relay_gguf.conversation.dialogue import Dialogue
 from relay_gguf.conversation.events import Alternative, Event, Notice, Offered, Said, Trimmed
-from relay_gguf.conversation.messages import NICKS
 from relay_gguf.conversation.transcript import Chose, Forgot, Turn
 from relay_gguf.errors import CommandError
 
