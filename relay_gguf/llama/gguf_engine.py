@@ -144,6 +144,17 @@ class GgufEngine(ABC):
     def control_texts(self) -> frozenset[str]:
         """The texts of all control tokens of the vocabulary."""
         return self._words.control_texts()
+    def pieces(self) -> list[bytes]:
+        """The bytes of every token, (n_vocab,); empty for a control token."""
+        return self._words.pieces()
+
+    def added_bos(self) -> int | None:
+        """The token that the file wants before a text, whichever it is; None if it wants none."""
+        return self._words.added_bos()
+
+    def ends(self) -> frozenset[int]:
+        """The ids of all tokens that end a text or a turn, as llama.cpp judges them."""
+        return self._words.ends()
 
     def piece(self, token: int) -> bytes:
         """The bytes of a token; empty for a control token.

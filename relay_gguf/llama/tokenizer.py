@@ -64,6 +64,23 @@ class Tokenizer:
         with self._using:
             return piece(self._open(), token)
 
+    def pieces(self) -> list[bytes]:
+        """The bytes of every token, (n_vocab,)."""
+        with self._using:
+            return list(pieces(self._open()))
+
+    def added_bos(self) -> int | None:
+        """The token that the file wants before a text; None if it wants none, or has none."""
+        with self._using:
+            return added_bos(self._open())
+
+    def ends(self) -> frozenset[int]:
+        """The ids of all tokens that end a text or a turn, as llama.cpp judges them."""
+        with self._using:
+            vocab = self._open()
+            ids = range(lib.llama_vocab_n_tokens(vocab))
+            return frozenset(token for token in ids if lib.llama_vocab_is_eog(vocab, token))
+
     def close(self) -> None:
         """Let go of the vocabulary, which may then be freed."""
         with self._using:
@@ -107,6 +124,14 @@ def _tokenize(vocab: Any, text: str, *, parse_special: bool) -> list[int]:
     if count < 0:
         raise EngineError(f"llama.cpp cannot tokenize a text of {len(data)} bytes.")
     return list(ids[:count])
+
+
+def pieces(vocab: Any) -> Iterator[bytes]:
+    """The bytes of every token in turn, as `piece` gives them; one buffer serves most of them."""
+    buffer = ctypes.create_string_buffer(USUAL_PIECE)
+    for token in range(lib.llama_vocab_n_tokens(vocab)):
+        size = lib.llama_token_to_piece(vocab, token, buffer, USUAL_PIECE, 0, False)
+        yield piece(vocab, token) if size < 0 else ctypes.string_at(buffer, size)
 
 
 def piece(vocab: Any, token: int) -> bytes:

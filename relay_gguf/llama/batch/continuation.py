@@ -21,7 +21,9 @@ class Continuation:
     text); like these they are not yielded. `until` is called with each token of the reply, on the
     thread that steps: when it returns True, that token is the last and the reason is `stop`.
     `look` is called on the same thread before each draw with the logits, (n_vocab,), which it may
-    change, and must copy where it keeps them.
+    change, and must copy where it keeps them. `scored` is told the natural logarithm of each drawn
+    token's probability there, also of one that ended the reply by itself: the model's own, over its
+    whole vocabulary, before temperature, penalty, top-k, top-p, min-p and what `look` changed.
     """
 
     prompt: tuple[int, ...]
@@ -29,6 +31,7 @@ class Continuation:
     ends: frozenset[int] = frozenset()
     until: Callable[[int], bool] | None = None
     look: Callable[[Logits], None] | None = None
+    scored: Callable[[float], None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

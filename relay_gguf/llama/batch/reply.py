@@ -37,6 +37,7 @@ class Reply:
             random.Random(draw_seed() if params.seed is None else params.seed),
             Seen(self.ids, room=n_ctx + 1),  # after a full context comes one more token
             request.look,
+            request.scored,
         )
 
     @property

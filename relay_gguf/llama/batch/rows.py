@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from relay_gguf.sampling import Ids, Logits, Probs
 
+
 FEW: Final = 2
 """Rows that are sampled sooner one after the other."""
 FOLDS: Final = 64
@@ -39,13 +40,15 @@ SLACK: Final = 1e-3
 class Chooser:
     """How one reply chooses: its parameters, its generator, the ids of its context.
 
-    `look` is called with its logits before it chooses, and may change them.
+    `look` is called with its logits before it chooses, and may change them; `scored` is told how
+    likely the chosen token was before, as a natural logarithm.
     """
 
     params: SamplingParams
     rng: random.Random
     seen: Seen
     look: Callable[[Logits], None] | None = None
+    scored: Callable[[float], None] | None = None
 
 
 class RowSampler:
@@ -61,10 +64,23 @@ class RowSampler:
         Raises:
             EngineError: a row holds a NaN, or no finite value at all.
         """
+        scored = [row for row, one in enumerate(choosers) if one.scored is not None]
+        given: Logits = logits[scored]  # a copy: the others are changed
         for row, chooser in zip(logits, choosers, strict=True):
             if chooser.look is not None:
                 chooser.look(row)
-        if len(choosers) <= FEW:
+        tokens = self._choose(logits, choosers)
+        if scored:
+            found = _logprobs(given, [tokens[row] for row in scored])
+            for row, logprob in zip(scored, found, strict=True):
+                tell = choosers[row].scored
+                assert tell is not None
+                tell(logprob)
+        return tokens
+
+    def _choose(self, logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
+        """The next token of each row, whatever is told about it."""
+        if len(choosers) <= FEW and not any(_is_bounded(one.params) for one in choosers):
             return [_single(row, one) for row, one in zip(logits, choosers, strict=True)]
         _penalize(logits, choosers)
         maxima = _maxima(logits)
@@ -140,6 +156,16 @@ class RowSampler:
         return places
 
 
+def _logprobs(logits: Logits, tokens: Sequence[int]) -> list[float]:
+    """The natural logarithm of one token's probability in each row of logits, (n_rows, n_vocab)."""
+    tops = logits.max(axis=1, keepdims=True)
+    logits -= tops
+    drawn = logits[np.arange(len(tokens)), tokens].astype(np.float64)
+    np.exp(logits, out=logits)
+    found: list[float] = (drawn - np.log(logits.sum(axis=1, dtype=np.float64))).tolist()
+    return found
+
+
 def _maxima(logits: Logits) -> Logits:
     """The largest of each of many groups of a row: (n_rows, n_groups).
 
@@ -203,6 +229,11 @@ def _is_wide(params: SamplingParams, n_vocab: int, n_groups: int) -> bool:
     if 0 < params.top_k < n_vocab:
         return params.top_k > n_groups
     return params.min_p <= 0.0 or params.top_p < 1.0
+
+
+def _is_bounded(params: SamplingParams) -> bool:
+    """Whether min-p alone bounds a row: `distribution` would sort its whole vocabulary first."""
+    return not params.top_k and params.min_p > 0.0 and params.top_p >= 1.0
 
 
 def _alone(penalized_row: Logits, chooser: Chooser) -> int:
