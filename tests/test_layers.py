@@ -203,7 +203,9 @@ def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
     """The IRC network, the HTTP server and the data sets: nothing of the chat needs them."""
     assert users("irc") - within("irc") == {"cli.irc"}
     assert users("serve") - within("serve") == {"cli.serving.serve"}
-    assert users("dataset") - within("dataset") == {"cli.dataset"}
+    # what a base model writes becomes a data set too
+    assert users("dataset") - within("dataset", "synth") == {"cli.dataset", "cli.synth.sift"}
+    assert users("synth") - within("synth") == {"cli.synth.sample", "cli.synth.sift"}
 
 
 def test_measuring_stands_beside_converting() -> None:

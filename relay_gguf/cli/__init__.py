@@ -6,6 +6,7 @@ choice     a question: which of Relay's files, where none is fast enough
 chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo, doctor, worker
            a command each, or a few that belong together
 serving/   serve: OpenAI's API
+synth/     conversations out of a base model, sampled and filtered
 convert/   convert, publish, presets and what they print
 measure/   safety, quality and what they print
 

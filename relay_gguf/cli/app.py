@@ -35,6 +35,7 @@ from .models import devices, models, plan
 from .serving.serve import serve
 from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern
+from .synth.group import synth
 from .worker import worker
 
 app = typer.Typer(
@@ -91,6 +92,7 @@ app.command()(upload)
 app.command()(sillytavern)
 app.command()(koboldcpp)
 app.command()(play)
+app.add_typer(synth)
 app.add_typer(sessions)
 app.add_typer(lmstudio)
 app.add_typer(ollama)

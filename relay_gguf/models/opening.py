@@ -188,13 +188,29 @@ def open_slots(
     Raises:
         ModelError, SettingsError: as for `load`.
     """
+    return _open_batch(path, options, n_threads=settings.threads, contexts=contexts)
+
+
+def open_base(path: Path, options: LoadOptions, n_threads: int | None) -> BatchEngine:
+    """Load a model that goes on with plain text, with its progress on stderr; any vocabulary.
+
+    Args:
+        path: a GGUF file.
+        options: to load with.
+        n_threads: threads of the CPU; None for one for each physical core.
+
+    Raises:
+        ModelError, SettingsError: as for `BatchEngine`.
+    """
+    return _open_batch(path, options, n_threads=n_threads, any_chat=True)
+
+
+def _open_batch(path: Path, options: LoadOptions, **how: Any) -> BatchEngine:
     from relay_gguf.llama.batch.batch_engine import BatchEngine
 
     show, clear = _progress(path) if sys.stderr.isatty() else (None, lambda: None)
     try:
-        return BatchEngine(
-            path, options, n_threads=settings.threads, contexts=contexts, on_progress=show
-        )
+        return BatchEngine(path, options, on_progress=show, **how)
     finally:
         clear()
 

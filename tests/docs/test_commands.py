@@ -39,6 +39,8 @@ def command_of(words: list[str]) -> tuple[Any, list[str]]:
     """The command that the words after `relay-gguf` name, and the words that are left for it."""
     command = ROOT_COMMAND
     while words and hasattr(command, "commands"):
+        if words[0] not in command.commands and hasattr(command, "usual"):
+            words = [command.usual, *words]  # `synth MODEL` means `synth run MODEL`
         name, *words = words
         assert name in command.commands, f"no command {name}"
         command = command.commands[name]
