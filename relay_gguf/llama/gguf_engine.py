@@ -144,6 +144,7 @@ class GgufEngine(ABC):
     def control_texts(self) -> frozenset[str]:
         """The texts of all control tokens of the vocabulary."""
         return self._words.control_texts()
+
     def pieces(self) -> list[bytes]:
         """The bytes of every token, (n_vocab,); empty for a control token."""
         return self._words.pieces()

@@ -186,9 +186,7 @@ class SceneSampler:
         with self._lock:
             if self._stopped:
                 return None
-            wish = Continuation(
-                ids, params, until=text.until, look=text.look, scored=text.scored
-            )
+            wish = Continuation(ids, params, until=text.until, look=text.look, scored=text.scored)
             asked = self._engine.ask(wish)
             self._live[asked] = text
             return asked

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -16,7 +17,6 @@ from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
-from relay_gguf.sampling import Logits
 from relay_gguf.synth.pace import Pace
 from relay_gguf.synth.prompts.premise import PremiseWords
 from relay_gguf.synth.prompts.scene_prompt import ScenePrompts
@@ -24,6 +24,9 @@ from relay_gguf.synth.raw.raw_scene import RawScene
 from relay_gguf.synth.room import load_options
 from relay_gguf.synth.sampler import SceneSampler, SceneSettings
 from relay_gguf.synth.stop_rules import NATURAL, SceneLimits
+
+if TYPE_CHECKING:
+    from relay_gguf.sampling import Logits
 
 PROMPTS = ScenePrompts(
     PremiseWords({"boats": ("knots",)}, (), ("a sailor",)), (), ("ahoy",), "relay", 0, 32, 7
