@@ -210,7 +210,7 @@ def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
 
 def test_measuring_stands_beside_converting() -> None:
     """Figures reach the model card as a file in its folder."""
-    assert users("quality") - within("quality") <= within("cli.measure", "cli.convert.screen")
+    assert users("quality") - within("quality") <= within("cli.quality", "cli.convert.screen")
     assert not within("quality") & users("convert", "models", "settings")
 
 

@@ -8,7 +8,8 @@ chat, resume, sessions, models, download, irc, apps, sillytavern, dataset, demo,
 serving/   serve: OpenAI's API
 synth/     conversations out of a base model, sampled and filtered
 convert/   convert, publish, presets and what they print
-measure/   safety, quality and what they print
+quality/   quality, and its part of a conversion
+safety/    safety and what it prints
 
 Only here is typer imported; each file imports what its commands need when they run.
 """

@@ -29,9 +29,9 @@ from .demo import demo
 from .doctor import doctor
 from .download import download
 from .irc import irc
-from .measure.quality import quality
-from .measure.safety import safety
 from .models import devices, models, plan
+from .quality.quality import quality
+from .safety.safety import safety
 from .serving.serve import serve
 from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern

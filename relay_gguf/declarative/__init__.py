@@ -3,5 +3,5 @@
 declared_scene  a context, under the words of the original's declarative API
 speaking        a scene in which a model speaks
 awaiting        replies for asyncio
-outcome         the texts that come of a reply's events
+said_texts      the texts that come of a reply's events
 """

@@ -13,7 +13,7 @@ from weakref import WeakKeyDictionary
 from relay_gguf.conversation.events import Event, Piece
 from relay_gguf.conversation.messages import Role
 
-from .outcome import text_of, texts_of
+from .said_texts import text_of, texts_of
 
 PATIENCE: Final = 0.05
 """Seconds after which a reply that waits for its turn looks whether it is still wanted."""

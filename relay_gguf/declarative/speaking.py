@@ -14,7 +14,7 @@ from relay_gguf.sampling import SamplingParams
 
 from .awaiting import AsyncForms
 from .declared_scene import DeclaredScene
-from .outcome import text_of, texts_of
+from .said_texts import text_of, texts_of
 
 
 class SpeakingScene(DeclaredScene, AsyncForms):

@@ -307,10 +307,7 @@ def model_params(settings: LoadSettings) -> Any:
 
 
 def context_params(settings: LoadSettings) -> Any:
-    """A context for one conversation, or for many with a pool of cells for all of them.
-
-    Texts that are only read, for their logits, share nothing: each has cells of its own.
-    """
+    """A context for one conversation, or for many; texts that are only read share no cells."""
     params = lib.llama_context_default_params()
     params.n_ctx = padded(settings.pool)
     params.n_seq_max = settings.n_slots

@@ -3,22 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
-import typer
 from pico import write_pico
-
-from relay_gguf.cli.convert.convert import convert
-from relay_gguf.cli.measure.quality import quality
-
-APP = typer.Typer(pretty_exceptions_enable=False)
-"""Two of the commands: typer builds all of them anew for each one that is typed."""
-APP.command()(quality)
-APP.command()(convert)
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "quality"
 
@@ -49,13 +39,6 @@ def talk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     short = [{"messages": json.loads(scene)["messages"][:12]} for scene in scenes[:5]]
     path.write_text("".join(f"{json.dumps(scene)}\n" for scene in short), "utf-8")
     return path
-
-
-@pytest.fixture(scope="package", autouse=True)
-def _two_commands() -> Iterator[None]:
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("relay_gguf.cli.app.app", APP)
-        yield
 
 
 @pytest.fixture

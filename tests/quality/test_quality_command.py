@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from relay_gguf.cli.app import main
-from relay_gguf.cli.measure.reading import ReadingLine
+from relay_gguf.cli.quality.reading import ReadingLine
 from relay_gguf.quality import plot, replies
 
 FEW = ["--n-ctx", "32", "--positions", "120", "--threads", "1"]

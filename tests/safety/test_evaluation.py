@@ -13,8 +13,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from relay_gguf.cli.measure.advance import shown, told
-from relay_gguf.cli.measure.safety import safety
+from relay_gguf.cli.safety.advance import shown, told
+from relay_gguf.cli.safety.safety import safety
 from relay_gguf.errors import ModelError, SettingsError, StoreError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf

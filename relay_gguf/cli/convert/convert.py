@@ -143,7 +143,7 @@ def convert(
     # They read this as they are loaded, with numpy, which is now.
     for variable in BLAS_THREADS:
         os.environ.setdefault(variable, "1")
-    from relay_gguf.cli.measure import card
+    from relay_gguf.cli.quality import card
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
     from relay_gguf.convert.quantize.overrides import type_overrides

@@ -74,12 +74,13 @@ class Presenter:
                 self._say(text or SILENCE, sender)
                 if mark := cut_mark(event):
                     self._inform(mark)
-            case Alternative(event=Typing()) if not self._types:
-                self._types = True
+            case Alternative(event=Typing(nick)) if not self._typing:
+                self._typing.add(self._called(nick))
                 self.still_typing()
             case Alternative(event=Said(message), number=number) if number:
                 self._inform(f"{number}: {message.content or SILENCE}")
             case Offered():
+                self.end_typing()
                 self._inform(choice_notice(event))
             case Notice(text):
                 self._inform(text)

@@ -140,7 +140,7 @@ def safety(
       relay-gguf safety relay-Q4_K_M.gguf --questions declare-lab/CategoricalHarmfulQA
         --judge Llama-Guard-3-8B.Q4_K_M.gguf --sample 110 --out run
     """
-    from relay_gguf.cli.measure.advance import shown
+    from relay_gguf.cli.safety.advance import shown
     from relay_gguf.safety.evaluation import evaluate, expenses
     from relay_gguf.safety.judges.phrases import read_phrases
     from relay_gguf.safety.run_setup import claim
