@@ -149,9 +149,10 @@ class GgufEngine(ABC):
         """The bytes of every token, (n_vocab,); empty for a control token."""
         return self._words.pieces()
 
+    @property
     def added_bos(self) -> int | None:
         """The token that the file wants before a text, whichever it is; None if it wants none."""
-        return self._words.added_bos()
+        return self._words.added_bos
 
     def ends(self) -> frozenset[int]:
         """The ids of all tokens that end a text or a turn, as llama.cpp judges them."""

@@ -69,6 +69,7 @@ class Tokenizer:
         with self._using:
             return list(pieces(self._open()))
 
+    @property
     def added_bos(self) -> int | None:
         """The token that the file wants before a text; None if it wants none, or has none."""
         with self._using:

@@ -55,7 +55,7 @@ class SceneSampler:
         control = engine.control
         ends = {*engine.ends(), *(t for t in (control.im_start, control.im_end) if t >= 0)}
         self._starts = LineStart(engine.pieces(), ends)
-        bos = engine.added_bos()
+        bos = engine.added_bos
         self._bos = [] if bos is None else [bos]
         self._lock = threading.Lock()
         self._live: dict[Asked, SceneText] = {}

@@ -85,7 +85,7 @@ def test_a_prompt_that_leaves_no_room_is_refused(engine: BatchEngine) -> None:
 def test_a_prompt_begins_with_the_bos_of_the_file(
     engine: BatchEngine, sampler: SceneSampler
 ) -> None:
-    assert engine.added_bos() == 0
+    assert engine.added_bos == 0
     asked: list[tuple[int, ...]] = []
     ask = engine.ask
     engine.ask = lambda wish: asked.append(wish.prompt) or ask(wish)  # type: ignore[method-assign,func-returns-value]

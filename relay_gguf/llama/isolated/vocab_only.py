@@ -12,7 +12,7 @@ from relay_gguf.llama.backends import device_array
 from relay_gguf.llama.first_read.first_read import readable_model
 from relay_gguf.llama.log import LogLines, explain
 from relay_gguf.llama.native import lib
-from relay_gguf.llama.tokenizer import Tokenizer, added_bos, find_control
+from relay_gguf.llama.tokenizer import Tokenizer, find_control
 
 
 class VocabOnly(Tokenizer):
@@ -48,12 +48,6 @@ class VocabOnly(Tokenizer):
             with self._using:
                 self._control = find_control(self._path, self._model, self._open())
         return self._control
-
-    @property
-    def added_bos(self) -> int | None:
-        """The token that the file wants before a text; None if it wants none."""
-        with self._using:
-            return added_bos(self._open())
 
     def close(self) -> None:
         """Free the vocabulary; a second call does nothing."""
