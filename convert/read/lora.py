@@ -8,6 +8,7 @@ float64, in whatever order. The grid is as fine as float32 for usual ranks.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -20,8 +21,8 @@ from .checkpoint import Tensors
 
 Doubles = npt.NDArray[np.float64]
 
-ROWS: Final = 64
-"""Rows of `left` that are brought to their grid at once: few enough for a core's cache."""
+PIECE: Final = 1 << 16
+"""Values that are worked on at once: few enough for a core's cache."""
 EXACT: Final = 53
 """Bits of a whole number that float64 holds exactly."""
 
@@ -44,12 +45,13 @@ class Lora:
         """Rows [start, stop) of W + s·B·A, rounded to float32 once."""
         with np.errstate(invalid="ignore", over="ignore"):  # the encoder finds and names those
             left = np.empty((stop - start, self.left.shape[1]))
-            for at in range(start, stop, ROWS):  # pieces that stay in a core's cache
-                rows_ = self.left[at : min(at + ROWS, stop)] * self.factors
-                left[at - start : at - start + ROWS] = on_grid(rows_, self.bits, axis=1)
-            merged = left @ self.right
-            merged += rows
-            return merged.astype(np.float32)
+            for piece in pieces(left.shape):
+                np.multiply(self.left[start:stop][piece], self.factors, out=left[piece])
+                to_grid(left[piece], self.bits, axis=1)
+            product = left @ self.right
+            merged = np.empty(rows.shape, np.float32)
+            np.add(product, rows, out=merged, casting="same_kind")  # the sum in float64
+            return merged
 
 
 def load_lora(checkpoint: Tensors, delta: Delta) -> Lora:
@@ -63,18 +65,14 @@ def load_lora(checkpoint: Tensors, delta: Delta) -> Lora:
     magnitude = None if delta.magnitude is None else checkpoint.rows(delta.magnitude).reshape(-1)
     moved = _bounds(left, axis=0)
     bits = EXACT - (left.shape[1] - 1).bit_length()
-    return Lora(
-        left,
-        delta.scale / moved,
-        bits // 2,
-        on_grid(right * moved.reshape(-1, 1), bits - bits // 2, axis=0),
-        delta.transposed,
-        magnitude,
-    )
+    grid = np.empty(right.shape)
+    np.multiply(right, moved.reshape(-1, 1), out=grid)
+    to_grid(grid, bits - bits // 2, axis=0)
+    return Lora(left, delta.scale / moved, bits // 2, grid, delta.transposed, magnitude)
 
 
-def on_grid(matrix: Doubles, bits: int, axis: int) -> Doubles:
-    """Each column (axis 0) or row (1) as whole multiples, up to 2^bits, of a power of two.
+def to_grid(matrix: Doubles, bits: int, axis: int) -> None:
+    """Round each column (axis 0) or row (1) to whole multiples, up to 2^bits, of a power of two.
 
     A sum of `rank` products of two such matrices is a whole number of units, and with the bits of
     both and those of the rank no more than 53 it is one that float64 holds: exact, in whatever
@@ -83,9 +81,17 @@ def on_grid(matrix: Doubles, bits: int, axis: int) -> Doubles:
     """
     # Beside a number of 2^52 units there is no room for less than one: the sum is rounded to it.
     large = _bounds(matrix, axis) * (1.5 * 2.0 ** (EXACT - 1 - bits))
-    rounded = np.add(matrix, large, order="C")
-    rounded -= large
-    return rounded
+    for piece in pieces(matrix.shape):
+        rows, beside = matrix[piece], large[piece] if axis else large
+        rows += beside
+        rows -= beside
+
+
+def pieces(shape: tuple[int, ...]) -> Iterator[slice]:
+    """Rows of a matrix that fit into a core's cache together."""
+    step = max(1, PIECE // max(1, shape[1]))
+    for start in range(0, shape[0], step):
+        yield slice(start, start + step)
 
 
 def _bounds(matrix: npt.NDArray[np.floating], axis: int) -> Doubles:

@@ -15,7 +15,7 @@ from relay_gguf.convert.read import merge
 from relay_gguf.convert.read.adapter import Delta, open_adapter
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.checkpoint import Checkpoint, open_folder
-from relay_gguf.convert.read.lora import Lora, load_lora, on_grid
+from relay_gguf.convert.read.lora import Lora, load_lora, to_grid
 from relay_gguf.convert.read.merge import Merged
 from relay_gguf.errors import ConversionError
 
@@ -110,7 +110,8 @@ def test_no_order_of_summation_changes_a_bit(tmp_path: Path, rank: int) -> None:
     whole = lora.add(zeros, 0, 9)
     row = np.concatenate([lora.add(zeros[:1], i, i + 1) for i in range(9)])
     shuffled = rng.permutation(rank)
-    left = on_grid(lora.left * lora.factors, lora.bits, axis=1)
+    left = lora.left * lora.factors
+    to_grid(left, lora.bits, axis=1)
     other = left[:, shuffled] @ lora.right[shuffled]
     summed = [[math.fsum(x * y) for y in lora.right.T] for x in left]
     for found in (row, other.astype(np.float32), np.float32(summed)):
