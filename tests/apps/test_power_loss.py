@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from app_machine import NAMES, Machine, failing
 from small_files import tree
+from thorough import cases
 
 from relay_gguf import disk
 from relay_gguf.apps.installed import InstallResult
@@ -41,7 +42,7 @@ def interrupted(act: Callable[[], object], start: Callable[[], object]) -> Itera
 CASES = [((NAMES[0],), False), ((NAMES[0],), True), (NAMES, False), (NAMES, True)]
 
 
-@pytest.mark.parametrize(("names", "copy"), CASES)
+@pytest.mark.parametrize(("names", "copy"), cases(CASES, CASES[0]))
 def test_a_power_loss_while_installing_is_repaired(
     tmp_path: Path, names: tuple[str, ...], copy: bool
 ) -> None:
@@ -67,7 +68,7 @@ def test_a_power_loss_while_installing_is_repaired(
         assert not (machine.app / "p").exists()
 
 
-@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("copy", cases([False, True], False))
 def test_a_power_loss_while_replacing_is_repaired(tmp_path: Path, copy: bool) -> None:
     machine = Machine(tmp_path, NAMES, copy)
 
@@ -107,7 +108,7 @@ def test_a_power_loss_while_uninstalling_is_repaired(tmp_path: Path) -> None:
         assert all(source.exists() for source in machine.sources)
 
 
-@pytest.mark.parametrize("copy", [False, True])
+@pytest.mark.parametrize("copy", cases([False, True], False))
 def test_an_error_takes_back_what_has_no_name_yet(tmp_path: Path, copy: bool) -> None:
     machine = Machine(tmp_path, NAMES, copy)
     messages: list[str] = []

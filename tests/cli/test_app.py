@@ -228,6 +228,7 @@ def test_a_value_of_another_kind_is_refused(text: str, tmp_path: Path) -> None:
         read_config(path)
 
 
+@pytest.mark.thorough
 def test_a_config_file_in_its_place_is_read(short: Path) -> None:
     config_path().parent.mkdir(parents=True)
     config_path().write_text(f"model = {json.dumps(str(short))}\nchannel = 'sea'\n")

@@ -74,6 +74,7 @@ def test_ctrl_c_cuts_the_reply_and_the_chat_goes_on(short: Path) -> None:
         assert chat.end() == (0, "")
 
 
+@pytest.mark.thorough
 def test_ctrl_c_while_nothing_is_written_leaves(short: Path) -> None:
     with Chat(short) as chat:
         chat.next(content="* anon has joined #random")

@@ -37,6 +37,7 @@ def _no_homes() -> dict[str, str]:
     }
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="users of Unix")
 def test_a_user_without_a_home_can_chat(smollm2: Path, tmp_path: Path) -> None:
     path = write_pico(tmp_path / "p.gguf", smollm2)

@@ -196,6 +196,7 @@ def test_half_a_file_is_not_planned(on: Any, smollm2: Path, tmp_path: Path) -> N
         run("plan", str(half))
 
 
+@pytest.mark.thorough
 def test_a_file_on_the_hub_is_planned_by_its_head(
     smollm2: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pico import write_pico
 from processes import refused, relay
+from thorough import cases
 
 
 def _truncated(path: Path, smollm2: Path) -> None:
@@ -33,7 +34,10 @@ BAD_FILES: dict[str, tuple[Callable[[Path, Path], object], str]] = {
 }
 
 
-@pytest.mark.parametrize(("make", "says"), BAD_FILES.values(), ids=BAD_FILES.keys())
+PLAIN = [BAD_FILES[name] for name in ("a text", "an unknown architecture")]
+
+
+@pytest.mark.parametrize(("make", "says"), cases(BAD_FILES.values(), *PLAIN), ids=BAD_FILES.keys())
 def test_a_file_that_is_no_model(
     make: Callable[[Path, Path], object], says: str, smollm2: Path, tmp_path: Path
 ) -> None:
@@ -44,7 +48,7 @@ def test_a_file_that_is_no_model(
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
-@pytest.mark.parametrize("command", [["chat"], ["plan"], ["inspect"]])
+@pytest.mark.parametrize("command", cases([["chat"], ["plan"], ["inspect"]], ["chat"]))
 def test_a_pipe_is_not_waited_for(command: list[str], tmp_path: Path) -> None:
     path = tmp_path / "model.gguf"
     os.mkfifo(path)
@@ -53,6 +57,7 @@ def test_a_pipe_is_not_waited_for(command: list[str], tmp_path: Path) -> None:
     assert done.stderr.startswith(f"relay-gguf: {path} is a pipe or a device")
 
 
+@pytest.mark.thorough
 def test_a_context_larger_than_the_model_was_trained_on(short: Path) -> None:
     assert refused(short, "--n-ctx", "4096") == (
         f"{short} takes at most 512 tokens, --n-ctx asks for 4096. Take --n-ctx 512 or less."

@@ -166,6 +166,7 @@ def test_without_the_extra_the_error_says_how_to_install_it(
 # The real one
 
 
+@pytest.mark.thorough
 def test_the_command_tells_origin_and_report_of_the_demo_model(
     demo: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -224,6 +225,7 @@ def test_the_demo_model_chats_as_in_a_channel(demo: Path) -> None:
     assert len(replies[1]) < 60
 
 
+@pytest.mark.thorough
 def test_a_session_of_a_removed_demo_model_goes_on_with_the_present_one(demo: Path) -> None:
     """As after an upgrade: it goes on with the one that is there."""
     chat("--demo", "--max-tokens", "1", typed="hi\n")

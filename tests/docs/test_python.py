@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from fences import PAGES, Fence, fences
+from thorough import cases
 
 import relay_gguf
 from relay_gguf import RelayLM
@@ -17,7 +18,10 @@ from relay_gguf import RelayLM
 SNIPPETS = [fence for page in PAGES for fence in fences(page) if fence.language == "python"]
 
 
-@pytest.mark.parametrize("fence", [f for f in SNIPPETS if not f.not_run], ids=str)
+RUN = [fence for fence in SNIPPETS if not fence.not_run]
+
+
+@pytest.mark.parametrize("fence", cases(RUN, *RUN[:2]), ids=[*map(str, RUN)])
 def test_a_snippet_runs(
     fence: Fence, pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

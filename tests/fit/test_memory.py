@@ -14,6 +14,7 @@ import pytest
 from gguf import GGMLQuantizationType as Type
 from hollow import MINI, NEMO, write_hollow
 from pico import write_pico
+from thorough import cases
 from tiny_gguf import good_keys, tensors, write
 
 from relay_gguf.errors import MemoryShortError
@@ -59,7 +60,10 @@ def made(kind: str, smollm2: Path, folder: Path) -> Path:
     }[kind]()
 
 
-@pytest.mark.parametrize("kind", ["SmolLM2", "pico", "mini", "tied", "Llama 3.2", "Nemo", "70B"])
+KINDS = ("SmolLM2", "pico", "mini", "tied", "Llama 3.2", "Nemo", "70B")
+
+
+@pytest.mark.parametrize("kind", cases(KINDS, "SmolLM2", "pico"))
 def test_estimates_are_near_what_llama_cpp_says(kind: str, smollm2: Path, tmp_path: Path) -> None:
     path = made(kind, smollm2, tmp_path)
     sizes = read_gguf(path).sizes()
@@ -286,7 +290,7 @@ def mini(smollm2: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("model", "n_ctx", "kv_type"),
     [
-        ("smollm2", 2048, "q8_0"),
+        pytest.param("smollm2", 2048, "q8_0", marks=pytest.mark.thorough),
         pytest.param("smollm2", 4096, "f16", marks=pytest.mark.thorough),
         pytest.param("mini", 4096, "f16", marks=pytest.mark.thorough),
     ],

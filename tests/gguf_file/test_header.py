@@ -197,6 +197,7 @@ def test_flipped_bytes_do_no_harm(path: Path, flips: list[tuple[int, int]]) -> N
     outcome(path, bytes(content))
 
 
+@pytest.mark.thorough
 def test_numbers_that_lead_astray_are_refused(path: Path) -> None:
     for at in range(4, len(SMALL) - 8):
         for size, number in EXTREMES:

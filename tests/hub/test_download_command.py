@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from downloads import COMMAND, CONTENT, HALF, NAME, PARTS, run
 from hub_server import COMMIT, TOKEN, Handler
+from thorough import cases
 
 from relay_gguf.cli.app import main
 from relay_gguf.errors import ModelError
@@ -103,7 +104,7 @@ def on_terminal(columns: int, *arguments: str) -> Any:
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("columns", [80, 40])
+@pytest.mark.parametrize("columns", cases([80, 40], 80))
 def test_the_user_is_asked_before_a_large_download(
     server: type[Handler], folder: Path, columns: int
 ) -> None:

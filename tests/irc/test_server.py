@@ -197,6 +197,7 @@ def test_a_port_that_is_taken_is_an_error(running: Running) -> None:
         asyncio.run(run())
 
 
+@pytest.mark.thorough
 def test_two_hundred_idle_clients_cost_nothing(serve: Serve) -> None:
     running = serve(limits=Limits(burst=1000))
     wires = [Wire(running.address).register(f"n{n}") for n in range(200)]

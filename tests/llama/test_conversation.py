@@ -118,6 +118,7 @@ def test_exact_trim_reads_the_rest_anew(pico: Path) -> None:
     assert [read for read in reads[1:] if read[0] > 100], "the head alone is reused after a trim"
 
 
+@pytest.mark.thorough
 def test_greedy_retry_repeats_word_for_word(smollm2_engine: LlamaEngine) -> None:
     session = chat_on(smollm2_engine, None, temperature=0.0)
     for line in ("hello, who are you?", "/slap", "tell me about Lisbon"):

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from pico import write_pico
+from thorough import cases
 
 from relay_gguf import LlamaEngine, Message
 from relay_gguf.conversation.prompt import Encoder, render
@@ -68,7 +69,7 @@ def test_bos_where_the_file_says_so(
         assert ids.count(1) == 2
 
 
-@pytest.mark.parametrize("char", ["a", " ", "-", "漢", "a\u0301", "é7"])
+@pytest.mark.parametrize("char", cases(["a", " ", "-", "漢", "a\u0301", "é7"], "a", "漢"))
 def test_long_runs_do_not_overflow_the_pre_tokenizer(
     smollm2: Path, tmp_path: Path, char: str
 ) -> None:

@@ -79,6 +79,7 @@ def test_a_signal_ends_both_processes_at_once(number: int, code: int) -> None:
         assert time.monotonic() - began < 8, "on a busy machine"
 
 
+@pytest.mark.thorough
 def test_the_server_ends_with_the_worker() -> None:
     with lend() as found:
         server = found.server

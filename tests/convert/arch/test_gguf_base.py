@@ -14,6 +14,7 @@ from gguf import GGUFReader
 from gguf.quants import dequantize
 from hf_models import TINY, write_adapter, write_mistral, write_smollm2
 from hf_tokenizers import add_tokens, copy_tokenizer
+from thorough import cases
 
 from relay_gguf.convert.arch.gguf_base import GgufBase
 from relay_gguf.convert.arch.weights import GgufWeights
@@ -63,7 +64,7 @@ def file_of(pair: Pair) -> Path:
 
 
 @pytest.mark.parametrize("merge_base", ["original", "nf4", "nf4-double"])
-@pytest.mark.parametrize("name", BASES)
+@pytest.mark.parametrize("name", cases(BASES, "BF16"))
 def test_a_gguf_base_is_merged_as_its_folder_is(
     name: str, merge_base: str, make: Callable[[str], Pair], tmp_path: Path
 ) -> None:

@@ -209,6 +209,7 @@ def test_the_files_go_into_lm_studio_at_once(
     assert "set Temperature to 0.3" in said
 
 
+@pytest.mark.thorough
 def test_the_base_is_named_as_the_adapter_names_it(real_files: Path) -> None:
     keys = read_header(real_files / "relay-smollm2-135m-Q8_0.gguf").metadata
     base = "https://huggingface.co/HuggingFaceTB/SmolLM2-135M-Instruct"

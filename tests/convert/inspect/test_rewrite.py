@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from conversions import converted, request
 from pico import write_pico
+from thorough import cases
 
 from relay_gguf.convert.inspect import rewrite as module
 from relay_gguf.convert.inspect.rewrite import put_template, template_of
@@ -75,7 +76,7 @@ def test_links_keep_their_bytes(model: Path, tmp_path: Path) -> None:
     assert template_kind(template_of(soft)) == "relay"
 
 
-@pytest.mark.parametrize("bos", [True, False])
+@pytest.mark.parametrize("bos", cases([True, False], True))
 def test_the_template_writes_bos_where_the_model_wants_it(
     bos: bool, smollm2: Path, tmp_path: Path
 ) -> None:
@@ -84,6 +85,7 @@ def test_the_template_writes_bos_where_the_model_wants_it(
     assert template_of(path) == relay_template(bos=bos)
 
 
+@pytest.mark.thorough
 def test_the_first_shard_takes_the_template(pico: Path, tmp_path: Path) -> None:
     parts = next(iter(converted(request(pico, "Q8_0", max_bytes=100_000), tmp_path).values()))
     assert len(parts) > 1
@@ -115,7 +117,7 @@ BREAK: dict[str, Callable[[pytest.MonkeyPatch], None]] = {
 }
 
 
-@pytest.mark.parametrize("step", BREAK)
+@pytest.mark.parametrize("step", cases(BREAK, *[*BREAK][:2]))
 def test_a_failure_at_any_step_leaves_the_file_as_it_was(
     step: str, model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -21,6 +21,7 @@ def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[type[Han
 
 
 @needs_send
+@pytest.mark.thorough
 def test_the_hub_gets_the_files(ready: Path, server: type[Handler]) -> None:
     status, printed, errors = command(ready, "o/r", "--yes", "--private")
     assert (status, printed.splitlines()[-1][-9:]) == (0, "d" * 9), errors

@@ -13,6 +13,7 @@ from conversions import Pair, converted, quantized, request, tensors_of
 from gguf import GGUFWriter
 from hf_models import LINEARS, Shape, write_adapter, write_mistral
 from numpy.typing import NDArray
+from thorough import cases
 
 from relay_gguf.convert.quantize.ftypes import FTYPES, LARGE, WITH_IMATRIX
 from relay_gguf.convert.read import merge
@@ -68,7 +69,7 @@ def files(
     return {name: all_types(pair, out / name) for name, pair in pairs.items()}
 
 
-@pytest.mark.parametrize("model", ["mistral", "odd", "tiny"])
+@pytest.mark.parametrize("model", cases(["mistral", "odd", "tiny"], "mistral"))
 @pytest.mark.parametrize("ftype", USUAL)
 def test_files_equal_those_of_llama_cpps_quantizer(
     files: Mapping[str, Files], model: str, ftype: str, tmp_path: Path
@@ -101,6 +102,7 @@ def test_a_gguf_file_can_be_the_source(
         assert ours.read_bytes() == quantized(path, tmp_path, ftype).read_bytes(), ftype
 
 
+@pytest.mark.thorough
 def test_a_gguf_file_of_another_program_can_be_the_source(pico: Path, tmp_path: Path) -> None:
     wanted = request(pico, "Q4_K_M", template="keep")
     ((ours,),) = converted(wanted, tmp_path / "ours").values()
@@ -190,7 +192,9 @@ def test_an_imatrix_changes_files_as_in_llama_cpp(
 # However it is cut
 
 
-@pytest.mark.parametrize(("slab_bytes", "n_threads"), [(7000, 3), (1, 1), (1 << 30, 2)])
+@pytest.mark.parametrize(
+    ("slab_bytes", "n_threads"), cases([(7000, 3), (1, 1), (1 << 30, 2)], (7000, 3))
+)
 def test_neither_slabs_nor_threads_change_a_byte(
     slab_bytes: int,
     n_threads: int,

@@ -71,6 +71,7 @@ def test_a_right_password_comes_in_after_a_few_wrong_ones(serve: Serve, dial: Di
     wire.register("anon")
 
 
+@pytest.mark.thorough
 def test_silent_connections_keep_nobody_out(serve: Serve, connect: Connect, dial: Dial) -> None:
     running = serve()
     silent = [dial(running) for _ in range(320)]

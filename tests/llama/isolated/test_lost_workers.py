@@ -104,6 +104,7 @@ def test_what_is_left_does_not_suffice(pico: Path, monkeypatch: pytest.MonkeyPat
         assert said(engine) == reply
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_lost_while_loading(two: tuple[Lent, Lent], deep: Path) -> None:
     with Wire(two[0].address) as wire:
         options = LoadOptions(workers=(wire.address,))

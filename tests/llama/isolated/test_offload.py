@@ -116,6 +116,7 @@ def test_a_worker_that_has_less_than_it_says(smollm2: Path, reference: list[int]
 # What is sent
 
 
+@pytest.mark.thorough
 def test_a_second_load_sends_little(pico: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The output, 12 MB of 13, is above the size from which llama.cpp keeps tensors: 10 MiB."""
     caplog.set_level(logging.INFO)

@@ -35,6 +35,7 @@ def read_before_a_cancel(steps: Iterator[Step], engine: IsolatedEngine) -> float
     return share
 
 
+@pytest.mark.thorough
 def test_a_cancel_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) -> None:
     with IsolatedEngine(smollm2, LoadOptions(workers=(two[0].address,))) as engine:
         ids = prompt(engine, LONG)
@@ -66,6 +67,7 @@ def test_a_cancel_does_not_wait_for_a_worker(two: tuple[Lent, Lent], pico: Path)
             assert said(engine) == reply
 
 
+@pytest.mark.thorough
 def test_the_child_ends_with_its_parent(two: tuple[Lent, Lent], pico: Path) -> None:
     code = f"""
 from relay_gguf.fit.plan import LoadOptions

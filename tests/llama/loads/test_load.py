@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from hollow import MINI, write_hollow
 from pico import write_pico
+from thorough import cases
 from watched_loads import Watched, answers
 
 from relay_gguf import LlamaEngine
@@ -41,7 +42,7 @@ TIGHT = [  # MiB that are free, context, type
 ]
 
 
-@pytest.mark.parametrize(("free", "n_ctx", "kv_type"), TIGHT)
+@pytest.mark.parametrize(("free", "n_ctx", "kv_type"), cases(TIGHT, TIGHT[0], TIGHT[-1]))
 def test_a_context_shrinks_until_it_fits(
     smollm2: Path, watched: Watched, free: int, n_ctx: int, kv_type: str
 ) -> None:
