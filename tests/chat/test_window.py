@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from screens import WIDE, until
+from thorough import cases
 from windows import Window, opened
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="there are no ptys")
@@ -121,7 +122,9 @@ def test_another_process_stops_the_chat(tmp_path: Path, number: int) -> None:
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)],
+    cases(
+        [(signal.SIGTERM, 143), (signal.SIGHUP, 129), (signal.SIGQUIT, 131)], (signal.SIGHUP, 129)
+    ),
     ids=["SIGTERM", "SIGHUP", "SIGQUIT"],
 )
 def test_a_signal_ends_the_chat_in_order(tmp_path: Path, number: int, code: int) -> None:

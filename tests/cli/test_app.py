@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import typer
 from processes import COMMAND, relay
+from thorough import cases
 
 from relay_gguf.cli import app as cli
 from relay_gguf.cli.app import bare_resume
@@ -93,7 +94,8 @@ def log(tmp_path: Path) -> Path:
 
 @pytest.mark.skipif(not FULL.exists(), reason="it is of Linux")
 @pytest.mark.parametrize(
-    "arguments", [["--version"], ["presets"], ["dataset", "{log}", "--as", "ann"]]
+    "arguments",
+    cases([["--version"], ["presets"], ["dataset", "{log}", "--as", "ann"]], ["--version"]),
 )
 def test_a_full_disk_is_no_bug(arguments: list[str], log: Path) -> None:
     with FULL.open("w") as full:

@@ -42,6 +42,7 @@ def test_show_prompt_writes_prompts_to_stderr(short: Path) -> None:
     )
 
 
+@pytest.mark.thorough
 def test_the_scene_is_set_by_options(short: Path) -> None:
     done = relay("chat", short, "--channel", "#sea", "--topic", "ships", "--cast", "a sailor")
     assert (done.returncode, done.stderr) == (0, "")

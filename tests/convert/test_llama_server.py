@@ -67,6 +67,7 @@ def test_llama_server_answers_in_role(scene: str, served: dict[str, Any]) -> Non
     assert choice["finish_reason"] == "stop", "the end of a turn is known"
 
 
+@pytest.mark.thorough
 def test_llama_server_samples_as_the_file_says(served: dict[str, Any]) -> None:
     defaults = served["props"]["default_generation_settings"]["params"]
     found = {name: round(defaults[name], 4) for name in ("temperature", "top_p", "min_p")}

@@ -50,7 +50,11 @@ def test_the_command_downloads_and_checks(
     [
         (["o/none"], "no repository o/none"),
         (["nowhere.gguf"], "There is no file nowhere.gguf."),
-        (["--min-speed", "-1"], "min_speed is -1.0; it must be 0 or more."),
+        pytest.param(
+            ["--min-speed", "-1"],
+            "min_speed is -1.0; it must be 0 or more.",
+            marks=pytest.mark.thorough,
+        ),
     ],
 )
 def test_the_command_ends_with_one_line(
@@ -125,6 +129,7 @@ def test_the_user_is_asked_before_a_large_download(
     child.close()
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(("answer", "said"), [("n", "Nothing was downloaded."), ("\x04", "Abort")])
 def test_no_is_an_answer(server: type[Handler], answer: str, said: str) -> None:
     child = on_terminal(80, "o/r")

@@ -69,6 +69,7 @@ relay     Relay's four published files
 """
 
 
+@pytest.mark.thorough
 def test_presets_are_listed_with_their_sizes(
     pico_mistral: Pair, pico: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

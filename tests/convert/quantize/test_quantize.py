@@ -157,7 +157,10 @@ def write_dat_imatrix(path: Path, weights: Mapping[str, Floats]) -> None:
 
 @pytest.mark.parametrize(
     ("write", "dataset"),
-    [(write_gguf_imatrix, "chats.txt, more.txt"), (write_dat_imatrix, "chats.txt")],
+    [
+        (write_gguf_imatrix, "chats.txt, more.txt"),
+        pytest.param(write_dat_imatrix, "chats.txt", marks=pytest.mark.thorough),
+    ],
 )
 def test_an_imatrix_changes_files_as_in_llama_cpp(
     write: Callable[[Path, Mapping[str, Floats]], None],

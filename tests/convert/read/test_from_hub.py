@@ -76,6 +76,7 @@ def test_a_folder_in_a_repository_and_a_revision(
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/many"
 
 
+@pytest.mark.thorough
 def test_a_dry_run_downloads_no_weights(
     repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

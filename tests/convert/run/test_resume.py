@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from conversions import JOURNAL, Pair, converted, digests, journal, request
 from stopped_runs import PATIENCE, start, stopped, wait_for
+from thorough import cases
 
 from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.request import Request
@@ -126,21 +127,24 @@ def no_journal(out: Path, job: ConversionJob) -> None:
     (out / JOURNAL).write_bytes(b"\0\0\0\0")
 
 
+HARMS: list[tuple[Harm, int]] = [
+    (flipped(3), 3),
+    (flipped(6), 6),
+    (flipped(None), 0),
+    (cut(4), 4),
+    (cut(None), 0),
+    (lost, 0),
+    (grown, 7),
+    (journal_with(b'{"tensor": "blk.1.'), 7),
+    (journal_with(b"\0\0\0\0\0\n"), 7),
+    (shorter_journal, 6),
+    (no_journal, 0),
+]
+
+
 @pytest.mark.parametrize(
     ("harm", "begins_at"),
-    [
-        (flipped(3), 3),
-        (flipped(6), 6),
-        (flipped(None), 0),
-        (cut(4), 4),
-        (cut(None), 0),
-        (lost, 0),
-        (grown, 7),
-        (journal_with(b'{"tensor": "blk.1.'), 7),
-        (journal_with(b"\0\0\0\0\0\n"), 7),
-        (shorter_journal, 6),
-        (no_journal, 0),
-    ],
+    cases(HARMS, *HARMS[::4]),
     ids=[
         *("a flipped bit", "a late flipped bit", "a flipped bit in the head", "a cut"),
         *("a cut head", "a lost file", "a tail", "a torn line", "zeros", "a lost line"),

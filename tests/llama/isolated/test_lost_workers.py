@@ -113,6 +113,7 @@ def test_a_worker_that_is_lost_while_loading(two: tuple[Lent, Lent], deep: Path)
     assert f"Worker {wire.address}" in str(error.value)
 
 
+@pytest.mark.thorough
 def test_errors_of_the_child_come_over(two: tuple[Lent, Lent], tmp_path: Path) -> None:
     path = tmp_path / "broken.gguf"
     path.write_bytes(b"GGUF" + bytes(100))

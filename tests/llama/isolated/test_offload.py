@@ -44,7 +44,7 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", cases(CASES, "none", "all, by memory"))
+@pytest.mark.parametrize("name", cases(CASES, "all, by memory"))
 def test_layers_on_workers(
     name: str, two: tuple[Lent, Lent], deep: Path, reference: list[int]
 ) -> None:

@@ -49,6 +49,7 @@ def test_a_cancel_while_a_worker_reads(two: tuple[Lent, Lent], smollm2: Path) ->
         assert said(engine)
 
 
+@pytest.mark.thorough
 def test_a_cancel_does_not_wait_for_a_worker(two: tuple[Lent, Lent], pico: Path) -> None:
     """It evaluates for seconds, as it seems: a reply takes that long."""
     with Wire(two[0].address, 1e-4) as wire:
