@@ -157,15 +157,16 @@ def irc(
     """
     from relay_gguf.conversation.company.person import read_people
     from relay_gguf.irc.bot.channel_log import opened_log
-    from relay_gguf.irc.host import check_address, check_port, check_server_name
+    from relay_gguf.irc.host import check_port, check_server_name
     from relay_gguf.irc.tls import tls_context
+    from relay_gguf.machine.listen_address import check_reach
 
     if aliases is not None:
         print_aliases(aliases)
         return
     check_one_model(context, model, demo=demo, bare=bare)
     people = read_people(cast or [], model_nick)
-    check_address(host, password)
+    check_reach(host, password, "--password")
     check_server_name(server_name)
     serve = partial(
         _serve,

@@ -4,7 +4,7 @@ server     the socket, the connections, their timeouts
 lifetime   a server that runs until Ctrl-C or SIGTERM
 file_limit how many files may be open, and so how many clients there may be
 tls        the certificate of encrypted connections
-host       where a server may listen, and which host of a client is shown
+host       whether a server can listen, and which host of a client is shown
 commands/  the commands that clients send
 bot/       the model: a bot in every channel
 network/   users, channels, and which message reaches whom

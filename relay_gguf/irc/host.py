@@ -1,37 +1,14 @@
-"""Where a server may listen, and which host of a client the others see."""
+"""Whether a server can listen, and which host of a client the others see."""
 
 from __future__ import annotations
 
 import errno
-import ipaddress
 import os
 import re
 import socket
 
 from relay_gguf.errors import SettingsError
-
-
-def is_local(host: str) -> bool:
-    """Whether an address is reached by this machine alone; of the names, `localhost` only."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def check_address(host: str, password: str) -> None:
-    """Allow an address that other machines reach only together with a password.
-
-    Raises:
-        SettingsError: other machines reach it, and there is no password.
-    """
-    if not is_local(host) and not password:
-        raise SettingsError(
-            f"Others can reach {host or 'every address'}: set a password with --password, "
-            "or listen on 127.0.0.1."
-        )
+from relay_gguf.machine.listen_address import is_local
 
 
 def check_port(host: str, port: int) -> None:

@@ -7,4 +7,5 @@ drivers        graphics cards as the system knows them, whether llama.cpp can us
 wheels         the build of llama-cpp-python that can use a card
 bandwidth      how fast RAM is read, measured
 measurement    that bandwidth, kept from one process to the next
+listen_address where a server may listen: who reaches an address of this machine
 """

@@ -7,7 +7,6 @@ reads it; with a name that is made to mean 127.0.0.1 (DNS rebinding) even as if 
 from __future__ import annotations
 
 import hmac
-import ipaddress
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -15,35 +14,12 @@ from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from relay_gguf.errors import SettingsError
+from relay_gguf.machine.listen_address import is_local
 
 from .refusal import RefusalError
 
 OPEN: Final = ("/health",)
 """Paths that need no key."""
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, as an address or name without port, is this machine alone."""
-    if host.lower().rstrip(".") == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
-
-
-def check_reach(host: str, key: str) -> None:
-    """Allow an address that other machines reach only together with a key.
-
-    Raises:
-        SettingsError: other machines reach it, and there is no key.
-    """
-    if not is_loopback(host) and not key:
-        raise SettingsError(
-            f"Others can reach {host or 'every address'}: set a key with --api-key, or listen on "
-            "127.0.0.1."
-        )
 
 
 class Door:
@@ -70,7 +46,7 @@ class Door:
     def _check(self, path: str, headers: Headers) -> None:
         host = _host(f"//{headers.get('host', '')}")
         # Where others reach us we do not know our names; but then there is a key.
-        if is_loopback(self._host) and not is_loopback(host):
+        if is_local(self._host) and not is_local(host):
             raise RefusalError(f"This server is not {host[:80]!r}.", status=403)
         origin = headers.get("origin")
         if origin is not None and urlsplit(origin).netloc != headers.get("host"):

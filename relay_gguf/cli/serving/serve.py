@@ -99,13 +99,13 @@ def serve(
     from relay_gguf.convert.template import relay_template
     from relay_gguf.folders import contexts_folder
     from relay_gguf.hub.progress import watching
+    from relay_gguf.machine.listen_address import check_reach
     from relay_gguf.models.opening import close_engine, find_model, open_slots
     from relay_gguf.models.side_by_side import side_by_side
-    from relay_gguf.serve.door import check_reach
     from relay_gguf.serve.listening import bound, run_app
     from relay_gguf.serve.paths import Api
 
-    check_reach(host, api_key)
+    check_reach(host, api_key, "--api-key")
     listener = bound(host, port)
     _show_warnings()
     with watching(confirming(yes=yes)) as screen:
