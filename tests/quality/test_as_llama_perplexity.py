@@ -104,13 +104,15 @@ def test_the_file_of_logits_is_llama_cpps(ours: tuple[Comparison, Path], golden:
         assert np.abs(one[:, 4:].astype(int) - other[:, 4:].astype(int)).max() <= 8
 
 
-def test_llama_cpps_file_of_logits_does_without_the_base(tiny: Any, golden: Path) -> None:
+def test_llama_cpps_file_of_logits_does_without_the_base(
+    tiny: Any, golden: Path, tmp_path: Path
+) -> None:
     found = compare(
         None,
         [model_file(tiny.noisy)],
         MeasuredText(),
         COMPUTING,
-        LogitsPlace(golden / "nowhere", golden / "base.logits"),
+        LogitsPlace(tmp_path, golden / "base.logits"),
     )
     theirs = printed((golden / "figures.txt").read_text("utf-8"))
     assert found.files[0].groups[ALL].kld.value == pytest.approx(theirs["Mean KLD"][0], rel=0.01)
