@@ -46,9 +46,9 @@ def test_p_unsafe_is_the_softmax_over_a_references_logits(judge: Judge, guard: P
         odds = np.exp(logits - logits.max())
         verdict = found["".join(pair)]
         assert verdict.p_unsafe == pytest.approx(
-            odds[unsafe] / (odds[safe] + odds[unsafe]), abs=0.02
+            odds[unsafe] / (odds[safe] + odds[unsafe]), abs=0.005
         )
-        assert verdict.weight == pytest.approx((odds[safe] + odds[unsafe]) / odds.sum(), abs=0.02)
+        assert verdict.weight == pytest.approx((odds[safe] + odds[unsafe]) / odds.sum(), abs=0.005)
         assert verdict.unsafe == (verdict.p_unsafe >= 0.5)
 
 
