@@ -11,6 +11,7 @@ import ast
 import sys
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -32,10 +33,11 @@ def sources(root: Path = ROOT) -> dict[str, Path]:
     return found
 
 
-def imports(module: str, path: Path) -> set[str]:
+@cache
+def imports(module: str, path: Path) -> frozenset[str]:
     """What a module imports, by whole names: `numpy`, `relay_gguf.errors.RelayError`."""
     package = module if path.stem == "__init__" else module.rpartition(".")[0]
-    found = set()
+    found: set[str] = set()
     for node in ast.walk(ast.parse(path.read_text("utf-8"))):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
@@ -43,7 +45,7 @@ def imports(module: str, path: Path) -> set[str]:
             parts = package.split(".")[: len(package.split(".")) - node.level + 1]
             base = ".".join([*(parts if node.level else []), *filter(None, [node.module])])
             found |= {f"{base}.{alias.name}" for alias in node.names}
-    return found
+    return frozenset(found)
 
 
 def graph(files: Mapping[str, Path]) -> dict[str, set[str]]:
