@@ -151,6 +151,45 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
+def append(file: BinaryIO, data: bytes) -> None:
+    """Write all of `data` at the end, on the disk, or leave the file as it was.
+
+    Args:
+        file: unbuffered, or half of the data would be kept back when the disk is full; at its end.
+        data: what to write.
+
+    Raises:
+        OSError: the disk is full or gone.
+    """
+    good = file.tell()
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[file.write(rest) :]  # a nearly full disk takes a part
+        os.fsync(file.fileno())
+    except OSError:
+        with suppress(OSError):
+            file.seek(good)
+            file.truncate()
+        raise
+
+
+def cut_torn_line(file: BinaryIO) -> None:
+    """Cut a file behind its last line break, and go there: a kill may have torn the last line."""
+    good = 0
+    end = file.seek(0, os.SEEK_END)
+    while end:
+        start = max(0, end - (1 << 16))
+        file.seek(start)
+        found = file.read(end - start).rfind(b"\n")
+        if found >= 0:
+            good = start + found + 1
+            break
+        end = start
+    file.truncate(good)
+    file.seek(good)
+
+
 def lock(file: BinaryIO) -> bool:
     """Lock an open file for this process until it is closed; False if another process has it.
 

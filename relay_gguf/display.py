@@ -33,6 +33,14 @@ def one_line(text: str) -> str:
     return " ".join(visible(text).split())
 
 
+def duration(seconds: float) -> str:
+    """A time in words: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
+    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
+        if seconds < limit:
+            return f"{seconds / unit:.0f} {name}"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
 def size(n_bytes: int) -> str:
     """A number of bytes for people, `7.48 GB`: powers of 1000, as disks and the hub count."""
     if n_bytes >= 10**9:

@@ -15,6 +15,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
+from relay_gguf.disk import append
 from relay_gguf.errors import StoreError
 
 from .records import SavedSession, SessionHeader, decode, encode, header_json, to_json
@@ -152,7 +153,7 @@ class Store:
             self._begin(None, after=lost or "")
             return lost
         if self._unsaved:
-            _write(self._file, self._unsaved)
+            append(self._file, self._unsaved)
             self._wrote()
         return None
 
@@ -224,7 +225,7 @@ class Store:
         path = session_path(self.folder, name)
         file = open_locked(path, "x+b")
         try:
-            _write(file, content)
+            append(file, content)
         except OSError:
             file.close()
             path.unlink(missing_ok=True)
@@ -236,25 +237,6 @@ def _size_and_time(file: BinaryIO) -> tuple[int, int]:
     """The size of an open file in bytes, and when it was changed, in nanoseconds."""
     found = os.fstat(file.fileno())
     return found.st_size, found.st_mtime_ns
-
-
-def _write(file: BinaryIO, data: bytes) -> None:
-    """Write all of `data` at the end, on the disk, or leave the file as it was.
-
-    Raises:
-        OSError: the disk is full or gone.
-    """
-    good = file.tell()
-    try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[file.write(rest) :]  # a nearly full disk takes a part
-        os.fsync(file.fileno())
-    except OSError:
-        with suppress(OSError):
-            file.seek(good)
-            file.truncate()
-        raise
 
 
 def read_session(path: Path) -> SavedSession:

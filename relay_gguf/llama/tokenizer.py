@@ -173,6 +173,8 @@ def control_texts(vocab: Any) -> frozenset[str]:
 def added_bos(vocab: Any) -> int | None:
     """The token that a file wants before a text; None if it wants none, or has none."""
     bos = int(lib.llama_vocab_bos(vocab))
+    # A file may ask for a BOS that it does not have: llama.cpp would end the process when asked
+    # for the text of -1.
     return bos if lib.llama_vocab_get_add_bos(vocab) and bos >= 0 else None
 
 
@@ -204,12 +206,8 @@ def find_control(path: Path, model: Any, vocab: Any, *, any_chat: bool = False) 
         im_start = im_end = end if end >= 0 else int(lib.llama_vocab_eos(vocab))
     else:
         (im_start,), (im_end,) = found[IM_START], found[IM_END]
-    if not lib.llama_vocab_get_add_bos(vocab):
-        return ControlTokens(im_start, im_end)
-    bos = int(lib.llama_vocab_bos(vocab))
-    # SmolLM2's is <|im_start|>, with which the first turn begins anyway. And a file may ask for a
-    # BOS that it does not have: llama.cpp would end the process when asked for the text of -1.
-    if bos == im_start or bos < 0:
+    bos = added_bos(vocab)
+    if bos is None or bos == im_start:  # SmolLM2's, with which the first turn begins anyway
         return ControlTokens(im_start, im_end)
     text = lib.llama_vocab_get_text(vocab, bos) or b""
     return ControlTokens(im_start, im_end, bos, text.decode("utf-8", "replace"))

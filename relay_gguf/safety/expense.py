@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from relay_gguf.display import size
+from relay_gguf.display import duration, size
 from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.speed import tokens_per_second
 from relay_gguf.machine.devices import Machine
@@ -106,11 +106,3 @@ def room(texts: Sequence[int], beside: int) -> int:
 def n_bytes(text: str) -> int:
     """Bytes of a text in UTF-8: it has no more tokens in any vocabulary."""
     return len(text.encode("utf-8", "replace"))
-
-
-def duration(seconds: float) -> str:
-    """A time in words: `40 s`, `12 min`, `3.5 h`, `2.1 days`."""
-    for limit, unit, name in ((90, 1, "s"), (5400, 60, "min")):
-        if seconds < limit:
-            return f"{seconds / unit:.0f} {name}"
-    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"

@@ -7,12 +7,11 @@ opened again. Several machines may each have made a part: all parts of a name ar
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from relay_gguf.disk import lock
+from relay_gguf.disk import append, cut_torn_line, lock
 from relay_gguf.errors import StoreError
 
 Row = Mapping[str, Any]
@@ -29,14 +28,14 @@ class Ledger:
         """
         self.path = path
         try:
-            self._file: BinaryIO = path.open("a+b")
+            self._file: BinaryIO = path.open("a+b", buffering=0)
             if not lock(self._file):
                 self._file.close()
                 raise StoreError(
                     f"{path} is being written by another process. Wait for it, or give another "
                     "--out."
                 )
-            _cut_torn_line(self._file)
+            cut_torn_line(self._file)
         except OSError as error:
             raise StoreError(f"Cannot write {path}: {error.strerror or error}.") from error
 
@@ -47,10 +46,8 @@ class Ledger:
             StoreError: it cannot be written.
         """
         try:
-            self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8", "replace"))
-            self._file.write(b"\n")
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            line = f"{json.dumps(row, ensure_ascii=False)}\n"
+            append(self._file, line.encode("utf-8", "replace"))
         except OSError as error:
             raise StoreError(
                 f"Cannot write {self.path}: {error.strerror or error}. The rows before are kept: "
@@ -62,24 +59,6 @@ class Ledger:
 
     def __exit__(self, *exc: object) -> None:
         self._file.close()
-
-
-def _cut_torn_line(file: BinaryIO) -> None:
-    """Cut the file behind its last line break."""
-    end = file.seek(0, os.SEEK_END)
-    step = 1 << 16
-    at = end
-    while at:
-        start = max(0, at - step)
-        file.seek(start)
-        found = file.read(at - start).rfind(b"\n")
-        if found >= 0:
-            at = start + found + 1
-            break
-        at = start
-    if at < end:
-        file.truncate(at)
-    file.seek(0, os.SEEK_END)
 
 
 def parts(path: Path) -> list[Path]:

@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 
 from relay_gguf.cli.safety.advance import shown, told
 from relay_gguf.cli.safety.safety import safety
+from relay_gguf.display import duration
 from relay_gguf.errors import ModelError, SettingsError, StoreError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.safety import evaluation
 from relay_gguf.safety.condition import choose_condition, read_conditions
 from relay_gguf.safety.evaluation import Advance, evaluate, expenses
-from relay_gguf.safety.expense import duration, room
+from relay_gguf.safety.expense import room
 from relay_gguf.safety.figures.safety_report import CARD_MARK, report
 from relay_gguf.safety.figures.study import SetTold
 from relay_gguf.safety.judges.judge_form import choose_form, read_judges

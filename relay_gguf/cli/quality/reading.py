@@ -6,7 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 
-from relay_gguf.display import one_line
+from relay_gguf.display import duration, one_line
 
 
 class ReadingLine:
@@ -31,7 +31,7 @@ class ReadingLine:
         left = ""
         if done > self._first:
             each = (self._now() - self._since) / (done - self._first)
-            left = f", {_duration(each * (total - done))} left"
+            left = f", {duration(each * (total - done))} left"
         line = one_line(f"{name[:50]}: {done} of {total}{left}")
         sys.stderr.write(f"\r{line}\x1b[K")
         sys.stderr.flush()
@@ -43,9 +43,3 @@ class ReadingLine:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()
         self._drawn = False
-
-
-def _duration(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"

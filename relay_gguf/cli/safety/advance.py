@@ -47,8 +47,7 @@ def shown(
 
 def told(advance: Advance) -> str:
     """An advance as a line: `relay-Q4_K_M answers 12 of 550, 3.1 h left`."""
-    from relay_gguf.display import one_line
-    from relay_gguf.safety.expense import duration
+    from relay_gguf.display import duration, one_line
 
     left = (
         ""

@@ -19,7 +19,7 @@ from relay_gguf.llama.inventory import this_machine
 from relay_gguf.llama.load import model_params, plan_file
 from relay_gguf.llama.log import LogLines, explain
 from relay_gguf.llama.native import lib
-from relay_gguf.llama.tokenizer import tokenize
+from relay_gguf.llama.tokenizer import added_bos, tokenize
 from relay_gguf.machine.cpu import physical_cores
 from relay_gguf.machine.devices import Machine
 
@@ -88,8 +88,7 @@ class ActivationReader:
     @property
     def bos(self) -> int | None:
         """The token that the file wants before a text; None if it wants none."""
-        bos = int(lib.llama_vocab_bos(self._vocab))
-        return bos if lib.llama_vocab_get_add_bos(self._vocab) and bos >= 0 else None
+        return added_bos(self._vocab)
 
     @property
     def control(self) -> tuple[int, int] | None:

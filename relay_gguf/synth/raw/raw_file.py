@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-from relay_gguf.disk import lock, sync_folder
+from relay_gguf.disk import append, cut_torn_line, lock, sync_folder
 from relay_gguf.errors import StoreError
 
 from .raw_scene import RawScene, from_json, to_json
@@ -29,14 +28,14 @@ class RawFile:
         self.path = path
         new = not path.exists()
         try:
-            self._file: BinaryIO = path.open("a+b")
+            self._file: BinaryIO = path.open("a+b", buffering=0)
         except OSError as error:
             raise StoreError(f"Cannot write {path}: {error.strerror}.") from error
         try:
             if not lock(self._file):
                 raise StoreError(f"Another process writes into {path}. Wait until it has ended.")
             check()
-            self._file.truncate(_whole(path))
+            cut_torn_line(self._file)
             self.done = {scene.number for scene in scenes_of(path)}
         except BaseException:
             self._file.close()
@@ -51,14 +50,10 @@ class RawFile:
             OSError: the disk is full, or the like; the file ends with the last whole scene.
         """
         line = f"{to_json(scene)}\n".encode("utf-8", "replace")
-        size = os.fstat(self._file.fileno()).st_size
         try:
-            self._file.write(line)
-            self._file.flush()
-            os.fsync(self._file.fileno())
+            append(self._file, line)
         except OSError as error:
             error.filename = error.filename or str(self.path)
-            self._file.truncate(size)
             raise
         self.done.add(scene.number)
 
@@ -93,18 +88,3 @@ def scenes_of(path: Path) -> Iterator[RawScene]:
                     ) from error
     except OSError as error:
         raise StoreError(f"Cannot read {path}: {error.strerror}.") from error
-
-
-def _whole(path: Path) -> int:
-    """Bytes up to the end of the last whole line."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        end = size
-        while end:
-            begin = max(0, end - (1 << 16))
-            file.seek(begin)
-            place = file.read(end - begin).rfind(b"\n")
-            if place >= 0:
-                return begin + place + 1
-            end = begin
-    return 0
