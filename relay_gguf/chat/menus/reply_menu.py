@@ -9,12 +9,12 @@ from typing import Any, Final
 from prompt_toolkit.application import Application
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
-from prompt_toolkit.layout import Dimension, FormattedTextControl, HSplit, Layout, Window
+from prompt_toolkit.layout import FormattedTextControl, Layout
 
 from relay_gguf.conversation.events import Alternative, Piece, Said, Typing
 from relay_gguf.display import cut, one_line, status_line, visible, width, wrap
 
-from .overlay import Overlay
+from .overlay import Overlay, menu_layout
 
 DIGITS: Final = "123456789"
 
@@ -165,19 +165,12 @@ class ReplyMenu:
         control = FormattedTextControl(
             [("class:channel", label)], focusable=True, key_bindings=self._keys(), show_cursor=False
         )
-        line = Window(control, height=Dimension.exact(1), wrap_lines=False)
-        rows = Window(
-            FormattedTextControl(self._list, show_cursor=False),
-            height=lambda: Dimension(
-                min=1, preferred=min(self._limit, sum(map(len, self._blocks())))
-            ),
+        return menu_layout(
+            control,
+            self._list,
+            lambda: min(self._limit, sum(map(len, self._blocks()))),
+            self._keys_line,
         )
-        keys = Window(
-            FormattedTextControl(self._keys_line),
-            height=Dimension.exact(1),
-            style="class:bottom-toolbar",
-        )
-        return Layout(HSplit([line, rows, keys]), focused_element=line)
 
     # Its keys
 

@@ -12,20 +12,13 @@ from prompt_toolkit.buffer import Buffer
 from prompt_toolkit.formatted_text import StyleAndTextTuples
 from prompt_toolkit.key_binding import KeyBindings, KeyPressEvent
 from prompt_toolkit.keys import Keys
-from prompt_toolkit.layout import (
-    BufferControl,
-    Dimension,
-    FormattedTextControl,
-    HSplit,
-    Layout,
-    Window,
-)
+from prompt_toolkit.layout import BufferControl, Layout
 from prompt_toolkit.layout.processors import BeforeInput
 
 from relay_gguf.conversation.session_files import Title, age, is_stamp
 from relay_gguf.display import cut, one_line, status_line, width
 
-from .overlay import Overlay
+from .overlay import Overlay, menu_layout
 
 NARROW: Final = 60
 """Below this many columns, names that are only a time are left out, and `messages` is a number."""
@@ -134,17 +127,7 @@ class SessionMenu:
             input_processors=[BeforeInput([("class:channel", label)])],
             key_bindings=self._keys(),
         )
-        line = Window(control, height=Dimension.exact(1), wrap_lines=False)
-        rows = Window(
-            FormattedTextControl(self._list, show_cursor=False),
-            height=lambda: Dimension(min=1, preferred=self._n_rows),
-        )
-        keys = Window(
-            FormattedTextControl(self._keys_line),
-            height=Dimension.exact(1),
-            style="class:bottom-toolbar",
-        )
-        return Layout(HSplit([line, rows, keys]), focused_element=line)
+        return menu_layout(control, self._list, lambda: self._n_rows, self._keys_line)
 
     # Its keys
 
