@@ -220,6 +220,7 @@ def test_ctrl_c_twice_leaves() -> None:
     )
 
 
+@pytest.mark.thorough
 def test_bytes_that_are_not_utf_8_are_replaced(smollm2: Path) -> None:
     options = ["--plain", "--threads", "1", "--max-tokens", "1"]
     done = subprocess.run(

@@ -83,6 +83,7 @@ def test_ctrl_c_while_nothing_is_written_leaves(short: Path) -> None:
         assert chat.end() == (130, "")
 
 
+@pytest.mark.thorough
 def test_a_session_is_one_process_s(short: Path) -> None:
     with Chat(short, "--max-tokens", "1") as chat:
         chat.type("hello")

@@ -119,6 +119,7 @@ def test_a_chat_goes_on_with_what_works(how: str, pico: Path, tmp_path: Path) ->
     assert "it runs without that, slower. `relay-gguf doctor` shows details" in notice
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize(
     ("how", "said"),
     [

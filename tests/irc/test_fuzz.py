@@ -131,6 +131,7 @@ def target() -> Iterator[Running]:
 
 
 @given(st.integers(0, 1 << 32))
+@pytest.mark.thorough
 def test_nonsense_harms_nobody_and_leaves_nothing(target: Running, seed: int) -> None:
     random = Random(seed)
     witness = Wire(target.address).register("witness")

@@ -15,6 +15,7 @@ from relay_gguf.convert.job import prepare
 from relay_gguf.convert.request import Request
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no signals like these")
 @pytest.mark.parametrize(
     ("options", "n_tensors"),

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from lent import Lent, Wire, kept, lend
 from replies import said
-from thorough import cases
 
 from relay_gguf import LlamaEngine
 from relay_gguf.errors import WorkerError
@@ -44,7 +43,8 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("name", cases(CASES, "all, by memory"))
+@pytest.mark.thorough
+@pytest.mark.parametrize("name", CASES)
 def test_layers_on_workers(
     name: str, two: tuple[Lent, Lent], deep: Path, reference: list[int]
 ) -> None:
