@@ -8,10 +8,11 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,11 @@ from .output_folder import RoomError, check_folder, check_room, readable_errors
 from .quantize.ggml import Type
 from .read.source import identity
 from .report import REPORT, make_report
+from .write.ahead import Ahead
 from .write.encode import TensorStats, encode_all
 from .write.journal import Journal
 from .write.output import Output
-from .write.verify import verify
+from .write.verify import read_back, verify
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,11 +182,9 @@ class _Conversion:
             raise
         journal.remove_partials()
         try:
-            journal.begin(
-                run_identity(self.job),
-                _in_words(self.job),
-                [output.file.name for output in self.all],
-            )
+            what = f"{self.job.model.label} to {', '.join(self.outputs)}"
+            names = [output.file.name for output in self.all]
+            journal.begin(run_identity(self.job), what, names)
         except OSError:
             journal.remove()
             raise
@@ -194,8 +194,7 @@ class _Conversion:
         try:
             done = yield from self._resume()
             yield from self._encode(done, n_threads)
-            for ftype in self.outputs:
-                yield from self._publish(ftype)
+            yield from self._publish_all(n_threads)
         except RoomError:
             raise  # files that are done already stay
         except (ConversionError, OSError):
@@ -228,9 +227,8 @@ class _Conversion:
             intact = output.intact(marks)
             if intact < len(slots):
                 done = min(done, position[slots[intact].tensor.name])
-        if done < n_tensors and self.journal.published:
-            done = 0
         if done < n_tensors:
+            done = 0 if self.journal.published else done
             self.journal.keep(done)
         for output in self._unpublished():
             slots = output.file.layout.slots
@@ -250,12 +248,11 @@ class _Conversion:
         tensors = job.tensors[done:]
         if not tensors:
             return
-        kinds = {t.name: _unique(target.types[t.name] for target in job.targets) for t in tensors}
+        kinds = {t.name: list({u.types[t.name]: 0 for u in job.targets}) for t in tensors}
         takers: dict[str, list[tuple[Type, Output]]] = {}
-        for target in job.targets:
-            for output in self.outputs[target.ftype]:
-                for slot in output.file.layout.slots:
-                    takers.setdefault(slot.tensor.name, []).append((slot.kind, output))
+        for output in self.all:
+            for slot in output.file.layout.slots:
+                takers.setdefault(slot.tensor.name, []).append((slot.kind, output))
         encoding = encode_all(
             job.model.weights,
             tensors,
@@ -276,40 +273,48 @@ class _Conversion:
                     self.journal.add({"tensor": name, "marks": marks, "stats": stats})
                 yield Progress("convert", sum(o.position for o in self.all), job.size, name)
 
-    def _publish(self, ftype: str) -> Iterator[ConversionEvent]:
+    def _publish_all(self, n_threads: int) -> Iterator[ConversionEvent]:
+        """Publish the files of each type in turn; those of the others are read back meanwhile."""
+        nonfinite = self.job.request.allow_nonfinite
+        with Ahead(n_threads) as ahead:
+            digests = {ftype: self._finish(outputs) for ftype, outputs in self.outputs.items()}
+            readings = {}
+            for ftype in filter(self._is_unverified, self.outputs):
+                files = zip(self.outputs[ftype], digests[ftype], strict=True)
+                reads = (read_back(*file, allow_nonfinite=nonfinite) for file in files)
+                readings[ftype] = list(map(ahead.start, reads))
+            for ftype in self.outputs:
+                yield from self._publish(ftype, digests[ftype], readings.get(ftype))
+
+    def _finish(self, outputs: Sequence[Output]) -> list[str]:
+        published = self.journal.published
+        return [published.get(output.file.name) or output.finish() for output in outputs]
+
+    def _is_unverified(self, ftype: str) -> bool:
+        """Whether its files have to be verified: they were not, and none has its name yet."""
+        begun = any(o.file.name in self.journal.published for o in self.outputs[ftype])
+        return self.job.request.verify and not (self.journal.checked.get(ftype) or begun)
+
+    def _publish(
+        self, ftype: str, digests: Sequence[str], readings: Sequence[Iterator[int]] | None
+    ) -> Iterator[ConversionEvent]:
         """Verify the files of a type, write their report, give them their names."""
         target = next(target for target in self.job.targets if target.ftype == ftype)
         outputs, published = self.outputs[ftype], self.journal.published
-        digests = [published.get(output.file.name) or output.finish() for output in outputs]
-        verified = self.journal.checked.get(ftype, False)
-        begun = any(output.file.name in published for output in outputs)
-        if self.job.request.verify and not (verified or begun):
-            done = 0
-            nonfinite = self.job.request.allow_nonfinite
-            probes = self.job.model.probes
-            for n_bytes in verify(outputs, digests, probes, allow_nonfinite=nonfinite):
-                done += n_bytes
+        if readings is not None:
+            for done in accumulate(verify(outputs, readings, self.job.model.probes)):
                 yield Progress("verify", done, target.size, ftype)
-            verified = True
+        verified = readings is not None or self.journal.checked.get(ftype, False)
         report = make_report(self.job, target, self.stats, digests, verified=verified)
         text = json.dumps(report, indent=1, ensure_ascii=False) + "\n"
         write_whole(self._report_path(ftype), text.encode())
         self.journal.add({"checked": ftype, "proved": verified})
         for output, digest in zip(outputs, digests, strict=True):
-            if output.file.name not in published:
+            if (name := output.file.name) not in published:
                 output.publish()
-                self.journal.add({"published": output.file.name, "sha256": digest})
+                self.journal.add({"published": name, "sha256": digest})
         yield ConvertedFiles(ftype, tuple(output.final for output in outputs), report)
 
     def _report_path(self, ftype: str) -> Path:
         name = re.sub(r"(-00001-of-\d{5})?\.gguf$", "", self.outputs[ftype][0].file.name)
         return self.out / (name + REPORT)
-
-
-def _unique(kinds: Iterable[Type]) -> list[Type]:
-    return list(dict.fromkeys(kinds))
-
-
-def _in_words(job: ConversionJob) -> str:
-    types = ", ".join(target.ftype for target in job.targets)
-    return f"{job.model.label} to {types}"

@@ -140,19 +140,20 @@ def ggml_name(kind: Type) -> str:
     return name[:-1] + "K" if name.endswith("_k") else name
 
 
-def tokenizations(paths: Sequence[Path], texts: Sequence[str]) -> list[list[int]]:
+def tokenizations(
+    paths: Sequence[Path], texts: Sequence[str], *, tensors: bool = False
+) -> list[list[int]]:
     """Token ids by llama.cpp for each text, with control tokens parsed, without BOS and EOS.
 
     Args:
         paths: a model's file, or its shards in order.
         texts: the texts to tokenize.
+        tensors: open the whole model, as `check_opens` does, and not its vocabulary alone.
 
     Raises:
-        ConversionError: llama.cpp cannot read the file's vocabulary.
+        ConversionError: llama.cpp cannot read the file's vocabulary, or refuses the model.
     """
-    params = lib.llama_model_default_params()
-    params.vocab_only = True
-    with _opened(paths, params, "read the vocabulary of") as model:
+    with _opened(paths, tensors=tensors) as model:
         vocab = lib.llama_model_get_vocab(model)
         return [tokenize(vocab, text, parse_special=True) for text in texts]
 
@@ -166,18 +167,19 @@ def check_opens(paths: Sequence[Path]) -> None:
     Raises:
         ConversionError: llama.cpp refuses it.
     """
-    params = lib.llama_model_default_params()
-    params.no_alloc, params.load_mode = True, lib.LLAMA_LOAD_MODE_NONE
-    params.n_gpu_layers = 0
-    with _opened(paths, params, "open"):
+    with _opened(paths, tensors=True):
         pass
 
 
 @contextmanager
-def _opened(paths: Sequence[Path], params: Any, doing: str) -> Iterator[Any]:
-    """A model opened by llama.cpp, under the names that its shards have now."""
+def _opened(paths: Sequence[Path], *, tensors: bool) -> Iterator[Any]:
+    """A model, or its vocabulary alone, opened by llama.cpp, without the weights."""
+    doing = "open" if tensors else "read the vocabulary of"
+    params = lib.llama_model_default_params()
+    params.vocab_only, params.no_alloc = not tensors, tensors
+    params.load_mode, params.n_gpu_layers = lib.LLAMA_LOAD_MODE_NONE, 0
     try:
-        why = deadly(model_of(paths), VOCABULARY if params.vocab_only else ALL)
+        why = deadly(model_of(paths), ALL if tensors else VOCABULARY)
     except ModelError as error:
         raise ConversionError(f"llama.cpp cannot {doing} {paths[0].name}: {error}") from error
     if why:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import errno
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import numpy as np
 
-from relay_gguf.convert.quantize.ggml import check_opens, is_valid, row_bytes, tokenizations
+from relay_gguf.convert.quantize.ggml import is_valid, row_bytes, tokenizations
 from relay_gguf.disk import CHUNK
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
@@ -23,27 +23,23 @@ DAMAGED = "Is the disk sound? Convert again with --restart."
 
 def verify(
     outputs: Sequence[Output],
-    digests: Sequence[str],
+    readings: Iterable[Iterator[int]],
     probes: Mapping[str, Sequence[int]],
-    *,
-    allow_nonfinite: bool = False,
 ) -> Iterator[int]:
     """Check the files of a model, still under their partial names; yields byte counts as it reads.
 
     Args:
         outputs: the file, or its shards in order.
-        digests: the SHA-256 of the bytes that were written into each.
+        readings: `read_back` of each, which may be under way.
         probes: text → token ids by Hugging Face's tokenizer.
-        allow_nonfinite: accept values that are NaN or infinite.
 
     Raises:
         ConversionError: the disk holds other bytes, values are not valid, llama.cpp cannot open
             the model, or tokenizes a text otherwise than the tokenizer.
     """
-    for output, digest in zip(outputs, digests, strict=True):
-        yield from _read_back(output, digest, allow_nonfinite)
-    check_opens([output.partial for output in outputs])
-    compare_tokenizations([output.partial for output in outputs], probes, {})
+    for reading in readings:
+        yield from reading
+    compare_tokenizations([output.partial for output in outputs], probes, {}, tensors=True)
 
 
 def check_vocabulary(
@@ -71,15 +67,17 @@ def compare_tokenizations(
     paths: Sequence[Path],
     probes: Mapping[str, Sequence[int]],
     matched: Mapping[str, str],
+    *,
+    tensors: bool = False,
 ) -> None:
     """Compare llama.cpp's token ids for texts with the tokenizer's.
 
     Raises:
-        ConversionError: they differ; shows the first difference.
+        ConversionError: they differ; shows the first difference. Or llama.cpp cannot read the
+            vocabulary, or with `tensors` refuses the model.
     """
-    for (text, expected), found in zip(
-        probes.items(), tokenizations(paths, list(probes)), strict=True
-    ):
+    tokenized = tokenizations(paths, list(probes), tensors=tensors)
+    for (text, expected), found in zip(probes.items(), tokenized, strict=True):
         if list(expected) == found:
             continue
         at = next(
@@ -100,7 +98,17 @@ def compare_tokenizations(
         )
 
 
-def _read_back(output: Output, digest: str, allow_nonfinite: bool) -> Iterator[int]:
+def read_back(output: Output, digest: str, *, allow_nonfinite: bool = False) -> Iterator[int]:
+    """Read a file of a model, still under its partial name; yields byte counts as it reads.
+
+    Args:
+        output: the file, whole.
+        digest: the SHA-256 of the bytes that were written.
+        allow_nonfinite: accept values that are NaN or infinite.
+
+    Raises:
+        ConversionError: the disk holds other bytes, or values are not valid.
+    """
     running = sha256()
     position = 0
     try:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -77,8 +78,9 @@ def a_bit_of_the_head(output: Output, data: bytearray) -> None:
 
 
 def an_infinite_scale(output: Output, data: bytearray) -> None:
-    slot = next(slot for slot in output.file.layout.slots if slot.kind.name == "Q8_0")
-    data[slot.offset : slot.offset + 2] = b"\x00\x7c"
+    for slot in output.file.layout.slots:
+        if slot.kind.name == "Q8_0":
+            data[slot.offset : slot.offset + 2] = b"\x00\x7c"
 
 
 def a_last_byte(output: Output, data: bytearray) -> None:
@@ -111,6 +113,36 @@ def test_a_disk_that_gives_other_bytes_back_is_found(
     with pytest.raises(ConversionError, match=says):
         converted(wanted, out)
     assert not out.exists()
+
+
+def test_files_are_read_back_side_by_side(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_back, all_of_them = running.read_back, threading.Barrier(len(TYPES), timeout=60)
+
+    def together(*args: Any, **options: Any) -> Iterator[int]:
+        all_of_them.wait()
+        return (yield from read_back(*args, **options))
+
+    monkeypatch.setattr(running, "read_back", together)
+    events = list(run(prepare(wanted), tmp_path, n_threads=len(TYPES)))
+    assert [event.ftype for event in events if isinstance(event, ConvertedFiles)] == list(TYPES)
+
+
+def test_no_thread_reads_on_after_a_stop(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def endless(*args: Any, **options: Any) -> Iterator[int]:
+        while True:
+            yield 1
+
+    monkeypatch.setattr(running, "read_back", endless)
+    running_ = run(prepare(wanted), tmp_path, n_threads=len(TYPES))
+    for event in running_:
+        if isinstance(event, Progress) and event.stage == "verify":
+            break
+    running_.close()
+    assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())
 
 
 def test_progress_grows_to_the_end_of_each_stage(
