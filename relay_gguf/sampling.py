@@ -19,12 +19,18 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from .repetition.dry import Penalties
+
     Logits = NDArray[np.float32]
     Ids = NDArray[np.intp]
     Probs = NDArray[np.float64]
 
 SEED_BITS = 32
 """Bits of a seed."""
+WHOLE = frozenset(("top_k", "max_tokens", "seed", "dry_allowed_length", "dry_last_n", "loop_guard"))
+"""The parameters that are whole numbers."""
+LEAST_TEMPERATURE = 1e-30
+"""What is less would divide to infinity."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,11 @@ class SamplingParams:
     """How the next token is chosen, and how many at most; the defaults are the original's.
 
     A temperature of 0 takes the likeliest token. A top_k of 0, a top_p of 1, a min_p of 0 and a
-    repeat_penalty of 1 switch that step off. A seed of None draws one.
+    repeat_penalty of 1 switch that step off, as do a dry_multiplier, an xtc_probability and a
+    loop_guard of 0. A seed of None draws one.
+
+    DRY comes after the penalty, XTC after min-p, as in llama.cpp. `loop_guard` is how often a
+    passage stands in a reply when the reply is stopped; who reads its text does that.
 
     Raises:
         SettingsError: a value is outside its range.
@@ -45,6 +55,13 @@ class SamplingParams:
     repeat_penalty: float = 1.1
     max_tokens: int = 128
     seed: int | None = None
+    dry_multiplier: float = 0.0
+    dry_base: float = 1.75
+    dry_allowed_length: int = 2
+    dry_last_n: int = 0
+    xtc_probability: float = 0.0
+    xtc_threshold: float = 0.1
+    loop_guard: int = 0
 
     def __post_init__(self) -> None:
         for name, low, high in (
@@ -55,11 +72,18 @@ class SamplingParams:
             ("repeat_penalty", 0.01, 100.0),
             ("max_tokens", 1, math.inf),
             ("seed", 0, 2**SEED_BITS - 1),
+            ("dry_multiplier", 0.0, 100.0),
+            ("dry_base", 1.0, 100.0),
+            ("dry_allowed_length", 0, math.inf),
+            ("dry_last_n", 0, math.inf),
+            ("xtc_probability", 0.0, 1.0),
+            ("xtc_threshold", 0.0, 1.0),
+            ("loop_guard", 0, math.inf),
         ):
             value = getattr(self, name)
             if name == "seed" and value is None:
                 continue
-            whole = name in ("top_k", "max_tokens", "seed")
+            whole = name in WHOLE
             if not isinstance(value, int if whole else (int, float)):
                 raise SettingsError(f"{name} is {value!r}; it must be a {'whole ' * whole}number.")
             if not low <= value <= high:
@@ -85,20 +109,20 @@ class Seen:
         """Begin with `ids`; there is room for `room` different ids in all."""
         import numpy as np
 
-        self._known = set(ids)
+        self.known = set(ids)
         self._array: Ids = np.empty(room, dtype=np.intp)
-        self._array[: len(self._known)] = list(self._known)
+        self._array[: len(self.known)] = list(self.known)
 
     @property
     def ids(self) -> Ids:
         """The ids, (n_seen,), in no particular order."""
-        return self._array[: len(self._known)]
+        return self._array[: len(self.known)]
 
     def add(self, token: int) -> None:
         """Add a token of the reply."""
-        if token not in self._known:
-            self._array[len(self._known)] = token
-            self._known.add(token)
+        if token not in self.known:
+            self._array[len(self.known)] = token
+            self.known.add(token)
 
 
 def penalized(scores: Logits, repeat_penalty: float | Logits) -> Logits:
@@ -153,13 +177,16 @@ def check_top(top: float) -> None:
         )
 
 
-def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids, Probs]:
+def distribution(
+    logits: Logits, seen: Ids, params: SamplingParams, dry: Penalties | None = None
+) -> tuple[Ids, Probs]:
     """Token ids and their probabilities, (n_kept,) each, after all steps but the draw.
 
     Args:
         logits: (n_vocab,) as the model gave them; changed meanwhile, and put back.
         seen: every token id of the context, (n_seen,), prompt and control tokens included.
         params: a temperature of 0 leaves the likeliest id alone.
+        dry: what DRY takes off, if it is on.
 
     Returns:
         The ids, the likeliest first, and their probabilities, which sum up to 1.
@@ -171,7 +198,10 @@ def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids
 
     given = logits[seen]
     logits[seen] = penalized(given, params.repeat_penalty)
+    before = None if dry is None else logits[dry.ids]
     try:
+        if dry is not None:
+            logits[dry.ids] -= dry.amounts
         best = int(logits.argmax())  # numpy's argmax stops at the first NaN
         top = float(logits[best])
         check_top(top)
@@ -180,9 +210,11 @@ def distribution(logits: Logits, seen: Ids, params: SamplingParams) -> tuple[Ids
         ids = largest(logits, params.top_k, top)
         scores: Probs = logits[ids].astype(np.float64) - top
     finally:
+        if dry is not None:
+            logits[dry.ids] = before
         logits[seen] = given  # cheaper than to copy them all before
 
-    scaled = scores / max(params.temperature, 1e-30)  # what is less would divide to infinity
+    scaled = scores / max(params.temperature, LEAST_TEMPERATURE)
     order = (-scaled).argsort(kind="stable")
     ids, probs = ids[order], np.exp(scaled[order])
     probs /= probs.sum()

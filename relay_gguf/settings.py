@@ -52,6 +52,13 @@ class ChatSettings:
     repeat_penalty: float = DEFAULTS.repeat_penalty
     max_tokens: int = DEFAULTS.max_tokens
     seed: int | None = None
+    dry_multiplier: float = DEFAULTS.dry_multiplier
+    dry_base: float = DEFAULTS.dry_base
+    dry_allowed_length: int = DEFAULTS.dry_allowed_length
+    dry_last_n: int = DEFAULTS.dry_last_n
+    xtc_probability: float = DEFAULTS.xtc_probability
+    xtc_threshold: float = DEFAULTS.xtc_threshold
+    loop_guard: int = DEFAULTS.loop_guard
     save: bool = True
     cache_file: bool = True
     read_ahead: bool = True
@@ -92,7 +99,11 @@ KINDS: Final[Mapping[str, tuple[type, ...]]] = {
     **dict.fromkeys(("model", "channel", "topic", "cast", "kv_type", "tensor_split"), (str,)),
     **dict.fromkeys(("n_ctx", "threads", "n_gpu_layers", "main_gpu", "slots"), (int,)),
     **dict.fromkeys(("top_k", "max_tokens", "seed"), (int,)),
+    **dict.fromkeys(("dry_allowed_length", "dry_last_n", "loop_guard"), (int,)),
     **dict.fromkeys(("temperature", "top_p", "min_p", "repeat_penalty"), (float, int)),
+    **dict.fromkeys(
+        ("dry_multiplier", "dry_base", "xtc_probability", "xtc_threshold"), (float, int)
+    ),
     **dict.fromkeys(("min_speed",), (float, int)),
     **dict.fromkeys(("color", "save", "cache_file", "read_ahead", "exact_trim", "no_gpu"), (bool,)),
     "worker": (str, list),  # one worker, or several

@@ -105,6 +105,9 @@ class SlotModel:
     def ends(self, token: int) -> bool:
         return token == END and not self._endless
 
+    def breakers(self) -> frozenset[int]:
+        return frozenset({END})
+
 
 def _place(ids: Sequence[int]) -> int:
     return hash(tuple(ids)) % len(_TABLE)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 from collections import deque
 from collections.abc import Iterator
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,7 @@ from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, Role, is_notice
 from relay_gguf.conversation.session import Session
 from relay_gguf.errors import ModelError, RelayError
+from relay_gguf.sampling import SamplingParams
 from relay_gguf.settings import ChatSettings, usual_settings
 
 if TYPE_CHECKING:
@@ -29,7 +31,7 @@ if TYPE_CHECKING:
 
 Told = list[tuple[str, str]]
 """What was typed and what was answered, in turn."""
-SAMPLING: Final = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "seed")
+SAMPLING: Final = tuple(field.name for field in fields(SamplingParams))
 ELSEWHERE: Final = {
     "lazy": "relay-gguf chat has it",
     "lazy?": "relay-gguf chat has it",
@@ -60,6 +62,13 @@ class ReplyOptions(llm.Options):
     repeat_penalty: float | None = None
     max_tokens: int | None = None
     seed: int | None = None
+    dry_multiplier: float | None = None
+    dry_base: float | None = None
+    dry_allowed_length: int | None = None
+    dry_last_n: int | None = None
+    xtc_probability: float | None = None
+    xtc_threshold: float | None = None
+    loop_guard: int | None = None
 
 
 class Relay(llm.Model):

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from . import options
 from .options import (
     AsDemo,
     CacheFile,
@@ -76,20 +77,19 @@ def chat(
     cache_file: CacheFile = None,
     read_ahead: ReadsAhead = None,
     temperature: Temperature = None,
-    top_k: Annotated[
-        int | None, typer.Option(help="Only the K likeliest tokens; 0 is all. [40]")
-    ] = None,
-    top_p: Annotated[
-        float | None, typer.Option(help="Likeliest tokens with this sum; 1 is all. [0.95]")
-    ] = None,
-    min_p: Annotated[
-        float | None, typer.Option(help="Least share of the best token's; 0 is off. [0.05]")
-    ] = None,
-    repeat_penalty: Annotated[
-        float | None, typer.Option(help="Penalty on tokens that were used; 1 is off. [1.1]")
-    ] = None,
+    top_k: options.TopK = None,
+    top_p: options.TopP = None,
+    min_p: options.MinP = None,
+    repeat_penalty: options.RepeatPenalty = None,
     max_tokens: MaxTokens = None,
-    seed: Annotated[int | None, typer.Option(help="Number that makes replies repeatable.")] = None,
+    seed: options.Seed = None,
+    dry_multiplier: options.DryMultiplier = None,
+    dry_base: options.DryBase = None,
+    dry_allowed_length: options.DryAllowedLength = None,
+    dry_last_n: options.DryLastN = None,
+    xtc_probability: options.XtcProbability = None,
+    xtc_threshold: options.XtcThreshold = None,
+    loop_guard: options.LoopGuard = None,
     yes: Yes = False,
     n_ctx: NCtx = None,
     n_gpu_layers: Layers = None,

@@ -20,6 +20,7 @@ from .options import (
     Debug,
     KvType,
     Layers,
+    LoopGuard,
     MainGpu,
     MaxTokens,
     MinSpeed,
@@ -138,6 +139,7 @@ def irc(
     cache_file: CacheFile = None,
     temperature: Temperature = None,
     max_tokens: MaxTokens = None,
+    loop_guard: LoopGuard = None,
     config: Annotated[
         Path | None,
         typer.Option(help="A TOML file with defaults for the model's options, sampling included."),

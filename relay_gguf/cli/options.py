@@ -62,7 +62,46 @@ Threads = Annotated[
 Temperature = Annotated[
     float | None, typer.Option(help="0 always takes the likeliest token. [0.3]")
 ]
+TopK = Annotated[int | None, typer.Option(help="Only the K likeliest tokens; 0 is all. [40]")]
+TopP = Annotated[
+    float | None, typer.Option(help="Likeliest tokens with this sum; 1 is all. [0.95]")
+]
+MinP = Annotated[
+    float | None, typer.Option(help="Least share of the best token's; 0 is off. [0.05]")
+]
+RepeatPenalty = Annotated[
+    float | None, typer.Option(help="Penalty on tokens that were used; 1 is off. [1.1]")
+]
 MaxTokens = Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")]
+Seed = Annotated[int | None, typer.Option(help="Number that makes replies repeatable.")]
+DryMultiplier = Annotated[
+    float | None,
+    typer.Option(help="DRY, a penalty on continuing a repetition: how strong. 0 is off. [0]"),
+]
+DryBase = Annotated[
+    float | None, typer.Option(help="How much stronger with each repeated token. [1.75]")
+]
+DryAllowedLength = Annotated[
+    int | None, typer.Option(help="Tokens that may be repeated without it. [2]")
+]
+DryLastN = Annotated[
+    int | None, typer.Option(help="Tokens that DRY looks back; 0 is the whole context. [0]")
+]
+XtcProbability = Annotated[
+    float | None,
+    typer.Option(help="XTC: how often the likeliest tokens are left out. 0 is off. [0]"),
+]
+XtcThreshold = Annotated[
+    float | None,
+    typer.Option(help="What XTC leaves out: tokens so likely, but for one. [0.1]"),
+]
+LoopGuard = Annotated[
+    int | None,
+    typer.Option(
+        metavar="N",
+        help="Stop a reply in which a line or six words stand N times. 0 is off. [0]",
+    ),
+]
 
 CacheFile = Annotated[
     bool | None,

@@ -12,8 +12,9 @@ from .messages import Message
 
 T = TypeVar("T")
 
-Ended = FinishReason | Literal["failed"]
-"""Why a generated message ended; failed: the model raised an error."""
+Ended = FinishReason | Literal["failed", "loop"]
+"""Why a generated message ended; failed: the model raised an error; loop: it repeated itself, and
+`SamplingParams.loop_guard` is on."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,7 @@ from relay_gguf.sampling import SEED_BITS, SamplingParams, draw_seed
 from .events import Ended, Event, Notice, Piece, Prompted, Reading, Said, Trimmed, Typing
 from .messages import NICKS, Message, Role
 from .prompt import TRIM_TARGET, Encoder, fit, pinned, render, spans, turns
+from .replies.loop_guard import LoopGuard
 from .replies.reply_text import ReplyText
 from .replies.unlike import unless
 
@@ -165,12 +166,13 @@ class Generator:
     def _write(self, lines: Sequence[Message], nick: str, opening: str) -> Iterator[Event]:
         ids = self.encoder.prompt(lines, nick, opening)
         reply = ReplyText(self.engine, opening, self.encoder.body(nick, opening))
+        guard = LoopGuard(self.params.loop_guard) if self.params.loop_guard else None
         begun = not getattr(self.engine, "lost", False)  # else `Moved` comes first
         if begun:
             yield Typing(nick, reply.content)
         params = replace(self.params, seed=self._seeds.getrandbits(SEED_BITS))
         text = render(lines, nick, opening, self.engine.control.bos_text)
-        count, seconds = 0, 0.0
+        count, seconds, loops = 0, 0.0, False
         reason: Ended | None = None
         failure: BaseException | None = None
         try:
@@ -189,8 +191,11 @@ class Generator:
                         count += 1
                         if piece := reply.add(token):
                             yield Piece(piece)
+                            if guard is not None and not loops and guard.add(piece):
+                                loops = True
+                                self.engine.cancel()
                     case Finished(why, duration):
-                        reason, seconds = why, duration
+                        reason, seconds = "loop" if loops else why, duration
         except (Exception, KeyboardInterrupt) as error:  # raised below: what is written is kept
             if not count:
                 raise

@@ -119,7 +119,7 @@ def set_option(dialogue: Dialogue, argument: str, line: str) -> Iterator[Event]:
         raise CommandError(f"There is no option {name!r} to set. There are: {', '.join(options)}.")
     if not text:
         shown = {name: options[name]} if name else options
-        yield Notice("\n".join(f"{key:<15} {value}" for key, value in shown.items()))
+        yield Notice("\n".join(f"{key:<18} {value}" for key, value in shown.items()))
         return
     try:
         value = _number(text, whole=isinstance(options[name], int))

@@ -38,6 +38,7 @@ def cut_mark(said: Said) -> str:
         "length": "at --max-tokens",
         "context": "the context is full",
         "failed": "the model failed",
+        "loop": "it repeats itself",
     }
     return f"* cut ({why.get(said.reason or '', 'stopped')}); /continue goes on"
 

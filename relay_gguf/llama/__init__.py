@@ -13,6 +13,7 @@ contexts/            conversations kept in RAM and on the disk
 rpc                  devices of other machines; our devices lent to them
 first_read/          a file is read in a child process first, which llama.cpp may end
 batch/               many replies at once: slots, continuous batching
+draw/                a reply's next token is drawn, quickly
 activations/         what goes into each matrix while a text is read
 isolated/            a `LlamaEngine` in a process of its own, which a worker may end
 """

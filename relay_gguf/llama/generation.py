@@ -13,8 +13,10 @@ import numpy as np
 
 from relay_gguf.engine import Finished, FinishReason, Prefilled, Step, Token
 from relay_gguf.fit.plan import N_BATCH
-from relay_gguf.sampling import SamplingParams, Seen, distribution, draw_seed, pick
+from relay_gguf.sampling import SamplingParams, Seen, draw_seed
 
+from .draw.breakers import Breakers
+from .draw.chooser import Chooser
 from .kv_cache import KvCache
 from .load import Loaded
 from .native import lib
@@ -35,6 +37,7 @@ class Generation:
         self.model, self.cache = model, cache
         self.rate = 0.0
         remote = any(share.device.startswith("RPC") for share in model.plan.shares)
+        self._breakers = Breakers(model.vocab)
         self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
 
     def run(
@@ -97,15 +100,22 @@ class Generation:
         self, prompt: list[int], params: SamplingParams, put: Callable[[Step], object]
     ) -> FinishReason:
         model, cache = self.model, self.cache
-        rng = random.Random(draw_seed() if params.seed is None else params.seed)
+        history = list(prompt)
+        chooser = Chooser(
+            params,
+            random.Random(draw_seed() if params.seed is None else params.seed),
+            Seen(prompt, room=model.n_ctx + 1),  # after a full context comes one more token
+            history,
+            self._breakers() if params.dry_multiplier else frozenset(),
+        )
         ends = {model.control.im_start, model.control.im_end}
-        seen = Seen(prompt, room=model.n_ctx + 1)  # after a full context comes one more token
         for count in range(1, params.max_tokens + 1):
-            token = pick(*distribution(logits_of(model), seen.ids, params), rng)
+            token = chooser.choose(logits_of(model))
             if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
                 return "stop"
             put(Token(token))
-            seen.add(token)
+            history.append(token)
+            chooser.seen.add(token)
             if count == params.max_tokens:
                 break
             if len(cache.past) >= model.n_ctx:

@@ -16,7 +16,11 @@ MOST_CHOICES: Final = 128
 """Replies to one request."""
 MOST_STOPS: Final = 16
 MOST_LOGPROBS: Final = 20
-SAMPLED: Final = ("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed")
+SAMPLED: Final = (
+    *("temperature", "top_p", "top_k", "min_p", "repeat_penalty", "seed"),
+    *("dry_multiplier", "dry_base", "dry_allowed_length", "dry_last_n"),
+    *("xtc_probability", "xtc_threshold"),
+)
 """Keys that set the field of `SamplingParams` of that name."""
 ABSENT: Final = (
     "tools",

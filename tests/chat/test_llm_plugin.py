@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import fields
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,8 @@ from typing import Any
 
 import pytest
 from fake import FakeEngine
+
+from relay_gguf.sampling import SamplingParams
 
 NAME = "relay_gguf.chat.llm_plugin"
 
@@ -34,7 +37,7 @@ def plugin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 
 
 def options(**given: Any) -> Any:
-    names = ("temperature", "top_k", "top_p", "min_p", "repeat_penalty", "max_tokens", "seed")
+    names = [field.name for field in fields(SamplingParams)]
     return SimpleNamespace(**(dict.fromkeys(names) | given))
 
 

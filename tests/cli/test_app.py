@@ -205,13 +205,17 @@ def test_the_config_file_can_set_every_option(tmp_path: Path) -> None:
         "threads = 1\nn-gpu-layers = 0\nkv_type = 'q8_0'\nmain-gpu = 1\ntensor-split = '3,1'\n"
         "no_gpu = false\nworker = ['attic', '10.0.0.7:50053']\nmin-speed = 3\n"
         "color = false\nexact_trim = true\ntemperature = 1\ntop-k = 5\ntop_p = 0.5\n"
-        "min-p = 0.1\nrepeat_penalty = 1\nmax-tokens = 9\nseed = 7\n"
+        "min-p = 0.1\nrepeat_penalty = 1\nmax-tokens = 9\nseed = 7\ndry-multiplier = 1\n"
+        "dry_base = 2\ndry_allowed_length = 3\ndry-last-n = 64\nxtc-probability = 0.5\n"
+        "xtc_threshold = 0.2\nloop-guard = 4\n"
     )
+    against_loops = (1, 2, 3, 64, 0.5, 0.2, 4)
     workers = ("attic", "10.0.0.7:50053")
     load = (512, 1, 0, "q8_0", 1, "3,1", False, [*workers], 3)
     settings = chat_settings({}, read_config(path))
     assert settings == ChatSettings(
-        "m.gguf", "sea", "ships", "a sailor", *load, False, True, 1, 5, 0.5, 0.1, 1, 9, 7
+        *("m.gguf", "sea", "ships", "a sailor", *load, False, True),
+        *(1, 5, 0.5, 0.1, 1, 9, 7, *against_loops),
     )
     assert settings.load == LoadOptions(512, 0, "q8_0", 1, (3, 1), False, workers)
 

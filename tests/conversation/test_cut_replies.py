@@ -59,6 +59,26 @@ def test_a_reply_cancelled_before_its_first_token_is_none() -> None:
     assert context(session) == ["anon: hi", "user: said"]
 
 
+def test_a_reply_that_repeats_itself_is_stopped() -> None:
+    """The context keeps what was read until then; without the guard nothing is stopped."""
+    loop = "I am here. " * 60
+    session = fake_session([loop, "something else", loop], max_tokens=1000)
+    generator = session.dialogue.generator
+    generator.params = replace(generator.params, loop_guard=3)
+    *_, said = run(session, "hi")
+    assert isinstance(said, Said)
+    assert said.reason == "loop"
+    assert loop.startswith(said.message.content)
+    assert len(said.message.content) < 150
+    assert cut_mark(said) == "* cut (it repeats itself); /continue goes on"
+    run(session, "and then?")
+    assert context(session)[-1] == "user: something else"
+
+    generator.params = replace(generator.params, loop_guard=0)
+    run(session, "and now?")
+    assert context(session)[-1] == f"user: {loop}"
+
+
 def test_a_model_that_fails_leaves_what_it_has_written(tmp_path: Path) -> None:
     session = fake_session(["a long reply", "and more", "one too", "what I would say"], tmp_path)
     engine_of(session).on_token = fails_at(7)

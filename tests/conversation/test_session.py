@@ -259,13 +259,15 @@ def test_sampling_is_set_in_the_chat() -> None:
         "* temperature is 0.7 from now on; it was 0.3.",
         "* top_k is 5 from now on; it was 40.",
     ]
+    run(session, "/set dry_multiplier 0.8", "/set loop-guard 4")
     run(session, "again")
     first, second = engine_of(session).params
     assert (first.temperature, first.top_k) == (0.3, 40)
     assert (second.temperature, second.top_k) == (0.7, 5)
+    assert (second.dry_multiplier, second.loop_guard) == (0.8, 4)
     (all_,) = notices(run(session, "/set"))
-    assert all_.splitlines()[:2] == ["temperature     0.7", "top_k           5"]
-    assert notices(run(session, "/set min_p")) == ["min_p           0.05"]
+    assert all_.splitlines()[:2] == ["temperature        0.7", "top_k              5"]
+    assert notices(run(session, "/set min_p")) == ["min_p              0.05"]
 
 
 def test_a_seed_that_is_set_makes_replies_repeatable() -> None:

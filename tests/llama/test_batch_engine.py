@@ -164,6 +164,20 @@ def test_a_prompt_that_does_not_fit_fails_alone(batch_engine: BatchEngine) -> No
         assert reason(good.result()) in ("length", "stop")
 
 
+def test_dry_reaches_both_engines(batch_engine: BatchEngine, pico_engine: LlamaEngine) -> None:
+    """What followed the same words before does not follow them again, nor after a line end."""
+    plain = SamplingParams(temperature=0.0, repeat_penalty=1.0, max_tokens=1)
+    words = pico_engine.tokenize("one two three")
+    (usual,) = tokens(list(pico_engine.generate([*words, *words], plain)))
+    ends_a_line = [*words, *pico_engine.tokenize("\n")]
+    (after_it,) = tokens(list(pico_engine.generate([*ends_a_line, *ends_a_line], plain)))
+    for engine in (batch_engine, pico_engine):
+        for begun, follows, breaks in ((words, usual, False), (ends_a_line, after_it, True)):
+            for params in (plain, replace(plain, dry_multiplier=50.0)):
+                (said,) = tokens(list(engine.generate([*begun, follows, *begun], params)))
+                assert (said == follows) == (breaks or params is plain)
+
+
 def test_a_small_pool_of_cells_is_enough(pico: Path) -> None:
     """llama.cpp counts its cells as we do: it never refuses, and nobody fails."""
     options = LoadOptions(n_ctx=256, n_slots=4, n_cells=256)

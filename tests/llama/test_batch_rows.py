@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import random
+from itertools import cycle, islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 
 from relay_gguf.errors import EngineError
-from relay_gguf.llama.batch.rows import Chooser, RowSampler
+from relay_gguf.llama.batch.rows import RowSampler
+from relay_gguf.llama.draw.chooser import Chooser
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 
 if TYPE_CHECKING:
@@ -24,6 +26,12 @@ PARAMS = (
     SamplingParams(temperature=5.0, top_k=400, top_p=1.0, min_p=0.0),
     SamplingParams(temperature=1e-9, top_k=1, top_p=0.0, min_p=1.0),
     SamplingParams(temperature=100.0, top_k=10_000, top_p=0.99, min_p=0.02, repeat_penalty=0.5),
+)
+AGAINST_LOOPS = (
+    SamplingParams(temperature=1.0, dry_multiplier=2.0, dry_allowed_length=1),
+    SamplingParams(temperature=0.0, repeat_penalty=1.0, dry_multiplier=9.0, dry_allowed_length=0),
+    SamplingParams(temperature=1.5, top_k=0, top_p=1.0, xtc_probability=0.5, xtc_threshold=0.01),
+    SamplingParams(temperature=3.0, top_p=0.9, min_p=0.0, dry_multiplier=1.0, xtc_probability=0.9),
 )
 
 
@@ -43,18 +51,21 @@ def choosers(params: list[SamplingParams], n_vocab: int, seed: int) -> list[Choo
     rng = random.Random(seed)
     seen = [[rng.randrange(n_vocab) for _ in range(rng.randrange(1, 60))] for _ in params]
     rngs = [random.Random(rng.getrandbits(32)) for _ in params]
-    return [Chooser(p, r, Seen(ids, 100)) for p, r, ids in zip(params, rngs, seen, strict=True)]
+    found = zip(params, rngs, seen, strict=True)
+    return [Chooser(p, r, Seen(ids, 100), [*ids, *ids], frozenset({9})) for p, r, ids in found]
 
 
 def alone(row: Logits, chooser: Chooser) -> int:
-    return pick(*distribution(row.copy(), chooser.seen.ids, chooser.params), chooser.rng)
+    ids, probs = distribution(row.copy(), chooser.seen.ids, chooser.params, chooser.dry())
+    first = chooser.n_excluded(probs.tolist()) if chooser.params.xtc_probability else 0
+    return pick(ids[first:], probs[first:] / probs[first:].sum(), chooser.rng)
 
 
 @pytest.mark.parametrize("kind", ["usual", "sharp", "ties", "masked"])
 @pytest.mark.parametrize("n_rows", [1, 3, 16, 40])
 def test_rows_draw_what_each_draws_alone(kind: str, n_rows: int) -> None:
     """With the same generators, token for token, over many steps of mixed parameters."""
-    params = [PARAMS[i % len(PARAMS)] for i in range(n_rows)]
+    params = list(islice(cycle((*PARAMS, *AGAINST_LOOPS)), n_rows))
     together, single = choosers(params, 997, 3), choosers(params, 997, 3)
     logits = rows_of(kind, n_rows, 997)
     for _ in range(8):
@@ -106,7 +117,7 @@ def test_who_looks_at_a_row_may_change_it(n_rows: int) -> None:
     greedy = SamplingParams(temperature=0.0)
     each = choosers([greedy] * n_rows, 500, 1)
     alone = RowSampler().choose(rows.copy(), each)
-    each[0] = Chooser(greedy, each[0].rng, each[0].seen, look)
+    each[0] = Chooser(greedy, each[0].rng, each[0].seen, look=look)
     drawn = RowSampler().choose(rows, each)
     assert drawn == [321, *alone[1:]]
     assert (shown[0] == expected).all()

@@ -146,6 +146,9 @@ def test_logprobs_are_those_of_the_model_and_a_bias_moves_the_draw() -> None:
 def test_what_is_asked_for_reaches_the_engine() -> None:
     engine = Served()
     chat(engine, temperature=0.9, top_p=0.5, top_k=-1, min_p=0, seed=-1, max_completion_tokens=9)
+    chat(engine, dry_multiplier=0.8, xtc_probability=0.5)
+    against_loops = engine.asked[1].params
+    assert (against_loops.dry_multiplier, against_loops.xtc_probability) == (0.8, 0.5)
     params = engine.asked[0].params
     assert (params.temperature, params.top_p, params.top_k, params.min_p) == (0.9, 0.5, 0, 0)
     assert (params.seed, params.max_tokens, params.repeat_penalty) == (2**32 - 1, 9, 1.1)

@@ -14,6 +14,7 @@ from relay_gguf.fit.memory import padded
 from relay_gguf.fit.plan import N_BATCH
 from relay_gguf.llama.contexts.context_folder import WORTH_KEEPING, ContextFolder
 from relay_gguf.llama.contexts.snapshots import Snapshot
+from relay_gguf.llama.draw.breakers import Breakers
 from relay_gguf.llama.kv_cache import copied
 from relay_gguf.llama.load import Loaded
 from relay_gguf.llama.native import lib
@@ -91,6 +92,9 @@ class Evaluator(Protocol):
     def ends(self, token: int) -> bool:
         """Whether a token ends a reply of this model."""
 
+    def breakers(self) -> frozenset[int]:
+        """The tokens at which a repetition ends for DRY."""
+
 
 class LlamaSlots:
     """One context of llama.cpp with a unified cache. For the engine's thread only."""
@@ -118,6 +122,7 @@ class LlamaSlots:
         self._flag = flag
         self._folder = folder if self.can_cut else None
         self._moving = False  # llama.cpp moves cells in the next evaluation, not at once
+        self.breakers = Breakers(model.vocab)
         self._ends: dict[int, bool] = dict.fromkeys(
             (model.control.im_start, model.control.im_end), True
         )

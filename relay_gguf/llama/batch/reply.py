@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from relay_gguf.llama.draw.chooser import Chooser
 from relay_gguf.sampling import Seen, draw_seed
 
 from .continuation import Continuation
-from .rows import Chooser
 
 
 class Reply:
@@ -18,7 +19,14 @@ class Reply:
     the next token can be drawn: `left` says how many are not, and at 0 the reply is running.
     """
 
-    def __init__(self, handle: int, request: Continuation, n_ctx: int, now: float) -> None:
+    def __init__(
+        self,
+        handle: int,
+        request: Continuation,
+        n_ctx: int,
+        now: float,
+        breakers: Callable[[], frozenset[int]],
+    ) -> None:
         """Begin at the time `now`, in seconds, with room for `n_ctx` tokens."""
         params = request.params
         self.handle = handle
@@ -36,6 +44,8 @@ class Reply:
             params,
             random.Random(draw_seed() if params.seed is None else params.seed),
             Seen(self.ids, room=n_ctx + 1),  # after a full context comes one more token
+            self.ids,
+            breakers() if params.dry_multiplier else frozenset(),
             request.look,
             request.scored,
         )

@@ -7,14 +7,19 @@ sorting 49,152 numbers takes so long that the calls do not count.
 
 from __future__ import annotations
 
-import random
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from relay_gguf.sampling import SamplingParams, Seen, check_top, distribution, penalized, pick
+from relay_gguf.llama.draw.chooser import Chooser
+from relay_gguf.sampling import (
+    LEAST_TEMPERATURE,
+    SamplingParams,
+    check_top,
+    distribution,
+    penalized,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -30,25 +35,8 @@ LEAST_GROUPS: Final = 512
 """Such groups of a row at least, for a top-k that is usual."""
 WORD: Final = 8
 """Truth values that are looked at at once, as a number of 64 bits."""
-LEAST_TEMPERATURE: Final = 1e-30
-"""What is less would divide to infinity."""
 SLACK: Final = 1e-3
 """Logits below the bound of min-p that are still compared exactly."""
-
-
-@dataclass(frozen=True, slots=True)
-class Chooser:
-    """How one reply chooses: its parameters, its generator, the ids of its context.
-
-    `look` is called with its logits before it chooses, and may change them; `scored` is told how
-    likely the chosen token was before, as a natural logarithm.
-    """
-
-    params: SamplingParams
-    rng: random.Random
-    seen: Seen
-    look: Callable[[Logits], None] | None = None
-    scored: Callable[[float], None] | None = None
 
 
 class RowSampler:
@@ -81,8 +69,11 @@ class RowSampler:
     def _choose(self, logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
         """The next token of each row, whatever is told about it."""
         if len(choosers) <= FEW and not any(_is_bounded(one.params) for one in choosers):
-            return [_single(row, one) for row, one in zip(logits, choosers, strict=True)]
+            return [one.choose(row) for row, one in zip(logits, choosers, strict=True)]
         _penalize(logits, choosers)
+        for row, chooser in zip(logits, choosers, strict=True):
+            if (dry := chooser.dry()) is not None:
+                row[dry.ids] -= dry.amounts
         maxima = _maxima(logits)
         tops: Logits = maxima.max(axis=1)  # a NaN, if a row has one
         for top in tops[~np.isfinite(tops)]:
@@ -136,9 +127,15 @@ class RowSampler:
             _keep_first(probs, np.where(top_p < 1.0, np.maximum(1, most - gone), most))
         if min_p.any():
             _keep_first(probs, (probs >= min_p[:, None] * probs[:, :1]).sum(axis=1))
+        n_kept = np.count_nonzero(probs, axis=1)
+        for row, chooser in enumerate(choosers):
+            if chooser.params.xtc_probability:
+                first = chooser.n_excluded(probs[row, : n_kept[row]].tolist())
+                probs[row, :first] = 0.0
+                probs[row] /= probs[row].sum()
         draws = np.array([chooser.rng.random() for chooser in choosers])
         index = (probs.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
-        index = np.minimum(index, np.count_nonzero(probs, axis=1) - 1)
+        index = np.minimum(index, n_kept - 1)
         tokens: list[int] = ids[here, order[here, index]].tolist()
         return tokens
 
@@ -238,11 +235,7 @@ def _is_bounded(params: SamplingParams) -> bool:
 
 def _alone(penalized_row: Logits, chooser: Chooser) -> int:
     nothing = np.empty(0, np.intp)
-    return pick(*distribution(penalized_row, nothing, chooser.params), chooser.rng)
-
-
-def _single(row: Logits, chooser: Chooser) -> int:
-    return pick(*distribution(row, chooser.seen.ids, chooser.params), chooser.rng)
+    return chooser.draw(*distribution(penalized_row, nothing, chooser.params))
 
 
 def _keep_first(probs: Probs, kept: NDArray[np.intp]) -> None:

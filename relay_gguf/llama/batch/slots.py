@@ -68,7 +68,8 @@ class Slots:
             raise EngineError(f"The prompt has {len(request.prompt)} tokens, but n_ctx is {n_ctx}.")
         handle = self._next_handle
         self._next_handle += 1
-        self._waiting.append(Reply(handle, request, n_ctx, self._clock()))
+        breakers = self._evaluator.breakers
+        self._waiting.append(Reply(handle, request, n_ctx, self._clock(), breakers))
         return handle
 
     def cancel(self, handle: int) -> None:
