@@ -38,6 +38,9 @@ class Generation:
         self.rate = 0.0
         remote = any(share.device.startswith("RPC") for share in model.plan.shares)
         self._breakers = Breakers(model.vocab)
+        self._ends: dict[int, bool] = dict.fromkeys(
+            (model.control.im_start, model.control.im_end), True
+        )
         self._chunk = PrefillChunk(FIRST_CHUNK if remote else N_BATCH)
 
     def run(
@@ -108,10 +111,9 @@ class Generation:
             history,
             self._breakers() if params.dry_multiplier else frozenset(),
         )
-        ends = {model.control.im_start, model.control.im_end}
         for count in range(1, params.max_tokens + 1):
             token = chooser.choose(logits_of(model))
-            if token in ends or lib.llama_vocab_is_eog(model.vocab, token):
+            if self._is_end(token):
                 return "stop"
             put(Token(token))
             history.append(token)
@@ -124,11 +126,24 @@ class Generation:
                 return "cancelled"
         return "length"
 
+    def _is_end(self, token: int) -> bool:
+        """Whether a token frames a turn, or ends a text; llama.cpp is asked once for each."""
+        known = self._ends.get(token)
+        if known is None:
+            known = bool(lib.llama_vocab_is_eog(self.model.vocab, token))
+            self._ends[token] = known
+        return known
+
+
+_logits_ith = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
+    ctypes.cast(lib.llama_get_logits_ith, ctypes.c_void_p).value or 0
+)
+"""llama.cpp's function; a plain number costs a fifth of a pointer with a type."""
+
 
 def logits_of(model: Loaded) -> Logits:
     """The logits (n_vocab,) of the last token, in llama.cpp's own memory."""
-    row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
-    return _array_at(ctypes.addressof(row.contents), model.n_vocab)
+    return _array_at(_logits_ith(model.ctx, -1), model.n_vocab)  # waits for a GPU
 
 
 @lru_cache(maxsize=4)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from relay_gguf.errors import EngineError
-from relay_gguf.llama.batch.rows import RowSampler
+from relay_gguf.llama.batch.rows import FEW, RowSampler
 from relay_gguf.llama.draw.chooser import Chooser
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 
@@ -68,6 +68,21 @@ def test_rows_draw_what_each_draws_alone(kind: str, n_rows: int) -> None:
     params = list(islice(cycle((*PARAMS, *AGAINST_LOOPS)), n_rows))
     together, single = choosers(params, 997, 3), choosers(params, 997, 3)
     logits = rows_of(kind, n_rows, 997)
+    for _ in range(8):
+        logits = np.roll(logits, 131, axis=1)
+        wanted = [alone(row, one) for row, one in zip(logits, single, strict=True)]
+        assert RowSampler().choose(logits.copy(), together) == wanted
+
+
+@pytest.mark.parametrize("kind", ["usual", "sharp", "ties", "masked"])
+def test_few_rows_draw_what_each_draws_alone(kind: str) -> None:
+    """Each by itself, where its parameters leave few tokens; some rows have too many after all."""
+    quick = [PARAMS[0], PARAMS[1], PARAMS[3], AGAINST_LOOPS[1], AGAINST_LOOPS[2]]
+    params = [quick[i % len(quick)] for i in range(FEW)]
+    together, single = choosers(params, 997, 5), choosers(params, 997, 5)
+    assert all(one.is_quick for one in together)
+    logits = rows_of(kind, FEW, 997)
+    logits[0] = 0.0
     for _ in range(8):
         logits = np.roll(logits, 131, axis=1)
         wanted = [alone(row, one) for row, one in zip(logits, single, strict=True)]

@@ -24,10 +24,11 @@ from relay_gguf.sampling import (
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from relay_gguf.repetition.dry import Penalties
     from relay_gguf.sampling import Ids, Logits, Probs
 
 
-FEW: Final = 2
+FEW: Final = 12
 """Rows that are sampled sooner one after the other."""
 FOLDS: Final = 64
 """Logits of which only the largest is looked at first."""
@@ -68,11 +69,29 @@ class RowSampler:
 
     def _choose(self, logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
         """The next token of each row, whatever is told about it."""
-        if len(choosers) <= FEW and not any(_is_bounded(one.params) for one in choosers):
-            return [one.choose(row) for row, one in zip(logits, choosers, strict=True)]
+        penalties = [chooser.dry() for chooser in choosers]
+        if len(choosers) > FEW or not all(one.is_quick for one in choosers):
+            return self._together(logits, choosers, penalties)
+        each = zip(logits, choosers, penalties, strict=True)
+        tokens = [chooser.quick(row, dry) for row, chooser, dry in each]
+        left = [row for row, token in enumerate(tokens) if token is None]
+        if left:
+            some = self._together(
+                logits[left], [choosers[row] for row in left], [penalties[row] for row in left]
+            )
+            for row, token in zip(left, some, strict=True):
+                tokens[row] = token
+        return [token for token in tokens if token is not None]
+
+    def _together(
+        self, logits: Logits, choosers: Sequence[Chooser], penalties: Sequence[Penalties | None]
+    ) -> list[int]:
+        """The next token of each row, by a few calls for all of them; changes the logits."""
+        if len(choosers) == 1 and not _is_bounded(choosers[0].params):
+            return [choosers[0].slow(logits[0], penalties[0])]
         _penalize(logits, choosers)
-        for row, chooser in zip(logits, choosers, strict=True):
-            if (dry := chooser.dry()) is not None:
+        for row, dry in zip(logits, penalties, strict=True):
+            if dry is not None:
                 row[dry.ids] -= dry.amounts
         maxima = _maxima(logits)
         tops: Logits = maxima.max(axis=1)  # a NaN, if a row has one
@@ -142,13 +161,15 @@ class RowSampler:
     def _above(self, logits: Logits, bounds: Logits) -> Ids:
         """The places in the flat logits that reach the bound of their row, in ascending order."""
         size = -(-logits.size // WORD) * WORD
-        if self._mask.size != size:
-            self._mask = np.zeros(size, np.bool_)
-        mask = self._mask[: logits.size].reshape(logits.shape)
+        if self._mask.size < size:
+            self._mask = np.empty(size, np.bool_)
+        whole = self._mask[:size]
+        whole[logits.size :] = False
+        mask = whole[: logits.size].reshape(logits.shape)
         np.greater_equal(logits, bounds[:, None], out=mask)
         # Few do: the others are passed over by eights.
-        words = (self._mask.view(np.uint64) != 0).nonzero()[0]
-        hits, bits = self._mask.reshape(-1, WORD)[words].nonzero()
+        words = (whole.view(np.uint64) != 0).nonzero()[0]
+        hits, bits = whole.reshape(-1, WORD)[words].nonzero()
         places: Ids = words[hits] * WORD + bits
         return places
 
