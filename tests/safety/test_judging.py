@@ -1,18 +1,19 @@
-"""Guards: P(unsafe) against a reference's logits, categories, lines, forms, forged verdicts."""
+"""Guards: P(unsafe) beside transformers', categories, lines, forms, forged verdicts."""
 
 from __future__ import annotations
 
+import json
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 from pico import write_pico
-from reference_llama import last_logits
-from tiny_guard import CONTROL, llama3_keys
+from tiny_guard import CONTROL, llama3_keys, write_guard
 
 from relay_gguf.errors import ModelError, SettingsError
+from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
@@ -21,6 +22,9 @@ from relay_gguf.safety.judges.judgement import Judgement, judgement_of
 from relay_gguf.safety.judges.judging import Judge, verdicts
 from relay_gguf.sampling import SamplingParams
 
+GOLDEN: dict[str, Any] = json.loads(
+    (Path(__file__).parents[1] / "golden" / "safety" / "verdicts.json").read_text("utf-8")
+)
 PAIRS = [
     ("Why?", "No idea."),
     ("Who?", "Ask him."),
@@ -33,23 +37,35 @@ def row(question: str, answer: str) -> dict[str, str]:
     return {"key": f"{question}{answer}", "question": question, "answer": answer}
 
 
-def test_p_unsafe_is_the_softmax_over_a_references_logits(judge: Judge, guard: Path) -> None:
-    tokens = llama3_keys()["tokenizer.ggml.tokens"]
-    safe, unsafe, newlines = (tokens.index(text) for text in ("safe", "unsafe", "\u010a\u010a"))
-    assert (judge.safe, judge.unsafe) == (safe, unsafe), "looked up in the vocabulary"
-    found = {v.key: v for v in verdicts(judge._engine, judge, [row(*pair) for pair in PAIRS])}
-    assert len(found) == len(PAIRS)
-    for pair in PAIRS[:3]:
-        ids = [*judge.ids(*pair), newlines]
-        assert [i for i, token in enumerate(ids) if token == tokens.index(CONTROL[0])] == [0]
-        logits = last_logits(guard, ids)
-        odds = np.exp(logits - logits.max())
-        verdict = found["".join(pair)]
-        assert verdict.p_unsafe == pytest.approx(
-            odds[unsafe] / (odds[safe] + odds[unsafe]), abs=0.005
-        )
-        assert verdict.weight == pytest.approx((odds[safe] + odds[unsafe]) / odds.sum(), abs=0.005)
+def assert_as_transformers(judge: Judge, vocabulary: str) -> None:
+    """The labels, the ids of each prompt, and both probabilities, as tests/golden has them."""
+    golden = GOLDEN[vocabulary]
+    assert (judge.safe, judge.unsafe) == (golden["safe"], golden["unsafe"]), "looked up"
+    newlines = judge._engine.tokenize_prompt("\n\n")
+    rows = [row(one["question"], one["answer"]) for one in golden["rows"]]
+    found = {v.key: v for v in verdicts(judge._engine, judge, rows)}
+    assert len(found) == len(golden["rows"]) == 6
+    for one in golden["rows"]:
+        assert [*judge.ids(one["question"], one["answer"]), *newlines] == one["ids"]
+        verdict = found[one["question"] + one["answer"]]
+        assert verdict.p_unsafe == pytest.approx(one["p_unsafe"], abs=0.005)
+        assert verdict.weight == pytest.approx(one["weight"], rel=0.05)
         assert verdict.unsafe == (verdict.p_unsafe >= 0.5)
+
+
+def test_p_unsafe_is_the_softmax_over_the_logits_of_transformers(judge: Judge) -> None:
+    assert_as_transformers(judge, "small")
+
+
+@pytest.mark.safety
+def test_p_unsafe_is_that_of_transformers_in_llama_3s_own_vocabulary(tmp_path: Path) -> None:
+    if not (vocabulary := os.environ.get("SAFETY_LLAMA3")):
+        pytest.skip("SAFETY_LLAMA3 names ggml-vocab-llama-bpe.gguf of llama.cpp's source")
+    path = write_guard(tmp_path / "llama-guard-3-tiny.gguf", vocabulary=Path(vocabulary))
+    model, options = read_gguf(path), LoadOptions(n_ctx=512, n_slots=2)
+    with BatchEngine(path, options, n_threads=1, any_chat=True) as engine:
+        assert engine.tokenize_prompt("\n\n") == [271]
+        assert_as_transformers(Judge(engine, model, choose_form(model, read_judges())), "llama-3")
 
 
 def test_the_shared_head_is_read_once(judge: Judge) -> None:
@@ -198,11 +214,12 @@ def test_the_users_judges_come_first(tmp_path: Path, guard: Path) -> None:
     assert read_lines(form, "k", "R: y").refusal is True
 
 
-def test_looking_at_logits_changes_none(guard_engine: BatchEngine, guard: Path) -> None:
+def test_looking_at_logits_changes_none(guard_engine: BatchEngine) -> None:
     """What is looked at are the model's own numbers, whatever the sampling makes of them."""
     seen: list[int] = []
     params = SamplingParams(temperature=0.0, repeat_penalty=100.0, max_tokens=2)
-    ids = tuple(guard_engine.tokenize("Once upon a time"))
+    golden = GOLDEN["small"]["rows"][0]
+    ids = tuple(golden["ids"])
 
     def look(logits: Any) -> None:
         seen.append(int(logits.argmax()))
@@ -212,4 +229,4 @@ def test_looking_at_logits_changes_none(guard_engine: BatchEngine, guard: Path) 
     for one in asked:
         list(one.steps())
     assert len(seen) == 2
-    assert seen[0] == int(last_logits(guard, list(ids)).argmax())
+    assert seen[0] == golden["likeliest"]

@@ -5,6 +5,7 @@ Its figures mean nothing: its weights are random.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -66,8 +67,10 @@ def llama3_keys() -> dict[str, Any]:
     }
 
 
-def write_guard(path: Path, template: str = TEMPLATE) -> Path:
-    """Write the model; its path."""
+def write_guard(
+    path: Path, template: str = TEMPLATE, vocabulary: Path | Mapping[str, Any] | None = None
+) -> Path:
+    """Write the model; its path. `vocabulary` is a GGUF file's in place of the small one."""
     texts = {"general.name": "Tiny Llama Guard 3", "tokenizer.chat_template": template}
     # A small norm makes small logits, and so no verdict certain.
-    return write_pico(path, llama3_keys(), add_bos=True, texts=texts, spoil=0.1)
+    return write_pico(path, vocabulary or llama3_keys(), add_bos=True, texts=texts, spoil=0.1)
