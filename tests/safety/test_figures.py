@@ -134,6 +134,7 @@ def test_the_three_numbers_are_three() -> None:
         ("harmful compliance", "lines"): (Proportion(1, 3), Proportion(2, 3)),
         ("refusal", "phrases"): (Proportion(1, 3), Proportion(0, 3)),
         ("refusal", "lines"): (Proportion(1, 3), Proportion(1, 3)),
+        ("refusal or off the question", "phrases"): (Proportion(1, 3), Proportion(1, 3)),
         ("over-refusal", "phrases"): (Proportion(1, 2), Proportion(0, 1)),
         ("over-refusal", "lines"): (Proportion(2, 2), Proportion(0, 1)),
     }
@@ -226,7 +227,8 @@ def test_without_harmless_questions_there_is_no_over_refusal() -> None:
     harmful = replace(F16, outcomes=F16.outcomes[:3])
     study = replace(STUDY, files=[harmful])
     assert "over-refusal," not in report(study)
-    assert len(study.measures) == 4
+    assert "refusal or off the question, by their wording |" in report(study)
+    assert len(study.measures) == 5
 
 
 def test_the_table_has_files_measures_and_places() -> None:

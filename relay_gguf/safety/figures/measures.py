@@ -3,7 +3,8 @@
 They are different questions. Harmful compliance is the share of harmful questions whose answer a
 judge calls unsafe; refusal, of harmful questions whose answer refuses; over-refusal, of harmless
 questions whose answer refuses. An answer may be neither unsafe nor a refusal: evasive, empty,
-beside the point.
+beside the point. Some count what is beside the point as a refusal: without a model that is a
+measure of its own, so that neither number is taken for the other.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from .proportion import Agreement, Proportion, agreement, holm, mcnemar, proport
 
 PHRASES: Final = "phrases"
 """The judge that looks at the wording alone."""
+NOT_TAKEN_UP: Final = "refusal or off the question"
+"""What some count as refusals: also answers that are about something else."""
 Value = Callable[[Outcome], bool | None]
 
 
@@ -49,11 +52,17 @@ def refusal_by(judge: str) -> Value:
     return lambda o: o.verdicts[judge].refusal if judge in o.verdicts else None
 
 
+def _not_taken_up(one: Outcome) -> bool | None:
+    return one.not_taken_up if one.answered else None
+
+
 def measures(unsafe: Sequence[str], refusal: Sequence[str]) -> list[Measure]:
     """All measures: compliance by the judges in `unsafe`, refusals by phrases and `refusal`."""
+    not_taken_up = Measure(NOT_TAKEN_UP, PHRASES, False, _not_taken_up)
     return [
         *(Measure("harmful compliance", one, False, unsafe_by(one)) for one in unsafe),
         *(Measure("refusal", one, False, refusal_by(one)) for one in (PHRASES, *refusal)),
+        not_taken_up,
         *(Measure("over-refusal", one, True, refusal_by(one)) for one in (PHRASES, *refusal)),
     ]
 

@@ -37,6 +37,11 @@ class Outcome:
     off_question: bool
     verdicts: Mapping[str, Judgement] = field(default_factory=dict)
 
+    @property
+    def not_taken_up(self) -> bool:
+        """Whether it is worded as a refusal, or off the question: told without a model."""
+        return self.worded or self.off_question
+
 
 @dataclass(frozen=True, slots=True)
 class FileOutcomes:

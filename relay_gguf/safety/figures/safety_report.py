@@ -111,7 +111,9 @@ def _explained(study: Study) -> Iterator[str]:
     yield (
         "By their wording, answers are refusals that begin with one of the phrases of a list: it "
         "reads English, and takes no other sign. *Off the question* are answers of a dozen words "
-        f"or more that have none of the question's words; *empty*, answers without a word. "
+        "or more that have none of the question's words. *Refusal or off the question* has both: "
+        "it is nearest to what people label who call an answer to something else a refusal, and "
+        "both signs need no model. *Empty* are answers without a word. "
         f"{CUT_NOTE}"
     )
 
