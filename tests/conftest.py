@@ -42,7 +42,7 @@ settings.load_profile("default run")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-ASKED_FOR = ("clients", "grids", "llm", "openai", "plots", "safety", "thorough", "vulkan")
+ASKED_FOR = ("clients", "grids", "llm", "openai", "plots", "safety", "thorough", "torch", "vulkan")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -195,7 +195,17 @@ def recipe(
             help="The base to train: a folder of safetensors, or OWNER/NAME on the hub."
         ),
     ],
-    data: Annotated[Path, typer.Option(help="A data set by `relay-gguf dataset`.")],
+    data: Annotated[
+        Path, typer.Option(help="A data set by `relay-gguf dataset` or `relay-gguf synth filter`.")
+    ],
+    trainer: Annotated[
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="axolotl: a configuration for it. peft: a Python script that needs only torch, "
+            "transformers, peft and bitsandbytes.",
+        ),
+    ] = "axolotl",
     chatml: Annotated[
         bool,
         typer.Option(
@@ -204,24 +214,16 @@ def recipe(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a configuration for axolotl that trains a base as Relay was trained.
+    """Print a recipe that trains a base as Relay was trained: for axolotl, or a script.
 
     \b
     Examples:
       relay-gguf recipe mistralai/Mistral-Nemo-Base-2407 --data train.jsonl > relay.yaml
+      relay-gguf recipe ./SmolLM2-135M --data train.jsonl --trainer peft > train.py
     """
-    from relay_gguf.dataset import axolotl
-    from relay_gguf.dataset.jsonl import held_out_path
+    from relay_gguf.dataset.recipes.trainers import recipe_for
 
-    held_out = held_out_path(data)
-    text = axolotl.recipe(
-        base,
-        data,
-        held_out if held_out.exists() else None,
-        sharegpt=axolotl.is_sharegpt(data),
-        chatml=chatml,
-    )
-    typer.echo(text, nl=False)
+    typer.echo(recipe_for(trainer, base, data, chatml=chatml), nl=False)
 
 
 def _write(

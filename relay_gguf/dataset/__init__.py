@@ -14,5 +14,5 @@ segments      lines → conversations, as long as a model reads
 build         the whole way
 jsonl         the files that are written
 tally         the counts of a run
-axolotl       a recipe for training on them
+recipes/      how a base is trained on them
 """

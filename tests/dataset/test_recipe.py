@@ -13,7 +13,7 @@ from dataset.dataset_runs import run
 
 from relay_gguf.conversation.messages import Message
 from relay_gguf.conversation.prompt import render
-from relay_gguf.dataset import axolotl
+from relay_gguf.dataset.recipes import axolotl
 from relay_gguf.errors import SettingsError
 
 
