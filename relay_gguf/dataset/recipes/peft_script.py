@@ -67,6 +67,7 @@ last checkpoint, also after a kill.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import json
 import math
 import random
@@ -109,6 +110,7 @@ LEARNING_RATE = 0.0002  # falls to 0 along a cosine
 WARMUP_STEPS = 10
 WEIGHT_DECAY = 0.0
 EVALS_PER_EPOCH = 10
+EVAL_CHATS = 200  # held-out conversations that are looked at, at most
 SAVES_PER_EPOCH = 2
 SEED = 0
 
