@@ -10,6 +10,7 @@ write/      files, planned to the byte, written in one pass, verified
 
 request          what a user asks for
 model            its tensors and metadata, opened
+origin           where the model comes from, for its files
 job              a conversion planned and checked completely before anything is written
 run              a job done, with its progress as events
 once             a job done by one process alone, as in a cache

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 
 from relay_gguf.errors import ConversionError
@@ -13,7 +16,8 @@ from .arch.weights import Tensor
 from .model import Model, open_model
 from .quantize.ftypes import FTYPES
 from .quantize.imatrix import Imatrix, read_imatrix
-from .read.source import ASKED_BASES
+from .read.hub_folder import extents
+from .read.source import ASKED_BASES, identity
 from .request import TYPE, Request
 from .write.targets import QuantTarget, plan_targets
 from .write.verify import check_vocabulary
@@ -38,17 +42,33 @@ class ConversionJob:
         return sum(target.size for target in self.targets)
 
     @property
+    def to_fetch(self) -> int:
+        """Bytes that are read from the hub while it runs, and not stored."""
+        return sum(extent.size for extent in extents(self.model.weights.stored(self.tensors)))
+
+    @property
+    def in_words(self) -> str:
+        """The model and its types, for messages."""
+        return f"{self.model.label} to {', '.join(target.ftype for target in self.targets)}"
+
+    @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user: of the model, and of the files."""
         return (*self.model.notes, *(note for t in self.targets for note in t.notes))
 
 
-def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
+def prepare(
+    request: Request,
+    *,
+    weights: bool = True,
+    notice: Callable[[str], None] = lambda text: None,
+) -> ConversionJob:
     """Open, check and plan a conversion.
 
     Args:
         request: base, adapter and files.
-        weights: False does not download a repository's weights; then the job can be shown, not run.
+        weights: False reads no weights of a repository; then the job can be shown, not run.
+        notice: is told when the hub does not answer.
 
     Raises:
         ConversionError: the request is wrong, a file cannot be read, or base and adapter do not
@@ -58,7 +78,7 @@ def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
         SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
     """
     _check(request)
-    model = open_model(request, weights=weights)
+    model = open_model(request, weights=weights, notice=notice)
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
     metadata = model.metadata if imatrix is None else _with_imatrix(model.metadata, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
@@ -81,6 +101,21 @@ def prepare(request: Request, *, weights: bool = True) -> ConversionJob:
         tensors=tuple(by_name[name] for name in targets[0].types),
         imatrix=imatrix,
     )
+
+
+def job_identity(job: ConversionJob) -> str:
+    """A digest that tells conversions apart: of the files read, and of the headers written."""
+    request = job.request
+    files = [file for target in job.targets for file in target.files]
+    fetching = job.model.fetching
+    parts = [
+        identity(*job.model.paths),
+        [[file.name, sha256(file.layout.header).hexdigest()] for file in files],
+        [request.merge_base, request.allow_nonfinite],
+        None if request.imatrix is None else identity(request.imatrix),
+        *([] if fetching is None else [[f.name, f.size, f.commit] for f in fetching.files]),
+    ]
+    return sha256(json.dumps(parts).encode()).hexdigest()
 
 
 def _check(request: Request) -> None:

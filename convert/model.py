@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
@@ -14,6 +14,7 @@ from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.errors import ConversionError, SettingsError
 from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 from relay_gguf.gguf_file.name import parse_name
+from relay_gguf.hub.fetching import Fetching
 
 from .arch.gguf_adapter import open_gguf_adapter
 from .arch.gguf_base import GgufBase, check_model
@@ -27,6 +28,7 @@ from .metadata import (
     of_folder,
     overrides_alone,
 )
+from .origin import add_origin, base_label, merge_origin, requantized, requantizing
 from .read.merge import EMBEDDING, Merged
 from .read.source import (
     AdapterSource,
@@ -58,6 +60,7 @@ class Model:
     paths: tuple[Path, ...]  # the folders and files that are read
     origin: Mapping[str, str]  # what `relay.*` notes: source, adapter, merge_base, ...
     notes: tuple[str, ...] = ()  # for the user
+    fetching: Fetching | None = None  # reads what is on the hub alone
 
     @property
     def probes(self) -> Mapping[str, Sequence[int]]:
@@ -65,12 +68,18 @@ class Model:
         return self.vocabulary.probes() if self.vocabulary else {}
 
 
-def open_model(request: Request, *, weights: bool = True) -> Model:
+def open_model(
+    request: Request,
+    *,
+    weights: bool = True,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Model:
     """Open the base of a request, and its adapter.
 
     Args:
         request: names both.
-        weights: False does not download a repository's weights.
+        weights: False reads no weights of a repository.
+        notice: is told when the hub does not answer.
 
     Raises:
         ConversionError: a file cannot be read, or base and adapter do not fit together.
@@ -79,7 +88,7 @@ def open_model(request: Request, *, weights: bool = True) -> Model:
             cannot be reached.
     """
     if not request.base.endswith(".gguf"):
-        return _open_folder(request, weights=weights)
+        return _open_folder(request, weights, notice)
     refuse_remote_file(request.base)
     return _open_gguf(request) if request.adapter is None else _open_merged_gguf(request)
 
@@ -97,8 +106,9 @@ def _adapter_metadata(given: AdapterSource, n_parameters: int) -> gguf.Metadata:
     return of_file(given.label, given.metadata, n_parameters)
 
 
-def _open_folder(request: Request, *, weights: bool) -> Model:
-    source = open_source(request.base, weights=weights)
+def _open_folder(request: Request, weights: bool, notice: Callable[[str], None]) -> Model:
+    keep = request.keep_source
+    source = open_source(request.base, weights=weights, keep=keep, notice=notice)
     llama = read_llama(source.config)
     given = None if request.adapter is None else _open_adapter(request.adapter, llama)
     infos = source.checkpoint.infos.values()
@@ -120,7 +130,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     base = None
     found = of_folder(source.label, source.folder, n_parameters)
     if given:
-        name = _base_label(source.label, given)
+        name = base_label(source.label, given)
         base = name, of_folder(name, source.folder, n_parameters)
         found = _adapter_metadata(given, n_parameters)
     writer = GGUFWriter(None, "llama")
@@ -134,8 +144,8 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
     )
     add_llama_metadata(writer, llama, request.context_length)
     add_tokenizer_metadata(writer, vocabulary)
-    origin = {"source": source.address} | (_merge_origin(given, choice) if given else {})
-    _add_origin(writer, origin)
+    origin = {"source": source.address} | (merge_origin(given, choice) if given else {})
+    add_origin(writer, origin)
     return Model(
         label=label,
         weights=model,
@@ -144,6 +154,7 @@ def _open_folder(request: Request, *, weights: bool) -> Model:
         paths=(source.folder, *([given.folder] if given else [])),
         origin=origin,
         notes=(*vocabulary.notes, *_adapter_notes(source.label, given), *choice.notes),
+        fetching=source.fetching,
     )
 
 
@@ -155,17 +166,17 @@ def _open_gguf(request: Request) -> Model:
     metadata = dict(weights.metadata)
     override = _override(request, _tokens(metadata))
     metadata |= metadata_of(overrides_alone(override))
-    requantized = _requantized(weights)
+    found = requantized(weights)
     writer = GGUFWriter(None, "llama")
-    _add_origin(writer, requantized)
+    add_origin(writer, found)
     return Model(
         label=parse_name(path.name).model,
         weights=weights,
         metadata=_with_template(request, _with_context(request, metadata | metadata_of(writer))),
         vocabulary=None,
         paths=weights.paths,
-        origin={"source": path.name} | requantized,
-        notes=tuple(_requantizing(path, requantized)),
+        origin={"source": path.name} | found,
+        notes=tuple(requantizing(path, found)),
     )
 
 
@@ -181,7 +192,7 @@ def _open_merged_gguf(request: Request) -> Model:
     model = ModelWeights(merged, base.llama, base.factors)
     copied = {n: v for n, v in base.weights.metadata.items() if not n.startswith(OF_THE_BASE)}
     n_parameters = sum(tensor.size for tensor in model.tensors)
-    label = _base_label(parse_name(path.name).model, given)
+    label = base_label(parse_name(path.name).model, given)
     writer = GGUFWriter(None, "llama")
     add_general_metadata(
         writer,
@@ -191,10 +202,10 @@ def _open_merged_gguf(request: Request) -> Model:
         metadata=_adapter_metadata(given, n_parameters),
         base=(label, of_file(label, base.weights.metadata, n_parameters)),
     )
-    requantized = _requantized(base.weights)
-    origin = {"source": path.name} | requantized | _merge_origin(given, choice)
+    found = requantized(base.weights)
+    origin = {"source": path.name} | found | merge_origin(given, choice)
     general = metadata_of(writer)
-    _add_origin(writer, origin)
+    add_origin(writer, origin)
     noted = {key: value for key, value in metadata_of(writer).items() if key not in general}
     return Model(
         label=given.label,
@@ -204,7 +215,7 @@ def _open_merged_gguf(request: Request) -> Model:
         paths=(*base.weights.paths, given.folder),
         origin=origin,
         notes=(
-            *_requantizing(path, requantized),
+            *requantizing(path, found),
             *_adapter_notes(parse_name(path.name).model, given),
             *choice.notes,
         ),
@@ -281,39 +292,3 @@ def _with_context(request: Request, metadata: Metadata) -> Metadata:
     return dict(metadata) | {
         "llama.context_length": Value(request.context_length, ValueType.UINT32)
     }
-
-
-def _base_label(label: str, given: AdapterSource) -> str:
-    """The base's name: `owner/name` in the adapter's config, if `label` is the `name` in it."""
-    known = str(given.adapter.config.get("base_model_name_or_path") or "")
-    owner, _, name = known.rpartition("/")
-    is_repo = bool(owner) and not owner.startswith((".", "/", "~")) and "/" not in owner
-    return known if is_repo and name == label else label
-
-
-def _merge_origin(given: AdapterSource, choice: MergeChoice) -> dict[str, str]:
-    """The origin of a merge, for the file's metadata and the report."""
-    return {
-        "adapter": given.address,
-        "adapter_sha256": given.fingerprint(),
-        "merge_base": choice.base,
-        "merge_reason": choice.reason,
-    }
-
-
-def _add_origin(writer: GGUFWriter, origin: Mapping[str, str]) -> None:
-    for name, value in origin.items():
-        writer.add_string(f"relay.{name}", value)
-
-
-def _requantized(weights: GgufWeights) -> dict[str, str]:
-    kind = weights.quantized_as
-    return {} if kind is None else {"base_type": kind}
-
-
-def _requantizing(path: Path, requantized: Mapping[str, str]) -> Iterator[str]:
-    if requantized:
-        yield (
-            f"{path.name} is quantized ({requantized['base_type']}): its errors are in the new "
-            "files too."
-        )

@@ -56,6 +56,7 @@ def make_report(
         "made_by": f"relay-gguf {__version__}",
         "encoders": f"llama-cpp-python {version('llama-cpp-python')}",
         "origin": dict(job.model.origin),
+        "fetched": fetched_files(job),
         "imatrix": None if job.imatrix is None else job.imatrix.file,
         "overrides": target.overrides.in_words,
         "notes": [*job.model.notes, *target.notes],
@@ -93,6 +94,24 @@ def relative_error(
         errors += stats[name].errors[kind].squares
         squares += stats[name].squares
     return _figure(math.sqrt(errors / squares)) if squares else 0.0
+
+
+def fetched_files(job: ConversionJob) -> list[dict[str, Any]]:
+    """The files that were read on the hub, and whether their SHA-256 was compared.
+
+    It can be where a file's tensors are read in its own order, in one go.
+    """
+    fetching = job.model.fetching
+    return [
+        {
+            "name": f"{file.repo}/{file.name}",
+            "commit": file.commit,
+            "bytes": file.size,
+            "sha256": file.sha256,
+            "sha256_checked": file.checked,
+        }
+        for file in (fetching.files if fetching else ())
+    ]
 
 
 def merge_norms(

@@ -48,3 +48,5 @@ class Request:
     """The chat template: Relay's, or keep the tokenizer's own."""
     allow_requantize: bool = False
     """Accept a quantized GGUF file as base."""
+    keep_source: bool = False
+    """Download a base of the hub into its cache first; else it is read where it is."""

@@ -11,18 +11,18 @@ import re
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from hashlib import sha256
 from itertools import accumulate
 from pathlib import Path
 from typing import Any
 
 from relay_gguf.disk import make_folders, remove_empty, write_whole
 from relay_gguf.errors import ConversionError
+from relay_gguf.hub.intake import Fetched
 
-from .job import ConversionJob
+from .job import ConversionJob, job_identity
 from .output_folder import RoomError, check_folder, check_room, readable_errors
 from .quantize.ggml import Type
-from .read.source import identity
+from .read.hub_folder import extents
 from .report import REPORT, make_report
 from .write.ahead import Ahead
 from .write.encode import TensorStats, encode_all
@@ -39,6 +39,7 @@ class Progress:
     done: int
     total: int
     what: str = ""
+    fetched: Fetched | None = None  # from the hub, where the base is read there
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,19 +122,6 @@ def check(job: ConversionJob, out: Path, *, force: bool = False, restart: bool =
             journal.close()
 
 
-def run_identity(job: ConversionJob) -> str:
-    """A digest that tells conversions apart: of the files read, and of the headers written."""
-    request = job.request
-    files = [file for target in job.targets for file in target.files]
-    parts = [
-        identity(*job.model.paths),
-        [[file.name, sha256(file.layout.header).hexdigest()] for file in files],
-        [request.merge_base, request.allow_nonfinite],
-        None if request.imatrix is None else identity(request.imatrix),
-    ]
-    return sha256(json.dumps(parts).encode()).hexdigest()
-
-
 class _Conversion:
     """The outputs of a job, and their progress."""
 
@@ -152,7 +140,7 @@ class _Conversion:
             ConversionError: a file exists already, or another conversion is unfinished here.
             RoomError: the disk has not enough room.
         """
-        journal, run = self.journal, run_identity(self.job)
+        journal, run = self.journal, job_identity(self.job)
         if journal.run == run and not restart:
             return True
         if journal.run is not None and not restart:
@@ -182,9 +170,11 @@ class _Conversion:
             raise
         journal.remove_partials()
         try:
-            what = f"{self.job.model.label} to {', '.join(self.outputs)}"
-            names = [output.file.name for output in self.all]
-            journal.begin(run_identity(self.job), what, names)
+            journal.begin(
+                job_identity(self.job),
+                self.job.in_words,
+                [output.file.name for output in self.all],
+            )
         except OSError:
             journal.remove()
             raise
@@ -253,6 +243,7 @@ class _Conversion:
         for output in self.all:
             for slot in output.file.layout.slots:
                 takers.setdefault(slot.tensor.name, []).append((slot.kind, output))
+        fetching, stored = job.model.fetching, job.model.weights.stored(tensors)
         encoding = encode_all(
             job.model.weights,
             tensors,
@@ -260,6 +251,7 @@ class _Conversion:
             n_threads=n_threads,
             importance=None if job.imatrix is None else job.imatrix.weights,
             allow_nonfinite=job.request.allow_nonfinite,
+            ahead=None if fetching is None else fetching.ahead(extents(stored)),
         )
         with closing(encoding):
             for encoded in encoding:
@@ -271,7 +263,9 @@ class _Conversion:
                     marks = {o.file.name: o.end_tensor() for _, o in takers[name]}
                     stats = self.stats[name].as_json()
                     self.journal.add({"tensor": name, "marks": marks, "stats": stats})
-                yield Progress("convert", sum(o.position for o in self.all), job.size, name)
+                fetched = None if fetching is None else fetching.intake.fetched
+                done = sum(output.position for output in self.all)
+                yield Progress("convert", done, job.size, name, fetched)
 
     def _publish_all(self, n_threads: int) -> Iterator[ConversionEvent]:
         """Publish the files of each type in turn; those of the others are read back meanwhile."""

@@ -7,7 +7,7 @@ for each of the values that they belong to (src/llama-adapter.cpp, src/llama-gra
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +16,7 @@ from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.checkpoint import CheckpointTensor
 from relay_gguf.convert.read.source import AdapterSource
 from relay_gguf.convert.read.transposed import Transposed
+from relay_gguf.convert.read.weight_file import StoredTensor
 from relay_gguf.errors import ConversionError
 
 from .gguf_base import ADAPTER, ROTATED, check_architecture, hugging_face_name, module_of
@@ -50,6 +51,10 @@ class AdapterTensors:
 
     def check_readable(self, names: Iterable[str]) -> None:
         """Does nothing: the types were checked when the header was read."""
+
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """Nothing: the file is not safetensors."""
+        return iter(())
 
 
 def open_gguf_adapter(path: Path, llama: Llama, *, label: str) -> AdapterSource:

@@ -5,12 +5,13 @@ The inverse of `arch.llama`: an adapter and the round trip through NF4 know the 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
 
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.checkpoint import CheckpointTensor
+from relay_gguf.convert.read.weight_file import StoredTensor
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 
@@ -87,6 +88,10 @@ class GgufBase:
 
     def check_readable(self, names: Iterable[str]) -> None:
         """Does nothing: the types were checked when the header was read."""
+
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """Nothing: the file is not safetensors."""
+        return iter(())
 
     def _read_infos(self) -> dict[str, CheckpointTensor]:
         infos = {}

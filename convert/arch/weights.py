@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -18,6 +19,7 @@ from gguf import GGML_QUANT_SIZES
 from relay_gguf.convert.quantize.ggml import Type, can_decode, decode, row_bytes
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.merge import Merged, Slab
+from relay_gguf.convert.read.weight_file import StoredTensor
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata, TensorInfo, read_header
 from relay_gguf.gguf_file.name import shard_paths
@@ -64,8 +66,11 @@ class Weights(Protocol):
     def tensors(self) -> Sequence[Tensor]:
         """All of them, in no particular order."""
 
-    def open(self, tensor: Tensor) -> Read:
-        """The reader of a tensor."""
+    def open(self, tensor: Tensor, pool: Executor | None = None) -> Read:
+        """The reader of a tensor; what has to be done before its first row is done in the pool."""
+
+    def stored(self, tensors: Iterable[Tensor]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of files of safetensors, in order."""
 
 
 class ModelWeights:
@@ -99,13 +104,13 @@ class ModelWeights:
         if self._factors is not None:
             self.tensors.append(Tensor(FACTORS, self._factors.shape))
 
-    def open(self, tensor: Tensor) -> Read:
+    def open(self, tensor: Tensor, pool: Executor | None = None) -> Read:
         """The reader of a tensor's rows, in llama.cpp's order."""
         factors = self._factors
         if tensor.name == FACTORS and factors is not None:
             return lambda start, stop: Slab(factors[start:stop])
         placed = self._placed[tensor.name]
-        opened = self._merged.open(placed.source)
+        opened = self._merged.open(placed.source, pool)
         if not placed.heads:
             return opened.read
 
@@ -116,6 +121,11 @@ class ModelWeights:
             return Slab(rows, before)
 
         return read
+
+    def stored(self, tensors: Iterable[Tensor]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of files of safetensors, in order."""
+        names = (self._placed[t.name].source for t in tensors if t.name in self._placed)
+        return self._merged.stored(names)
 
 
 class GgufWeights:
@@ -171,7 +181,7 @@ class GgufWeights:
         """The type that a tensor is stored as."""
         return Type(self._infos[tensor.name].ggml_type)
 
-    def open(self, tensor: Tensor) -> Read:
+    def open(self, tensor: Tensor, pool: Executor | None = None) -> Read:
         """The reader of a tensor's rows."""
         info = self._infos[tensor.name]
         path, start_of_data = self._places[tensor.name]
@@ -186,6 +196,10 @@ class GgufWeights:
             return Slab(decode(kind, data, columns).reshape(stop - start, *tensor.shape[1:]))
 
         return read
+
+    def stored(self, tensors: Iterable[Tensor]) -> Iterator[StoredTensor]:
+        """Nothing: the files are not safetensors."""
+        return iter(())
 
     def _check_type(self, path: Path, info: TensorInfo, allow_requantize: bool) -> None:
         if info.ggml_type in FLOATS:

@@ -8,31 +8,28 @@ appear with the shape of the matrix that they encode, and those in 8 bits with s
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Iterable, Mapping
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any, Final, Protocol
 
 import numpy as np
-from gguf.utility import LocalTensor, SafetensorsLocal
 
 from relay_gguf.errors import ConversionError
 
 from . import nf4, scaled
 from .arrays import Array, Bytes
+from .weight_file import DAMAGED, ITEM_SIZE, LocalFile, StoredTensor, WeightFile, read_tensors
 
-ITEM_SIZE: Final = {"F32": 4, "F16": 2, "BF16": 2, "U8": 1, "I8": 1, "F8_E4M3": 1}
-"""Bytes of an element, for the types that are read."""
 FLOATS: Final = ("F32", "F16", "BF16")
 READABLE: Final = f"{', '.join(FLOATS)}, NF4, and int8 and FP8 with scales can be read"
 NF4_STATE: Final = ".quant_state.bitsandbytes__nf4"
 """bitsandbytes keeps the state of an NF4 tensor beside it, under its name and these endings."""
 NF4_COMPANIONS: Final = (".absmax", ".quant_map", ".nested_absmax", ".nested_quant_map", NF4_STATE)
-
-
-DAMAGED: Final = (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError)
-"""What reading a damaged header or index raises."""
+KEPT: Final = 8
+"""Tensors whose scales are kept, as their rows are read in slabs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,23 +54,29 @@ class Tensors(Protocol):
     def check_readable(self, names: Iterable[str]) -> None:
         """Refuse tensors of a type that cannot be read, before hours of work."""
 
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of files of safetensors, in order."""
+
 
 class Checkpoint:
     """The tensors of safetensors files."""
 
-    def __init__(self, files: Iterable[Path]) -> None:
+    def __init__(self, files: Iterable[Path | WeightFile]) -> None:
         """Read the headers.
 
         Raises:
             ConversionError: a file is missing, truncated or not in safetensors, or two files have
                 a tensor of the same name.
         """
-        self._stored: dict[str, LocalTensor] = {}
+        self._stored: dict[str, StoredTensor] = {}
+        self._kept: OrderedDict[str, Any] = OrderedDict()
+        self._lock = Lock()
         for file in files:
-            for name, tensor in _header(file).items():
+            opened = LocalFile(file) if isinstance(file, Path) else file
+            for name, tensor in read_tensors(opened).items():
                 if name in self._stored:
-                    other = self._stored[name].data_range.filename.name
-                    raise ConversionError(f"{name} is in {other} and in {file.name}.")
+                    other, this = (Path(f.name).name for f in (self._stored[name].file, opened))
+                    raise ConversionError(f"{name} is in {other} and in {this}.")
                 self._stored[name] = tensor
         self._states = {
             name.removesuffix(NF4_STATE): self._read_state(name)
@@ -86,23 +89,6 @@ class Checkpoint:
         self.infos: Mapping[str, CheckpointTensor] = {
             name: self._info(name) for name in sorted(self._stored) if name not in parts
         }
-
-    @classmethod
-    def of_headers(cls, headers: Mapping[str, tuple[str, tuple[int, ...]]]) -> Checkpoint:
-        """A checkpoint of which only names, types and shapes are known: enough for a plan.
-
-        Raises:
-            ConversionError: it is in NF4, whose shapes are stored among the weights.
-        """
-        if any(name.endswith(NF4_STATE) for name in headers):
-            raise ConversionError(
-                "The plan of a 4-bit model needs its weights: download it, and name the folder."
-            )
-        outline = cls([])
-        outline._scales = scaled.scales_of(headers)
-        names = sorted(headers.keys() - scaled.companions_of(headers))
-        outline.infos = {name: CheckpointTensor(name, *headers[name]) for name in names}
-        return outline
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows [start, stop) of a tensor in float32, (rows, columns); of a vector, (rows,).
@@ -120,10 +106,9 @@ class Checkpoint:
         if not self._is_readable(self.infos[name]):
             raise ConversionError(f"{name} is stored as {stored.dtype}; {READABLE}.")
         row = int(np.prod(shape[1:], dtype=np.int64)) * ITEM_SIZE[stored.dtype]
-        data = _bytes(stored, start * row, stop * row)
-        if name in self._scales:
-            scales = self._stored[self._scales[name]]
-            factors = _floats(_whole(scales), scales.dtype).reshape(scales.shape)
+        factors = self._keep(name, self._read_factors) if name in self._scales else None
+        data = stored.read(start * row, stop * row)
+        if factors is not None:
             return scaled.dequantize(data, stored.dtype, factors, shape, start)
         return _floats(data, stored.dtype).reshape(stop - start, *shape[1:])
 
@@ -151,45 +136,79 @@ class Checkpoint:
                 raise ConversionError(f"The scales of {name} are stored as {scales.dtype}.")
         return CheckpointTensor(name, stored.dtype, stored.shape)
 
-    def _read_state(self, name: str) -> nf4.QuantState:
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of files, in order: each with its scales before it."""
+        for name in names:
+            parts = NF4_COMPANIONS[:-1] if name in self._states else ()
+            beside = [name + part for part in parts if name + part in self._stored]
+            beside += [self._scales[name]] if name in self._scales else []
+            yield from (self._stored[part] for part in (*beside, name))
+
+    def _read_state(self, name: str) -> _State:
         tensor = name.removesuffix(NF4_STATE)
+        parts = {part for part in NF4_COMPANIONS if tensor + part in self._stored}
+        if not {".quant_map", ".absmax"} <= parts or tensor not in self._stored:
+            raise ConversionError(f"{tensor} is quantized, and its scales are missing.")
+        nested = {".nested_quant_map", ".nested_absmax"} <= parts
         try:
-            fields: dict[str, Any] = json.loads(_whole(self._stored[name]).tobytes())
-            return self._nf4_state(tensor, fields)
+            fields: dict[str, Any] = json.loads(self._whole(name).tobytes())
+            return _State(
+                shape=tuple(fields["shape"]),
+                blocksize=int(fields["blocksize"]),
+                dtype=str(fields["dtype"]),
+                offset=np.float32(fields["nested_offset"]) if nested else None,
+                nested_blocksize=int(fields["nested_blocksize"]) if nested else 0,
+            )
         except (ValueError, KeyError, TypeError) as error:
             damaged = f"{tensor} is quantized, and its state is damaged: {error!r}."
             raise ConversionError(damaged) from error
 
-    def _nf4_state(self, tensor: str, fields: Mapping[str, Any]) -> nf4.QuantState:
-        parts = {part: self._stored.get(tensor + part) for part in NF4_COMPANIONS}
-        quant_map, absmax = parts[".quant_map"], parts[".absmax"]
-        if quant_map is None or absmax is None or tensor not in self._stored:
-            raise ConversionError(f"{tensor} is quantized, and its scales are missing.")
-        values = _floats(_whole(quant_map), "F32")
-        scales = _whole(absmax)
-        nested_map, nested_absmax = parts[".nested_quant_map"], parts[".nested_absmax"]
-        if nested_map is None or nested_absmax is None:
-            absmax_values = _floats(scales, absmax.dtype)
-        else:
-            absmax_values = nf4.dequantize_absmax(
-                scales,
-                nested_map=_floats(_whole(nested_map), "F32"),
-                nested_absmax=_floats(_whole(nested_absmax), "F32"),
-                offset=np.float32(fields["nested_offset"]),
-                blocksize=int(fields["nested_blocksize"]),
-            )
-        return nf4.QuantState(
-            shape=tuple(fields["shape"]),
-            blocksize=int(fields["blocksize"]),
-            dtype=str(fields["dtype"]),
-            quant_map=values,
-            absmax=absmax_values,
-        )
-
     def _nf4_rows(self, name: str, start: int, stop: int) -> Array:
-        state = self._states[name]
-        packed = self._stored[name].mmap_bytes()
-        return nf4.dequantize_rows(packed, state, start, stop)
+        state: nf4.QuantState = self._keep(name, self._read_quant_state)
+        data = self._stored[name].read(*nf4.packed_range(state, start, stop))
+        return nf4.dequantize_rows(data, state, start, stop)
+
+    def _keep(self, name: str, read: Callable[[str], Any]) -> Any:
+        """What is read beside a tensor, kept while its slabs are read."""
+        with self._lock:
+            if name not in self._kept:
+                self._kept[name] = read(name)
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+            return self._kept[name]
+
+    def _read_factors(self, name: str) -> Array:
+        scales = self._stored[self._scales[name]]
+        return _floats(scales.read(), scales.dtype).reshape(scales.shape)
+
+    def _read_quant_state(self, name: str) -> nf4.QuantState:
+        said, stored = self._states[name], self._stored[f"{name}.absmax"]
+        if said.offset is None:
+            absmax = _floats(stored.read(), stored.dtype)
+        else:
+            absmax = nf4.dequantize_absmax(
+                stored.read(),
+                nested_map=_floats(self._whole(f"{name}.nested_quant_map"), "F32"),
+                nested_absmax=_floats(self._whole(f"{name}.nested_absmax"), "F32"),
+                offset=said.offset,
+                blocksize=said.nested_blocksize,
+            )
+        quant_map = _floats(self._whole(f"{name}.quant_map"), "F32")
+        return nf4.QuantState(said.shape, said.blocksize, said.dtype, quant_map, absmax)
+
+    def _whole(self, name: str) -> Bytes:
+        return self._stored[name].read()
+
+
+@dataclass(frozen=True, slots=True)
+class _State:
+    """What a file says of a tensor in NF4; `offset` is None without double quantization."""
+
+    shape: tuple[int, ...]
+    blocksize: int
+    dtype: str
+    offset: np.float32 | None
+    nested_blocksize: int
 
 
 def open_folder(folder: Path) -> Checkpoint:
@@ -205,7 +224,7 @@ def open_folder(folder: Path) -> Checkpoint:
     if single.exists():  # goes before an index, which an earlier model may have left
         return Checkpoint([single])
     if index.exists():
-        shards = _shards(index)
+        shards = indexed(index)
         missing = [shard for shard in shards if not (folder / shard).exists()]
         if missing:
             raise ConversionError(
@@ -224,7 +243,7 @@ def open_folder(folder: Path) -> Checkpoint:
     return Checkpoint(files)
 
 
-def _shards(index: Path) -> list[str]:
+def indexed(index: Path) -> list[str]:
     """The names of the files that an index names."""
     try:
         shards = sorted(set(json.loads(index.read_text("utf-8"))["weight_map"].values()))
@@ -233,49 +252,6 @@ def _shards(index: Path) -> list[str]:
     except (OSError, *DAMAGED) as error:
         raise ConversionError(f"{index} is not an index of shards: {error!r}.") from error
     return shards
-
-
-def _header(file: Path) -> dict[str, LocalTensor]:
-    """The tensors of a file, each checked to lie within it."""
-    try:
-        tensors: dict[str, LocalTensor] = SafetensorsLocal(file).tensors
-        size = file.stat().st_size
-    except OSError as error:
-        raise ConversionError(f"Cannot read {file}: {error.strerror}.") from error
-    except (MemoryError, *DAMAGED) as error:
-        raise ConversionError(f"{file} is not a safetensors file: {error}.") from error
-    for name, tensor in tensors.items():
-        place = tensor.data_range
-        numbers = (*tensor.shape, place.offset, place.size)
-        if not isinstance(tensor.dtype, str) or not all(
-            type(number) is int and 0 <= number < 1 << 63 for number in numbers
-        ):
-            raise ConversionError(
-                f"{file} is not a safetensors file: {name} is of the type {tensor.dtype!r} and the "
-                f"shape {list(tensor.shape)!r}."
-            )
-        if place.offset + place.size > size:
-            raise ConversionError(f"{file} is truncated: {name} ends after the file does.")
-        expected = math.prod(tensor.shape) * ITEM_SIZE.get(tensor.dtype, 0)
-        if expected not in (0, place.size):
-            raise ConversionError(
-                f"{file}: {name} of {tensor.dtype} {tensor.shape} has {place.size} bytes."
-            )
-    return tensors
-
-
-def _bytes(tensor: LocalTensor, start: int, stop: int) -> Bytes:
-    """Bytes [start, stop) of a tensor, read: pages of a mapped file would count as our memory."""
-    place = tensor.data_range
-    count, offset = stop - start, place.offset + start
-    data = np.fromfile(place.filename, dtype=np.uint8, count=count, offset=offset)
-    if data.size != count:
-        raise ConversionError(f"{place.filename} became shorter while it was read.")
-    return data
-
-
-def _whole(tensor: LocalTensor) -> Bytes:
-    return _bytes(tensor, 0, tensor.data_range.size)
 
 
 def _floats(data: Bytes, dtype: str) -> Array:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Final, Literal, get_args
 
@@ -13,9 +14,10 @@ from relay_gguf.errors import ConversionError
 
 from . import nf4
 from .adapter import Adapter, TensorChange
-from .arrays import Array
+from .arrays import Array, Bytes
 from .checkpoint import CheckpointTensor, Tensors
 from .lora import Lora, load_lora
+from .weight_file import StoredTensor
 
 MergeBase = Literal["original", "nf4", "nf4-double"]
 MERGE_BASES: Final[tuple[MergeBase, ...]] = get_args(MergeBase)
@@ -74,8 +76,13 @@ class Merged:
         if adapter is not None:
             adapter.checkpoint.check_readable(adapter.checkpoint.infos)
 
-    def open(self, name: str) -> MergedTensor:
-        """A merged tensor, whose rows several threads may read at once."""
+    def open(self, name: str, pool: Executor | None = None) -> MergedTensor:
+        """A merged tensor, whose rows several threads may read at once.
+
+        Args:
+            name: of the tensor.
+            pool: does what has to be done before its first row; None does it here.
+        """
         info = self.infos[name]
         change = self.changes.get(name, NOTHING)
         # A tensor stored in NF4 is as training saw it, and another round trip would change it.
@@ -87,7 +94,13 @@ class Merged:
             base=self._base,
             adapter=self._adapter,
             merge_base=self._merge_base if round_trip else "original",
+            pool=pool,
         )
+
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of the base's files, in order."""
+        sources = (self._stored_as.get(name, name) for name in names)
+        return self._base.stored(source for source in sources if source in self._base.infos)
 
     def rows(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Rows [start, stop) of a merged tensor."""
@@ -194,16 +207,17 @@ class MergedTensor:
         base: Tensors,
         adapter: Adapter | None,
         merge_base: MergeBase,
+        pool: Executor | None,
     ) -> None:
-        """Compute the scales of NF4 and the norms of DoRA's columns: an extra read each."""
+        """Round the whole tensor to NF4; read it once more for the norms of DoRA's columns."""
         self._info = info
         self._change = change
         self._stored_as = stored_as
         self._base = base
         self._adapter = adapter
-        self._round_trip = merge_base != "original"
-        if self._round_trip:
-            self._absmax, self._scales = self._nf4_scales(double=merge_base == "nf4-double")
+        self._rounded: tuple[Bytes, nf4.QuantState] | None = None
+        if merge_base != "original":
+            self._rounded = self._round_trip(pool, double=merge_base == "nf4-double")
         self._lora = (
             load_lora(adapter.checkpoint, change.delta) if adapter and change.delta else None
         )
@@ -235,25 +249,32 @@ class MergedTensor:
         """The rows that the adapter's differences are added to."""
         if self._change.replacement is not None and self._adapter is not None:
             return self._adapter.checkpoint.rows(self._change.replacement, start, stop)
-        rows = self._base.rows(self._stored_as, start, stop)
-        if not self._round_trip:
-            return rows
-        columns = int(np.prod(self._info.shape[1:], dtype=np.int64))
-        return nf4.round_trip_rows(rows, self._absmax, self._scales, start * columns)
+        if self._rounded is None:
+            return self._base.rows(self._stored_as, start, stop)
+        packed, state = self._rounded
+        first, last = nf4.packed_range(state, start, stop)
+        return nf4.dequantize_rows(packed[first:last], state, start, stop)
 
-    def _nf4_scales(self, double: bool) -> tuple[Array, Array]:
-        """The divisors and factors of the whole matrix, one for each block."""
-        flat: list[Array] = []
-        rest = np.empty(0, dtype=np.float32)
-        for start, stop in slabs(self._info.shape):
-            values = np.append(rest, self._base.rows(self._stored_as, start, stop).reshape(-1))
-            whole = values.size // nf4.BLOCK * nf4.BLOCK
-            flat.append(nf4.block_absmax(values[:whole]))
-            rest = values[whole:]
-        if rest.size:
-            flat.append(nf4.block_absmax(rest))
-        absmax = np.concatenate(flat)
-        return absmax, nf4.round_trip_absmax(absmax) if double else absmax
+    def _round_trip(self, pool: Executor | None, *, double: bool) -> tuple[Bytes, nf4.QuantState]:
+        """The whole matrix in NF4: a quarter of its bytes, kept so that it is read once.
+
+        Its scales depend on all of it, with double quantization.
+        """
+        shape = self._info.shape
+        columns = int(np.prod(shape[1:], dtype=np.int64))
+        together = nf4.BLOCK // math.gcd(columns, nf4.BLOCK)  # rows that begin and end blocks
+
+        def rounded(place: tuple[int, int]) -> tuple[Bytes, Array]:
+            rows = self._base.rows(self._stored_as, *place)
+            absmax = nf4.block_absmax(rows)
+            return nf4.codes_of(rows, absmax), absmax
+
+        run = map if pool is None else pool.map
+        parts = list(run(rounded, slabs(shape, together)))
+        packed = np.concatenate([codes for codes, _ in parts])
+        absmax = np.concatenate([scales for _, scales in parts])
+        scales = nf4.round_trip_absmax(absmax) if double else absmax
+        return packed, nf4.QuantState(shape, nf4.BLOCK, "bfloat16", nf4.CODES, scales)
 
     def _add(self, rows: Array, lora: Lora, start: int, stop: int) -> Array:
         merged = lora.add(rows, start, stop)

@@ -68,14 +68,26 @@ def dequantize_absmax(
     return values * np.repeat(nested_absmax, blocksize)[: values.size] + offset
 
 
-def dequantize_rows(packed: Bytes, state: QuantState, start: int, stop: int) -> Array:
-    """Rows [start, stop) of the matrix (rows, columns) that `packed` encodes.
+def packed_range(state: QuantState, start: int, stop: int) -> tuple[int, int]:
+    """The bytes [first, last) of a packed matrix that rows [start, stop) are in."""
+    columns = int(np.prod(state.shape[1:], dtype=np.int64))
+    return start * columns // 2, -(-stop * columns // 2)
 
-    Two values a byte, the first in its upper half. Blocks run over the ends of rows.
+
+def dequantize_rows(data: Bytes, state: QuantState, start: int, stop: int) -> Array:
+    """Rows [start, stop) of a matrix, (rows, columns).
+
+    Blocks run over the ends of rows.
+
+    Args:
+        data: the bytes that these rows are in, `packed_range`: two values a byte, the first in its
+            upper half.
+        state: of the whole matrix.
+        start: the first row.
+        stop: the row behind the last one.
     """
     columns = int(np.prod(state.shape[1:], dtype=np.int64))
     first, last = start * columns, stop * columns
-    data = np.asarray(packed).reshape(-1)[first // 2 : -(-last // 2)]
     codes = np.empty(2 * data.size, dtype=np.uint8)
     codes[0::2], codes[1::2] = data >> 4, data & 15
     codes = codes[first % 2 : first % 2 + last - first]
@@ -114,22 +126,20 @@ def round_trip_absmax(absmax: Array) -> Array:
     return back
 
 
-def round_trip_rows(rows: Array, absmax: Array, scales: Array, first: int) -> Array:
-    """Rows as they come back from NF4, rounded to bfloat16.
+def codes_of(values: Array, absmax: Array) -> Bytes:
+    """The codes of values whose first one begins a block, two a byte, the first in the upper half.
 
     Args:
-        rows: (rows, columns) of a matrix.
-        absmax: of the whole matrix's blocks, from `block_absmax`: the divisors of the values.
-        scales: the factors of the codes: `absmax`, or with double quantization the result of
-            `round_trip_absmax`.
-        first: how many values of the matrix come before these rows.
+        values: any number of them, in the order of the tensor.
+        absmax: of their blocks, from `block_absmax`.
     """
-    flat = rows.reshape(-1)
-    block = np.arange(first, first + flat.size) // BLOCK
+    flat = values.reshape(-1)
     bounds = (CODES[:-1] + CODES[1:]) / np.float32(2)
     inverse = np.float32(1) / np.maximum(absmax, TINY)
-    codes = np.searchsorted(bounds, flat * inverse[block], "left")
-    return to_bfloat16(CODES[codes] * scales[block]).reshape(rows.shape)
+    codes = np.searchsorted(bounds, flat * np.repeat(inverse, BLOCK)[: flat.size], "left")
+    codes = np.append(codes.astype(np.uint8), np.zeros(flat.size % 2, dtype=np.uint8))
+    packed: Bytes = (codes[0::2] << 4 | codes[1::2]).astype(np.uint8, copy=False)
+    return packed
 
 
 def to_bfloat16(values: Array) -> Array:

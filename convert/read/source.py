@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -13,13 +13,16 @@ from typing import Any, Final, Literal
 from relay_gguf.disk import digest
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
-from relay_gguf.hub.api import locate_folder, tensor_headers
+from relay_gguf.hub.api import UnreachableError, locate_folder, snapshot
 from relay_gguf.hub.download import fetch
+from relay_gguf.hub.fetching import Fetching
 from relay_gguf.hub.repo import parse_folder, parse_repo
 
 from .adapter import Adapter, changes_nothing, open_adapter
 from .checkpoint import Checkpoint, open_folder
 from .config import newest_checkpoint, read_config, read_object
+from .four_bits import FourBits, find_four_bits
+from .hub_folder import open_hub_folder
 from .merge import MERGE_BASES, MergeBase
 from .mlx_adapter import FILE as MLX_FILE
 from .mlx_adapter import is_of_mlx, open_mlx_adapter
@@ -38,30 +41,7 @@ READ: Final = (
 """Files that a conversion depends on; chat templates and cards show in the headers of its files."""
 TELLING: Final = ("adapter_config.json", "config.json", "README.md", "*.yml", "*.yaml")
 """Files of an adapter's folder that may tell how it was trained."""
-_LINE: Final = r"(?im)^[^#\n]*?"  # nothing that is commented out
-_IS: Final = r"[\"']?\s*[:=]\s*[\"']?"
-SIGNS: Final = {
-    "load_in_4bit": re.compile(rf"{_LINE}\bload_in_4bit{_IS}true\b"),
-    "adapter: qlora": re.compile(rf"{_LINE}\badapter{_IS}qlora\b"),
-    "a base in bnb-4bit": re.compile(rf"{_LINE}\bbase_model\w*{_IS}[\w./-]*bnb-4bit\b"),
-}
-"""Signs of training in 4 bits: settings of transformers and axolotl, the bases of Unsloth."""
-DOUBLE: Final = re.compile(rf"{_LINE}\bbnb_4bit_use_double_quant{_IS}(true|false)\b")
 _CACHED: Final = re.compile(r"(?:^|/)models--([^/]+)/snapshots/[^/]+$")
-KIND: Final = re.compile(rf"{_LINE}\bbnb_4bit_quant_type{_IS}(\w+)")
-
-
-@dataclass(frozen=True, slots=True)
-class FourBits:
-    """That an adapter was trained in 4 bits: the file and the sign in it that say so.
-
-    `double` is whether double quantization was on; None where no file tells.
-    """
-
-    file: str
-    sign: str
-    kind: str = "nf4"
-    double: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +57,8 @@ class MergeChoice:
 class Source:
     """A model folder, opened; `label` is its repository, or the name of the folder.
 
-    `address` has its revision and its folder in the repository too.
+    `address` has its revision and its folder in the repository too. `fetching` reads what is on
+    the hub alone; None where nothing is.
     """
 
     label: str
@@ -85,6 +66,7 @@ class Source:
     folder: Path
     config: dict[str, Any]
     checkpoint: Checkpoint
+    fetching: Fetching | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,15 +91,7 @@ class AdapterSource:
     @property
     def four_bits(self) -> FourBits | None:
         """The sign of training in 4 bits in its folder; None where there is none."""
-        texts = dict(self._texts())
-        for file, text in texts.items():
-            sign = next((sign for sign, pattern in SIGNS.items() if pattern.search(text)), None)
-            if sign is not None:
-                others = (text, *texts.values())  # its own first
-                kind = next((m[1].lower() for t in others if (m := KIND.search(t))), "nf4")
-                double = next((m[1].lower() for t in others if (m := DOUBLE.search(t))), None)
-                return FourBits(file, sign, kind, None if double is None else double == "true")
-        return None
+        return find_four_bits(dict(self._texts()))
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         for pattern in TELLING:
@@ -130,24 +104,40 @@ class AdapterSource:
         return digest(next(file for file in files if file.is_file()))
 
 
-def open_source(model: str, *, weights: bool = True) -> Source:
+def open_source(
+    model: str,
+    *,
+    weights: bool = True,
+    keep: bool = False,
+    notice: Callable[[str], None] = lambda text: None,
+) -> Source:
     """Open a model in safetensors.
 
     Args:
         model: its folder, or `owner/name` on the hub, maybe with a revision and a folder in it:
             `owner/name@v1/folder`.
-        weights: False does not download the weights: a plan needs only their files' headers.
+        weights: False reads no weights: a plan needs only their files' headers.
+        keep: download the weights into the hub's cache first; else those that are not there are
+            read where they are, and not stored.
+        notice: is told when the hub does not answer.
 
     Raises:
         ConversionError: the folder does not exist, or has no model that can be read.
         ModelError: the hub does not have the model, or cannot be reached.
     """
-    folder = _folder(model, MODEL_FILES if weights else SMALL_FILES)
-    names, config = names_of(model, folder), read_config(folder)
     wanted = None if Path(model).expanduser().exists() else parse_folder(model)
-    if weights or wanted is None or list(folder.glob("*.safetensors")):
-        return Source(*names, folder, config, open_folder(folder))
-    return Source(*names, folder, config, Checkpoint.of_headers(tensor_headers(wanted)))
+    if wanted is None or (weights and keep):
+        folder = _folder(model, MODEL_FILES)
+        return Source(*names_of(model, folder), folder, read_config(folder), open_folder(folder))
+    there = snapshot(wanted, SMALL_FILES)
+    names, config = names_of(model, there.folder), read_config(there.folder)
+    try:
+        opened = open_hub_folder(wanted, there, notice)
+    except UnreachableError:
+        if not list(there.folder.glob("*.safetensors")):
+            raise
+        return Source(*names, there.folder, config, open_folder(there.folder))
+    return Source(*names, there.folder, config, opened.checkpoint, opened.fetching)
 
 
 def open_adapter_source(adapter: str) -> AdapterSource:

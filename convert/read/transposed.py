@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 
 from .arrays import Array
 from .checkpoint import CheckpointTensor, Tensors
+from .weight_file import StoredTensor
 
 
 class Transposed:
@@ -29,3 +30,7 @@ class Transposed:
     def check_readable(self, names: Iterable[str]) -> None:
         """Refuse tensors of a type that cannot be read."""
         self._tensors.check_readable(names)
+
+    def stored(self, names: Iterable[str]) -> Iterator[StoredTensor]:
+        """What reading these tensors reads of files of safetensors, in order."""
+        return self._tensors.stored(names)

@@ -10,6 +10,7 @@ import math
 from collections import deque
 from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -106,6 +107,7 @@ def encode_all(
     n_threads: int,
     importance: Mapping[str, Array] | None = None,
     allow_nonfinite: bool = False,
+    ahead: AbstractContextManager[None] | None = None,
 ) -> Generator[EncodedRows]:
     """Encode tensors slab by slab; yields the slabs in order.
 
@@ -116,16 +118,18 @@ def encode_all(
         n_threads: number of threads that encode.
         importance: the weights of an imatrix, by tensor name.
         allow_nonfinite: encode NaN and infinity too, whatever comes of it.
+        ahead: what fetches the rows is open while they are read, and closed before the threads that
+            wait for them are waited for.
 
     Raises:
         ConversionError: a value is not finite, or too large for a type; names the tensor.
     """
     importance = importance or {}
-    with ThreadPoolExecutor(n_threads, thread_name_prefix="encode") as pool:
+    with ThreadPoolExecutor(n_threads, thread_name_prefix="encode") as pool, ahead or nullcontext():
         waiting: deque[Future[EncodedRows]] = deque()
         try:
             for tensor in tensors:
-                read, weight = weights.open(tensor), importance.get(tensor.name)
+                read, weight = weights.open(tensor, pool), importance.get(tensor.name)
                 for start, stop in slabs(tensor.shape, tensor.together):
                     job = (tensor, read, start, stop, kinds[tensor.name], weight)
                     waiting.append(pool.submit(_encode, *job))

@@ -6,10 +6,11 @@ that the user has set. Its errors become errors of this package.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from fnmatch import fnmatchcase
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +24,19 @@ if TYPE_CHECKING:
 
 
 class UnreachableError(ModelError):
-    """The hub cannot be reached now."""
+    """The hub cannot be reached now; `wait` are the seconds after which it asks to try again."""
+
+    def __init__(self, message: str, wait: float = 0.0) -> None:
+        super().__init__(message)
+        self.wait = wait
+
+
+@dataclass(frozen=True, slots=True)
+class CachedFolder:
+    """A folder of a repository in the hub's cache, with some of its files or all."""
+
+    folder: Path
+    commit: str
 
 
 def locate_folder(model: str, files: Sequence[str]) -> Path:
@@ -42,8 +55,16 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
     """
     path = Path(model).expanduser()
     wanted = None if path.exists() else parse_folder(model)
-    if wanted is None:
-        return path
+    return path if wanted is None else snapshot(wanted, files).folder
+
+
+def snapshot(wanted: RepoFolder, files: Sequence[str]) -> CachedFolder:
+    """The files of a folder in a repository that fit patterns, downloaded if need be.
+
+    Raises:
+        ModelError: the repository or its folder does not exist, is not open to this user, or cannot
+            be reached.
+    """
     check_environment()
     from huggingface_hub import snapshot_download
 
@@ -56,44 +77,7 @@ def locate_folder(model: str, files: Sequence[str]) -> Path:
         )
     if not (folder := Path(found, wanted.folder)).is_dir():
         raise ModelError(f"{wanted.repo} has no folder {wanted.folder} with a model or an adapter.")
-    return folder
-
-
-def tensor_headers(wanted: RepoFolder) -> dict[str, tuple[str, tuple[int, ...]]]:
-    """Name → type and shape of each tensor of a model, from its safetensors headers alone.
-
-    Raises:
-        ModelError: the repository does not exist, is not open to this user, has no safetensors
-            there, or cannot be reached.
-    """
-    check_environment()
-    from huggingface_hub import HfApi
-
-    hub, at = HfApi(), wanted.revision or None
-    with explained(str(wanted), wanted.repo):
-        if wanted.folder:
-            names = hub.list_repo_files(wanted.repo, revision=at)
-            files = [
-                hub.parse_safetensors_file_metadata(wanted.repo, name, revision=at)
-                for name in _weights(names, wanted.folder)
-            ]
-        else:
-            found = hub.get_safetensors_metadata(wanted.repo, revision=at)
-            files = list(found.files_metadata.values())
-    if not files:
-        raise ModelError(f"{wanted} has no model in safetensors.")
-    return {
-        name: (str(info.dtype), tuple(info.shape))
-        for file in files
-        for name, info in file.tensors.items()
-    }
-
-
-def _weights(names: Collection[str], folder: str) -> list[str]:
-    """The safetensors files of a model in a folder: one, or else all shards."""
-    whole = f"{folder}/model.safetensors"
-    shards = [name for name in names if fnmatchcase(name, f"{folder}/model-*.safetensors")]
-    return [whole] if whole in names else shards
+    return CachedFolder(folder, Path(found).name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -266,7 +250,19 @@ def explained(what: str, repo: str) -> Iterator[None]:
             ) from error
         if isinstance(error, RepositoryNotFoundError) or status in (401, 403, 404):
             raise no_repository(what, repo) from error
-        raise UnreachableError(f"The hub answered {status} for {what}. Try again later.") from error
+        said = f"The hub answered {status} for {what}. Try again later."
+        raise UnreachableError(said, _asked_wait(error.response.headers)) from error
     except Exception as error:  # the hub's library passes its transport's errors on as they are
         why = str(error) or type(error).__name__
         raise UnreachableError(f"Cannot reach the hub for {what}: {why}.") from error
+
+
+def _asked_wait(headers: Mapping[str, str]) -> float:
+    """Seconds that a server asks to wait, by Retry-After: a number of them, or a date."""
+    said = headers.get("Retry-After", "").strip()
+    if said.isdecimal():
+        return float(said)
+    try:
+        return max(0.0, (parsedate_to_datetime(said) - datetime.now(timezone.utc)).total_seconds())
+    except (TypeError, ValueError):  # no date, or one without its zone
+        return 0.0

@@ -1,12 +1,13 @@
-"""One file on the hub: its size and checksum, its bytes from any offset, its GGUF header."""
+"""One file on the hub: its size and checksum, its bytes or parts of them, its GGUF header."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Generator
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from typing import Final
+from urllib.parse import urlsplit
 
 from relay_gguf.errors import ModelError
 from relay_gguf.gguf_file.header import MAGIC, Header, parse_header
@@ -72,6 +73,80 @@ def stream(
         for data in response.iter_bytes():
             yield at, data
             at += len(data)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a file on its way: its bytes, and what the server says of the whole file.
+
+    `address` is where the bytes come from, after redirects; `etag` is that server's. `linked` is
+    the hub's own checksum of the file, empty where the hub was not asked. `size` is the file's.
+    """
+
+    pieces: Iterator[bytes]
+    address: str
+    etag: str
+    linked: str
+    size: int
+
+
+@contextmanager
+def open_part(
+    repo: str, commit: str, name: str, start: int, stop: int, address: str = ""
+) -> Iterator[Part]:
+    """Ask for bytes [start, stop) of a file, and for nothing else.
+
+    Args:
+        repo: OWNER/NAME.
+        commit: of the repository.
+        name: of the file in it.
+        start: the first byte.
+        stop: the byte behind the last one.
+        address: where an earlier part came from, to spare a redirect; empty asks the hub. The
+            user's token goes to the hub alone.
+
+    Raises:
+        UnreachableError: the connection broke, or the server cannot answer now.
+        ModelError: the server has no parts, or no such part; the file is not there, or not open to
+            this user.
+    """
+    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    hub = hf_hub_url(repo, name, revision=commit)
+    token = None if _origin(address or hub) == _origin(hub) else False
+    headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
+    headers["Range"] = f"bytes={start}-{stop - 1}"
+    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+    what = f"{repo}/{name}"
+    with (
+        explained(what, repo),
+        get_session().stream("GET", address or hub, headers=headers, timeout=timeout) as response,
+    ):
+        if response.status_code == 416:
+            raise ModelError(f"{what} is shorter than it was.")
+        hf_raise_for_status(response)
+        said = re.match(r"bytes (\d+)-\S*/(\d+)", response.headers.get("Content-Range", ""))
+        if response.status_code != 206 or said is None:
+            raise ModelError(
+                f"{urlsplit(str(response.url)).hostname} sends {name} only whole, and not the part "
+                "that it is asked for. --keep-source downloads whole files."
+            )
+        if int(said[1]) != start:
+            raise ModelError(f"The hub sends other bytes of {name} than it was asked for.")
+        linked = (first.headers.get("X-Linked-Etag", "") for first in response.history)
+        yield Part(
+            response.iter_bytes(),
+            str(response.url),
+            response.headers.get("ETag", ""),
+            next(filter(None, linked), "").strip('"'),
+            int(said[2]),
+        )
+
+
+def _origin(address: str) -> tuple[str, str | None, int | None]:
+    parts = urlsplit(address)
+    return parts.scheme, parts.hostname, parts.port
 
 
 def remote_header(repo: str, file: str, commit: str = "") -> Header:

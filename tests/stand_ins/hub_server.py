@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
 
@@ -39,6 +40,16 @@ class Mood:
     """SHA-256 → what it sends instead of that content."""
     delay: float = 0.0
     """Seconds between two pieces of 16 KiB."""
+    latency: float = 0.0
+    """Seconds before the answer of a file's own host."""
+    retry_after: str = ""
+    """What it asks for beside a status."""
+    etags: list[str] = field(default_factory=list)
+    """The ETags of the next answers; the last one stays."""
+    good_for: int = 0
+    """How many answers a redirect is good for; 0 for ever."""
+    down: bool = False
+    """Whether it closes connections without an answer."""
     card: dict[str, Any] = field(default_factory=dict)
     """What the repositories' cards say."""
 
@@ -51,9 +62,13 @@ class Handler(BaseHTTPRequestHandler):
     asked: ClassVar[list[str]] = []
     """Ranges of large files."""
     sent: ClassVar[list[int]] = []
+    given: ClassVar[list[tuple[str, int, int]]] = []
+    """SHA-256, first byte and number of bytes of what was sent of large files."""
     leaked: ClassVar[list[str]] = []
     """Tokens that came to the wrong host."""
     mood: ClassVar[Mood] = Mood()
+    tickets: ClassVar[dict[str, int]] = {}
+    """Redirect → the answers that it was used for."""
 
     def do_HEAD(self) -> None:
         self.answer()
@@ -62,6 +77,8 @@ class Handler(BaseHTTPRequestHandler):
         self.answer()
 
     def answer(self) -> None:
+        if self.mood.down:
+            return
         self.requests.append(f"{self.command} {self.path}")
         path = self.path.partition("?")[0]
         path = path.removeprefix("/datasets").replace("/api/datasets/", "/api/models/")
@@ -100,13 +117,13 @@ class Handler(BaseHTTPRequestHandler):
 
     def send_file(self, name: str, content: bytes) -> None:
         if is_large(name):
-            digest = hashlib.sha256(content).hexdigest()
+            digest = _sha256(content)
             port = self.headers["Host"].partition(":")[2]
             headers = {
                 "X-Linked-Etag": f'"{digest}"',
                 "X-Linked-Size": str(len(content)),
                 "X-Repo-Commit": COMMIT,
-                "Location": f"http://localhost:{port}/stored/{digest}",
+                "Location": f"http://localhost:{port}/stored/{digest}?ticket={len(self.requests)}",
             }
             self.send(302, b"", headers)
             return
@@ -117,12 +134,21 @@ class Handler(BaseHTTPRequestHandler):
         """The other host's answer."""
         if token:
             self.leaked.append(token)
-        known = {hashlib.sha256(c).hexdigest(): c for f in self.repos.values() for c in f.values()}
+        known = contents(self.repos)
         self.asked.append(self.headers.get("Range", "").removeprefix("bytes="))
-        if self.mood.statuses:
-            self.send(self.mood.statuses.pop(0), b"", {})
+        time.sleep(self.mood.latency)
+        ticket = self.path.rpartition("=")[2]
+        self.tickets[ticket] = self.tickets.get(ticket, 0) + 1
+        if 0 < self.mood.good_for < self.tickets[ticket]:
+            self.send(403, b"", {})
             return
-        self.send_part(self.mood.lies.get(digest, known[digest]), {"ETag": '"other"'})
+        if self.mood.statuses:
+            asked = {"Retry-After": self.mood.retry_after} if self.mood.retry_after else {}
+            self.send(self.mood.statuses.pop(0), b"", asked)
+            return
+        etags = self.mood.etags or ['"other"']
+        etag = etags.pop(0) if len(etags) > 1 else etags[0]
+        self.send_part(self.mood.lies.get(digest, known[digest]), {"ETag": etag})
 
     def send_part(self, content: bytes, headers: Mapping[str, str]) -> None:
         asked = re.fullmatch(r"bytes=(\d+)-(\d+)", self.headers.get("Range", ""))
@@ -142,6 +168,10 @@ class Handler(BaseHTTPRequestHandler):
         if data and self.mood.cuts and self.path.startswith("/stored/"):
             data = data[: self.mood.cuts.pop(0)]
         self.sent.append(len(data))
+        if self.path.startswith("/stored/"):
+            first = int(headers.get("Content-Range", "bytes 0-").split()[1].partition("-")[0])
+            digest = self.path.partition("?")[0].rpartition("/")[2]
+            self.given.append((digest, first, len(data)))
         for at in range(0, len(data), 1 << 14):
             if self.mood.delay and at:
                 time.sleep(self.mood.delay)
@@ -156,7 +186,17 @@ class Handler(BaseHTTPRequestHandler):
 
 def is_large(name: str) -> bool:
     """Whether a file lies beside git."""
-    return name.endswith(".gguf") and not name.startswith("small")
+    return name.endswith((".gguf", ".safetensors")) and not name.startswith("small")
+
+
+def contents(repos: Repos) -> dict[str, bytes]:
+    """SHA-256 → file, of all repositories."""
+    return {_sha256(content): content for files in repos.values() for content in files.values()}
+
+
+@cache
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _git_sha1(content: bytes) -> str:
@@ -168,7 +208,7 @@ def _entry(name: str, content: bytes) -> dict[str, Any]:
     entry = {"rfilename": name, "size": len(content), "blobId": _git_sha1(content)}
     if not is_large(name):
         return entry
-    digest = hashlib.sha256(content).hexdigest()
+    digest = _sha256(content)
     lfs = {"sha256": digest, "size": len(content), "pointerSize": 99}
     return entry | {"blobId": "d" * 40, "lfs": lfs}
 
@@ -183,7 +223,8 @@ def serving(repos: Repos, monkeypatch: pytest.MonkeyPatch, home: str) -> Iterato
 
     Handler.repos = repos
     Handler.mood = Mood()
-    for seen in (Handler.requests, Handler.asked, Handler.sent, Handler.leaked):
+    Handler.tickets.clear()
+    for seen in (Handler.requests, Handler.asked, Handler.sent, Handler.given, Handler.leaked):
         seen.clear()
     httpd = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     thread = threading.Thread(target=httpd.serve_forever, args=(0.02,))

@@ -102,6 +102,14 @@ def convert(
     restart: Annotated[
         bool, typer.Option("--restart", help="Discard the files of an interrupted conversion.")
     ] = False,
+    keep_source: Annotated[
+        bool,
+        typer.Option(
+            "--keep-source",
+            help="Download a base of the hub first, and keep it in the hub's cache, for further "
+            "conversions. [read where it is, and not stored]",
+        ),
+    ] = False,
     lmstudio: Annotated[
         bool, typer.Option("--lmstudio", help="Put the files into LM Studio too.")
     ] = False,
@@ -129,7 +137,8 @@ def convert(
     """Make GGUF files of a model, or of a base and its LoRA adapter.
 
     One pass over the weights for any number of types, without PyTorch and in little memory. A
-    conversion that was interrupted is resumed by the same command.
+    conversion that was interrupted is resumed by the same command. A base on the hub is read where
+    it is: each tensor once, and never stored, unless it is in the hub's cache already.
 
     \b
     Examples:
@@ -167,9 +176,10 @@ def convert(
         allow_nonfinite=allow_nonfinite,
         allow_requantize=allow_requantize,
         verify=not no_verify,
+        keep_source=keep_source,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
-    job = prepare(request, weights=not dry_run)
+    job = prepare(request, weights=not dry_run, notice=show.notice)
     if quality:
         card.refuse_without_base(request.ftypes)
     show.plan(job, out, in_full=dry_run, n_threads=threads)
@@ -256,6 +266,7 @@ def _request(
     allow_nonfinite: bool,
     allow_requantize: bool,
     verify: bool,
+    keep_source: bool,
 ) -> Request:
     """The request that the options make; they precede the values of a preset."""
     from relay_gguf.convert.metadata import MetadataOverride
@@ -287,6 +298,7 @@ def _request(
         verify=verify,
         template=templates[0],
         allow_requantize=allow_requantize,
+        keep_source=keep_source,
     )
 
 

@@ -24,6 +24,7 @@ from rich.progress import (
 from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.publish.folder import WrittenFolder, written_lines
 from relay_gguf.convert.run import ConversionEvent, ConvertedFiles, Progress
+from relay_gguf.display import one_line, size
 
 from .text import plan_json, plan_lines, result_lines
 
@@ -58,6 +59,9 @@ class ConversionScreen(Protocol):
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """Show the plan; in full for a dry run."""
 
+    def notice(self, text: str) -> None:
+        """Say that the hub does not answer; called by other threads too."""
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Run the conversion to its end, and show its progress and result."""
 
@@ -81,6 +85,9 @@ class QuietScreen:
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """Show nothing."""
 
+    def notice(self, text: str) -> None:
+        """Show nothing."""
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Run the conversion silently."""
         for _ in events:
@@ -100,6 +107,10 @@ class JsonScreen:
         """Print the plan as an object."""
         self._print("plan", **plan_json(job, n_threads))
 
+    def notice(self, text: str) -> None:
+        """Print the text as an object."""
+        self._print("notice", text=text)
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Print progress once a second, and the report of each type."""
         last, stage = 0.0, ""
@@ -110,6 +121,8 @@ class JsonScreen:
             elif event.stage != stage or time.monotonic() - last >= EVERY:
                 last, stage = time.monotonic(), event.stage
                 fields = {"stage": stage, "done": event.done, "total": event.total}
+                if event.fetched is not None:
+                    fields |= {"fetched": event.fetched.done, "to_fetch": event.fetched.total}
                 self._print("progress", **fields, what=event.what)
 
     def folder(self, written: WrittenFolder, out: Path) -> None:
@@ -129,13 +142,22 @@ class JsonScreen:
 class TextScreen:
     """Prints for a person: a bar on stderr if that is a terminal, the rest on stdout."""
 
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+
     def plan(self, job: ConversionJob, out: Path, *, in_full: bool, n_threads: int | None) -> None:
         """Print the model, and the files to make."""
         _print_all(plan_lines(job, out, in_full=in_full, n_threads=n_threads))
 
+    def notice(self, text: str) -> None:
+        """Print a line on stderr, above the bar if there is one."""
+        self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Show a bar, then print a table."""
-        finished = [event for event in with_bar(events) if isinstance(event, ConvertedFiles)]
+        finished = [
+            event for event in with_bar(events, self._console) if isinstance(event, ConvertedFiles)
+        ]
         _print_all(result_lines(finished, out))
 
     def folder(self, written: WrittenFolder, out: Path) -> None:
@@ -149,9 +171,11 @@ class TextScreen:
         _print_all(["", *comparison_lines(found)])
 
 
-def with_bar(events: Iterator[ConversionEvent]) -> Iterator[ConversionEvent]:
+def with_bar(
+    events: Iterator[ConversionEvent], console: Console | None = None
+) -> Iterator[ConversionEvent]:
     """Pass events on, and show their progress as a bar on stderr if that is a terminal."""
-    console = Console(stderr=True)
+    console = console or Console(stderr=True)
     with Bar(*COLUMNS, console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task("", total=None)
         stage = ("", 0)
@@ -181,4 +205,8 @@ def copying(steps: Iterator[tuple[int, int]]) -> None:
 
 def described(event: Progress) -> str:
     """A stage in words."""
-    return STAGES[event.stage] + (f" {event.what}" if event.stage == "verify" else "")
+    said = STAGES[event.stage] + (f" {event.what}" if event.stage == "verify" else "")
+    if (fetched := event.fetched) is not None:
+        rate = f", {size(int(fetched.rate))}/s" if fetched.done < fetched.total else ""
+        said += f" (fetched {size(fetched.done)} of {size(fetched.total)}{rate})"
+    return said

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,10 +14,13 @@ from relay_gguf.convert.report import REPORT, layer_kind
 from relay_gguf.convert.run import ConvertedFiles
 from relay_gguf.convert.write.encode import AHEAD
 from relay_gguf.convert.write.targets import QuantTarget
-from relay_gguf.display import one_line, size, visible
+from relay_gguf.display import listed, one_line, size, visible
+from relay_gguf.hub.ahead import LIMIT
 
 AT_REST: Final = 170_000_000
 """Bytes that Python, its libraries and a vocabulary take, about (measured on Linux)."""
+ROUNDED: Final = 0.63
+"""Bytes a value of the matrix that is being rounded to NF4: its code, and its part of a scale."""
 SLABS_IN_WORK: Final = 8
 """Copies of a slab that a thread holds while it merges, encodes and measures."""
 
@@ -31,6 +34,8 @@ def plan_lines(
     chosen = origin.get("merge_base", "original")
     if chosen not in ("original", job.request.merge_base):
         yield one_line(f"{chosen}: {origin['merge_reason']}.")
+    if (source := source_line(job)) is not None:
+        yield one_line(source)
     width = max(len(target.ftype) for target in job.targets)
     for target in job.targets:
         files = [file.name for file in target.files]
@@ -45,7 +50,7 @@ def plan_lines(
     if in_full:
         for kind, (changed, count) in coverage(job).items():
             yield f"{kind}: {changed} of {count} changed by the adapter"
-        yield f"disk: {job.size:,} bytes; memory: about {size(memory(n_threads))}"
+        yield f"disk: {job.size:,} bytes; memory: about {size(memory(job, n_threads))}"
     for note in job.notes:
         yield one_line(f"Note: {note}")
 
@@ -62,7 +67,8 @@ def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
         "tensors": {target.ftype: dict(target.n_tensors) for target in job.targets},
         "coverage": coverage(job),
         "bytes": job.size,
-        "memory": memory(n_threads),
+        "fetched": job.to_fetch,
+        "memory": memory(job, n_threads),
         "notes": list(job.notes),
     }
 
@@ -87,11 +93,24 @@ def result_lines(finished: Sequence[ConvertedFiles], out: Path) -> Iterator[str]
         yield f"The adapter moved {', '.join(moved)}."
     for name, count in report["not_finite"].items():
         yield f"Not finite: {count} values of {visible(name)}."
+    if report["fetched"]:
+        yield _checked(report["fetched"])
     if report["verified"]:
         alike = report["verified"]["texts_tokenized_alike"]
         texts = f", {alike} texts tokenized as by the tokenizer" if alike else ""
         yield f"Read back from the disk, opened by llama.cpp{texts}."
     yield f"All figures: {one_line(str(out))}{os.sep}*{REPORT}"
+
+
+def _checked(files: Sequence[Mapping[str, Any]]) -> str:
+    """What was compared of the files that were read on the hub."""
+    unchecked = [file["name"].rpartition("/")[2] for file in files if not file["sha256_checked"]]
+    if not unchecked:
+        return "What was read from the hub has the SHA-256 that the hub tells."
+    return one_line(
+        f"The SHA-256 of {listed(unchecked)} on the hub was not compared: that takes reading a "
+        "file whole and in its own order."
+    )
 
 
 def coverage(job: ConversionJob) -> dict[str, tuple[int, int]]:
@@ -104,10 +123,27 @@ def coverage(job: ConversionJob) -> dict[str, tuple[int, int]]:
     return {kind: (changed[kind], counts[kind]) for kind in sorted(changed)}
 
 
-def memory(n_threads: int | None) -> int:
-    """Bytes of memory that a conversion takes, about; they do not depend on the model."""
+def source_line(job: ConversionJob) -> str | None:
+    """How many bytes come from the hub, and what becomes of them; None if none do."""
+    fetching, n_bytes = job.model.fetching, job.to_fetch
+    if fetching is None or not n_bytes:
+        return None
+    first = fetching.files[0]
+    place = f"{first.repo} at commit {first.commit[:12]}"
+    if job.request.keep_source:
+        return f"Downloads {size(n_bytes)} from {place} first, and keeps them in the hub's cache."
+    return f"Reads {size(n_bytes)} from {place}, and stores none of it (--keep-source does)."
+
+
+def memory(job: ConversionJob, n_threads: int | None) -> int:
+    """Bytes of memory that a conversion takes, about; they hardly depend on the model."""
     slabs = (n_threads or os.cpu_count() or 1) * (SLABS_IN_WORK + AHEAD)
-    return AT_REST + slabs * SLAB_BYTES
+    rounded = 0
+    if job.model.origin.get("merge_base", "original") != "original":
+        inner = [t.size for t in job.tensors if len(t.shape) > 1 and t.name.startswith("blk.")]
+        rounded = int(max(inner, default=0) * ROUNDED)
+    fetched = LIMIT if job.to_fetch else 0
+    return AT_REST + slabs * SLAB_BYTES + rounded + fetched
 
 
 def _share(value: float | None, places: int = 2) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +33,9 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     original = ModelWeights.open
 
-    def spy(self: ModelWeights, tensor: Tensor) -> Any:
+    def spy(self: ModelWeights, tensor: Tensor, pool: Executor | None = None) -> Any:
         names.append(tensor.name)
-        return original(self, tensor)
+        return original(self, tensor, pool)
 
     monkeypatch.setattr(ModelWeights, "open", spy)
     return names

@@ -1,0 +1,203 @@
+"""What goes wrong between here and the hub, while a base is read where it is."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from threading import Event
+
+import numpy as np
+import pytest
+from hf_weights import Tensor, slices, write_shards
+from hub_server import COMMIT, TOKEN, Handler, Mood
+
+from relay_gguf.convert.read.checkpoint import open_folder
+from relay_gguf.convert.read.hub_folder import HubFolder, extents, open_hub_folder
+from relay_gguf.errors import ModelError
+from relay_gguf.hub import ahead, ranged_file
+from relay_gguf.hub.api import CachedFolder
+from relay_gguf.hub.intake import Intake
+from relay_gguf.hub.repo import RepoFolder
+
+Change = Callable[[Mood], None]
+BASE = RepoFolder("o/base")
+WEIGHTS = shutil.ignore_patterns("*.safetensors")
+
+
+def silent(text: str) -> None:
+    """Nobody is told."""
+
+
+@pytest.fixture(scope="module")
+def shards(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three files, and their index."""
+    folder, rng = tmp_path_factory.mktemp("shards"), np.random.default_rng(3)
+    names = [f"model.layers.{number}.weight" for number in range(9)]
+    rows = {name: rng.standard_normal((70, 100), np.float32) for name in names}
+    tensors = {name: Tensor("F32", (70, 100), slices(rows[name])) for name in names}
+    parts = [{name: tensors[name] for name in names[first::3]} for first in range(3)]
+    write_shards(folder, parts)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def small_pieces(hub: type[Handler], shards: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hub has the small files, each of which takes many pieces."""
+    small = {"limit": 50_000, "n_connections": 4, "piece": 10_000}
+    monkeypatch.setattr(ahead.Ahead.__init__, "__kwdefaults__", small)
+    files = {path.name: path.read_bytes() for path in shards.glob("*.safetensors")}
+    monkeypatch.setattr(hub, "repos", {"o/base": files, "o/private": files})
+
+
+@pytest.fixture
+def there(shards: Path, tmp_path: Path) -> CachedFolder:
+    """What the cache has of it."""
+    return CachedFolder(Path(shutil.copytree(shards, tmp_path / "there", ignore=WEIGHTS)), COMMIT)
+
+
+def read_all(opened: HubFolder) -> dict[str, bytes]:
+    """All tensors, fetched ahead as in a conversion."""
+    assert opened.fetching
+    names = opened.checkpoint.infos
+    with opened.fetching.ahead(extents(opened.checkpoint.stored(names))):
+        return {name: opened.checkpoint.rows(name).tobytes() for name in names}
+
+
+def cuts(mood: Mood) -> None:
+    mood.cuts = [500, 0, 0, 7000, 0, 1, 9999, 0]
+
+
+def hiccups(mood: Mood) -> None:
+    mood.statuses = [503, 429, 500, 408, 502, 504]
+
+
+def short_redirects(mood: Mood) -> None:
+    mood.good_for = 3
+
+
+def latency(mood: Mood) -> None:
+    mood.latency = 0.002
+
+
+@pytest.mark.parametrize("change", [cuts, hiccups, short_redirects, latency])
+def test_what_is_overcome(
+    change: Change, hub: type[Handler], shards: Path, there: CachedFolder
+) -> None:
+    source = open_hub_folder(BASE, there, silent)
+    change(hub.mood)
+    hub.given.clear()
+    checkpoint = open_folder(shards)
+    assert read_all(source) == {n: checkpoint.rows(n).tobytes() for n in checkpoint.infos}
+    weights = sum(path.stat().st_size for path in shards.glob("*.safetensors"))
+    fetched = sum(n_bytes for _, _, n_bytes in hub.given)
+    assert fetched < weights, "each tensor once, and what came before a cut not again"
+
+
+def whole_files(mood: Mood) -> None:
+    mood.ranges = False
+
+
+def other_etag(mood: Mood) -> None:
+    mood.etags = ['"other"'] * 5 + ['"another"']
+
+
+def shorter(mood: Mood) -> None:
+    mood.lies = Lies(lambda content: content[:-1000])
+
+
+def gone(mood: Mood) -> None:
+    mood.down = True
+
+
+def refused(mood: Mood) -> None:
+    mood.statuses, mood.good_for = [403] * 50, 1
+
+
+class Lies(dict[str, bytes]):
+    """Another content for each file."""
+
+    def __init__(self, change: Callable[[bytes], bytes]) -> None:
+        super().__init__()
+        self._change = change
+
+    def get(self, digest: str, content: bytes) -> bytes:  # type: ignore[override]
+        return self._change(content)
+
+
+FATAL = {
+    whole_files: r"localhost sends model-0\S+ only whole.*--keep-source downloads whole files",
+    other_etag: r'changed on the hub while it was read: it was "other", and.*--restart',
+    shorter: r"changed on the hub while it was read: it was \d+ bytes, and is \d+ bytes",
+    gone: r"Reading \S+ from the hub broke at .*: Cannot reach the hub .*same command again",
+    refused: r"o/base/model-0\S+",
+}
+
+
+@pytest.mark.parametrize(("change", "said"), FATAL.items())
+def test_what_is_not(change: Change, said: str, hub: type[Handler], there: CachedFolder) -> None:
+    """One line, and nobody waits forever."""
+    source = open_hub_folder(BASE, there, silent)
+    change(hub.mood)
+    with pytest.raises(ModelError, match=said) as failed:
+        read_all(source)
+    assert "\n" not in str(failed.value)
+
+
+def test_a_hub_that_has_only_whole_files_is_told_at_once(
+    hub: type[Handler], there: CachedFolder
+) -> None:
+    hub.mood.ranges = False
+    with pytest.raises(ModelError, match="--keep-source"):
+        open_hub_folder(BASE, there, silent)
+
+
+def test_the_token_stays_on_the_hub(
+    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A redirect leads to another host, which is then asked without asking the hub again."""
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    read_all(open_hub_folder(RepoFolder("o/private"), there, silent))
+    assert len(hub.given) > 20
+    redirects = [request for request in hub.requests if "GET /o/private/resolve" in request]
+    assert len([request for request in redirects if ".safetensors" in request]) < 12
+    assert hub.leaked == []
+
+
+def test_waits_are_those_that_the_hub_asks_for_and_told_once(
+    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waited: list[float] = []
+    said: list[str] = []
+    pause = Intake.pause
+
+    def at_once(self: Intake, seconds: float, why: str, stopped: Event) -> None:
+        waited.append(seconds)
+        pause(self, 0.0, why, stopped)
+
+    monkeypatch.setattr(Intake, "pause", at_once)
+    source = open_hub_folder(BASE, there, said.append)
+    hub.mood.statuses, hub.mood.retry_after = [429, 503], "7"
+    read_all(source)
+    assert waited == [7.0, 7.0]
+    assert said[0].startswith("The hub answered ")
+    assert said[-1] == "The hub answers again."
+
+
+def test_who_waits_for_the_hub_can_be_stopped(
+    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C does not wait until the hub answers."""
+    told = Event()
+    source = open_hub_folder(BASE, there, lambda text: told.set())
+    monkeypatch.setattr(ranged_file, "WAITS", (1000.0,))
+    hub.mood.down = True
+    assert source.fetching
+    names = source.checkpoint.infos
+    with source.fetching.ahead(extents(source.checkpoint.stored(names))):
+        assert told.wait(20)
+        fetching = source.fetching._ahead
+    assert fetching
+    for thread in fetching._threads:
+        thread.join(20)
+        assert not thread.is_alive()
