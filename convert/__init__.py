@@ -6,6 +6,7 @@ read/       safetensors, NF4, adapter → merged rows in float32
 vocab/      the tokenizer's files → metadata
 quantize/   llama.cpp's encoders and its choice of types
 arch/       the name and order of each tensor in GGUF
+budget/     a type for each tensor, for a file of a given size
 write/      files, planned to the byte, written in one pass, verified
 
 request          what a user asks for

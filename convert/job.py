@@ -13,13 +13,14 @@ from relay_gguf.gguf_file.header import Metadata, Value, ValueType
 
 from .arch.llama import MAX_CONTEXT
 from .arch.weights import Tensor
+from .budget.allocation import Allocation, Watch, allocate
 from .model import Model, open_model
 from .quantize.ftypes import FTYPES
 from .quantize.imatrix import Imatrix, read_imatrix
 from .read.hub_folder import extents
 from .read.source import ASKED_BASES, identity
 from .request import TYPE, Request
-from .write.targets import QuantTarget, plan_targets
+from .write.targets import QuantTarget, plan_chosen, plan_standards, plan_targets, sizing
 from .write.verify import check_vocabulary
 
 
@@ -27,7 +28,8 @@ from .write.verify import check_vocabulary
 class ConversionJob:
     """A planned conversion: its model, and the files of each type.
 
-    `tensors` are in the order of the files.
+    `tensors` are in the order of the files. `allocation` is how the types of the file with a target
+    size were chosen; None without one.
     """
 
     request: Request
@@ -35,6 +37,12 @@ class ConversionJob:
     targets: tuple[QuantTarget, ...]
     tensors: tuple[Tensor, ...]
     imatrix: Imatrix | None
+    allocation: Allocation | None = None
+
+    def allocation_of(self, target: QuantTarget) -> Allocation | None:
+        """How the types of a target were chosen; None where llama.cpp chose them."""
+        found = self.allocation
+        return found if found is not None and found.label == target.ftype else None
 
     @property
     def size(self) -> int:
@@ -61,13 +69,18 @@ def prepare(
     request: Request,
     *,
     weights: bool = True,
+    n_threads: int | None = None,
+    watch: Watch = lambda done, total: None,
     notice: Callable[[str], None] = lambda text: None,
 ) -> ConversionJob:
     """Open, check and plan a conversion.
 
     Args:
         request: base, adapter and files.
-        weights: False reads no weights of a repository; then the job can be shown, not run.
+        weights: False reads no weights of a repository, unless a target size needs them; then the
+            job can be shown, not run.
+        n_threads: number of threads that measure for a target size; None for one for each core.
+        watch: is told how many tensors are measured for it.
         notice: is told when the hub does not answer.
 
     Raises:
@@ -78,18 +91,34 @@ def prepare(
         SettingsError: a pre-tokenizer is named for a GGUF file that has another one.
     """
     _check(request)
+    weights = weights or request.size_target is not None
     model = open_model(request, weights=weights, notice=notice)
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
     metadata = model.metadata if imatrix is None else _with_imatrix(model.metadata, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
-    targets = plan_targets(
-        metadata,
-        model.weights.tensors,
-        {ftype: pattern.replace(TYPE, ftype) for ftype in request.ftypes},
-        importance=None if imatrix is None else imatrix.weights,
-        max_bytes=request.max_bytes,
-        overrides=request.overrides,
-    )
+    targets = []
+    if request.ftypes:
+        targets = plan_targets(
+            metadata,
+            model.weights.tensors,
+            {ftype: pattern.replace(TYPE, ftype) for ftype in request.ftypes},
+            importance=None if imatrix is None else imatrix.weights,
+            max_bytes=request.max_bytes,
+            overrides=request.overrides,
+        )
+    allocation = None
+    if request.size_target is not None:
+        allocation = _allocated(request, model, metadata, imatrix, n_threads, watch)
+        chosen = plan_chosen(
+            metadata,
+            model.weights.tensors,
+            allocation.standard,
+            allocation.label,
+            allocation.types,
+            name=pattern.replace(TYPE, allocation.label),
+            max_bytes=request.max_bytes,
+        )
+        targets.append(chosen)
     by_name = {tensor.name: tensor for tensor in model.weights.tensors}
     if request.verify:
         matched = model.vocabulary.matched if model.vocabulary else {}
@@ -100,6 +129,35 @@ def prepare(
         targets=tuple(targets),
         tensors=tuple(by_name[name] for name in targets[0].types),
         imatrix=imatrix,
+        allocation=allocation,
+    )
+
+
+def _allocated(
+    request: Request,
+    model: Model,
+    metadata: Metadata,
+    imatrix: Imatrix | None,
+    n_threads: int | None,
+    watch: Watch,
+) -> Allocation:
+    """The types for the size that is asked for."""
+    assert request.size_target is not None
+    tensors = model.weights.tensors
+    importance = None if imatrix is None else imatrix.weights
+    standards, fixed = plan_standards(
+        metadata, tensors, importance=importance, overrides=request.overrides
+    )
+    return allocate(
+        model.weights,
+        tensors,
+        request.size_target,
+        standards,
+        sizing(metadata, tensors, request.max_bytes),
+        importance=importance,
+        fixed=fixed,
+        n_threads=n_threads,
+        watch=watch,
     )
 
 
@@ -124,8 +182,10 @@ def _check(request: Request) -> None:
         raise ConversionError(
             f"There is no type {', '.join(unknown)}. The types are: {', '.join(FTYPES)}."
         )
-    if not request.ftypes:
-        raise ConversionError("No type is asked for. Give --quant TYPE or --preset NAME.")
+    if not request.ftypes and request.size_target is None:
+        raise ConversionError(
+            "No type is asked for. Give --quant TYPE, --preset NAME or --target-size SIZE."
+        )
     if not 0 < (request.context_length or 1) < MAX_CONTEXT:
         raise ConversionError(f"A context of {request.context_length} tokens is too long.")
     if len(set(request.ftypes)) < len(request.ftypes):
@@ -141,7 +201,7 @@ def _check(request: Request) -> None:
     if (pattern := request.name) is not None:
         if Path(pattern).name != pattern or not pattern.endswith(".gguf"):
             raise ConversionError(f"{pattern!r} is not a file name that ends in .gguf.")
-        if TYPE not in pattern and len(request.ftypes) > 1:
+        if TYPE not in pattern and len(request.ftypes) + (request.size_target is not None) > 1:
             raise ConversionError(f"{pattern!r} has no {TYPE}, and there are several types.")
 
 

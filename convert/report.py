@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from relay_gguf.version import __version__
 
+from .budget.allocation import Allocation
 from .job import ConversionJob
 from .quantize.ggml import Type
 from .write.encode import TensorStats
@@ -59,6 +60,7 @@ def make_report(
         "fetched": fetched_files(job),
         "imatrix": None if job.imatrix is None else job.imatrix.file,
         "overrides": target.overrides.in_words,
+        **({"target": allocation_json(chosen)} if (chosen := job.allocation_of(target)) else {}),
         "notes": [*job.model.notes, *target.notes],
         "verified": checks if verified else None,
         "error": relative_error(stats, target.types.items()),
@@ -82,6 +84,27 @@ def make_report(
             }
             for name, kind in target.types.items()
         ],
+    }
+
+
+def allocation_json(allocation: Allocation) -> dict[str, Any]:
+    """How types were chosen for a size, and what was predicted, as JSON has it.
+
+    Divergences are in nats, by the rule of `budget.damage`: to be compared with each other, and
+    measured by `relay-gguf quality`.
+    """
+    return {
+        "asked": allocation.target.in_words,
+        "limit": allocation.limit,
+        "bits_per_weight": round(allocation.bits, 4),
+        "predicted": _figure(allocation.predicted),
+        "least_possible": _figure(allocation.bound),
+        "standard": {
+            "type": allocation.standard.ftype,
+            "bytes": allocation.standard_bytes,
+            "predicted": _figure(allocation.standard_damage),
+        },
+        "damage": {name: _figure(nats) for name, nats in allocation.damage.items() if nats},
     }
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal, get_args
 
+from .budget.size_target import SizeTarget
 from .metadata import MetadataOverride
 from .quantize.overrides import TypeOverrides
 from .read.source import AskedBase
@@ -38,6 +39,8 @@ class Request:
     imatrix: Path | None = None
     overrides: TypeOverrides = field(default_factory=TypeOverrides)
     """Types of tensors in place of llama.cpp's choice."""
+    size_target: SizeTarget | None = None
+    """The size of one more file, whose types are chosen so that least is damaged."""
     max_bytes: int | None = None
     """The most bytes of tensors in a file; None does not split."""
     allow_nonfinite: bool = False

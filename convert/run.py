@@ -24,7 +24,7 @@ from .output_folder import RoomError, check_folder, check_room, readable_errors
 from .quantize.ggml import Type
 from .read.hub_folder import extents
 from .report import REPORT, make_report
-from .write.ahead import Ahead
+from .write.eager import Eager
 from .write.encode import TensorStats, encode_all
 from .write.journal import Journal
 from .write.output import Output
@@ -270,13 +270,13 @@ class _Conversion:
     def _publish_all(self, n_threads: int) -> Iterator[ConversionEvent]:
         """Publish the files of each type in turn; those of the others are read back meanwhile."""
         nonfinite = self.job.request.allow_nonfinite
-        with Ahead(n_threads) as ahead:
+        with Eager(n_threads) as eager:
             digests = {ftype: self._finish(outputs) for ftype, outputs in self.outputs.items()}
             readings = {}
             for ftype in filter(self._is_unverified, self.outputs):
                 files = zip(self.outputs[ftype], digests[ftype], strict=True)
                 reads = (read_back(*file, allow_nonfinite=nonfinite) for file in files)
-                readings[ftype] = list(map(ahead.start, reads))
+                readings[ftype] = list(map(eager.start, reads))
             for ftype in self.outputs:
                 yield from self._publish(ftype, digests[ftype], readings.get(ftype))
 

@@ -52,7 +52,7 @@ class Tensor:
     @property
     def size(self) -> int:
         """Values in the tensor."""
-        return int(np.prod(self.shape, dtype=np.int64))
+        return math.prod(self.shape)
 
 
 Read = Callable[[int, int], Slab]

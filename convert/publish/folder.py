@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.convert.budget.allocation import CHOSEN
 from relay_gguf.convert.quantize.ftypes import FTYPES
 from relay_gguf.disk import digest, write_whole
 from relay_gguf.display import one_line
@@ -110,7 +111,8 @@ def _entry(folder: Path, report: Mapping[str, Any]) -> PublishedType:
     model = read_gguf(folder / names[0])
     if model.missing:
         raise ModelError(f"{model.missing[0]} is missing.")
-    ftype = report["type"] if report["type"] in FTYPES else model.ftype
+    known = report["type"] in FTYPES or CHOSEN.fullmatch(str(report["type"]))
+    ftype = str(report["type"]) if known else model.ftype
     checked = report["verified"]
     return PublishedType(
         ftype=ftype,

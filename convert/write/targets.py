@@ -4,21 +4,37 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from gguf import GGML_QUANT_SIZES
 
 from relay_gguf.convert.arch.weights import Tensor
-from relay_gguf.convert.quantize.ftypes import FLOATS, WITH_IMATRIX, Type, needs_imatrix
+from relay_gguf.convert.quantize.ftypes import FLOATS, WITH_IMATRIX, Type
 from relay_gguf.convert.quantize.mixture import matched, planned_types
 from relay_gguf.convert.quantize.overrides import TypeOverrides
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata
 
-from .layout import Layout, lay_out, shard_names, split, with_type, write_skeleton
+from .importance import check_weights, fitting
+from .layout import (
+    Layout,
+    lay_out,
+    padded,
+    shard_names,
+    split,
+    tensor_bytes,
+    with_type,
+    write_skeleton,
+)
+
+STANDARDS: Final = ("Q8_0", "Q6_K", "Q5_K_M", "Q4_K_M", "Q3_K_M", "Q2_K")
+"""The file types of llama.cpp that others are compared with, from large to small."""
+STANDARDS_WEIGHED: Final = ("IQ2_S", "IQ2_XXS")
+"""The same for smaller files, with an importance matrix."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +92,11 @@ def plan_targets(
         ConversionError: llama.cpp cannot plan the types, an override fits no tensor, or the imatrix
             is of another model, or there is none and a type needs it.
     """
-    importance = _fitting(importance, {tensor.name: tensor for tensor in tensors})
+    importance = fitting(importance, {tensor.name: tensor for tensor in tensors})
     wanted = overrides or TypeOverrides()
-    planned = _plans(metadata, tensors, list(names), wanted, with_imatrix=importance is not None)
+    planned, _ = _plans(metadata, tensors, list(names), wanted, with_imatrix=importance is not None)
     for plan in planned:
-        _check_weights(plan, importance)
+        check_weights(plan.ftype, plan.types, importance)
     by_name = {tensor.name: tensor for tensor in tensors}
     targets = []
     for plan in planned:
@@ -89,6 +105,81 @@ def plan_targets(
         files = zip(shard_names(names[plan.ftype], len(layouts)), layouts, strict=True)
         targets.append(replace(plan, files=tuple(PlannedFile(*file) for file in files)))
     return targets
+
+
+def plan_standards(
+    metadata: Metadata,
+    tensors: Sequence[Tensor],
+    *,
+    importance: Mapping[str, Array] | None = None,
+    overrides: TypeOverrides | None = None,
+) -> tuple[list[QuantTarget], dict[str, Type]]:
+    """Plan llama.cpp's usual mixes without their files, and the types that the user has asked for.
+
+    Returns:
+        The plans of `STANDARDS`, and the types of the tensors that an override names.
+
+    Raises:
+        ConversionError: as `plan_targets`.
+    """
+    importance = fitting(importance, {tensor.name: tensor for tensor in tensors})
+    wanted = overrides or TypeOverrides()
+    weighed = importance is not None
+    names = (*STANDARDS, *STANDARDS_WEIGHED) if weighed else STANDARDS
+    plans, found = _plans(metadata, tensors, list(names), wanted, with_imatrix=weighed)
+    asked = {name for each in found.values() for name in each}
+    asked |= {"token_embd.weight"} if wanted.token_embedding is not None else set()
+    asked |= {"output.weight"} if wanted.output is not None else set()
+    types = plans[0].types
+    return plans, {name: types[name] for name in types if name in asked}
+
+
+def plan_chosen(
+    metadata: Metadata,
+    tensors: Sequence[Tensor],
+    standard: QuantTarget,
+    label: str,
+    types: Mapping[str, Type],
+    *,
+    name: str,
+    max_bytes: int | None = None,
+) -> QuantTarget:
+    """Plan the file of types that were chosen one by one.
+
+    Args:
+        metadata: of the file.
+        tensors: of the file.
+        standard: the plan whose file type and notes the file has.
+        label: what the type is called here.
+        types: tensor → its type.
+        name: of the file.
+        max_bytes: of tensors in a file; None does not split.
+    """
+    by_name = {tensor.name: tensor for tensor in tensors}
+    typed = [(by_name[tensor], types[tensor]) for tensor in standard.types]
+    layouts = split(with_type(metadata, standard.ftype), typed, max_bytes)
+    files = zip(shard_names(name, len(layouts)), layouts, strict=True)
+    return replace(
+        standard, ftype=label, types=types, files=tuple(PlannedFile(*file) for file in files)
+    )
+
+
+def sizing(
+    metadata: Metadata, tensors: Sequence[Tensor], max_bytes: int | None = None
+) -> Callable[[Mapping[str, Type]], int]:
+    """The bytes of a model's file, or of all its shards, as a function of its tensors' types."""
+    by_name = {tensor.name: tensor for tensor in tensors}
+    full = with_type(metadata, STANDARDS[0])
+    if max_bytes is not None:
+        return lambda types: sum(
+            layout.size
+            for layout in split(full, [(by_name[n], kind) for n, kind in types.items()], max_bytes)
+        )
+    any_types = [(tensor, Type.F32) for tensor in tensors]
+    header = len(lay_out(full, any_types).header)  # types take no room there
+    return lambda types: (
+        header + sum(padded(tensor_bytes(by_name[name], kind)) for name, kind in types.items())
+    )
 
 
 def sizes(metadata: Metadata, tensors: Sequence[Tensor], ftypes: Sequence[str]) -> dict[str, int]:
@@ -101,7 +192,7 @@ def sizes(metadata: Metadata, tensors: Sequence[Tensor], ftypes: Sequence[str]) 
     found = {}
     for ftype in ftypes:
         with_imatrix = ftype in WITH_IMATRIX
-        (plan,) = _plans(metadata, tensors, [ftype], TypeOverrides(), with_imatrix=with_imatrix)
+        (plan,), _ = _plans(metadata, tensors, [ftype], TypeOverrides(), with_imatrix=with_imatrix)
         typed = [(by_name[tensor], kind) for tensor, kind in plan.types.items()]
         found[ftype] = lay_out(with_type(metadata, ftype), typed).size
     return found
@@ -114,8 +205,8 @@ def _plans(
     wanted: TypeOverrides,
     *,
     with_imatrix: bool,
-) -> list[QuantTarget]:
-    """The types of the tensors of each file; without the files."""
+) -> tuple[list[QuantTarget], dict[str, list[str]]]:
+    """The types of the tensors of each file, without the files; and what each pattern finds."""
     needed = {k: value for k, value in metadata.items() if not k.startswith("tokenizer.")}
     plans = []
     with tempfile.TemporaryDirectory() as folder:
@@ -133,7 +224,7 @@ def _plans(
                 )
             notes = () if ftype in FLOATS else tuple(_fallbacks(ftype, types, wanted, found))
             plans.append(QuantTarget(ftype, types, (), overrides, notes))
-    return plans
+    return plans, found
 
 
 def _matched(skeletons: Mapping[str, Path], wanted: TypeOverrides) -> dict[str, list[str]]:
@@ -202,54 +293,3 @@ def _check_blocks(ftype: str, tensors: Sequence[Tensor], overrides: TypeOverride
                 f"not divide its rows of {tensor.columns}. Give {option} a type that does: Q8_0 "
                 "has blocks of 32, F16 of 1."
             )
-
-
-def _check_weights(plan: QuantTarget, importance: Mapping[str, Array] | None) -> None:
-    """Refuse a file whose tensors need an importance matrix that is not there.
-
-    Raises:
-        ConversionError: there is none, or it lacks a tensor.
-    """
-    known = importance or {}
-    lost = [
-        name
-        for name, kind in plan.types.items()
-        if needs_imatrix(plan.ftype, name, kind) and name not in known
-    ]
-    if not lost:
-        return
-    first = f"{lost[0]} as {plan.types[lost[0]].name}"
-    if importance is None:
-        raise ConversionError(
-            f"{plan.ftype} needs an importance matrix ({first}): give --imatrix FILE, which "
-            "`relay-gguf imatrix` makes."
-        )
-    raise ConversionError(
-        f"The imatrix has no weights for {len(lost)} tensors of {plan.ftype} that need them "
-        f"({first}). Is it of another model? Otherwise give these another --tensor-type, "
-        "--token-embedding-type or --output-tensor-type."
-    )
-
-
-def _fitting(
-    importance: Mapping[str, Array] | None, tensors: Mapping[str, Tensor]
-) -> Mapping[str, Array] | None:
-    """The weights of an imatrix for the model's tensors.
-
-    A wrong length is an error here, since llama.cpp would end the process over it.
-    """
-    if importance is None:
-        return None
-    known = {name: values for name, values in importance.items() if name in tensors}
-    if not known:
-        raise ConversionError(
-            "The imatrix has weights for none of the model's tensors. Is it of another model?"
-        )
-    for name, values in known.items():
-        shape = tensors[name].shape  # of (experts, rows, columns), each expert has its own weights
-        if values.size != shape[-1] * (shape[0] if len(shape) > 2 else 1):
-            raise ConversionError(
-                f"The imatrix has {values.size} weights for {name}, whose rows have "
-                f"{shape[-1]} values. Is it of another model?"
-            )
-    return known

@@ -20,10 +20,11 @@ from relay_gguf.errors import RelayError
 
 from .apps import lmstudio, ollama
 from .chat import chat
-from .convert.convert import convert, template
+from .convert.convert import convert
 from .convert.imatrix import imatrix
 from .convert.presets import presets
 from .convert.publish import card, inspect, upload
+from .convert.template import template
 from .dataset import dataset, recipe
 from .demo import demo
 from .doctor import doctor

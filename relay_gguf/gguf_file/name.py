@@ -14,7 +14,8 @@ from typing import Final
 ENDING: Final = ".gguf"
 _NAME = re.compile(
     r"(?P<model>.*?)"
-    r"(?:[-.](?P<ftype>(?:UD-)?I?Q\d\w*|TQ\d_\d|MXFP\d\w*|NVFP\d|BF16|FP?16|FP?32))?"
+    r"(?:[-.](?P<ftype>(?:(?:UD-)?I?Q\d\w*|TQ\d_\d|MXFP\d\w*|NVFP\d|BF16|FP?16|FP?32)"
+    r"(?:-\d+\.\d+bpw)?))?"
     r"(?:-(?P<number>\d{5})-of-(?P<count>\d{5}))?"
     r"\.gguf",
     re.IGNORECASE | re.DOTALL,

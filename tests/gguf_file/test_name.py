@@ -20,6 +20,8 @@ from relay_gguf.gguf_file.name import FileName, parse_name, shard_paths
         ("relay-F16-00002-of-00003.gguf", FileName("relay", "F16", 2, 3)),
         ("relay-IQ4_XS.gguf", FileName("relay", "IQ4_XS")),
         ("relay-UD-Q4_K_XL.gguf", FileName("relay", "UD-Q4_K_XL")),
+        ("relay-Q4_K_M-4.87bpw.gguf", FileName("relay", "Q4_K_M-4.87bpw")),
+        ("relay-4.87bpw.gguf", FileName("relay-4.87bpw")),
         ("relay-bf16.gguf", FileName("relay", "bf16")),
         ("Qwen3-8B.gguf", FileName("Qwen3-8B")),
         ("relay-q8.gguf", FileName("relay", "q8")),

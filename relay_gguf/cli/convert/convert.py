@@ -1,4 +1,4 @@
-"""`relay-gguf convert` and `template`: their options.
+"""`relay-gguf convert`: its options.
 
 Loads nothing heavy by itself: the command line imports it for --help.
 """
@@ -17,6 +17,7 @@ from relay_gguf.cli.options import Debug
 from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
+    from relay_gguf.convert.budget.size_target import SizeTarget
     from relay_gguf.convert.publish.folder import WrittenFolder
     from relay_gguf.convert.quantize.overrides import TypeOverrides
     from relay_gguf.convert.request import Request
@@ -79,6 +80,18 @@ def convert(
     ] = None,
     output_tensor_type: Annotated[
         str | None, typer.Option(metavar="TYPE", help="Type of the output head, as Q8_0.")
+    ] = None,
+    target_size: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SIZE",
+            help="Make a file of at most this size too, as 7GB: of each tensor it is measured what "
+            "coarser types would damage, and the types are chosen by that.",
+        ),
+    ] = None,
+    target_bpw: Annotated[
+        float | None,
+        typer.Option(metavar="BITS", help="The same with a size in bits per weight, as 4.5."),
     ] = None,
     split_max_size: Annotated[
         str | None, typer.Option(help="Split files into shards of at most this size, as 4G.")
@@ -147,12 +160,14 @@ def convert(
       relay-gguf convert model-F16.gguf -q Q4_K_M -o models
       relay-gguf convert model-F16.gguf -q Q4_K_L -q IQ2_M --imatrix imatrix.gguf -o models
       relay-gguf convert model-F16.gguf -q Q3_K_M --tensor-type 'blk.[01].ffn=Q6_K' -o models
+      relay-gguf convert model-F16.gguf --target-size 7GB --imatrix imatrix.gguf -o models
     """
     # Slabs are worked on by our own threads, and numpy's libraries would start as many for each.
     # They read this as they are loaded, with numpy, which is now.
     for variable in BLAS_THREADS:
         os.environ.setdefault(variable, "1")
     from relay_gguf.cli.quality import card
+    from relay_gguf.convert.budget.size_target import size_target
     from relay_gguf.convert.job import prepare
     from relay_gguf.convert.publish.folder import write_folder
     from relay_gguf.convert.quantize.overrides import type_overrides
@@ -170,6 +185,7 @@ def convert(
         context_length=context_length,
         imatrix=imatrix,
         overrides=type_overrides(tensor_type or [], token_embedding_type, output_tensor_type),
+        target=size_target(target_size, target_bpw),
         split_max_size=split_max_size,
         pre=pre,
         template=template,
@@ -179,9 +195,12 @@ def convert(
         keep_source=keep_source,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
-    job = prepare(request, weights=not dry_run, notice=show.notice)
+    with screen.measuring(quiet=quiet or as_json) as watch:
+        job = prepare(
+            request, weights=not dry_run, n_threads=threads, watch=watch, notice=show.notice
+        )
     if quality:
-        card.refuse_without_base(request.ftypes)
+        card.refuse_without_base([target.ftype for target in job.targets])
     show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         check(job, out, force=force, restart=restart)
@@ -212,43 +231,6 @@ def convert(
         apps.install([str(out / target.files[0].name) for target in job.targets])
 
 
-def template(
-    file: Annotated[
-        Path | None,
-        typer.Argument(help="A GGUF file, or the first shard of a split one. [print Relay's]"),
-    ] = None,
-    write: Annotated[
-        bool, typer.Option("--write", help="Put Relay's template into the file.")
-    ] = False,
-    debug: Debug = False,
-) -> None:
-    """Print a file's chat template, or put Relay's into it, for commands in any app.
-
-    \b
-    Examples:
-      relay-gguf template model-Q4_K_M.gguf
-      relay-gguf template model-Q4_K_M.gguf --write
-    """
-    from relay_gguf.convert.inspect.rewrite import put_template, template_of
-    from relay_gguf.convert.template import relay_template
-    from relay_gguf.display import one_line, visible
-
-    from .screen import copying
-
-    if file is None:
-        if write:
-            raise SettingsError(
-                "--write needs the file to write into: relay-gguf template FILE --write."
-            )
-        typer.echo(relay_template())
-    elif not write:
-        for line in template_of(file).split("\n"):
-            typer.echo(visible(line))
-    else:
-        copying(put_template(file))
-        typer.echo(one_line(f"{file} has Relay's chat template now. Its tensors are as they were."))
-
-
 def _request(
     *,
     base: str,
@@ -260,6 +242,7 @@ def _request(
     context_length: int | None,
     imatrix: Path | None,
     overrides: TypeOverrides,
+    target: SizeTarget | None,
     split_max_size: str | None,
     pre: str | None,
     template: str,
@@ -293,6 +276,7 @@ def _request(
         pre=pre,
         imatrix=imatrix,
         overrides=overrides,
+        size_target=target,
         max_bytes=None if split_max_size is None else parse_size(split_max_size),
         allow_nonfinite=allow_nonfinite,
         verify=verify,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -13,6 +14,8 @@ from rich.console import Console
 from rich.progress import (
     BarColumn,
     DownloadColumn,
+    MofNCompleteColumn,
+    TaskID,
     TextColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
@@ -187,6 +190,23 @@ def with_bar(
                     bar.start_task(task)
                 bar.update(task, completed=event.done, description=described(event))
             yield event
+
+
+@contextmanager
+def measuring(*, quiet: bool) -> Iterator[Callable[[int, int], None]]:
+    """What is told how many tensors of how many are measured: a bar on stderr, on a terminal."""
+    console = Console(stderr=True)
+    columns = (TextColumn("measuring tensors"), BarColumn(), MofNCompleteColumn())
+    hidden = quiet or not console.is_terminal
+    with Bar(*columns, TimeRemainingColumn(), console=console, transient=True, disable=hidden) as b:
+        tasks: list[TaskID] = []
+
+        def watch(done: int, total: int) -> None:
+            if not tasks:
+                tasks.append(b.add_task("", total=total))
+            b.update(tasks[0], completed=done)
+
+        yield watch
 
 
 def _print_all(lines: Iterable[str]) -> None:

@@ -8,9 +8,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from relay_gguf.convert.arch.weights import FLOATS
+from relay_gguf.convert.budget.allocation import Allocation
+from relay_gguf.convert.budget.candidates import bits_of
 from relay_gguf.convert.job import ConversionJob
 from relay_gguf.convert.read.merge import SLAB_BYTES
-from relay_gguf.convert.report import REPORT, layer_kind
+from relay_gguf.convert.report import REPORT, allocation_json, layer_kind
 from relay_gguf.convert.run import ConvertedFiles
 from relay_gguf.convert.write.encode import AHEAD
 from relay_gguf.convert.write.targets import QuantTarget
@@ -47,12 +50,52 @@ def plan_lines(
             if target.overrides.in_words:
                 said = one_line(f"asked for: {', '.join(target.overrides.in_words)}")
                 yield f"{'':{width}}  {said}"
+        if (allocation := job.allocation_of(target)) is not None:
+            yield from allocation_lines(allocation, job)
     if in_full:
         for kind, (changed, count) in coverage(job).items():
             yield f"{kind}: {changed} of {count} changed by the adapter"
         yield f"disk: {job.size:,} bytes; memory: about {size(memory(job, n_threads))}"
     for note in job.notes:
         yield one_line(f"Note: {note}")
+
+
+def allocation_lines(allocation: Allocation, job: ConversionJob) -> Iterator[str]:
+    """What was chosen for a file with a target size, and why, as a short table."""
+    shapes = {tensor.name: tensor.size for tensor in job.tensors}
+    standard = allocation.standard
+    yield ""
+    yield f"{'tensors':>13}  {'bits':>5}  {'damage':>6}  types"
+    for kind, names in _by_kind(allocation).items():
+        count = Counter(allocation.types[name].name for name in names)
+        bits = sum(shapes[name] * bits_of(allocation.types[name]) for name in names)
+        share = sum(allocation.damage[name] for name in names) / (allocation.predicted or 1.0)
+        types = ", ".join(f"{n} {name}" for name, n in count.most_common())
+        n_weights = sum(shapes[name] for name in names)
+        yield f"{kind:>13}  {bits / n_weights:5.2f}  {share:6.1%}  {types}"
+    less = 1 - allocation.predicted / (allocation.standard_damage or 1.0)
+    than = "less" if less >= 0 else "more"
+    yield (
+        f"Chosen for at most {allocation.limit:,} bytes: predicted damage "
+        f"{abs(less):.0%} {than} than {standard.ftype}'s of {size(allocation.standard_bytes)}. No "
+        f"choice of these types could have {_above(allocation):.1%} less."
+    )
+    yield ""
+
+
+def _above(allocation: Allocation) -> float:
+    """How much less damage the bound has than what was chosen, as a share."""
+    found = allocation.predicted
+    return max(0.0, 1 - allocation.bound / found) if found else 0.0
+
+
+def _by_kind(allocation: Allocation) -> dict[str, list[str]]:
+    """Kind of tensor → the tensors of it whose types were chosen."""
+    kinds: dict[str, list[str]] = {}
+    for name, damage in allocation.damage.items():
+        if damage or allocation.types[name] not in FLOATS:
+            kinds.setdefault(layer_kind(name), []).append(name)
+    return kinds
 
 
 def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
@@ -66,6 +109,7 @@ def plan_json(job: ConversionJob, n_threads: int | None) -> dict[str, Any]:
         ],
         "tensors": {target.ftype: dict(target.n_tensors) for target in job.targets},
         "coverage": coverage(job),
+        "target": None if job.allocation is None else allocation_json(job.allocation),
         "bytes": job.size,
         "fetched": job.to_fetch,
         "memory": memory(job, n_threads),

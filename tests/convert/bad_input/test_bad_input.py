@@ -101,7 +101,8 @@ def test_a_gguf_file_keeps_its_own_pre_tokenizer(
 
 def test_a_conversion_needs_a_type(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
     said = refused(capfd, scene.base, "--out", scene.out)
-    assert said == "No type is asked for. Give --quant TYPE or --preset NAME."
+    wanted = "No type is asked for. Give --quant TYPE, --preset NAME or --target-size SIZE."
+    assert said == wanted
 
 
 def test_a_file_cannot_be_the_output_folder(

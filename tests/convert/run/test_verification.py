@@ -142,7 +142,7 @@ def test_no_thread_reads_on_after_a_stop(
         if isinstance(event, Progress) and event.stage == "verify":
             break
     running_.close()
-    assert not any(thread.name.startswith("ahead") for thread in threading.enumerate())
+    assert not any(thread.name.startswith("eager") for thread in threading.enumerate())
 
 
 def test_progress_grows_to_the_end_of_each_stage(

@@ -9,15 +9,15 @@ from threading import Event
 from types import TracebackType
 
 
-class Ahead:
+class Eager:
     """Threads for iterators of numbers; at the end of the `with` block they stop."""
 
     def __init__(self, n_threads: int) -> None:
         """Run up to `n_threads` iterators at once, and the others after them."""
-        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="ahead")
+        self._pool = ThreadPoolExecutor(n_threads, thread_name_prefix="eager")
         self._ended = Event()
 
-    def __enter__(self) -> Ahead:
+    def __enter__(self) -> Eager:
         return self
 
     def __exit__(
