@@ -5,10 +5,13 @@
 Without a model SmolLM2 is taken. Each number of slots has a prompt of 64 random tokens and a reply
 of 64 in each slot; counted are the tokens a second of all slots while all of them are running.
 Beside it stand llama-batched-bench, if it is on PATH, which samples nothing, and llama-server, if
-xllamacpp is installed. Each is a fresh process with OpenMP's short spin, and the rounds are
-interleaved. "of bare" is the most exact: after each of our steps comes one that evaluates as many
-random tokens at the same places and does nothing else, as llama-batched-bench does it; the ratio is
-that of the medians. The last columns say where the time of a step goes.
+xllamacpp is installed. llama-batched-bench runs twice: with a cache of its own for each sequence,
+as it does by itself, and with one pool for all (-kvu), as relay-gguf and llama-server have it: in a
+pool sequences share what they begin with, and each token passes over the cells of all others. Each
+is a fresh process with OpenMP's short spin, and the rounds are interleaved. "of bare" is the most
+exact: after each of our steps comes one that evaluates as many random tokens at the same places and
+does nothing else, as llama-batched-bench does it; the ratio is that of the medians. The last
+columns say where the time of a step goes.
 """
 
 from __future__ import annotations
@@ -22,7 +25,7 @@ import statistics
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -62,7 +65,10 @@ def reply(prompt):
 with ThreadPoolExecutor(n_slots) as pool:
     print(json.dumps(sum(pool.map(reply, json.loads(prompts)))), flush=True)
 """
-HEAD = ("slots", "relay-gguf t/s", "of bare", "batched-bench", "ratio", "llama-server", "ratio")
+HEAD = (
+    *("slots", "relay-gguf t/s", "of bare", "batched-bench", "ratio"),
+    *("batched-bench -kvu", "ratio", "llama-server", "ratio"),
+)
 PARTS = ("evaluation", "sampling", "Python")
 
 
@@ -152,11 +158,11 @@ def ours(job: Job, n_slots: int, parts: list[dict[str, float]]) -> float:
     return float(found["speed"])
 
 
-def batched_bench(job: Job, n_slots: int) -> float:
+def batched_bench(job: Job, n_slots: int, *, pool: bool = False) -> float:
     """The same of llama.cpp's own benchmark, whose tokens are random."""
     size = ["-npp", str(N_PROMPT), "-ntg", str(N_REPLY), "-npl", str(n_slots)]
     room = ["-c", str(256 * n_slots), "-t", str(job.threads), "-tb", str(job.threads)]
-    command = ["llama-batched-bench", "-m", str(job.path), *room, *size]
+    command = ["llama-batched-bench", "-m", str(job.path), *room, *size, *["-kvu"] * pool]
     said = _output([*command, "--output-format", "jsonl"])
     (line,) = [line for line in said.splitlines() if line.startswith("{")]
     return float(json.loads(line)["speed_tg"])
@@ -178,15 +184,17 @@ def _output(command: Sequence[str]) -> str:
 def row(job: Job, n_slots: int, *, alone: bool) -> list[str]:
     """A line of the table."""
     parts: list[dict[str, float]] = []
-    there = {
-        batched_bench: not alone and shutil.which("llama-batched-bench"),
-        server: not alone and find_spec("xllamacpp"),
-    }
-    peers = [partial(measure, job, n_slots) for measure, found in there.items() if found]
+    bench = not alone and shutil.which("llama-batched-bench")
+    there: list[tuple[Callable[[Job, int], float], object]] = [
+        (batched_bench, bench),
+        (partial(batched_bench, pool=True), bench),
+        (server, not alone and find_spec("xllamacpp")),
+    ]
+    peers = [partial(measure, job, n_slots) for measure, found in there if found]
     own, *others = interleaved(job.rounds, partial(ours, job, n_slots, parts), *peers)
     cells = [str(n_slots), spread(own, ".1f"), spread([one["of bare"] for one in parts], ".3f")]
     has = iter(others)
-    for found in there.values():
+    for _, found in there:
         theirs = next(has) if found else []
         ratios = [one / other for one, other in zip(own, theirs, strict=False)]
         cells += [spread(theirs, ".1f"), spread(ratios, ".2f")] if theirs else ["-", "-"]
