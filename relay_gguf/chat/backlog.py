@@ -45,6 +45,11 @@ class Backlog:
         self._lines.put(line)
         return line
 
+    def enter(self, line: str) -> None:
+        """Let a line wait behind the others."""
+        self.waiting.append(line)
+        self._session.hush()
+
     def stop(self) -> None:
         """Stop the reply; what the model has written of it is kept."""
         self._stopped = True

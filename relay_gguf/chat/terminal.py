@@ -203,7 +203,7 @@ class Terminal:
         if self._ahead is not None:
             self._ahead.entered()
         backlog = self._lines
-        backlog.waiting.append(line)
+        backlog.enter(line)
         if not backlog.busy:
             self._next()
 

@@ -16,41 +16,20 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from . import options
-from .options import (
-    AsDemo,
-    CacheFile,
-    Debug,
-    KvType,
-    Layers,
-    MainGpu,
-    MaxTokens,
-    MinSpeed,
-    ModelArgument,
-    NCtx,
-    NoGpu,
-    ReadsAhead,
-    Temperature,
-    TensorSplit,
-    Threads,
-    Workers,
-    Yes,
-    check_one_model,
-    given_settings,
-)
-from .resume import first_lines, model_path, saved_session
+from .resume import first_lines, model_path, saved_people, saved_session
 from .sessions import session_names
 
 if TYPE_CHECKING:
+    from relay_gguf.conversation.company.gathering import Gathering
+    from relay_gguf.conversation.company.person import Person
     from relay_gguf.conversation.events import Event
-    from relay_gguf.conversation.generator import Generator
-    from relay_gguf.conversation.session import Session
     from relay_gguf.settings import ChatSettings
 
 
 def chat(
     context: typer.Context,
-    model: ModelArgument = None,
-    demo: AsDemo = False,
+    model: options.ModelArgument = None,
+    demo: options.AsDemo = False,
     channel: Annotated[
         str | None, typer.Option(help="Channel of the first scene. [random]")
     ] = None,
@@ -59,6 +38,7 @@ def chat(
         str | None,
         typer.Option(help="Bio of the model, as /cast gives it, or a character card: mia.png."),
     ] = None,
+    with_: options.WithPeople = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -74,14 +54,14 @@ def chat(
             "--save/--no-save", help="Keep this chat, and the lines typed, on the disk. [--save]"
         ),
     ] = None,
-    cache_file: CacheFile = None,
-    read_ahead: ReadsAhead = None,
-    temperature: Temperature = None,
+    cache_file: options.CacheFile = None,
+    read_ahead: options.ReadsAhead = None,
+    temperature: options.Temperature = None,
     top_k: options.TopK = None,
     top_p: options.TopP = None,
     min_p: options.MinP = None,
     repeat_penalty: options.RepeatPenalty = None,
-    max_tokens: MaxTokens = None,
+    max_tokens: options.MaxTokens = None,
     seed: options.Seed = None,
     dry_multiplier: options.DryMultiplier = None,
     dry_base: options.DryBase = None,
@@ -90,20 +70,17 @@ def chat(
     xtc_probability: options.XtcProbability = None,
     xtc_threshold: options.XtcThreshold = None,
     loop_guard: options.LoopGuard = None,
-    yes: Yes = False,
-    n_ctx: NCtx = None,
-    n_gpu_layers: Layers = None,
-    kv_type: KvType = None,
-    main_gpu: MainGpu = None,
-    tensor_split: TensorSplit = None,
-    no_gpu: NoGpu = None,
-    worker: Workers = None,
-    min_speed: MinSpeed = None,
-    threads: Threads = None,
-    exact_trim: Annotated[
-        bool | None,
-        typer.Option("--exact-trim", help="After dropping old messages, read the rest anew."),
-    ] = None,
+    yes: options.Yes = False,
+    n_ctx: options.NCtx = None,
+    n_gpu_layers: options.Layers = None,
+    kv_type: options.KvType = None,
+    main_gpu: options.MainGpu = None,
+    tensor_split: options.TensorSplit = None,
+    no_gpu: options.NoGpu = None,
+    worker: options.Workers = None,
+    min_speed: options.MinSpeed = None,
+    threads: options.Threads = None,
+    exact_trim: options.ExactTrim = None,
     plain: Annotated[
         bool, typer.Option("--plain", help="Read and write lines, as with a pipe.")
     ] = False,
@@ -123,7 +100,7 @@ def chat(
     config: Annotated[
         Path | None, typer.Option(help="A TOML file with defaults for these options.")
     ] = None,
-    debug: Debug = False,
+    debug: options.Debug = False,
 ) -> None:
     """Chat in a terminal; with a pipe, line by line.
 
@@ -131,12 +108,16 @@ def chat(
     Examples:
       relay-gguf chat --demo
       relay-gguf chat --channel ships --cast "I'm a pirate"
+      relay-gguf chat --demo --with "kate: a nurse from Cork" --with "bob: a baker"
       relay-gguf chat model.gguf --json < lines.txt
     """
-    check_one_model(context, model, demo=demo)
+    options.check_one_model(context, model, demo=demo)
     if stream and not as_json:
         raise typer.BadParameter("--stream needs --json; plain lines stream anyway.", context)
-    settings = given_settings(context, config)
+    settings = options.given_settings(context, config)
+    from relay_gguf.conversation.company.person import read_people
+
+    people = read_people(with_ or [])
     first: Sequence[str] = ()
     if resume is not None:
         if not settings.save:
@@ -148,6 +129,7 @@ def chat(
         demo=demo,
         resume=resume,
         first=first,
+        people=people,
         plain=plain,
         as_json=as_json,
         stream=stream,
@@ -163,6 +145,7 @@ def talk(
     demo: bool = False,
     resume: str | None = None,
     first: Sequence[str] = (),
+    people: Sequence[Person] = (),
     plain: bool = False,
     as_json: bool = False,
     stream: bool = False,
@@ -178,6 +161,7 @@ def talk(
         resume: what means the session to go on with; `NEWEST` for the newest that a person typed,
             None for a new one.
         first: lines to submit to the session that goes on.
+        people: whom the model plays beside `user`.
         plain: read and write lines in a terminal too.
         as_json: write JSON objects instead of lines.
         stream: write one for each piece of a reply too.
@@ -189,14 +173,15 @@ def talk(
         KeyboardInterrupt: Ctrl-C while loading, or in a plain chat.
     """
     from relay_gguf.chat.plain import run_plain, standard_streams
-    from relay_gguf.conversation.dialogue import Dialogue
+    from relay_gguf.conversation.company.ensemble import Ensemble
+    from relay_gguf.conversation.company.gathering import Gathering
+    from relay_gguf.conversation.company.voices import Voices
     from relay_gguf.conversation.events import Notice
-    from relay_gguf.conversation.generator import Generator
-    from relay_gguf.conversation.session import Session
+    from relay_gguf.conversation.messages import NICKS
     from relay_gguf.folders import contexts_folder
     from relay_gguf.hub.progress import watching
+    from relay_gguf.models import opening as models
     from relay_gguf.models.demo import SCENE
-    from relay_gguf.models.opening import close_engine, loading_notices, open_engine
 
     from .choice import confirming
     from .demo import demo_file, demo_notes, demo_scene
@@ -208,13 +193,20 @@ def talk(
     in_terminal = not (plain or as_json) and _has_terminal()
     # Nobody goes on with a script's session, unless a script does so already.
     keeps = bool(folder) and settings.cache_file and (in_terminal or saved is not None)
-    with open_engine(path, settings, contexts=contexts_folder() if keeps else None) as engine:
-        generator = Generator(engine, settings.sampling, exact_trim=settings.exact_trim)
-        notices = [*loading_notices(engine.plan, engine.n_tries, settings.load), *unsaved]
-        by_itself = demo and in_terminal and saved is None and not _asks_for_a_scene(settings)
-        dialogue = Dialogue(
-            generator,
+    contexts = contexts_folder() if keeps else None
+    # Each of the people reads a text of its own; what the last one has read waits beside it.
+    room = models.waiting_bytes() if people or saved_people(saved) else 0
+    with models.open_engine(path, settings, scene_room=room, contexts=contexts) as engine:
+        exact = settings.exact_trim
+        voices = Voices(engine, settings.sampling, exact_trim=exact, human=NICKS["input"])
+        notices = [*models.loading_notices(engine.plan, engine.n_tries, settings.load), *unsaved]
+        by_itself = demo and in_terminal and saved is None
+        by_itself = by_itself and not people and not _asks_for_a_scene(settings)
+        dialogue = Ensemble(
+            voices,
             folder,
+            seats_saved=True,
+            drops_cancelled=False,
             channel=SCENE.channel if by_itself else settings.channel,
             path=str(path.absolute()),
             piped=not sys.stdin.isatty(),
@@ -222,7 +214,7 @@ def talk(
         # What another thread writes there would stand in the middle of the input line.
         shares_screen = in_terminal and sys.stderr.isatty()
         watch = _print_prompt if show_prompt and not shares_screen else None
-        session = Session(dialogue, watch=watch, reads_cards=True)
+        session = Gathering(dialogue, watch=watch, reads_cards=True)
         try:
             if saved is not None:
                 begun = chain(session.resume(saved.stem), *map(session.submit, first))
@@ -230,6 +222,7 @@ def talk(
                 begun = chain(demo_scene(session))
             else:
                 begun = chain(session.start(settings.topic, settings.cast))
+            begun = chain(begun, session.seat(people))
             if demo and in_terminal:
                 notices.append(demo_notes())
             opening = chain(map(Notice, notices), begun)
@@ -242,7 +235,7 @@ def talk(
             session.close()
             if in_terminal and dialogue.name:
                 typer.echo(f"Saved: relay-gguf chat --resume {shlex.quote(dialogue.name)}")
-            close_engine(engine)
+            models.close_engine(engine)
 
 
 def _asks_for_a_scene(settings: ChatSettings) -> bool:
@@ -284,7 +277,7 @@ def _has_terminal() -> bool:
 
 
 def _run_terminal(
-    session: Session,
+    session: Gathering,
     opening: Iterable[Event],
     settings: ChatSettings,
     history: Path | None,
@@ -305,14 +298,15 @@ def _run_terminal(
         stdin, stdout = standard_streams()  # Git Bash's mintty is no Windows console
         run_plain(session, opening, stdin, stdout, as_json=False)
         return
-    terminal.run([Notice(banner(session.dialogue.generator)), *opening])
+    terminal.run([Notice(banner(session)), *opening])
 
 
-def banner(generator: Generator) -> str:
+def banner(session: Gathering) -> str:
     """What a chat in a terminal begins with: the model, who is who, how to leave."""
     from relay_gguf.conversation.messages import NICKS
     from relay_gguf.version import __version__
 
+    generator = session.dialogue.generator
     return (
         f"relay-gguf {__version__} with {generator.engine.name}, seed {generator.seed}\n"
         f"You are <{NICKS['input']}>, the model is <{NICKS['model']}>. /help lists the commands, "

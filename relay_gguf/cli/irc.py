@@ -193,8 +193,8 @@ def irc(
     from relay_gguf.hub.progress import watching
     from relay_gguf.irc.bot.bot import Bot
     from relay_gguf.irc.bot.bot_config import BotConfig
-    from relay_gguf.irc.bot.open_scenes import MOST_OPEN, waiting_bytes
-    from relay_gguf.models.opening import close_engine, find_model, open_engine
+    from relay_gguf.irc.bot.open_scenes import MOST_OPEN
+    from relay_gguf.models.opening import close_engine, find_model, open_engine, waiting_bytes
     from relay_gguf.models.side_by_side import side_by_side
 
     from .choice import choosing, confirming

@@ -73,6 +73,10 @@ RepeatPenalty = Annotated[
     float | None, typer.Option(help="Penalty on tokens that were used; 1 is off. [1.1]")
 ]
 MaxTokens = Annotated[int | None, typer.Option(help="Tokens of a reply at most. [128]")]
+ExactTrim = Annotated[
+    bool | None,
+    typer.Option("--exact-trim", help="After dropping old messages, read the rest anew."),
+]
 Seed = Annotated[int | None, typer.Option(help="Number that makes replies repeatable.")]
 DryMultiplier = Annotated[
     float | None,
@@ -100,6 +104,16 @@ LoopGuard = Annotated[
     typer.Option(
         metavar="N",
         help="Stop a reply in which a line or six words stand N times. 0 is off. [0]",
+    ),
+]
+
+WithPeople = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--with",
+        metavar="NICK:BIO",
+        help='One more person of the model in the channel: "kate: a nurse from Cork". '
+        "May be given for each one.",
     ),
 ]
 

@@ -46,6 +46,16 @@ def saved_session(resume: str | None) -> Path | None:
     return session_path(folder, newest.name)
 
 
+def saved_people(saved: Path | None) -> list[str]:
+    """The nicks of the people beside `user` whom the model plays in a session; None has none."""
+    from relay_gguf.conversation.company.view import people_of
+    from relay_gguf.conversation.store import read_session
+
+    if saved is None:
+        return []
+    return people_of([message for _, message in read_session(saved).transcript.dated])
+
+
 def model_path(
     named: str | None,
     settings: ChatSettings,

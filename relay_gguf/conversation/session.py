@@ -114,6 +114,9 @@ class Session:
         if self._busy:
             self.dialogue.cancel()
 
+    def hush(self) -> None:
+        """The next line is waiting; where several people speak, nobody else begins before it."""
+
     def settle(self, row: int) -> None:
         """Stop all but one of the replies that are being drawn at once, from any thread.
 

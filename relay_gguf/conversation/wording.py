@@ -22,8 +22,15 @@ def as_shown(message: Message, typed: str | None = None) -> tuple[str, str] | No
         return "", emote(message) or message.content
     by_human = message.nick == NICKS["input"] and not message.generated
     acts = message.content.startswith(ACTION) and message.content.strip() != ACTION.strip()
+    introduces = (
+        by_human
+        and message.content.startswith("/whois ")
+        and not message.content.endswith(f" {NICKS['model']}")
+    )
     if by_program(message) or (by_human and acts):
         return None
+    if introduces and typed is not None and not typed.startswith("/whois "):
+        return None  # one of several people: the bio that follows says all of it
     if typed is None or not by_human:
         return message.nick, message.content
     said = parse(typed)

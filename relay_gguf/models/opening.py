@@ -10,7 +10,7 @@ import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from relay_gguf.display import one_line
 from relay_gguf.doctor.advice import notices
@@ -23,6 +23,7 @@ from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.hub.api import UnreachableError
 from relay_gguf.hub.progress import watching
 from relay_gguf.hub.watcher import Watcher
+from relay_gguf.machine.devices import available_memory
 from relay_gguf.settings import ChatSettings
 
 from .listing import slow_line, taken_lines
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from relay_gguf.llama.isolated.engine import IsolatedEngine
 
 
+WAITING_BYTES: Final = 2 << 30
 Choose = Callable[[Suggestion, Candidate], Candidate]
 """Lets the user choose one of the files; the second argument is the one that Enter takes."""
 
@@ -174,6 +176,11 @@ def open_engine(
         )
     finally:
         clear()
+
+
+def waiting_bytes() -> int:
+    """Bytes of RAM for the KV caches of scenes that wait: at most a quarter of what is free."""
+    return min(WAITING_BYTES, (available_memory() or 0) // 4)
 
 
 def open_slots(

@@ -114,13 +114,22 @@ def folders() -> list[Path | None]:
 
 
 @pytest.fixture
-def typed(folders: list[Path | None], monkeypatch: pytest.MonkeyPatch) -> list[str]:
+def rooms() -> list[int]:
+    """The room for other contexts that engines were opened with."""
+    return []
+
+
+@pytest.fixture
+def typed(
+    folders: list[Path | None], rooms: list[int], monkeypatch: pytest.MonkeyPatch
+) -> list[str]:
     """What is typed into a chat at a terminal, whose model is a fake one."""
     lines = ["hello"]
 
     @contextmanager
-    def fake_engine(*_: object, contexts: Path | None) -> Iterator[FakeEngine]:
+    def fake_engine(*_: object, scene_room: int, contexts: Path | None) -> Iterator[FakeEngine]:
         folders.append(contexts)
+        rooms.append(scene_room)
         yield FakeEngine(["a reply"])
 
     def at_terminal(session: Session, opening: Iterable[Event], *_: object) -> None:
@@ -150,6 +159,39 @@ def test_a_chat_says_at_the_end_how_to_go_on(
     typed.append("/save my tale")
     code, out, _ = done(capsys, "chat", "model.gguf")
     assert (code, out) == (0, f"Saved: relay-gguf chat --resume {shlex.quote('my tale')}\n")
+
+
+def test_people_are_seated_and_seated_again(
+    typed: list[str], rooms: list[int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Each has a context of its own; who seats nobody gets no room for one."""
+    typed[:] = ["kate: hello", "/save tale of kate"]
+    assert done(capsys, "chat", "m.gguf", "--with", "kate: a nurse: really")[0] == 0
+    found = [message.content for _, message in newest().dated]
+    assert "* kate's bio: I'm kate, a nurse: really" in found
+    typed[:] = ["kate: and now?"]
+    assert done(capsys, "chat", "m.gguf", "--resume", "tale of kate")[0] == 0
+    assert [message.nick for _, message in newest().dated].count("kate") >= 2
+    typed[:] = ["hello"]
+    assert done(capsys, "chat", "m.gguf")[0] == 0
+    assert [bool(room) for room in rooms] == [True, True, False]
+
+
+@pytest.mark.parametrize(
+    ("people", "why"),
+    [
+        (["kate: a", "Kate: b"], "Two people are called kate."),
+        (["anon: a"], "Nobody can be called anon"),
+        (["two words: a"], "is not a nick"),
+        ([f"p{n}: a" for n in range(9)], "too many"),
+    ],
+)
+def test_people_who_cannot_be_seated(
+    people: list[str], why: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    given = [word for person in people for word in ("--with", person)]
+    code, _, err = done(capsys, "chat", "m.gguf", *given)
+    assert (code, why in err) == (1, True)
 
 
 @pytest.mark.parametrize(

@@ -48,6 +48,8 @@ class Ensemble(Dialogue):
         members: Sequence[str] = (MODEL,),
         chatter: int = CHATTER,
         willing: float = WILLING,
+        seats_saved: bool = False,
+        drops_cancelled: bool = True,
         **options: Any,
     ) -> None:
         """Begin a new session.
@@ -57,12 +59,17 @@ class Ensemble(Dialogue):
             folder: where sessions are saved; None saves nothing.
             members: the people in the channel.
             chatter, willing: see above.
+            seats_saved: whether who takes part in a session that goes on is here from then on,
+                and nobody else but `user`.
+            drops_cancelled: whether what the people say to each other is dropped when it is
+                cancelled; where it is shown word by word, it stays.
             options: as for a `Dialogue`.
         """
         super().__init__(voices, folder, **options)
         self.voices = voices
         self.chatter, self.willing = chatter, willing
         self.at_once = voices.has_seats
+        self._seats_saved, self._drops_cancelled = seats_saved, drops_cancelled
         self._chance = random.Random(voices.seed)
         self._left = 0
         self._next: str | None = None
@@ -93,9 +100,18 @@ class Ensemble(Dialogue):
         lines = (m for m in reversed(self.transcript.context) if m.content.startswith(begin))
         return next(lines, None) == person.lines[-1]
 
+    def bio_of(self, nick: str) -> str:
+        """The bio of one of the people as the model reads it; empty for none."""
+        begin = f"* {nick}'s bio: "
+        bios = (m.content for m in self.transcript.context if m.content.startswith(begin))
+        return "".join(list(bios)[-1:]).removeprefix(begin)
+
     def resume(self, name: str) -> Iterator[Event]:
         """Go on with a saved session, as `Dialogue.resume`; those who spoke there are here."""
         yield from super().resume(name)
+        if self._seats_saved:
+            self.members = (MODEL, *people_of([message for _, message in self.transcript.dated]))
+        self._next = None
         self._look_around()
 
     def _look_around(self) -> None:
@@ -162,12 +178,12 @@ class Ensemble(Dialogue):
     def more(self) -> Iterator[Event]:
         """Let one of the people say something to what another said, if one would.
 
-        What is cancelled is dropped: a human has the word.
+        What is cancelled is dropped, if need be: a human has the word.
         """
         nick, self._next = self._next, None
         if nick in self.members and self._left > 0:
             self._left -= 1
-            yield from self._follow(nick, chats=True)
+            yield from self._follow(nick, chats=self._drops_cancelled)
             self._consider()
 
     def hush(self) -> None:

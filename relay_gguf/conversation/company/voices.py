@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from relay_gguf.conversation.events import Event, Said, Trimmed, Typing
+from relay_gguf.conversation.events import Event, Prompted, Said, Trimmed, Typing
 from relay_gguf.conversation.generator import Generator
 from relay_gguf.conversation.messages import NICKS, Message, Role
 from relay_gguf.conversation.prompt import Encoder
@@ -86,6 +86,8 @@ class Voices(Generator):
                 case Trimmed(indices):
                     seen = view.seen(lines)
                     yield replace(event, indices=tuple(seen[index] for index in indices))
+                case Prompted():
+                    yield replace(event, nick=teller)
                 case Typing(_, begun):
                     yield replace(event, nick=teller, opening=begun.removeprefix(name))
                 case Said(message):

@@ -13,13 +13,11 @@ from relay_gguf.errors import StoreError
 from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.hooks import StoredMessage
 from relay_gguf.irc.protocol.names import fold
-from relay_gguf.machine.devices import available_memory
 
 from .bot_config import BotConfig
 from .pauses import Pauses
 from .scene import ALONE, Scene
 
-_WAITING_BYTES: Final = 2 << 30
 MOST_OPEN: Final = 32
 """Scenes that are open at a time; each keeps a file open, of which some systems allow 256."""
 
@@ -124,11 +122,6 @@ def history_of(scene: Scene | None, limit: int, nick: str) -> Sequence[StoredMes
     if scene is None or scene.is_new:
         return ()
     return [_stored(when, message, nick) for when, message in scene.past(limit)]
-
-
-def waiting_bytes() -> int:
-    """Bytes of RAM for the KV caches of scenes that wait: at most a quarter of what is free."""
-    return min(_WAITING_BYTES, (available_memory() or 0) // 4)
 
 
 def _stored(when: float, message: Message, nick: str) -> StoredMessage:
