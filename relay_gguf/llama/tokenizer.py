@@ -34,6 +34,7 @@ class Tokenizer:
         self._vocab = vocab
         self._fingerprint = ""
         self._control_texts: frozenset[str] | None = None
+        self._pieces: dict[int, bytes] = {}  # of those that were asked for
         self._using = threading.Lock()  # nobody may free the vocabulary while it is read
 
     @property
@@ -61,8 +62,11 @@ class Tokenizer:
         Raises:
             EngineError: there is no such token.
         """
-        with self._using:
-            return piece(self._open(), token)
+        found = self._pieces.get(token)
+        if found is None or self._vocab is None:
+            with self._using:
+                found = self._pieces[token] = piece(self._open(), token)
+        return found
 
     def pieces(self) -> list[bytes]:
         """The bytes of every token, (n_vocab,)."""

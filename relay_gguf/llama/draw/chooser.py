@@ -13,7 +13,7 @@ import math
 import random
 from array import array
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -54,6 +54,7 @@ class Chooser:
     `history` are those ids in their order, which whoever has the reply adds to; only DRY needs it,
     and `breakers`. `look` is called with the logits before `choose`, and may change them; `scored`
     is told how likely the chosen token was before, as a natural logarithm: by `RowSampler`.
+    `is_quick` says whether few tokens count, with these parameters, for most logits of a model.
     """
 
     params: SamplingParams
@@ -63,7 +64,13 @@ class Chooser:
     breakers: frozenset[int] = frozenset()
     look: Callable[[Logits], None] | None = None
     scored: Callable[[float], None] | None = None
-    _above: NDArray[np.bool_] | None = None
+    is_quick: bool = field(init=False)
+    _depth: float = field(init=False)
+    _above: NDArray[np.bool_] | None = field(init=False, default=None)
+
+    def __post_init__(self) -> None:
+        self._depth = depth(self.params)
+        self.is_quick = is_quick(self.params, self._depth)
 
     def choose(self, logits: Logits) -> int:
         """The next token by its logits, (n_vocab,), which are changed meanwhile, and put back.
@@ -129,16 +136,6 @@ class Chooser:
             probs, self.rng, probability=params.xtc_probability, threshold=params.xtc_threshold
         )
 
-    @property
-    def is_quick(self) -> bool:
-        """Whether few tokens count, with these parameters, for most logits of a model."""
-        params = self.params
-        if params.repeat_penalty < 1.0:
-            return False
-        if params.top_p >= 1.0 or not params.temperature:
-            return self._depth < math.inf
-        return params.top_k > 0 and self._depth <= DEEPEST
-
     def _bound(self, top: float) -> float:
         """The logit that all tokens that count exceed, by the largest.
 
@@ -148,17 +145,6 @@ class Chooser:
         slack = SLACK * (1.0 + abs(top))
         (bound,) = array("f", (min(top / penalty, top * penalty) - self._depth - slack,))
         return bound
-
-    @property
-    def _depth(self) -> float:
-        """How far below the likeliest logit those are that count; infinite if all do."""
-        params = self.params
-        if not params.temperature:
-            return 0.0
-        by_min_p = -math.log(params.min_p) if params.min_p else math.inf
-        if params.top_p >= 1.0:
-            return params.temperature * by_min_p
-        return params.temperature * max(TAIL, by_min_p if params.min_p else 0.0)
 
     def _among(
         self, ids: list[int], logits: list[float], bound: float, dry: Penalties | None
@@ -212,6 +198,25 @@ class Chooser:
             ]
             scores = array("f", scores).tolist()
         return scores
+
+
+def depth(params: SamplingParams) -> float:
+    """How far below the likeliest logit those are that count; infinite if all do."""
+    if not params.temperature:
+        return 0.0
+    by_min_p = -math.log(params.min_p) if params.min_p else math.inf
+    if params.top_p >= 1.0:
+        return params.temperature * by_min_p
+    return params.temperature * max(TAIL, by_min_p if params.min_p else 0.0)
+
+
+def is_quick(params: SamplingParams, reach: float) -> bool:
+    """Whether few tokens count, down to so much below the likeliest, for most logits of a model."""
+    if params.repeat_penalty < 1.0:
+        return False
+    if params.top_p >= 1.0 or not params.temperature:
+        return reach < math.inf
+    return params.top_k > 0 and reach <= DEEPEST
 
 
 def kept(weights: Sequence[float], least: float, params: SamplingParams) -> int:
