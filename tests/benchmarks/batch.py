@@ -91,12 +91,14 @@ def measured(path: Path, threads: int, n_slots: int) -> dict[str, float]:
 def take(slots: Slots, n_slots: int, n_reply: int) -> dict[str, float]:
     """Fill the slots, and time the steps that all of them run in."""
     from relay_gguf.engine import Token
+    from relay_gguf.llama.batch import slots as slots_module
     from relay_gguf.llama.batch.continuation import Continuation
     from relay_gguf.sampling import SamplingParams
 
     rng = random.Random()
     spent = dict.fromkeys(PARTS, 0.0)
-    evaluate, rows, choose = slots._evaluator.evaluate, slots._evaluator.rows, slots._sampler.choose
+    evaluate, rows = slots._evaluator.evaluate, slots._evaluator.rows
+    choose = slots_module.next_tokens
 
     def timed(part: str, call: Any) -> Any:
         def run(*arguments: Any) -> Any:
@@ -111,9 +113,8 @@ def take(slots: Slots, n_slots: int, n_reply: int) -> dict[str, float]:
         params = SamplingParams(max_tokens=N_ROOM, seed=rng.getrandbits(32))
         slots.submit(Continuation(tuple(random_ids(rng, N_PROMPT)), params))
     evaluator: Any = slots._evaluator
-    sampler: Any = slots._sampler
     evaluator.evaluate, evaluator.rows = timed(PARTS[0], evaluate), timed(PARTS[0], rows)
-    sampler.choose = timed(PARTS[1], choose)
+    slots_module.next_tokens = timed(PARTS[1], choose)
     steps: list[float] = []
     bare: list[float] = []
     totals = dict.fromkeys(PARTS, 0.0)
@@ -128,7 +129,8 @@ def take(slots: Slots, n_slots: int, n_reply: int) -> dict[str, float]:
             spent[PARTS[2]] = took - spent[PARTS[0]] - spent[PARTS[1]]
             totals = {part: totals[part] + spent[part] for part in PARTS}
     slots.cancel_all()
-    evaluator.evaluate, evaluator.rows, sampler.choose = evaluate, rows, choose
+    evaluator.evaluate, evaluator.rows = evaluate, rows
+    slots_module.next_tokens = choose
     of_bare = statistics.median(bare) / statistics.median(steps)
     spent = {part: totals[part] / len(steps) for part in PARTS}
     return {"speed": n_slots * len(steps) / sum(steps), "of bare": of_bare} | spent

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from relay_gguf.errors import EngineError
-from relay_gguf.llama.batch.rows import FEW, RowSampler
+from relay_gguf.llama.batch.rows import FEW, next_tokens
 from relay_gguf.llama.draw.chooser import Chooser
 from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 
@@ -71,7 +71,7 @@ def test_rows_draw_what_each_draws_alone(kind: str, n_rows: int) -> None:
     for _ in range(8):
         logits = np.roll(logits, 131, axis=1)
         wanted = [alone(row, one) for row, one in zip(logits, single, strict=True)]
-        assert RowSampler().choose(logits.copy(), together) == wanted
+        assert next_tokens(logits.copy(), together) == wanted
 
 
 @pytest.mark.parametrize("kind", ["usual", "sharp", "ties", "masked"])
@@ -86,7 +86,7 @@ def test_few_rows_draw_what_each_draws_alone(kind: str) -> None:
     for _ in range(8):
         logits = np.roll(logits, 131, axis=1)
         wanted = [alone(row, one) for row, one in zip(logits, single, strict=True)]
-        assert RowSampler().choose(logits.copy(), together) == wanted
+        assert next_tokens(logits.copy(), together) == wanted
 
 
 @pytest.mark.parametrize("params", PARAMS)
@@ -99,9 +99,7 @@ def test_a_slots_distribution_is_the_single_engines(params: SamplingParams) -> N
         Chooser(params, random.Random(rngs.getrandbits(32)), Seen([3, 4], 10))
         for _ in range(n_draws)
     ]
-    drawn = (
-        np.bincount(RowSampler().choose(np.tile(row, (n_draws, 1)), many), minlength=200) / n_draws
-    )
+    drawn = np.bincount(next_tokens(np.tile(row, (n_draws, 1)), many), minlength=200) / n_draws
 
     ids, probs = distribution(row.copy(), np.array([3, 4]), params)
     expected = np.zeros(200)
@@ -115,7 +113,7 @@ def test_nonsense_is_refused(bad: float) -> None:
     logits = rows_of("usual", 3, 100)
     logits[1, 7] = bad
     with pytest.raises(EngineError, match="no usable number"):
-        RowSampler().choose(logits, choosers([PARAMS[0]] * 3, 100, 1))
+        next_tokens(logits, choosers([PARAMS[0]] * 3, 100, 1))
 
 
 @pytest.mark.parametrize("n_rows", [1, 5])
@@ -131,8 +129,8 @@ def test_who_looks_at_a_row_may_change_it(n_rows: int) -> None:
 
     greedy = SamplingParams(temperature=0.0)
     each = choosers([greedy] * n_rows, 500, 1)
-    alone = RowSampler().choose(rows.copy(), each)
+    alone = next_tokens(rows.copy(), each)
     each[0] = Chooser(greedy, each[0].rng, each[0].seen, look=look)
-    drawn = RowSampler().choose(rows, each)
+    drawn = next_tokens(rows, each)
     assert drawn == [321, *alone[1:]]
     assert (shown[0] == expected).all()

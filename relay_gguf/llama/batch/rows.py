@@ -30,148 +30,136 @@ if TYPE_CHECKING:
 
 FEW: Final = 12
 """Rows that are sampled sooner one after the other."""
-FOLDS: Final = 64
-"""Logits of which only the largest is looked at first."""
+FOLDS: Final = 16
+"""Logits of which only the largest is looked at first, ..."""
+FOLDED: Final = 4
+"""... and of these so many, to find a bound."""
 LEAST_GROUPS: Final = 512
 """Such groups of a row at least, for a top-k that is usual."""
-WORD: Final = 8
-"""Truth values that are looked at at once, as a number of 64 bits."""
 SLACK: Final = 1e-3
 """Logits below the bound of min-p that are still compared exactly."""
 
 
-class RowSampler:
-    """Chooses the next token of many rows; has the memory that this takes."""
+def next_tokens(logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
+    """The next token of each row of `logits`, (n_rows, n_vocab), which are changed.
 
-    def __init__(self) -> None:
-        """Begin without memory."""
-        self._mask = np.zeros(0, np.bool_)
+    Raises:
+        EngineError: a row holds a NaN, or no finite value at all.
+    """
+    scored = [row for row, one in enumerate(choosers) if one.scored is not None]
+    given: Logits = logits[scored]  # a copy: the others are changed
+    for row, chooser in zip(logits, choosers, strict=True):
+        if chooser.look is not None:
+            chooser.look(row)
+    tokens = _choose(logits, choosers)
+    if scored:
+        found = _logprobs(given, [tokens[row] for row in scored])
+        for row, logprob in zip(scored, found, strict=True):
+            tell = choosers[row].scored
+            assert tell is not None
+            tell(logprob)
+    return tokens
 
-    def choose(self, logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
-        """The next token of each row of `logits`, (n_rows, n_vocab), which are changed.
 
-        Raises:
-            EngineError: a row holds a NaN, or no finite value at all.
-        """
-        scored = [row for row, one in enumerate(choosers) if one.scored is not None]
-        given: Logits = logits[scored]  # a copy: the others are changed
-        for row, chooser in zip(logits, choosers, strict=True):
-            if chooser.look is not None:
-                chooser.look(row)
-        tokens = self._choose(logits, choosers)
-        if scored:
-            found = _logprobs(given, [tokens[row] for row in scored])
-            for row, logprob in zip(scored, found, strict=True):
-                tell = choosers[row].scored
-                assert tell is not None
-                tell(logprob)
-        return tokens
+def _choose(logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
+    """The next token of each row, whatever is told about it."""
+    penalties = [chooser.dry() for chooser in choosers]
+    if len(choosers) > FEW or not all(one.is_quick for one in choosers):
+        return _together(logits, choosers, penalties)
+    each = zip(logits, choosers, penalties, strict=True)
+    tokens = [chooser.quick(row, dry) for row, chooser, dry in each]
+    left = [row for row, token in enumerate(tokens) if token is None]
+    if left:
+        some = _together(
+            logits[left], [choosers[row] for row in left], [penalties[row] for row in left]
+        )
+        for row, token in zip(left, some, strict=True):
+            tokens[row] = token
+    return [token for token in tokens if token is not None]
 
-    def _choose(self, logits: Logits, choosers: Sequence[Chooser]) -> list[int]:
-        """The next token of each row, whatever is told about it."""
-        penalties = [chooser.dry() for chooser in choosers]
-        if len(choosers) > FEW or not all(one.is_quick for one in choosers):
-            return self._together(logits, choosers, penalties)
-        each = zip(logits, choosers, penalties, strict=True)
-        tokens = [chooser.quick(row, dry) for row, chooser, dry in each]
-        left = [row for row, token in enumerate(tokens) if token is None]
-        if left:
-            some = self._together(
-                logits[left], [choosers[row] for row in left], [penalties[row] for row in left]
-            )
-            for row, token in zip(left, some, strict=True):
-                tokens[row] = token
-        return [token for token in tokens if token is not None]
 
-    def _together(
-        self, logits: Logits, choosers: Sequence[Chooser], penalties: Sequence[Penalties | None]
-    ) -> list[int]:
-        """The next token of each row, by a few calls for all of them; changes the logits."""
-        if len(choosers) == 1 and not _is_bounded(choosers[0].params):
-            return [choosers[0].slow(logits[0], penalties[0])]
-        _penalize(logits, choosers)
-        for row, dry in zip(logits, penalties, strict=True):
-            if dry is not None:
-                row[dry.ids] -= dry.amounts
-        maxima = _maxima(logits)
-        tops: Logits = maxima.max(axis=1)  # a NaN, if a row has one
-        for top in tops[~np.isfinite(tops)]:
-            check_top(float(top))
-        tokens = [0] * len(choosers)
-        drawn: list[int] = []
-        for row, chooser in enumerate(choosers):
-            if chooser.params.temperature == 0:
-                tokens[row] = int(logits[row].argmax())
-            elif _is_wide(chooser.params, logits.shape[1], maxima.shape[1]):
-                tokens[row] = _alone(logits[row], chooser)
-            else:
-                drawn.append(row)
-        if len(drawn) == len(choosers):
-            return self._draw(logits, maxima, tops, choosers)
-        if drawn:
-            some = self._draw(
-                logits[drawn], maxima[drawn], tops[drawn], [choosers[row] for row in drawn]
-            )
-            for row, token in zip(drawn, some, strict=True):
-                tokens[row] = token
-        return tokens
+def _together(
+    logits: Logits, choosers: Sequence[Chooser], penalties: Sequence[Penalties | None]
+) -> list[int]:
+    """The next token of each row, by a few calls for all of them; changes the logits."""
+    if len(choosers) == 1 and not _is_bounded(choosers[0].params):
+        return [choosers[0].slow(logits[0], penalties[0])]
+    _penalize(logits, choosers)
+    for row, dry in zip(logits, penalties, strict=True):
+        if dry is not None:
+            row[dry.ids] -= dry.amounts
+    fine = _maxima(logits, FOLDS)
+    maxima = _maxima(fine, FOLDED)
+    tops: Logits = maxima.max(axis=1)  # a NaN, if a row has one
+    for top in tops[~np.isfinite(tops)]:
+        check_top(float(top))
+    tokens = [0] * len(choosers)
+    drawn: list[int] = []
+    for row, chooser in enumerate(choosers):
+        if chooser.params.temperature == 0:
+            tokens[row] = int(logits[row].argmax())
+        elif _is_wide(chooser.params, logits.shape[1], maxima.shape[1]):
+            tokens[row] = _alone(logits[row], chooser)
+        else:
+            drawn.append(row)
+    if len(drawn) == len(choosers):
+        return _draw(logits, fine, maxima, tops, choosers)
+    if drawn:
+        they = [choosers[row] for row in drawn]
+        some = _draw(logits[drawn], fine[drawn], maxima[drawn], tops[drawn], they)
+        for row, token in zip(drawn, some, strict=True):
+            tokens[row] = token
+    return tokens
 
-    def _draw(
-        self, logits: Logits, maxima: Logits, tops: Logits, choosers: Sequence[Chooser]
-    ) -> list[int]:
-        """A token for each row, by top-k, top-p and min-p."""
-        n_vocab = logits.shape[1]
-        params = [chooser.params for chooser in choosers]
-        temperature = np.array([max(p.temperature, LEAST_TEMPERATURE) for p in params])
-        top_k = np.array([p.top_k if p.top_k < n_vocab else 0 for p in params])
-        top_p = np.array([p.top_p for p in params])
-        min_p = np.array([p.min_p for p in params])
 
-        bounds = _kth(maxima, top_k)
-        if not top_k.all():  # min-p keeps what is likelier than its share of the likeliest
-            with np.errstate(divide="ignore"):
-                reach = tops + temperature * np.log(min_p) - SLACK
-            bounds = np.where(top_k > 0, bounds, reach.astype(np.float32))
-        ids, scores = _rows_of(self._above(logits, bounds), logits, tops)
-        here, most = np.arange(len(params)), scores.shape[1]
-        order = (-scores).argsort(axis=1, kind="stable")  # equal ones in the order of their ids
-        scores = scores[here[:, None], order]
-        last = np.where((top_k > 0) & (top_k < most), top_k, most) - 1
-        scores[scores < scores[here, last][:, None]] = -np.inf
-        probs: Probs = np.exp(scores / temperature[:, None])
-        probs /= probs.sum(axis=1, keepdims=True)
-        if top_p.min() < 1.0:
-            # The least likely tokens go while together they weigh no more than 1 - top_p.
-            gone = (probs[:, ::-1].cumsum(axis=1) <= (1.0 - top_p)[:, None]).sum(axis=1)
-            _keep_first(probs, np.where(top_p < 1.0, np.maximum(1, most - gone), most))
-        if min_p.any():
-            _keep_first(probs, (probs >= min_p[:, None] * probs[:, :1]).sum(axis=1))
-        n_kept = np.count_nonzero(probs, axis=1)
-        for row, chooser in enumerate(choosers):
-            if chooser.params.xtc_probability:
-                first = chooser.n_excluded(probs[row, : n_kept[row]].tolist())
-                probs[row, :first] = 0.0
-                probs[row] /= probs[row].sum()
-        draws = np.array([chooser.rng.random() for chooser in choosers])
-        index = (probs.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
-        index = np.minimum(index, n_kept - 1)
-        tokens: list[int] = ids[here, order[here, index]].tolist()
-        return tokens
+def _draw(
+    logits: Logits,
+    fine: Logits,
+    maxima: Logits,
+    tops: Logits,
+    choosers: Sequence[Chooser],
+) -> list[int]:
+    """A token for each row, by top-k, top-p and min-p.
 
-    def _above(self, logits: Logits, bounds: Logits) -> Ids:
-        """The places in the flat logits that reach the bound of their row, in ascending order."""
-        size = -(-logits.size // WORD) * WORD
-        if self._mask.size < size:
-            self._mask = np.empty(size, np.bool_)
-        whole = self._mask[:size]
-        whole[logits.size :] = False
-        mask = whole[: logits.size].reshape(logits.shape)
-        np.greater_equal(logits, bounds[:, None], out=mask)
-        # Few do: the others are passed over by eights.
-        words = (whole.view(np.uint64) != 0).nonzero()[0]
-        hits, bits = whole.reshape(-1, WORD)[words].nonzero()
-        places: Ids = words[hits] * WORD + bits
-        return places
+    `fine` and `maxima` are the largest logits of small and of larger groups of each row.
+    """
+    n_vocab = logits.shape[1]
+    params = [chooser.params for chooser in choosers]
+    temperature = np.array([max(p.temperature, LEAST_TEMPERATURE) for p in params])
+    top_k = np.array([p.top_k if p.top_k < n_vocab else 0 for p in params])
+    top_p = np.array([p.top_p for p in params])
+    min_p = np.array([p.min_p for p in params])
+
+    bounds = _kth(maxima, top_k)
+    if not top_k.all():  # min-p keeps what is likelier than its share of the likeliest
+        with np.errstate(divide="ignore"):
+            reach = tops + temperature * np.log(min_p) - SLACK
+        bounds = np.where(top_k > 0, bounds, reach.astype(np.float32))
+    ids, scores = _rows_of(_above(logits, fine, bounds), logits, tops)
+    here, most = np.arange(len(params)), scores.shape[1]
+    order = (-scores).argsort(axis=1, kind="stable")  # equal ones in the order of their ids
+    scores = scores[here[:, None], order]
+    last = np.where((top_k > 0) & (top_k < most), top_k, most) - 1
+    scores[scores < scores[here, last][:, None]] = -np.inf
+    probs: Probs = np.exp(scores / temperature[:, None])
+    probs /= probs.sum(axis=1, keepdims=True)
+    if top_p.min() < 1.0:
+        # The least likely tokens go while together they weigh no more than 1 - top_p.
+        gone = (probs[:, ::-1].cumsum(axis=1) <= (1.0 - top_p)[:, None]).sum(axis=1)
+        _keep_first(probs, np.where(top_p < 1.0, np.maximum(1, most - gone), most))
+    if min_p.any():
+        _keep_first(probs, (probs >= min_p[:, None] * probs[:, :1]).sum(axis=1))
+    n_kept = np.count_nonzero(probs, axis=1)
+    for row, chooser in enumerate(choosers):
+        if chooser.params.xtc_probability:
+            first = chooser.n_excluded(probs[row, : n_kept[row]].tolist())
+            probs[row, :first] = 0.0
+            probs[row] /= probs[row].sum()
+    draws = np.array([chooser.rng.random() for chooser in choosers])
+    index = (probs.cumsum(axis=1) <= draws[:, None]).sum(axis=1)
+    index = np.minimum(index, n_kept - 1)
+    tokens: list[int] = ids[here, order[here, index]].tolist()
+    return tokens
 
 
 def _logprobs(logits: Logits, tokens: Sequence[int]) -> list[float]:
@@ -184,21 +172,38 @@ def _logprobs(logits: Logits, tokens: Sequence[int]) -> list[float]:
     return found
 
 
-def _maxima(logits: Logits) -> Logits:
-    """The largest of each of many groups of a row: (n_rows, n_groups).
+def _maxima(values: Logits, most: int) -> Logits:
+    """The largest of each of many groups of `most` values of a row: (n_rows, n_groups).
 
     A row is folded like a letter; a group is what lies upon another, which numpy compares fastest.
     """
-    n_rows, n_vocab = logits.shape
-    n_folds = max(1, min(FOLDS, n_vocab // LEAST_GROUPS))
-    n_groups = -(-n_vocab // n_folds)
-    rest = n_vocab % n_groups
-    folds = logits[:, : n_vocab - rest].reshape(n_rows, -1, n_groups)
+    n_rows, size = values.shape
+    n_folds = max(1, min(most, size // LEAST_GROUPS))
+    n_groups = -(-size // n_folds)
+    rest = size % n_groups
+    folds = values[:, : size - rest].reshape(n_rows, -1, n_groups)
     maxima: Logits = folds.max(axis=1)
     if rest:
         part = maxima[:, :rest]
-        np.maximum(part, logits[:, n_vocab - rest :], out=part)
+        np.maximum(part, values[:, size - rest :], out=part)
     return maxima
+
+
+def _above(logits: Logits, maxima: Logits, bounds: Logits) -> Ids:
+    """The places in the flat logits that reach the bound of their row, in ascending order.
+
+    Only groups whose largest value does are looked at.
+    """
+    n_vocab, n_groups = logits.shape[1], maxima.shape[1]
+    hot = (maxima >= bounds[:, None]).reshape(-1).nonzero()[0]  # in two dimensions it is slow
+    rows, groups = hot // n_groups, hot % n_groups
+    ids = groups[:, None] + np.arange(0, n_vocab, n_groups)
+    inside = ids < n_vocab
+    places = rows[:, None] * n_vocab + np.where(inside, ids, 0)
+    reaches = (logits.reshape(-1)[places] >= bounds[rows, None]) & inside
+    found: Ids = places[reaches]
+    found.sort()
+    return found
 
 
 def _kth(maxima: Logits, top_k: NDArray[np.intp]) -> Logits:

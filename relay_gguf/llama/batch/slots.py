@@ -24,7 +24,7 @@ from .cells import Cells
 from .context import ABORTED, NO_ROOM, Evaluator
 from .continuation import Continuation, SlotStep
 from .reply import Reply
-from .rows import RowSampler
+from .rows import next_tokens
 from .schedule import ReadingShare, pieces
 
 
@@ -44,7 +44,6 @@ class Slots:
         self._evaluator = evaluator
         self._clock = clock
         self.reading = ReadingShare()
-        self._sampler = RowSampler()
         self._waiting: deque[Reply] = deque()  # the oldest first
         self._seated: dict[int, Reply] = {}  # by sequence
         self._idle = list(range(evaluator.n_slots))  # sequences; the last used at the end
@@ -193,7 +192,7 @@ class Slots:
             self._read(reply, count)
         if running:
             rows = self._evaluator.rows(len(running))
-            tokens = self._sampler.choose(rows, [reply.chooser for reply in running])
+            tokens = next_tokens(rows, [reply.chooser for reply in running])
             for reply, token in zip(running, tokens, strict=True):
                 self._fill(reply, reply.ids[-1:])
                 self._take(reply, token)

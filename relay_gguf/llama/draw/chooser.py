@@ -53,7 +53,7 @@ class Chooser:
 
     `history` are those ids in their order, which whoever has the reply adds to; only DRY needs it,
     and `breakers`. `look` is called with the logits before `choose`, and may change them; `scored`
-    is told how likely the chosen token was before, as a natural logarithm: by `RowSampler`.
+    is told how likely the chosen token was before, as a natural logarithm: by `rows`.
     `is_quick` says whether few tokens count, with these parameters, for most logits of a model.
     """
 
