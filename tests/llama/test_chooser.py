@@ -58,7 +58,7 @@ def test_the_same_tokens_are_drawn(params: SamplingParams, kind: str) -> None:
     rng = np.random.default_rng(1)
     history = rng.integers(0, 60, 100).tolist()
     quick, slow = choosers(params, history)
-    for _ in range(30):
+    for _ in range(12):
         logits = rng.normal(0, 3, 700).astype(np.float32)
         logits[:60] += 6  # most of the likely ones were seen
         if kind == "sharp":
@@ -85,7 +85,7 @@ def test_the_quick_way_is_the_usual_one(params: SamplingParams) -> None:
     rng = np.random.default_rng(1)
     chooser, slow = choosers(params, rng.integers(0, 49152, 500).tolist())
     n_slow = 0
-    for _ in range(40):
+    for _ in range(20):
         logits = rng.normal(0, 2, 49152).astype(np.float32)
         likely = rng.integers(0, 49152, 50)
         logits[likely] = 20.0 - 0.4 * np.arange(50) * rng.random(50)
@@ -94,14 +94,14 @@ def test_the_quick_way_is_the_usual_one(params: SamplingParams) -> None:
         n_slow += token is None
         assert token in (None, expected)
         chooser.rng.setstate(slow.rng.getstate())
-    assert n_slow <= 4
+    assert n_slow <= 2
 
 
 def test_what_stays_does_not_depend_on_what_was_not_looked_at() -> None:
     """`kept` with a part of the tokens says what all of them say, or that it cannot know."""
     rng = np.random.default_rng(4)
     n_known = 0
-    for _ in range(1500):
+    for _ in range(500):
         top_p, min_p = rng.choice([0.3, 0.8, 0.95, 1.0]), rng.choice([0.0, 0.05, 0.2])
         params = SamplingParams(top_k=30, top_p=float(top_p), min_p=float(min_p))
         weights = sorted(rng.random(30) ** rng.integers(1, 40), reverse=True)
@@ -113,7 +113,7 @@ def test_what_stays_does_not_depend_on_what_was_not_looked_at() -> None:
         if found:
             assert found == sum(1 for weight in left if weight >= min_p)
             n_known += 1
-    assert n_known > 500
+    assert n_known > 150
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
 from llama_samplers import applied, dry_sampler
 
+from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.llama.draw.breakers import Breakers
 from relay_gguf.llama.engine import LlamaEngine
 from relay_gguf.llama.native import lib
@@ -16,6 +19,12 @@ from relay_gguf.sampling import SamplingParams, distribution
 
 NAMES = ("multiplier", "base", "allowed_length", "last_n")
 SETTINGS = [(0.8, 1.75, 2, 64), (2.0, 1.1, 1, 400), (50.0, 4.0, 3, 400), (1.0, 1.0, 0, 400)]
+
+
+@pytest.fixture(scope="module")
+def engine(pico: Path) -> Iterator[LlamaEngine]:
+    with LlamaEngine(pico, LoadOptions(n_ctx=256), n_threads=1) as loaded:
+        yield loaded
 
 
 def histories(breakers: frozenset[int]) -> list[list[int]]:
@@ -33,10 +42,10 @@ def histories(breakers: frozenset[int]) -> list[list[int]]:
     return found
 
 
-def test_penalties_are_llama_cpps(pico_engine: LlamaEngine) -> None:
-    vocab = pico_engine._model.vocab
+def test_penalties_are_llama_cpps(engine: LlamaEngine) -> None:
+    vocab = engine._model.vocab
     ids = range(1020)
-    breakers = frozenset(t for t in ids if b"\n" in pico_engine.piece(t))
+    breakers = frozenset(t for t in ids if b"\n" in engine.piece(t))
     zeros = np.zeros(1020, np.float32)
     assert breakers
     for settings in SETTINGS:
@@ -96,12 +105,12 @@ def test_the_distribution_is_penalized_and_put_back() -> None:
     assert logits.tolist() == [1.0, 3.0, 2.0, 0.0]
 
 
-def test_control_tokens_and_line_ends_are_breakers(pico_engine: LlamaEngine) -> None:
-    model = pico_engine._model
+def test_control_tokens_and_line_ends_are_breakers(engine: LlamaEngine) -> None:
+    model = engine._model
     found = Breakers(model.vocab)()
     assert {model.control.im_start, model.control.im_end} < found
-    assert set(pico_engine.tokenize("\n")) < found
-    assert not found & set(pico_engine.tokenize("a sea of words"))
+    assert set(engine.tokenize("\n")) < found
+    assert not found & set(engine.tokenize("a sea of words"))
     assert all(
-        b"\n" in pico_engine.piece(t) or lib.llama_vocab_is_control(model.vocab, t) for t in found
+        b"\n" in engine.piece(t) or lib.llama_vocab_is_control(model.vocab, t) for t in found
     )
