@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -16,10 +16,11 @@ from .arch.weights import Tensor
 from .budget.allocation import Allocation, Watch, allocate
 from .model import Model, open_model
 from .quantize.ftypes import FTYPES
-from .quantize.imatrix import Imatrix, read_imatrix
+from .quantize.imatrix import Imatrix, read_imatrix, unmade
 from .read.hub_folder import extents
 from .read.source import ASKED_BASES, identity
 from .request import TYPE, Request
+from .write.importance import notes_on
 from .write.targets import QuantTarget, plan_chosen, plan_standards, plan_targets, sizing
 from .write.verify import check_vocabulary
 
@@ -62,7 +63,8 @@ class ConversionJob:
     @property
     def notes(self) -> tuple[str, ...]:
         """Notes for the user: of the model, and of the files."""
-        return (*self.model.notes, *(note for t in self.targets for note in t.notes))
+        about = () if self.imatrix is None else notes_on(self.imatrix, _by_name(self.tensors))
+        return (*self.model.notes, *about, *(note for t in self.targets for note in t.notes))
 
 
 def prepare(
@@ -72,6 +74,7 @@ def prepare(
     n_threads: int | None = None,
     watch: Watch = lambda done, total: None,
     notice: Callable[[str], None] = lambda text: None,
+    without_imatrix: tuple[str, Sequence[str]] | None = None,
 ) -> ConversionJob:
     """Open, check and plan a conversion.
 
@@ -82,6 +85,8 @@ def prepare(
         n_threads: number of threads that measure for a target size; None for one for each core.
         watch: is told how many tensors are measured for it.
         notice: is told when the hub does not answer.
+        without_imatrix: name and texts of an importance matrix that will be made; the job can be
+            shown, not run.
 
     Raises:
         ConversionError: the request is wrong, a file cannot be read, or base and adapter do not
@@ -94,6 +99,9 @@ def prepare(
     weights = weights or request.size_target is not None
     model = open_model(request, weights=weights, notice=notice)
     imatrix = None if request.imatrix is None else read_imatrix(request.imatrix)
+    if without_imatrix is not None:
+        shapes = {tensor.name: tensor.shape for tensor in model.weights.tensors}
+        imatrix = unmade(*without_imatrix, shapes)
     metadata = model.metadata if imatrix is None else _with_imatrix(model.metadata, imatrix)
     pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
     targets = []
@@ -119,7 +127,7 @@ def prepare(
             max_bytes=request.max_bytes,
         )
         targets.append(chosen)
-    by_name = {tensor.name: tensor for tensor in model.weights.tensors}
+    by_name = _by_name(model.weights.tensors)
     if request.verify:
         matched = model.vocabulary.matched if model.vocabulary else {}
         check_vocabulary(metadata, model.probes, matched)
@@ -174,6 +182,10 @@ def job_identity(job: ConversionJob) -> str:
         *([] if fetching is None else [[f.name, f.size, f.commit] for f in fetching.files]),
     ]
     return sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def _by_name(tensors: Sequence[Tensor]) -> dict[str, Tensor]:
+    return {tensor.name: tensor for tensor in tensors}
 
 
 def _check(request: Request) -> None:

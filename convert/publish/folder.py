@@ -52,6 +52,8 @@ def write_folder(folder: Path, repo: str = "") -> WrittenFolder:
             why = " ".join(notes) or f"{folder} has no {REPORTS}, which a conversion leaves."
             raise ConversionError(f"No file of {folder} can be described. {why}")
         files = {name: folder / name for entry in entries for name in entry.names}
+        matrices = {entry.imatrix for entry in entries if Path(entry.imatrix).name == entry.imatrix}
+        files |= {n: folder / n for n in matrices if n and (folder / n).is_file()}
         digests = _digests(folder, files)
         wanted: dict[str, bytes | None] = {
             SUMS: sums_text(digests).encode("utf-8", "surrogateescape")

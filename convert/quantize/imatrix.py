@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,6 +22,10 @@ from relay_gguf.gguf_file.header import ValueType, read_header
 
 MAX_NAME: Final = 4096
 """Bytes of the longest tensor name in a .dat: with a longer one the file is not an imatrix."""
+BLOCK: Final = "blk."
+"""Begins the names of the weights that a matrix has: not the embedding, nor the output head."""
+MOST_ROWS: Final = 2**62
+"""Rows that a count may tell of; more are taken for as many."""
 SUMS: Final = ".in_sum2"
 COUNTS: Final = ".counts"
 
@@ -30,13 +34,31 @@ COUNTS: Final = ".counts"
 class Imatrix:
     """Weights by tensor name, (columns,) each in float32; and the text that they were computed on.
 
-    `chunks` is the number of batches of text.
+    `chunks` is the number of batches of text. `rows` are those that went into the matrix that saw
+    fewest, experts apart, of which some are seldom used; None where the file does not tell.
     """
 
     file: str
     weights: Mapping[str, Array]
     datasets: tuple[str, ...] = ()
     chunks: int = 0
+    rows: int | None = None
+
+
+def unmade(file: str, datasets: Sequence[str], shapes: Mapping[str, Sequence[int]]) -> Imatrix:
+    """An importance matrix that will be made of a model, with weights of 1: enough for a plan.
+
+    Args:
+        file: its name.
+        datasets: names of the texts.
+        shapes: of the model's tensors, by name.
+    """
+    weights = {
+        name: np.ones(shape[-1] * (shape[0] if len(shape) > 2 else 1), np.float32)
+        for name, shape in shapes.items()
+        if name.startswith(BLOCK) and len(shape) > 1
+    }
+    return Imatrix(file, weights, tuple(datasets), chunks=1)
 
 
 def read_imatrix(path: Path) -> Imatrix:
@@ -73,7 +95,7 @@ def _read_gguf(path: Path) -> Imatrix:
             raise ValueError(f"{name} is not in float32, or ends after the file does")
         return np.array(data[start : start + size]).view(np.float32)
 
-    weights = {}
+    weights, rows = {}, []
     for name in infos:
         if not name.endswith(SUMS):
             continue
@@ -82,6 +104,8 @@ def _read_gguf(path: Path) -> Imatrix:
             raise ValueError(f"{stem} has sums and no counts")
         counts = floats(stem + COUNTS).reshape(-1, 1)
         sums = floats(name).reshape(counts.size, -1)
+        if counts.size == 1:
+            rows.append(int(min(counts[0, 0], MOST_ROWS)))
         mean = np.divide(sums, counts, out=np.ones_like(sums), where=counts > 0)
         weights[stem] = mean.reshape(-1)
     if not weights:
@@ -93,6 +117,7 @@ def _read_gguf(path: Path) -> Imatrix:
         weights,
         tuple(map(str, datasets.value)) if datasets and datasets.kind is ValueType.ARRAY else (),
         int(chunks.value) if chunks and chunks.kind in (ValueType.UINT32, ValueType.INT32) else 0,
+        min(rows, default=None),
     )
 
 

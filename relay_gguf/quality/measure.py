@@ -145,8 +145,12 @@ def _threads(computing: Computing) -> ThreadPoolExecutor:
 
 
 def _key(file: ModelFile, base: BaseLogits) -> str:
-    """What values belong to: both models, the text and llama.cpp's build."""
+    """What values belong to: both models, the text and llama.cpp's build.
+
+    Files of one size that differ in the types of some tensors may have the same edges.
+    """
     running = sha256(f"{fingerprint()} {file.identity} {base.n_vocab} {base.tokens.shape}".encode())
+    running.update(repr([(info.name, info.ggml_type) for info in file.model.tensors]).encode())
     running.update(base.tokens.tobytes())
     running.update(base.records(0, 0, 1).tobytes())
     running.update(base.records(len(base.tokens) - 1, n_scored(base.n_ctx) - 1, 1).tobytes())

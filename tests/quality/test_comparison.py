@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,7 +27,7 @@ from relay_gguf.quality.comparison import (
     compare,
 )
 from relay_gguf.quality.listing_text import comparison_lines
-from relay_gguf.quality.measure import Computing
+from relay_gguf.quality.measure import Computing, _key
 from relay_gguf.quality.model_file import model_file
 from relay_gguf.quality.probabilities import packed
 
@@ -102,6 +104,18 @@ def test_a_stopped_run_goes_on_where_it_stood(
     reads = Reads()
     run(tiny, talk, tmp_path, reads, "base.logits")
     assert reads.chunks == {}
+
+
+def test_values_of_files_of_one_size_and_with_the_same_edges_are_not_mixed_up(tiny: Any) -> None:
+    """As of two files for the same --target-size, which differ in the middle."""
+    file = model_file(tiny.base)
+    first, *rest = file.model.tensors
+    changed = SimpleNamespace(tensors=[replace(first, ggml_type=first.ggml_type + 1), *rest])
+    other: Any = SimpleNamespace(identity=file.identity, model=changed)
+    tokens = np.zeros((1, 4), np.int32)
+    base: Any = SimpleNamespace(n_vocab=8, n_ctx=4, tokens=tokens, records=lambda *_: tokens)
+    assert _key(file, base) == _key(model_file(tiny.base), base)
+    assert _key(file, base) != _key(other, base)
 
 
 def test_a_base_that_was_not_whole_leaves_nothing(tiny: Any, talk: Path, tmp_path: Path) -> None:

@@ -6,25 +6,22 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Sequence
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from relay_gguf.cli.options import Debug
-from relay_gguf.errors import ConversionError, SettingsError
 
 if TYPE_CHECKING:
-    from relay_gguf.convert.budget.size_target import SizeTarget
     from relay_gguf.convert.publish.folder import WrittenFolder
-    from relay_gguf.convert.quantize.overrides import TypeOverrides
-    from relay_gguf.convert.request import Request
 
 BLAS_THREADS: Final = ("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS")
 """Threads of OpenBLAS, of MKL and of Apple's Accelerate: what numpy multiplies matrices with."""
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+AUTO: Final = "auto"
+"""In place of an importance matrix's file: one is made on the way."""
 
 
 def convert(
@@ -64,8 +61,12 @@ def convert(
         ),
     ] = None,
     imatrix: Annotated[
-        Path | None,
-        typer.Option(help="Importance matrix, a file of `relay-gguf imatrix` or llama-imatrix."),
+        str | None,
+        typer.Option(
+            metavar="FILE|auto",
+            help="Importance matrix, a file of `relay-gguf imatrix` or llama-imatrix; auto makes "
+            "one on the way, beside the other files.",
+        ),
     ] = None,
     tensor_type: Annotated[
         list[str] | None,
@@ -160,6 +161,7 @@ def convert(
       relay-gguf convert model-F16.gguf -q Q4_K_M -o models
       relay-gguf convert model-F16.gguf -q Q4_K_L -q IQ2_M --imatrix imatrix.gguf -o models
       relay-gguf convert model-F16.gguf -q Q3_K_M --tensor-type 'blk.[01].ffn=Q6_K' -o models
+      relay-gguf convert OWNER/BASE --adapter ADAPTER -q Q8_0 -q IQ3_M --imatrix auto -o models
       relay-gguf convert model-F16.gguf --target-size 7GB --imatrix imatrix.gguf -o models
     """
     # Slabs are worked on by our own threads, and numpy's libraries would start as many for each.
@@ -174,8 +176,9 @@ def convert(
     from relay_gguf.convert.run import check, run
 
     from . import screen
+    from .asked import asked
 
-    request = _request(
+    request = asked(
         base=base,
         adapter=adapter,
         quant=quant or [],
@@ -183,7 +186,7 @@ def convert(
         name=name,
         merge_base=merge_base,
         context_length=context_length,
-        imatrix=imatrix,
+        imatrix=None if imatrix in (None, AUTO) else Path(str(imatrix)),
         overrides=type_overrides(tensor_type or [], token_embedding_type, output_tensor_type),
         target=size_target(target_size, target_bpw),
         split_max_size=split_max_size,
@@ -195,13 +198,32 @@ def convert(
         keep_source=keep_source,
     )
     show = screen.chosen(quiet=quiet, as_json=as_json)
+    earlier: dict[str, Path] = {}
+    own = None
+    if imatrix == AUTO:
+        from .own_imatrix import own_imatrix
+
+        own = own_imatrix(request, out)
+        if quality:
+            card.refuse_without_base([*request.ftypes, *([""] if request.size_target else [])])
+        show.plan(own.plan, out, in_full=dry_run, n_threads=threads)
+        show.say(own.lines())
+        if dry_run:
+            check(own.plan, out, force=force, restart=restart)
+            return
+        with _told_how_to_resume():
+            earlier = own.make(
+                show, n_threads=threads, force=force, restart=restart, quiet=quiet or as_json
+            )
+        request = own.second
     with screen.measuring(quiet=quiet or as_json) as watch:
         job = prepare(
             request, weights=not dry_run, n_threads=threads, watch=watch, notice=show.notice
         )
     if quality:
-        card.refuse_without_base([target.ftype for target in job.targets])
-    show.plan(job, out, in_full=dry_run, n_threads=threads)
+        card.refuse_without_base([*earlier, *(target.ftype for target in job.targets)])
+    if own is None or request.size_target is not None:
+        show.plan(job, out, in_full=dry_run, n_threads=threads)
     if dry_run:
         check(job, out, force=force, restart=restart)
         return
@@ -214,85 +236,26 @@ def convert(
         restart=restart,
         last=lambda: written.append(write_folder(out)),
     )
-    try:
+    with _told_how_to_resume():
         show.run(events, out)
+    if own is not None:
+        own.clean_up()
+    show.folder(written[0], out)
+    files = earlier | {target.ftype: out / target.files[0].name for target in job.targets}
+    if quality:
+        show.quality(card.measure_converted(files, out, threads, quiet=quiet))
+    if lmstudio:
+        from relay_gguf.cli import apps
+
+        apps.install([str(path) for path in files.values()])
+
+
+@contextmanager
+def _told_how_to_resume() -> Iterator[None]:
+    try:
+        yield
     except KeyboardInterrupt:
         typer.echo(
             "Stopped. The same command resumes here; with --restart it begins anew.", err=True
         )
         raise
-    show.folder(written[0], out)
-    if quality:
-        files = {target.ftype: out / target.files[0].name for target in job.targets}
-        show.quality(card.measure_converted(files, out, threads, quiet=quiet))
-    if lmstudio:
-        from relay_gguf.cli import apps
-
-        apps.install([str(out / target.files[0].name) for target in job.targets])
-
-
-def _request(
-    *,
-    base: str,
-    adapter: str | None,
-    quant: Sequence[str],
-    preset: str | None,
-    name: str | None,
-    merge_base: str,
-    context_length: int | None,
-    imatrix: Path | None,
-    overrides: TypeOverrides,
-    target: SizeTarget | None,
-    split_max_size: str | None,
-    pre: str | None,
-    template: str,
-    allow_nonfinite: bool,
-    allow_requantize: bool,
-    verify: bool,
-    keep_source: bool,
-) -> Request:
-    """The request that the options make; they precede the values of a preset."""
-    from relay_gguf.convert.metadata import MetadataOverride
-    from relay_gguf.convert.read.source import ASKED_BASES
-    from relay_gguf.convert.request import TEMPLATES, Request
-    from relay_gguf.quant_presets import load_preset
-
-    found = None if preset is None else load_preset(preset)
-    types = [ftype.upper() for ftype in quant] or list(found.types if found else ())
-    bases = [known for known in ASKED_BASES if known == merge_base]
-    if not bases:
-        raise SettingsError(f"--merge-base is {merge_base!r}; it may be {', '.join(ASKED_BASES)}.")
-    templates = [known for known in TEMPLATES if known == template]
-    if not templates:
-        raise SettingsError(f"--template is {template!r}; it may be {', '.join(TEMPLATES)}.")
-    return Request(
-        base=base,
-        ftypes=tuple(types),
-        adapter=adapter,
-        name=name or (found.file if found else "") or None,
-        metadata=found.metadata if found else MetadataOverride(),
-        merge_base=bases[0],
-        context_length=context_length or (found.context_length if found else None),
-        pre=pre,
-        imatrix=imatrix,
-        overrides=overrides,
-        size_target=target,
-        max_bytes=None if split_max_size is None else parse_size(split_max_size),
-        allow_nonfinite=allow_nonfinite,
-        verify=verify,
-        template=templates[0],
-        allow_requantize=allow_requantize,
-        keep_source=keep_source,
-    )
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `4G` or `500M`, in powers of 1000, as llama-gguf-split counts.
-
-    Raises:
-        ConversionError: the text is not a size.
-    """
-    match = re.fullmatch(r"(\d+)([KMG]?)B?", text.strip().upper())
-    if match is None or int(match[1]) == 0:
-        raise ConversionError(f"--split-max-size is {text!r}; it should be like 4G or 500M.")
-    return int(match[1]) * _UNITS[match[2]]

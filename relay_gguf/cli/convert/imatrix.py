@@ -112,7 +112,7 @@ def imatrix(
             reader, model, texts, out, most=chunks, parse_special=parse_special, restart=restart
         )
         try:
-            made = _shown(running)
+            made = shown(running)
         except KeyboardInterrupt:
             typer.echo("Stopped. The same command goes on here.", err=True)
             raise
@@ -164,7 +164,7 @@ def _check_out(out: Path, *, force: bool) -> None:
         raise CalibrationError(f"Cannot write into {out.parent}: permission denied.")
 
 
-def _shown(running: Generator[ReadChunks, None, Calibration]) -> Calibration:
+def shown(running: Generator[ReadChunks, None, Calibration], *, quiet: bool = False) -> Calibration:
     """Run to the end, with a bar on stderr if that is a terminal."""
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
@@ -172,7 +172,8 @@ def _shown(running: Generator[ReadChunks, None, Calibration]) -> Calibration:
 
     console = Console(stderr=True)
     columns = (TextColumn("reading chunks"), BarColumn(), MofNCompleteColumn(), Remaining())
-    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as b:
+    hidden = quiet or not console.is_terminal
+    with Progress(*columns, console=console, transient=True, disable=hidden) as b:
         task = b.add_task("", total=None)
         while True:
             try:
@@ -180,7 +181,7 @@ def _shown(running: Generator[ReadChunks, None, Calibration]) -> Calibration:
             except StopIteration as end:
                 made: Calibration = end.value
                 return made
-            if at.resumed and at.done == at.resumed:
+            if at.resumed and at.done == at.resumed and not quiet:
                 said = f"Going on after {at.resumed} of {at.total} chunks."
                 console.print(said, markup=False, highlight=False)  # above the bar
             b.update(task, total=at.total, completed=at.done)

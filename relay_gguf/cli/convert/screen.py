@@ -65,6 +65,9 @@ class ConversionScreen(Protocol):
     def notice(self, text: str) -> None:
         """Say that the hub does not answer; called by other threads too."""
 
+    def say(self, lines: Iterable[str]) -> None:
+        """Show what else a person should know."""
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Run the conversion to its end, and show its progress and result."""
 
@@ -91,6 +94,9 @@ class QuietScreen:
     def notice(self, text: str) -> None:
         """Show nothing."""
 
+    def say(self, lines: Iterable[str]) -> None:
+        """Show nothing."""
+
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Run the conversion silently."""
         for _ in events:
@@ -113,6 +119,11 @@ class JsonScreen:
     def notice(self, text: str) -> None:
         """Print the text as an object."""
         self._print("notice", text=text)
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print each as an object."""
+        for line in lines:
+            self._print("note", text=line)
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Print progress once a second, and the report of each type."""
@@ -155,6 +166,10 @@ class TextScreen:
     def notice(self, text: str) -> None:
         """Print a line on stderr, above the bar if there is one."""
         self._console.print(one_line(text), markup=False, highlight=False, soft_wrap=True)
+
+    def say(self, lines: Iterable[str]) -> None:
+        """Print them."""
+        _print_all(map(one_line, lines))
 
     def run(self, events: Iterator[ConversionEvent], out: Path) -> None:
         """Show a bar, then print a table."""
