@@ -108,7 +108,7 @@ def script(folder: Path, base: Path, *arguments: str, sharegpt: bool = False) ->
     return path
 
 
-def train(path: Path, *options: str, stop_at: str = "") -> str:
+def train(path: Path, *options: str, stop_at: str = "", status: int = 0) -> str:
     """What the script prints; with `stop_at`, it gets Ctrl-C when that is printed."""
     environment = os.environ | {"HF_HUB_OFFLINE": "1", "PYTHONPATH": ""}
     with subprocess.Popen(
@@ -125,7 +125,7 @@ def train(path: Path, *options: str, stop_at: str = "") -> str:
             said += line
             if stop_at and line.startswith(stop_at):
                 process.send_signal(signal.SIGINT)
-    assert process.returncode == 0, said
+    assert process.returncode == status, said
     return said
 
 
@@ -162,6 +162,8 @@ def test_a_stopped_training_goes_on_to_the_same_adapter(base: Path, tmp_path: Pa
     train(whole, "--max-steps", "12")
     said = train(stopped, "--max-steps", "12", stop_at="step 5 ")
     assert "The same command goes on from there." in said
+    said = train(stopped, "--max-steps", "13", status=1)
+    assert "was made with other settings: steps was 12, and is 13. Name another --out" in said
     said = train(stopped, "--max-steps", "12")
     assert "Going on from" in said
     name = "outputs/relay-Tiny-Base/adapter_model.safetensors"
