@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +87,8 @@ def test_options_in_the_prose_are_options_of_some_command_or_of_a_program_that_i
         todo += getattr(command, "commands", {}).values()
     known |= {"--no-cache-dir", "--force-reinstall", "--no-deps", "--no-binary"}  # pip's
     known |= {"--strict"}  # mkdocs', too
+    script = files("relay_gguf.dataset.recipes") / "train_peft.txt"  # what `recipe` prints
+    known |= set(re.findall(r'add\("(--[\w-]+)"', script.read_text("utf-8")))
     unknown = {
         f"{page.name}: {option}"
         for page in PAGES
