@@ -92,6 +92,7 @@ WALKS = {
         "irc.network.network",
         "irc.protocol.line",
     ],
+    "a line of a browser": ["irc.server", "irc.connection", "irc.web.websocket"],
     "a reply in a channel": ["irc.bot.bot", "irc.bot.scene", "conversation.session"],
 }
 
@@ -174,6 +175,12 @@ def test_the_http_stack_is_known_to_the_server_alone() -> None:
     assert found == {"serve.paths", "serve.door", "serve.listening"}
 
 
+def test_websockets_are_known_to_the_door_for_browsers_alone() -> None:
+    """They are an extra, and loaded when the first browser comes."""
+    assert users_of_package("websockets") == {"irc.web.knock", "irc.web.websocket"}
+    assert users("irc.web.knock") == {"irc.connection"}
+
+
 def test_llm_is_known_to_its_plugin_alone() -> None:
     """It is not a dependency: nothing but llm itself imports the plugin."""
     assert users_of_package("llm") == {"chat.llm_plugin"}
@@ -201,7 +208,7 @@ def test_converting_needs_nothing_of_chatting() -> None:
 
 def test_the_other_faces_are_mounted_by_the_command_line_alone() -> None:
     """The IRC network, the HTTP server and the data sets: nothing of the chat needs them."""
-    assert users("irc") - within("irc") == {"cli.irc"}
+    assert users("irc") - within("irc") == {"cli.irc", "cli.serving.network"}
     assert users("serve") - within("serve") == {"cli.serving.serve"}
     # what a base model writes becomes a data set too
     assert users("dataset") - within("dataset", "synth") == {"cli.dataset", "cli.synth.sift"}

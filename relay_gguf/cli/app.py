@@ -34,6 +34,7 @@ from .models import devices, models, plan
 from .quality.quality import quality
 from .safety.safety import safety
 from .serving.serve import serve
+from .serving.web import web
 from .sessions import play, sessions
 from .sillytavern import koboldcpp, sillytavern
 from .synth.group import synth
@@ -76,6 +77,7 @@ app.command()(plan)
 app.command()(models)
 app.command()(download)
 app.command()(irc)
+app.command()(web)
 app.command()(serve)
 app.command()(worker)
 app.command()(convert)

@@ -1,14 +1,18 @@
-"""The server: a socket, the connections at it, their timeouts."""
+"""The server: a socket, the connections at it, their timeouts. Browsers come to the same socket."""
 
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 import ssl
 import time
+from contextlib import aclosing
+from dataclasses import asdict
 from types import TracebackType
 
 from .commands.table import dispatch
+from .connection import READ_BYTES, Connection
 from .host import shown_host
 from .network.client import Client, Disconnect
 from .network.hooks import Hooks
@@ -18,7 +22,6 @@ from .network.network import Network, OperatorLogin
 from .network.speaker import Speaker
 from .protocol.framing import (
     EmptyLineError,
-    Framer,
     NotTextError,
     TooLongError,
     is_foreign,
@@ -29,7 +32,6 @@ from .protocol.line import Line
 from .protocol.numerics import ERR_INPUTTOOLONG, ERR_UNKNOWNERROR
 
 _log = logging.getLogger(__name__)
-_READ_BYTES = 4096
 _FULL = "The server is full"
 _BACKLOG = 64
 """Connections that are taken at once; without a file for them, asyncio tries as often a second."""
@@ -67,6 +69,7 @@ class Server(Speaker):
         super().__init__(network)
         self._server: asyncio.Server | None = None
         self._timeouts: asyncio.Task[None] | None = None
+        self._host = "127.0.0.1"
         self._tasks: dict[Client, asyncio.Task[None] | None] = {}
 
     # Start and stop
@@ -84,8 +87,9 @@ class Server(Speaker):
         Raises:
             OSError: the port is taken, or the address is not this machine's.
         """
+        self._host = host
         self._server = await asyncio.start_server(
-            self._serve, host, port, ssl=tls, limit=2 * _READ_BYTES, backlog=_BACKLOG
+            self._serve, host, port, ssl=tls, limit=2 * READ_BYTES, backlog=_BACKLOG
         )
         self.network.hooks.attach(self)
         self._timeouts = asyncio.get_running_loop().create_task(self._watch_timeouts())
@@ -146,13 +150,14 @@ class Server(Speaker):
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, from its first byte to its last."""
         host = shown_host(writer.get_extra_info("peername"))
+        connection = Connection(reader, writer, host=self._host, orders=self._orders)
         client = Client(writer, host, self.network.name, self.limits, self._overflowed)
         self.network.clients.add(client)
         self._tasks[client] = asyncio.current_task()
         reason = "Connection closed"
         try:
             self._make_room(client)
-            await self._read_lines(client, reader)
+            await self._read_lines(client, connection)
         except Disconnect as ending:
             reason = str(ending)
         except OSError:
@@ -163,8 +168,12 @@ class Server(Speaker):
             _log.exception("a connection failed")
             reason = "Server error"
         self.disconnect(client, reason)
-        await self._close(writer)
+        await connection.close(reason, self.limits.linger)
         del self._tasks[client]
+
+    def _orders(self) -> bytes:
+        """The orders that the web page offers, in JSON."""
+        return json.dumps([asdict(entry) for entry in self.network.hooks.menu()]).encode()
 
     def _make_room(self, newest: Client) -> None:
         """End connections that wait to register, the longest first, if there are too many of all.
@@ -192,19 +201,16 @@ class Server(Speaker):
         has_room = self.network.host_limits.has_room(newest.host, clients)
         return "" if has_room else "Too many connections from your host"
 
-    async def _read_lines(self, client: Client, reader: asyncio.StreamReader) -> None:
+    async def _read_lines(self, client: Client, connection: Connection) -> None:
         """Dispatch line after line; a client over its rate is not read from until it may go on."""
-        framer = Framer()
-        while not client.gone and (data := await reader.read(_READ_BYTES)):
-            for raw in framer.feed(data):
+        async with aclosing(connection.lines(client)) as lines:
+            async for raw in lines:
                 if wait := client.bucket.take():
                     await asyncio.sleep(wait)
                 client.heard, client.asked = time.monotonic(), False
                 await self._dispatch(client, raw)
                 if client.gone:
                     return
-            if not client.registered and is_foreign(framer.beginning):
-                client.gone = True
 
     async def _dispatch(self, client: Client, raw: bytes | None) -> None:
         """Read and dispatch a line; whatever goes wrong with it harms no other client."""
@@ -233,16 +239,6 @@ class Server(Speaker):
     def _overflowed(self, client: Client) -> None:
         # Not now: a line is being sent to several clients, and a QUIT is sent to them too.
         asyncio.get_running_loop().call_soon(self.disconnect, client, "SendQ exceeded")
-
-    async def _close(self, writer: asyncio.StreamWriter) -> None:
-        """Close a connection once its last lines are sent, or after `limits.linger`."""
-        try:
-            writer.close()
-            await asyncio.wait_for(writer.wait_closed(), self.limits.linger)
-        except (OSError, asyncio.TimeoutError):
-            pass
-        finally:
-            writer.transport.abort()
 
     def check_timeouts(self, now: float) -> None:
         """Send PING to silent clients; disconnect those without an answer or a registration.

@@ -1,20 +1,15 @@
-"""Who is let in: requests to our own host, from our own pages, with the key.
-
-A page of another site could otherwise speak to a server on this machine, by the browser of whoever
-reads it; with a name that is made to mean 127.0.0.1 (DNS rebinding) even as if it were our own.
-"""
+"""Who is let in: requests to our own host, from our own pages, with the key."""
 
 from __future__ import annotations
 
 import hmac
 from typing import Final
-from urllib.parse import urlsplit
 
 from starlette.datastructures import Headers
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from relay_gguf.machine.listen_address import is_local
+from relay_gguf.machine.listen_address import foreign
 
 from .refusal import RefusalError
 
@@ -44,13 +39,8 @@ class Door:
         await self._app(scope, receive, send)
 
     def _check(self, path: str, headers: Headers) -> None:
-        host = _host(f"//{headers.get('host', '')}")
-        # Where others reach us we do not know our names; but then there is a key.
-        if is_local(self._host) and not is_local(host):
-            raise RefusalError(f"This server is not {host[:80]!r}.", status=403)
-        origin = headers.get("origin")
-        if origin is not None and urlsplit(origin).netloc != headers.get("host"):
-            raise RefusalError(f"Pages of {origin[:80]!r} may not use this server.", status=403)
+        if problem := foreign(self._host, headers.get("host"), headers.get("origin")):
+            raise RefusalError(problem, status=403)
         if self._key and path not in OPEN:
             scheme, _, key = headers.get("authorization", "").partition(" ")
             given = key.strip().encode("latin-1") if scheme.lower() == "bearer" else b""
@@ -60,10 +50,3 @@ class Door:
                     status=401,
                     code="invalid_api_key",
                 )
-
-
-def _host(url: str) -> str:
-    try:
-        return urlsplit(url).hostname or ""
-    except ValueError:
-        return ""

@@ -28,6 +28,14 @@ class RelayController(BaseServerController, DirectoryBasedController):
     software_name = "relay-gguf"
     supported_sasl_mechanisms: ClassVar[set[str]] = set()
     supports_sts = False
+    _place: tuple[str, int] | None = None
+
+    def get_hostname_and_port(self) -> tuple[str, int]:
+        """The same place each time: WebSockets come to the port of all other clients."""
+        if self._place is None:
+            _, port = super().get_hostname_and_port()
+            self._place = ("127.0.0.1", port)  # where no password is needed
+        return self._place
 
     def run(
         self,
@@ -42,12 +50,12 @@ class RelayController(BaseServerController, DirectoryBasedController):
         """Start the server; irctest waits until the port answers.
 
         Raises:
-            NotImplementedByController: a test wants services, or a WebSocket.
+            NotImplementedByController: a test wants services.
         """
-        if run_services or unused.get("websocket_hostname"):
-            raise NotImplementedByController("services and WebSockets")
+        if run_services:
+            raise NotImplementedByController("services")
         self.port = port
-        self.hostname = hostname = "127.0.0.1"  # where no password is needed
+        self.hostname = hostname
         self.create_config()
         options = ["--host", hostname, "--port", str(port), "--server-name", NAME]
         if ssl:

@@ -19,7 +19,6 @@ from relay_gguf.irc.server import Server
 @pytest.mark.parametrize(
     "request_",
     [
-        b"GET / HTTP/1.1\r\nHost: localhost:6667\r\n\r\n",
         b"POST / HTTP/1.1\r\nHost: x\r\n\r\nNICK evil\r\nUSER a 0 * :A\r\nJOIN #c\r\n",
         b"PUT / HTTP/1.0\r\n\r\n",
         b"HEAD / HTTP/1.0\r\n\r\n",
@@ -27,11 +26,11 @@ from relay_gguf.irc.server import Server
         b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
         b"Host: localhost\r\n",
         b"NICK x\r\nhost: localhost\r\n",
-        b"GET /",
+        b"NICK x\r\nGET / HTTP/1.1\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
     ],
 )
-def test_browsers_and_tls_get_no_answer(running: Running, dial: Dial, request_: bytes) -> None:
+def test_other_http_and_tls_get_no_answer(running: Running, dial: Dial, request_: bytes) -> None:
     wire = dial(running)
     wire.send_bytes(request_)
     assert wire.rest() == []

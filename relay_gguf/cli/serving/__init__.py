@@ -1,4 +1,6 @@
-"""The command that serves other programs.
+"""The commands that serve other programs: `serve`, and the IRC network with its page.
 
-serve  `relay-gguf serve`: OpenAI's API
+serve   `relay-gguf serve`: its options, and what it prints
+network the network of `relay-gguf irc` and `relay-gguf web`: its options
+web     `relay-gguf web`: its options, and what it prints
 """

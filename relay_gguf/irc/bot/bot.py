@@ -17,6 +17,7 @@ from relay_gguf.irc.network.channel import Topic
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import (
     Hooks,
+    MenuEntry,
     ServerActions,
     StoredChannel,
     StoredMessage,
@@ -34,7 +35,16 @@ from .channel_log import ChannelLog
 from .departures import Departures
 from .open_scenes import history_of, topic_of
 from .order_target import OrderTargets, where_heard
-from .orders import Order, act, cheat_sheet, help_lines, parse_order, parse_prefixed, parse_raw
+from .orders import (
+    Order,
+    act,
+    cheat_sheet,
+    help_lines,
+    menu,
+    parse_order,
+    parse_prefixed,
+    parse_raw,
+)
 from .playback import Playback
 from .scene import Scene, saved_channels
 from .secret_channels import SecretChannels
@@ -68,7 +78,7 @@ class Bot(Hooks):
         self._playback = Playback(config.folder)
         self.secret = SecretChannels(config.folder)
         self._stage = Stage(config, self._log, self._people.at)
-        self._targets = OrderTargets(config.nick, self._is_person)
+        self._targets = OrderTargets(config.nick, lambda nick: bool(self._people.find(nick)))
         self._castings = Castings(self._people, self._stage, config.engine.name)
         self.personas = (
             *map(self._castings.persona, self._people.everybody),
@@ -85,6 +95,10 @@ class Bot(Hooks):
     def motd(self) -> Sequence[str]:
         """The list of orders, and how a client sends them."""
         return cheat_sheet(*self._people.nicks(""))
+
+    def menu(self) -> Sequence[MenuEntry]:
+        """The orders."""
+        return menu()
 
     def present(self, channel: str) -> Sequence[str]:
         """The nicks of the people whom the model plays in a channel."""
@@ -169,8 +183,9 @@ class Bot(Hooks):
         await self._stage.hear(scene, where, client, text)
 
     async def typing(self, client: Client, target: str, state: str) -> None:
-        """Somebody who types is not interrupted."""
+        """Somebody who types is not interrupted; a made-up command that follows is meant here."""
         if state == "active":
+            self._targets.note(client, target)
             self._stage.typing(target)
 
     async def topic_changed(self, client: Client, channel: str, text: str) -> None:
@@ -290,15 +305,10 @@ class Bot(Hooks):
         if person is None:
             return None
         place = self._place(client)
-        scene = self._stage.scene(place) if place else None
-        is_main = fold(nick) == fold(self.config.nick)
-        bio = scene.bio if is_main and scene is not None and scene.bio else person.introduction
+        bio = self._castings.bio(person, self._stage.scene(place) if place else None)
         return Whois(lines=[f"bio: {bio}"]) if bio else None
 
     # People
-
-    def _is_person(self, nick: str) -> bool:
-        return self._people.find(nick) is not None
 
     @contextmanager
     def _telling(self, client: Client) -> Iterator[None]:

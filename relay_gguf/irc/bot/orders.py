@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from relay_gguf.conversation.commands import COMMANDS
+from relay_gguf.irc.network.hooks import MenuEntry
 
 PREFIX: Final = "!"
 ORDERS: Final = {
@@ -129,6 +130,14 @@ def cheat_sheet(*nicks: str) -> list[str]:
 def help_lines() -> list[str]:
     """The table of orders, a line each."""
     return [f"  {name.upper():9} {text}" for name, text in ORDERS.items()]
+
+
+def menu() -> list[MenuEntry]:
+    """The orders for the menu of the web page, with the arguments that they take in a chat."""
+    return [
+        MenuEntry(name, COMMANDS[name].argument if name in COMMANDS else "", text)
+        for name, text in [*ORDERS.items(), (DRAFT, COMMANDS[DRAFT].help)]
+    ]
 
 
 def aliases(client: str) -> list[str]:

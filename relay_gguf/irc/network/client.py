@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
 
 from relay_gguf.irc.protocol.line import Line, encode
 from relay_gguf.irc.protocol.numerics import ERROR_TEXTS
@@ -28,12 +29,23 @@ class Disconnect(Exception):  # noqa: N818 - nothing went wrong
     """Raised where a client's command ends its connection; its text says why."""
 
 
+class Outlet(Protocol):
+    """Where lines to a client are written: a connection, or a WebSocket on one."""
+
+    @property
+    def transport(self) -> asyncio.WriteTransport: ...
+
+    def is_closing(self) -> bool: ...
+
+    def write(self, data: bytes) -> None: ...
+
+
 class Client(User):
     """A user with a connection: what its client can do, and how far registration is."""
 
     def __init__(
         self,
-        writer: asyncio.StreamWriter,
+        outlet: Outlet,
         host: str,
         server: str,
         limits: Limits,
@@ -42,13 +54,14 @@ class Client(User):
         """Begin with the nick `*`, as the numerics call a client before its NICK.
 
         Args:
-            writer: of the connection.
+            outlet: of the connection.
             host: for `nick!user@host`.
             server: the name of the server, for its replies.
             limits: of the server.
             overflow: called once, when more than `limits.sendq` bytes wait to be read.
         """
         super().__init__("*", "", host)
+        self.outlet = outlet
         self.bucket = Bucket(limits.burst, limits.rate)
         self.caps: set[str] = set()
         """The capabilities that were negotiated (IRCv3 CAP)."""
@@ -78,7 +91,6 @@ class Client(User):
         """The lines of an answer that will have a label; None while none is collected."""
         self._answering: asyncio.Task[object] | None = None
         self._label = ""
-        self._writer = writer
         self._server = server
         self._sendq = limits.sendq
         self._overflow = overflow
@@ -93,15 +105,15 @@ class Client(User):
         Where its own command is answered with a label, the line is held until all of the answer is
         there, unless it says that it is no part of it.
         """
-        if self.gone or self._writer.is_closing():
+        if self.gone or self.outlet.is_closing():
             return
         if self._answer is not None and answers and asyncio.current_task() is self._answering:
             self._answer.append(line)
             return
         if line.tags:
             line = Line(line.verb, line.params, line.source, self._wanted(line.tags))
-        self._writer.write(encode(line))
-        if self._writer.transport.get_write_buffer_size() > self._sendq:
+        self.outlet.write(encode(line))
+        if self.outlet.transport.get_write_buffer_size() > self._sendq:
             self.gone = True
             self._overflow(self)
 

@@ -74,6 +74,15 @@ class Whois:
     idle: int | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class MenuEntry:
+    """An order in the menu of the web page: `name` as it is sent, `argument` as help shows it."""
+
+    name: str
+    argument: str
+    help: str
+
+
 class SecretNames:
     """Channels that are secret (+s) also while nobody is in them; here, none are."""
 
@@ -101,6 +110,10 @@ class Hooks:
 
     def motd(self) -> Sequence[str]:
         """The lines of the message of the day; if there are none, the server shows its own."""
+        return ()
+
+    def menu(self) -> Sequence[MenuEntry]:
+        """The orders that the web page offers besides talking."""
         return ()
 
     def leaving(self, client: Client, channel: str) -> None:

@@ -46,6 +46,11 @@ class Castings:
             nick, realname=clean(person.bio, REALNAME) or f"{self._model}, a language model"
         )
 
+    def bio(self, person: Person, scene: Scene | None) -> str:
+        """The bio of one of the people; of the model by itself the one in a scene, if any."""
+        is_main = person.nick == NICKS["model"]
+        return scene.bio if is_main and scene is not None and scene.bio else person.introduction
+
     async def cast(self, scene: Scene, where: Target, client: Client, argument: str) -> None:
         """CAST: bring one of the people with a bio, or give a bio to the one who is there.
 

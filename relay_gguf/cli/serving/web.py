@@ -1,0 +1,61 @@
+"""`relay-gguf web`: its options beside the network's, and what it prints.
+
+Loads nothing heavy by itself: the command line imports it for --help.
+"""
+
+from __future__ import annotations
+
+from importlib.util import find_spec
+from typing import Annotated, Any
+
+import typer
+
+from .network import network, page_address, takes_options_of_network
+
+
+@takes_options_of_network
+def web(
+    context: typer.Context,
+    open_browser: Annotated[
+        bool, typer.Option("--open", help="Open the page in your browser.")
+    ] = False,
+    **options: Any,
+) -> None:
+    """Talk to the model in your browser: a page with the channels of `relay-gguf irc`.
+
+    IRC clients connect to the same port, and to a WebSocket there. It needs websockets: pip
+    install 'relay-gguf[web]'.
+
+    \b
+    Examples:
+      relay-gguf web --demo --open
+      relay-gguf web --demo --cast "kate: a nurse from Cork" --cast "bob: a pirate"
+      relay-gguf web --host 0.0.0.0 --password SECRET
+    """
+    from relay_gguf.errors import SettingsError
+
+    if find_spec("websockets") is None:
+        raise SettingsError(
+            "`relay-gguf web` needs websockets: pip install 'relay-gguf[web]', or from a clone: "
+            "pip install '.[web]'."
+        )
+
+    def announce(host: str, port: int, encrypted: bool) -> None:
+        address = page_address(host, port, encrypted)
+        typer.echo(f"Open {address} in a browser. Ctrl-C ends the server.", err=True)
+        if open_browser:
+            open_page(address)
+
+    network(context, announce, **options)
+
+
+def open_page(address: str) -> None:
+    """Open a page in the browser, or say that this is not possible; never waits for it."""
+    import threading
+    import webbrowser
+
+    def open_it() -> None:
+        if not webbrowser.open(address):
+            typer.echo("No browser was found: open the address yourself.", err=True)
+
+    threading.Thread(target=open_it, name="relay-browser", daemon=True).start()

@@ -1,0 +1,76 @@
+"""`relay-gguf web` as a user meets it."""
+
+from __future__ import annotations
+
+import re
+import threading
+import webbrowser
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from relay_gguf.cli.app import app
+from relay_gguf.cli.serving import network, web
+from relay_gguf.errors import SettingsError
+
+
+def run(*arguments: str) -> str:
+    """What the command prints.
+
+    Raises:
+        RelayError: as the command does.
+    """
+    result = CliRunner().invoke(app, ["web", *arguments])
+    if result.exception is not None:
+        raise result.exception
+    return result.output
+
+
+def test_without_websockets_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(web, "find_spec", lambda name: None)
+    with pytest.raises(SettingsError, match=re.escape("pip install 'relay-gguf[web]'")):
+        run("--bare", "--port", "0")
+
+
+def test_it_has_the_options_of_irc_and_checks_them() -> None:
+    with pytest.raises(SettingsError, match="set a password with --password"):
+        run("--host", "0.0.0.0")
+    with pytest.raises(SettingsError, match="--reply is 'never'"):
+        run("--reply", "never", "--port", "0")
+    assert "relay-gguf web --demo --open" in run("--help")
+
+
+@pytest.mark.parametrize("found", [True, False])
+def test_the_address_is_printed_and_opened(found: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[str] = []
+    done = threading.Event()
+
+    def open_page(address: str) -> bool:
+        opened.append(address)
+        done.set()
+        return found
+
+    async def serve(server: Any, host: str, port: int, *, started: Any, **options: Any) -> None:
+        started(host, 1234)
+        done.wait(10)
+
+    monkeypatch.setattr(webbrowser, "open", open_page)
+    monkeypatch.setattr("relay_gguf.irc.lifetime.run_server", serve)
+    printed = run("--bare", "--port", "0", "--open")
+    assert "Open http://127.0.0.1:1234/ in a browser. Ctrl-C ends the server." in printed
+    assert opened == ["http://127.0.0.1:1234/"]
+
+
+@pytest.mark.parametrize(
+    ("place", "address"),
+    [
+        (("0.0.0.0", 80, False), "http://127.0.0.1:80/"),
+        (("::1", 80, True), "https://[::1]:80/"),
+        (("irc.example.org", 443, True), "https://irc.example.org:443/"),
+    ],
+)
+def test_the_address_is_one_that_a_browser_can_open(
+    place: tuple[str, int, bool], address: str
+) -> None:
+    assert network.page_address(*place) == address
