@@ -1,6 +1,7 @@
 """What was said in a channel, line by line, as it is shown to those who come later.
 
-A JSON line for each message: its Unix time, nick, address, text, kind and msgid. Where the scene
+A JSON line for each message: its Unix time, nick, address, text, kind, msgid, and which of the
+replies to the same words it is. Where the scene
 was begun anew stands a line `{"scene": "anew"}`: what is above it is kept, and not shown again.
 """
 
@@ -37,7 +38,10 @@ class Playback:
 
     def add(self, channel: str, message: StoredMessage) -> None:
         """A message was sent in a channel."""
-        self._write(channel, asdict(message))
+        record = asdict(message)
+        if not message.reply:  # lines without one are as they always were
+            del record["reply"]
+        self._write(channel, record)
 
     def begin_anew(self, channel: str) -> None:
         """The scene of a channel begins anew: what was said so far is not shown any more."""

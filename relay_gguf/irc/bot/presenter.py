@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from relay_gguf.conversation.events import (
     Alternative,
@@ -11,6 +14,7 @@ from relay_gguf.conversation.events import (
     Failed,
     Notice,
     Offered,
+    Piece,
     Said,
     Trimmed,
     Typing,
@@ -19,12 +23,18 @@ from relay_gguf.conversation.messages import NICKS, SILENCE, is_notice
 from relay_gguf.conversation.wording import choice_notice, cut_mark
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import ServerActions, Target
+from relay_gguf.irc.network.message import NO_TAGS, REPLY_TAG, SECONDS_TAG, TOKENS_TAG
 
 from .channel_log import ChannelLog
 from .orders import ORDERS, PREFIX
 
 _COMMANDS = re.compile(rf"(?<![\w/])/(?=(?:{'|'.join(ORDERS)})\b)")
 """The slash of an order: typed in a client, it would never be sent."""
+
+_BETWEEN: Final = 0.1
+"""Seconds between two looks at what is being written."""
+_MOST_SHOWN: Final = 1500
+"""Characters of it: a line's tags have room for some 4000 bytes."""
 
 
 class Presenter:
@@ -39,6 +49,8 @@ class Presenter:
         nick: str,
         quiet: bool,
         log: ChannelLog | None = None,
+        standing: Callable[[], str] = str,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Show nothing yet.
 
@@ -49,6 +61,8 @@ class Presenter:
             nick: the model's.
             quiet: leave out IRC's own lines (`* ...`), which all have seen already, as a topic.
             log: where the messages in a channel are written; None writes none.
+            standing: which of the replies to the last words stands now: `2/3`; '' for none.
+            clock: in seconds.
         """
         self._server = server
         self._where = where
@@ -56,14 +70,19 @@ class Presenter:
         self._nick = nick
         self._quiet = quiet
         self._log = log
+        self._standing, self._clock = standing, clock
         self._typing: set[str] = set()
+        self._written, self._writer, self._shown = "", "", clock()
 
     def show(self, event: Event) -> None:
         """Show an event; those that IRC has no line for are left out."""
         match event:
-            case Typing(nick, draft=False) if nick != NICKS["input"]:
+            case Typing(nick, opening, draft=False) if nick != NICKS["input"]:
                 self._typing.add(self._called(nick))
+                self._writer, self._written = self._called(nick), opening
                 self.still_typing()
+            case Piece(text) if self._typing == {self._writer}:  # else: whose is it?
+                self._write_on(text)
             case Said(message) if is_notice(message):
                 self._notice(message.content)
             case Said(message) if message.generated or event.reason is not None:
@@ -71,7 +90,7 @@ class Presenter:
                 own = message.nick != NICKS["input"]
                 sender = self._called(message.nick) if own else self._client.nick
                 text = message.content if own else self._unnamed(message.content)
-                self._say(text or SILENCE, sender)
+                self._say(text or SILENCE, sender, self._tags(event) if own else NO_TAGS)
                 if mark := cut_mark(event):
                     self._inform(mark)
             case Alternative(event=Typing(nick)) if not self._typing:
@@ -96,8 +115,23 @@ class Presenter:
             case _:
                 pass
 
-    def _say(self, text: str, sender: str) -> None:
-        self._server.say(self._where, text, sender)
+    def _write_on(self, text: str) -> None:
+        """Show the text so far, ten times a second at most."""
+        self._written += text
+        now = self._clock()
+        if now - self._shown >= _BETWEEN and len(self._written) <= _MOST_SHOWN:
+            self._shown = now
+            self._server.writing(self._where, self._written, self._writer)
+
+    def _tags(self, said: Said) -> dict[str, str]:
+        """What clients are told of a reply beside its text."""
+        tags = {REPLY_TAG: standing} if (standing := self._standing()) else {}
+        if said.reason is not None and said.seconds > 0:
+            tags |= {TOKENS_TAG: str(said.tokens), SECONDS_TAG: f"{said.seconds:.2f}"}
+        return tags
+
+    def _say(self, text: str, sender: str, tags: Mapping[str, str]) -> None:
+        self._server.say(self._where, text, sender, tags)
         if self._log is not None and isinstance(self._where, str):
             self._log.said(self._where, sender, text)
 

@@ -150,6 +150,11 @@ class Scene:
         """The topic of the scene; '' if it has none."""
         return self.session.transcript.topic
 
+    def standing(self) -> str:
+        """Which of how many replies to the last words stands: `2/3`; '' if there is none."""
+        last = self.session.transcript.last
+        return f"{last.chosen + 1}/{len(last.answers)}" if last and last.answers else ""
+
     def past(self, limit: int) -> list[tuple[float, Message]]:
         """The last messages said, `limit` at most, oldest first, with their Unix times."""
         dated = self.session.transcript.dated

@@ -77,7 +77,13 @@ class Stage:
     ) -> None:
         """Run a method of a scene's session in its turn, and show its events as they come."""
         presenter = Presenter(
-            self._server, where, client, nick=self._config.nick, quiet=quiet, log=self._log
+            self._server,
+            where,
+            client,
+            nick=self._config.nick,
+            quiet=quiet,
+            log=self._log,
+            standing=scene.standing,
         )
         await self._runner.run(scene, events, presenter)
         self._breathe(scene, where, client)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Final
 
 from relay_gguf.irc.network.client import Client
+from relay_gguf.irc.network.message import WRITING
 from relay_gguf.irc.network.network import Network
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.numerics import ERR_INVALIDCAPCMD
@@ -24,6 +25,7 @@ OFFERED: Final = (
     "labeled-response",
     "message-tags",
     "multi-prefix",
+    WRITING,
     "server-time",
     "setname",
     "standard-replies",

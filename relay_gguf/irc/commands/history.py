@@ -14,7 +14,7 @@ from dataclasses import replace
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.delivery import send_message
 from relay_gguf.irc.network.hooks import StoredMessage
-from relay_gguf.irc.network.message import SentMessage, compose
+from relay_gguf.irc.network.message import REPLY_TAG, SentMessage, compose
 from relay_gguf.irc.network.network import Network, server_time
 from relay_gguf.irc.protocol.line import Line
 from relay_gguf.irc.protocol.names import clean_user, fold
@@ -125,6 +125,8 @@ def _resent(
     tags = {"batch": ref, "time": server_time(message.time)}
     if message.msgid:
         tags["msgid"] = message.msgid
+    if message.reply:
+        tags[REPLY_TAG] = message.reply
     for verb, fragments in compose(source, channel, message.text, message.kind, network.limits):
         yield SentMessage(source, verb, channel, fragments, tags)
         tags = {name: value for name, value in tags.items() if name != "msgid"}

@@ -12,7 +12,7 @@ from relay_gguf.irc.protocol.numerics import ERROR_TEXTS
 
 from .labels import labelled
 from .limits import Limits
-from .message import Batch
+from .message import WRITING, Batch
 from .rate_limit import Bucket
 from .user import User
 
@@ -21,6 +21,7 @@ _TAG_CAPS = {
     "batch": "batch",
     "label": "labeled-response",
     "draft/multiline-concat": "draft/multiline",
+    WRITING: WRITING,
 }
 """Tag → the capability that brings it; all other tags come with message-tags."""
 

@@ -21,7 +21,7 @@ from relay_gguf.irc.protocol.splitting import room
 from .client import Client
 from .hooks import StoredMessage
 from .jobs import attempt
-from .message import ACTION, CTCP, Fragment, SentMessage, lines
+from .message import ACTION, CTCP, REPLY_TAG, Fragment, SentMessage, lines
 from .network import Network
 from .user import PersonaUser, User
 
@@ -88,7 +88,8 @@ def record(network: Network, message: SentMessage, nick: str, when: float) -> No
     elif text.startswith(CTCP):
         return
     msgid = message.tags.get("msgid", "")
-    stored = StoredMessage(when, nick, text, kind, msgid, message.source)
+    reply = message.tags.get(REPLY_TAG, "")
+    stored = StoredMessage(when, nick, text, kind, msgid, message.source, reply)
     attempt(partial(network.hooks.spoken, message.target, stored))
 
 

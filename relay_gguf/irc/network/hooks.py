@@ -9,14 +9,14 @@ logged, and the server goes on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 from .channel import Topic
 from .client import Client
 from .jobs import Job
-from .message import MessageKind
+from .message import NO_TAGS, MessageKind
 from .user import Persona
 
 Target = str | Client
@@ -26,13 +26,16 @@ Target = str | Client
 class ServerActions(Protocol):
     """The actions of hooks on a server; the methods of `Speaker` are described there."""
 
-    def say(self, target: Target, text: str, sender: str = "") -> str: ...
+    def say(
+        self, target: Target, text: str, sender: str = "", tags: Mapping[str, str] = NO_TAGS
+    ) -> str: ...
     def act(self, target: Target, text: str, sender: str = "") -> str: ...
     def notice(self, target: Target, text: str, sender: str = "") -> str: ...
     def inform(self, target: Target, text: str) -> None: ...
     def typing(
         self, target: Target, state: Literal["active", "paused", "done"], sender: str = ""
     ) -> None: ...
+    def writing(self, target: Target, text: str, sender: str) -> None: ...
     def set_topic(self, channel: str, text: str, by: str = "") -> None: ...
     def introduce(self, persona: Persona) -> bool: ...
     def bring(self, channel: str, nick: str) -> None: ...
@@ -54,6 +57,8 @@ class StoredMessage:
     msgid: str = ""
     source: str = ""
     """`nick!user@host` of who sent it; '' if that is not known."""
+    reply: str = ""
+    """Which of how many replies to the same words it is: `2/3`; '' if it is none."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final, Literal
 
 from relay_gguf.irc.protocol.line import Line
@@ -15,6 +16,17 @@ from .limits import Limits
 
 CTCP: Final = "\x01"
 ACTION: Final = f"{CTCP}ACTION "
+
+REPLY_TAG: Final = "relay-gguf/reply"
+"""Which of how many replies to the same words a message is: `2/3`."""
+TOKENS_TAG: Final = "relay-gguf/tokens"
+"""The tokens of a message that a model wrote."""
+SECONDS_TAG: Final = "relay-gguf/seconds"
+"""How long that took."""
+WRITING: Final = "relay-gguf/writing"
+"""The capability to see what is being written, and the tag of a TAGMSG with the text so far."""
+
+NO_TAGS: Final[Mapping[str, str]] = MappingProxyType({})
 
 MessageKind = Literal["privmsg", "action", "notice"]
 """A message, a `/me`, or a notice, which must not be answered automatically."""

@@ -6,6 +6,7 @@ All of it is for the server's own event loop, and returns at once.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Literal
 
 from relay_gguf.irc.protocol.line import Line
@@ -15,7 +16,7 @@ from .client import Client
 from .delivery import record, send_message
 from .hooks import Target
 from .jobs import Job
-from .message import MessageKind, SentMessage, compose
+from .message import NO_TAGS, WRITING, MessageKind, SentMessage, compose
 from .network import Network
 from .user import Persona, PersonaUser, User
 
@@ -26,7 +27,9 @@ class Speaker:
     def __init__(self, network: Network) -> None:
         self.network = network
 
-    def say(self, target: Target, text: str, sender: str = "") -> str:
+    def say(
+        self, target: Target, text: str, sender: str = "", tags: Mapping[str, str] = NO_TAGS
+    ) -> str:
         """Send a message, of any length and with any number of lines.
 
         Args:
@@ -34,11 +37,12 @@ class Speaker:
             text: control characters other than formatting are left out.
             sender: the nick it comes from; the first persona's unless given. It may be a client's:
                 then that client gets the message too, as if it had been typed.
+            tags: of the message, beside its id and time.
 
         Returns:
             The id of the first message it became; '' if no client received it.
         """
-        return self._speak(target, text, sender, "privmsg")
+        return self._speak(target, text, sender, "privmsg", tags)
 
     def act(self, target: Target, text: str, sender: str = "") -> str:
         """Send an action, `/me text`; arguments and result are those of `say`."""
@@ -61,6 +65,15 @@ class Speaker:
         message = SentMessage(self._source(sender), "TAGMSG", name, (), tags)
         for client in receivers:
             send_message(self.network, client, message)
+
+    def writing(self, target: Target, text: str, sender: str) -> None:
+        """Show what `sender` has written so far, to the clients that want to see that."""
+        name, receivers = self._resolve(target)
+        tags = {**self._tags(sender), "+typing": "active", WRITING: text}
+        message = SentMessage(self._source(sender), "TAGMSG", name, (), tags)
+        for client in receivers:
+            if client.can(WRITING):
+                send_message(self.network, client, message)
 
     def set_topic(self, channel: str, text: str, by: str = "") -> None:
         """Set the topic of an open channel, or remove it with ''."""
@@ -112,14 +125,21 @@ class Speaker:
         """Forget the jobs of a channel, or of a client's private talk, that were not begun."""
         self.network.drop(target)
 
-    def _speak(self, target: Target, text: str, sender: str, kind: MessageKind) -> str:
+    def _speak(
+        self,
+        target: Target,
+        text: str,
+        sender: str,
+        kind: MessageKind,
+        more: Mapping[str, str] = NO_TAGS,
+    ) -> str:
         name, receivers = self._resolve(target)
         source, first = self._source(sender), ""
         if (user := self._user(sender)) is not None:
             user.spoke = time.monotonic()
         for verb, fragments in compose(source, name, text, kind, self.network.limits):
             when = time.time()
-            tags = self.network.message_tags(self._author(sender), when)
+            tags = {**self.network.message_tags(self._author(sender), when), **more}
             message = SentMessage(source, verb, name, fragments, tags)
             if receivers and not isinstance(target, Client) and is_channel(target):
                 self._record(message, sender, when)

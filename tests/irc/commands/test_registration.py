@@ -116,7 +116,8 @@ def test_isupport_tells_what_is_supported(running: Running, dial: Dial) -> None:
 
 CAPS = (
     "away-notify batch cap-notify draft/chathistory draft/multiline echo-message extended-join "
-    "labeled-response message-tags multi-prefix server-time setname standard-replies "
+    "labeled-response message-tags multi-prefix relay-gguf/writing server-time setname "
+    "standard-replies "
     "userhost-in-names"
 )
 LS = ":relay.localhost CAP * LS :" + CAPS
