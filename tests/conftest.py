@@ -42,7 +42,18 @@ settings.load_profile("default run")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-ASKED_FOR = ("clients", "grids", "llm", "openai", "plots", "safety", "thorough", "torch", "vulkan")
+ASKED_FOR = (
+    "browser",
+    "clients",
+    "grids",
+    "llm",
+    "openai",
+    "plots",
+    "safety",
+    "thorough",
+    "torch",
+    "vulkan",
+)
 
 
 def pytest_configure(config: pytest.Config) -> None:

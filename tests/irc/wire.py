@@ -106,9 +106,10 @@ class Wire:
 
 
 class Running:
-    """A server in a thread of its own, on a free port of this machine."""
+    """A server in a thread of its own, on a free port of this machine or a given one."""
 
-    def __init__(self, make: Callable[[], Server]) -> None:
+    def __init__(self, make: Callable[[], Server], port: int = 0) -> None:
+        self.port = port
         self.errors: list[dict[str, Any]] = []
         self._make = make
         self._ready = threading.Event()
@@ -121,7 +122,7 @@ class Running:
         self.loop.set_exception_handler(lambda loop, context: self.errors.append(context))
         self._end = asyncio.Event()
         self.server = self._make()
-        await self.server.start(port=0)
+        await self.server.start(port=self.port)
         self._ready.set()
         await self._end.wait()
         await self.server.stop()

@@ -146,7 +146,8 @@ export class Logs {
     if (line.reply && (line.reply.count > 1 || line.cost)) words.append(this.about(line));
     row.replaceChildren(
       element("time", { datetime: line.time.toISOString() }, clock(line.time)),
-      ...this.who(line),
+      ...this.who(line).flatMap((part) => [" ", part]), // for those who copy it
+      " ",
       words,
     );
   }
