@@ -226,7 +226,8 @@ def test_stopping_tells_browsers(serve: Serve) -> None:
     ],
 )
 def test_broken_requests_harm_nobody(running: Running, request_: bytes, status: bytes) -> None:
-    assert ask(running, request_)[9:12] == status
+    got = ask(running, request_)[9:12]
+    assert got == status or (status == b"431" and not got)  # an older websockets says nothing
     wait_for(lambda: not running.server.network.clients)
 
 

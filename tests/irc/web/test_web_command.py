@@ -8,11 +8,14 @@ import webbrowser
 from typing import Any
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
-from relay_gguf.cli.app import app
 from relay_gguf.cli.serving import network, web
 from relay_gguf.errors import SettingsError
+
+app = typer.Typer()
+app.command()(web.web)
 
 
 def run(*arguments: str) -> str:
@@ -21,7 +24,7 @@ def run(*arguments: str) -> str:
     Raises:
         RelayError: as the command does.
     """
-    result = CliRunner().invoke(app, ["web", *arguments])
+    result = CliRunner().invoke(app, arguments)
     if result.exception is not None:
         raise result.exception
     return result.output
