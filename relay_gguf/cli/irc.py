@@ -10,10 +10,10 @@ from typing import Annotated, Any
 
 import typer
 
-from .serving.network import network, page_address, takes_options_of_network
+from .serving.network import network, with_options_of_network
+from .serving.page import opens_in_browsers, page_address
 
 
-@takes_options_of_network
 def irc(
     context: typer.Context,
     aliases: Annotated[
@@ -41,10 +41,15 @@ def irc(
     network(context, print_address, **options)
 
 
+with_options_of_network(irc)
+
+
 def print_address(host: str, port: int, encrypted: bool) -> None:
     """Say on stderr where clients connect."""
     how = " with TLS" if encrypted else ""
-    page = f", or open {page_address(host, port, encrypted)}" if find_spec("websockets") else ""
+    page = ""
+    if find_spec("websockets") is not None and opens_in_browsers(port):
+        page = f", or open {page_address(host, port, encrypted)} in a browser"
     typer.echo(
         f"Connect an IRC client to {host}, port {port}{how}{page}. Ctrl-C ends the server.",
         err=True,

@@ -221,9 +221,15 @@ def network(
             close_engine(engine)
 
 
-def takes_options_of_network(command: Callable[..., None]) -> Callable[..., None]:
-    """A command with the options of `network` before its own; they come to it as `**options`."""
-    given = list(inspect.signature(network, eval_str=True).parameters.values())
+def with_options_of_network(command: Callable[..., None], port: int = 6667) -> Callable[..., None]:
+    """A command with the options of `network` before its own; they come to it as `**options`.
+
+    `port` is where it listens unless told otherwise.
+    """
+    given = [
+        one.replace(default=port) if one.name == "port" else one
+        for one in inspect.signature(network, eval_str=True).parameters.values()
+    ]
     first, *own = inspect.signature(command, eval_str=True).parameters.values()
     of_network = [one for one in given if one.kind is not one.POSITIONAL_ONLY]
     of_command = [one for one in own if one.kind is not one.VAR_KEYWORD]
@@ -267,13 +273,6 @@ def _serve(
         announce(host, port, tls is not None)
 
     asyncio.run(run_server(server, host, port, tls=tls, started=started, reason=GOODBYE))
-
-
-def page_address(host: str, port: int, encrypted: bool) -> str:
-    """Where a browser on this machine finds the page of a server that listens on `host`."""
-    named = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}.get(host, host)
-    shown = f"[{named}]" if ":" in named else named
-    return f"{'https' if encrypted else 'http'}://{shown}:{port}/"
 
 
 def _show_warnings() -> None:

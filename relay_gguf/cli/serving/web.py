@@ -6,14 +6,17 @@ Loads nothing heavy by itself: the command line imports it for --help.
 from __future__ import annotations
 
 from importlib.util import find_spec
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import typer
 
-from .network import network, page_address, takes_options_of_network
+from .network import network, with_options_of_network
+from .page import open_page, opens_in_browsers, page_address
+
+PORT: Final = 8667
+"""Browsers refuse 6667, as all ports of IRC."""
 
 
-@takes_options_of_network
 def web(
     context: typer.Context,
     open_browser: Annotated[
@@ -23,8 +26,8 @@ def web(
 ) -> None:
     """Talk to the model in your browser: a page with the channels of `relay-gguf irc`.
 
-    IRC clients connect to the same port, and to a WebSocket there. It needs websockets: pip
-    install 'relay-gguf[web]'.
+    IRC clients connect to the same port, and web clients to a WebSocket there. It needs websockets:
+    pip install 'relay-gguf[web]'.
 
     \b
     Examples:
@@ -39,6 +42,12 @@ def web(
             "`relay-gguf web` needs websockets: pip install 'relay-gguf[web]', or from a clone: "
             "pip install '.[web]'."
         )
+    port = options["port"]
+    if not opens_in_browsers(port):
+        raise SettingsError(
+            f"Browsers refuse to open port {port}, which is another service's: take another "
+            f"--port, such as {PORT}."
+        )
 
     def announce(host: str, port: int, encrypted: bool) -> None:
         address = page_address(host, port, encrypted)
@@ -49,13 +58,4 @@ def web(
     network(context, announce, **options)
 
 
-def open_page(address: str) -> None:
-    """Open a page in the browser, or say that this is not possible; never waits for it."""
-    import threading
-    import webbrowser
-
-    def open_it() -> None:
-        if not webbrowser.open(address):
-            typer.echo("No browser was found: open the address yourself.", err=True)
-
-    threading.Thread(target=open_it, name="relay-browser", daemon=True).start()
+with_options_of_network(web, PORT)

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from bots import Gate, MakeBot
 from fake import FakeEngine
+from page_acts import draw, enter, say, shows, which
 from wire import Connect, Running, Serve
 
 from relay_gguf.irc.bot import presenter
@@ -69,28 +70,6 @@ def open_page(chromium: Any) -> Iterator[OpenPage]:
         context.close()
     assert problems == []
     assert {re.sub(r":\d+/.*", "", url) for url in asked} <= {"http://127.0.0.1", "ws://127.0.0.1"}
-
-
-def enter(page: Any, channel: str = "#sea", nick: str = "ann") -> None:
-    page.fill("#door-nick", nick)
-    page.fill("#door-channel", channel)
-    page.press("#door-channel", "Enter")
-    page.wait_for_selector(f"#place:text-is('{channel}')")
-    page.wait_for_selector("#members li:nth-child(2)", state="attached")
-
-
-def say(page: Any, text: str) -> None:
-    page.fill("#text", text)
-    page.press("#text", "Enter")
-
-
-def shows(page: Any, text: str) -> None:
-    """Wait until a text stands in the log that is seen."""
-    page.wait_for_selector(f".panel:not([hidden]) .text:text-is('{text}')")
-
-
-def which(page: Any) -> str:
-    return str(page.inner_text(".panel:not([hidden]) .newest .which"))
 
 
 def test_a_talk_with_topic_bio_and_streaming(
@@ -147,18 +126,6 @@ def test_retry_and_swipes_by_key_button_and_finger(
     say(page, "/undo")
     page.wait_for_selector(".row.undone:has-text('second')")
     assert page.input_value("#text") == "hi!"
-
-
-def draw(page: Any, begin: float, end: float, y: float) -> None:
-    """Draw a finger over the page."""
-    session = page.context.new_cdp_session(page)
-    for kind, points in (
-        ("touchStart", [{"x": begin, "y": y}]),
-        ("touchMove", [{"x": (begin + end) / 2, "y": y}]),
-        ("touchMove", [{"x": end, "y": y}]),
-        ("touchEnd", []),
-    ):
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
 
 
 def test_channels_are_tabs_with_unread_marks(

@@ -11,7 +11,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from relay_gguf.cli.serving import network, web
+from relay_gguf.cli.irc import print_address
+from relay_gguf.cli.serving import page, web
 from relay_gguf.errors import SettingsError
 
 app = typer.Typer()
@@ -42,6 +43,20 @@ def test_it_has_the_options_of_irc_and_checks_them() -> None:
     with pytest.raises(SettingsError, match="--reply is 'never'"):
         run("--reply", "never", "--port", "0")
     assert "relay-gguf web --demo --open" in run("--help")
+
+
+@pytest.mark.parametrize("port", ["6667", "6697", "22"])
+def test_a_port_that_no_browser_opens_is_refused(port: str) -> None:
+    with pytest.raises(SettingsError, match=f"Browsers refuse to open port {port}.* such as 8667"):
+        run("--bare", "--port", port)
+
+
+@pytest.mark.parametrize(("port", "told"), [(6667, False), (8667, True)])
+def test_irc_tells_of_the_page_where_a_browser_opens_it(
+    port: int, told: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_address("127.0.0.1", port, False)
+    assert (f", or open http://127.0.0.1:{port}/ in a browser." in capsys.readouterr().err) == told
 
 
 @pytest.mark.parametrize("found", [True, False])
@@ -76,4 +91,4 @@ def test_the_address_is_printed_and_opened(found: bool, monkeypatch: pytest.Monk
 def test_the_address_is_one_that_a_browser_can_open(
     place: tuple[str, int, bool], address: str
 ) -> None:
-    assert network.page_address(*place) == address
+    assert page.page_address(*place) == address
