@@ -128,6 +128,27 @@ def test_retry_and_swipes_by_key_button_and_finger(
     assert page.input_value("#text") == "hi!"
 
 
+def test_of_replies_that_are_drawn_at_once_any_can_be_taken(
+    serve: Serve, make_bot: MakeBot, open_page: OpenPage
+) -> None:
+    page = open_page(serve(make_bot("first", "second", "third", "of a new scene")))
+    enter(page)
+    say(page, "hi!")
+    shows(page, "first")
+    say(page, "/retry 2")
+    shows(page, "Reply 1/3 stands; !next NUMBER takes another.")
+    assert which(page) == "1/3"
+    page.press("#text", "ArrowRight")
+    shows(page, "second")
+    assert which(page) == "2/3"
+    page.click(".order-cycle")
+    shows(page, "The scene begins anew.")
+    assert page.locator(".swipe").count() == 0
+    say(page, "hi!")
+    shows(page, "of a new scene")
+    assert page.locator(".row.said:has-text('second')").count() == 1
+
+
 def test_channels_are_tabs_with_unread_marks(
     serve: Serve, make_bot: MakeBot, open_page: OpenPage, connect: Connect
 ) -> None:

@@ -14,23 +14,27 @@ const BUTTONS = {
 const TYPING_LASTS = 6000; // milliseconds after its last sign (IRCv3 typing)
 const PAGE_OF_HISTORY = 50;
 
-/** What this browser remembers, where it lets us; a private window forgets. */
-const memory = {
-  get(name, otherwise) {
-    try {
-      return JSON.parse(localStorage.getItem(`relay.${name}`)) ?? otherwise;
-    } catch {
-      return otherwise;
-    }
-  },
-  set(name, value) {
-    try {
-      localStorage.setItem(`relay.${name}`, JSON.stringify(value));
-    } catch {
-      // nothing is remembered
-    }
-  },
-};
+/** What this browser remembers, for good or for this tab, where it lets us at all. */
+function memoryOf(kind) {
+  return {
+    get(name, otherwise) {
+      try {
+        return JSON.parse(window[kind].getItem(`relay.${name}`)) ?? otherwise;
+      } catch {
+        return otherwise;
+      }
+    },
+    set(name, value) {
+      try {
+        window[kind].setItem(`relay.${name}`, JSON.stringify(value));
+      } catch {
+        // nothing is remembered
+      }
+    },
+  };
+}
+const memory = memoryOf("localStorage");
+const tabMemory = memoryOf("sessionStorage");
 
 class Client {
   constructor() {
@@ -83,9 +87,11 @@ class Client {
     });
     rove(byId("orders"), "button");
     rove(byId("tabs"), "[role=tab]");
+    document.addEventListener("visibilitychange", () => document.hidden || this.connection.wake());
+    window.addEventListener("online", () => this.connection.wake());
     setInterval(() => this.showTyping(this.places.current), 1000);
     nick.select();
-    if (sessionStorage.getItem("relay.inside")) this.enter(nick.value, memory.get("channels", [channel.value]).join(","), "");
+    if (tabMemory.get("inside", false)) this.enter(nick.value, memory.get("channels", [channel.value]).join(","), "");
   }
 
   enter(nick, channels, password) {
@@ -116,7 +122,7 @@ class Client {
   }
 
   registered() {
-    sessionStorage.setItem("relay.inside", "yes");
+    tabMemory.set("inside", true);
     byId("door").hidden = true;
     byId("client").hidden = false;
     const left = [...this.places.all.values()].filter((place) => isChannel(place.name)).map((place) => place.name);
@@ -139,7 +145,7 @@ class Client {
   }
 
   refused(why) {
-    sessionStorage.removeItem("relay.inside");
+    tabMemory.set("inside", false);
     byId("door").hidden = false;
     byId("client").hidden = true;
     for (const field of document.querySelectorAll("[data-password]")) field.hidden = why === "nick" && field.hidden;
@@ -390,7 +396,7 @@ class Client {
   }
 
   quit() {
-    sessionStorage.removeItem("relay.inside");
+    tabMemory.set("inside", false);
     this.connection.leave("bye");
   }
 

@@ -374,6 +374,13 @@ export class Places {
       member.bio = plainText(told[2]);
       this.changed(place, "members");
     }
+    const stands = /^Reply (\d+)\/(\d+) stands/.exec(text);
+    const reply = (stands || text === "The scene begins anew.") && place.lastReply;
+    if (reply) {
+      // Of several that were drawn at once one stands; in a new scene none can be changed any more.
+      reply.reply = stands ? { ...reply.reply, place: Number(stands[1]), count: Number(stands[2]) } : null;
+      this.changed(place, "reply", reply);
+    }
     const undone = /^Took back: (.*)$/s.exec(text);
     if (undone) this.takeBack(place, undone[1]);
   }

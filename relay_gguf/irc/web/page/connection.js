@@ -7,6 +7,7 @@ const WANTED = [
   "relay-gguf/writing", "server-time", "setname", "standard-replies",
 ];
 const LONGEST_WAIT = 15000; // milliseconds between two tries
+const PATIENCE = 6000; // milliseconds for the answer to a PING
 
 /**
  * A connection that comes back by itself. It tells `listener`:
@@ -68,7 +69,29 @@ export class Connection {
     this.send("USER", ["web", "0", "*", this.asked]);
   }
 
+  /** The device was asleep or without a network: see whether the connection has outlived that. */
+  wake() {
+    if (!this.wanted) return;
+    if (this.socket.readyState !== WebSocket.OPEN) {
+      if (this.socket.readyState === WebSocket.CLOSED) this.open();
+      return;
+    }
+    this.send("PING", ["awake"]);
+    this.doubt ??= setTimeout(() => this.abandon(), PATIENCE);
+  }
+
+  /** Take the connection for lost, which the browser has not noticed. */
+  abandon() {
+    const dead = this.socket;
+    this.socket = null;
+    dead.close();
+    this.doubt = null;
+    this.closed();
+  }
+
   take(line) {
+    clearTimeout(this.doubt);
+    this.doubt = null;
     const { verb, params } = line;
     if (verb === "PING") {
       this.send("PONG", params);
@@ -100,6 +123,8 @@ export class Connection {
   }
 
   closed() {
+    clearTimeout(this.doubt);
+    this.doubt = null;
     this.registered = false;
     if (!this.wanted) {
       this.listener.state("disconnected", false);
