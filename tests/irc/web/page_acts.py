@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from wire import wait_for
+
 
 def enter(page: Any, channel: str = "#sea", nick: str = "ann") -> None:
     page.fill("#door-nick", nick)
@@ -21,6 +23,11 @@ def say(page: Any, text: str) -> None:
 def shows(page: Any, text: str) -> None:
     """Wait until a text stands in the log that is seen."""
     page.wait_for_selector(f".panel:not([hidden]) .text:text-is('{text}')")
+
+
+def writes(page: Any, text: str) -> None:
+    """Wait until a text stands in the line that is being written."""
+    wait_for(lambda: page.input_value("#text") == text)
 
 
 def which(page: Any) -> str:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from bots import Gate, MakeBot
 from fake import FakeEngine
-from page_acts import draw, enter, say, shows, which
+from page_acts import draw, enter, say, shows, which, writes
 from wire import Connect, Running, Serve
 
 from relay_gguf.irc.bot import presenter
@@ -125,7 +125,7 @@ def test_retry_and_swipes_by_key_button_and_finger(
     assert page.locator(".row.said").count() == 2, "replies stand in one place"
     say(page, "/undo")
     page.wait_for_selector(".row.undone:has-text('second')")
-    assert page.input_value("#text") == "hi!"
+    writes(page, "hi!")
 
 
 def test_of_replies_that_are_drawn_at_once_any_can_be_taken(
@@ -147,6 +147,8 @@ def test_of_replies_that_are_drawn_at_once_any_can_be_taken(
     say(page, "hi!")
     shows(page, "of a new scene")
     assert page.locator(".row.said:has-text('second')").count() == 1
+    page.click(".order-edit")
+    writes(page, "/edit hi!")
 
 
 def test_channels_are_tabs_with_unread_marks(

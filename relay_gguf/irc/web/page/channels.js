@@ -130,7 +130,9 @@ export class Places {
     const [target, text] = line.params;
     const draft = /^draft: (.*)$/s.exec(text);
     if (draft && this.isOurs(target)) {
-      this.changed(this.current, "draft", draft[1]);
+      // An order is typed with a slash here; among several, the words have our nick in front.
+      const own = new RegExp(`^${quoted(this.connection.nick)}: `, "i");
+      this.changed(this.current, "draft", draft[1].replace(/^!(?=\w)/, "/").replace(own, ""));
       return;
     }
     const place = isChannel(target) ? this.get(target) : this.current ?? this.get(SERVER);
@@ -387,7 +389,8 @@ export class Places {
 
   /** The last words of a human and what was said to them do not count any more. */
   takeBack(place, text) {
-    const at = place.said.findLastIndex((line) => !line.undone && line.own && line.text === text.trim());
+    const own = text.trim().replace(new RegExp(`^${quoted(this.connection.nick)}: `, "i"), "");
+    const at = place.said.findLastIndex((line) => !line.undone && line.own && line.text === own);
     if (at < 0) return;
     for (const line of place.said.slice(at)) {
       if (line.kind !== "said" && line.kind !== "action") continue;
@@ -409,9 +412,13 @@ function isAnother(before, line) {
   return line.reply.count > 1 || line.text.startsWith(before.text);
 }
 
+/** A text for a regular expression that finds just it. */
+function quoted(text) {
+  return text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
+}
+
 function mentions(text, nick) {
-  const quoted = nick.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
-  return new RegExp(`(^|[^\\w])${quoted}([^\\w]|$)`, "i").test(text);
+  return new RegExp(`(^|[^\\w])${quoted(nick)}([^\\w]|$)`, "i").test(text);
 }
 
 function timeOf(line) {
