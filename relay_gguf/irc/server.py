@@ -17,6 +17,7 @@ from .host import shown_host
 from .network.client import Client, Disconnect
 from .network.hooks import Hooks
 from .network.host_limits import longest_waiting
+from .network.jobs import attempt
 from .network.limits import Limits
 from .network.network import Network, OperatorLogin
 from .network.speaker import Speaker
@@ -173,7 +174,8 @@ class Server(Speaker):
 
     def _orders(self) -> bytes:
         """The orders that the web page offers, in JSON."""
-        return json.dumps([asdict(entry) for entry in self.network.hooks.menu()]).encode()
+        entries = attempt(self.network.hooks.menu) or ()
+        return json.dumps([asdict(entry) for entry in entries]).encode()
 
     def _make_room(self, newest: Client) -> None:
         """End connections that wait to register, the longest first, if there are too many of all.
