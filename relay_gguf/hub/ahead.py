@@ -16,9 +16,9 @@ from .checksum import Checksum
 from .intake import StoppedError
 from .ranged_file import RangedFile
 
-PIECE: Final = 8 << 20
+PIECE: Final = 4 << 20
 """Bytes of a request: enough for a connection to be fast."""
-LIMIT: Final = 64 << 20
+LIMIT: Final = 32 << 20
 """Bytes that are kept for the reader, or on their way."""
 CONNECTIONS: Final = 8
 PATIENCE: Final = 0.5
@@ -47,6 +47,7 @@ class FetchedPiece:
         self.data: bytearray | None = None
         self.arrived = 0  # bytes that are here
         self.awaited = 0  # bytes that a reader waits for
+        self.n_readers = 0  # who are copying from it
         self.unread = extent.size
         self.error: Exception | None = None
         self.begun = self.whole = False
@@ -72,7 +73,7 @@ class Check:
         with self._lock:
             while self._left and (piece := self._left[0]).whole:
                 if piece.data is not None:
-                    self._checksum.add(piece.data)
+                    self._checksum.add(memoryview(piece.data)[: piece.extent.size])
                 piece.check = None
                 added.append(self._left.popleft())
         return added
@@ -118,6 +119,8 @@ class Ahead:
         self._waiting: deque[FetchedPiece] = deque()
         self._urgent: deque[FetchedPiece] = deque()
         self._held = 0
+        self._size = piece
+        self._spare: list[bytearray] = []  # memory that is used again: the system's is slow
         self._closed = Event()
         # By file: where its pieces begin, and the pieces there, as a tensor may be read twice.
         self._pieces: dict[RangedFile, dict[int, deque[FetchedPiece]]] = defaultdict(dict)
@@ -221,16 +224,22 @@ class Ahead:
                 if self._closed.is_set():
                     raise StoppedError
                 self._changed.wait()
-            return None if piece.data is None else memoryview(piece.data)
+            if piece.data is None:
+                return None
+            piece.n_readers += 1
+            return memoryview(piece.data)
 
     def _read(self, piece: FetchedPiece, n_bytes: int) -> None:
         """So many bytes of a piece have been read; a piece that was read gives its memory back."""
         with self._changed:
             piece.unread = max(0, piece.unread - n_bytes)
+            piece.n_readers -= 1
             self._release(piece)
 
     def _release(self, piece: FetchedPiece) -> None:
-        if not piece.unread and piece.check is None and piece.data is not None:
+        needed = piece.unread or piece.n_readers or piece.check is not None
+        if not needed and piece.data is not None:
+            self._spare.append(piece.data)
             piece.data = None
             self._held -= piece.extent.size
             self._changed.notify_all()
@@ -247,9 +256,10 @@ class Ahead:
                         self._changed.notify_all()
 
             try:
-                data = bytearray(extent.size)
+                data = self._memory()
                 piece.data = data
-                extent.file.read_into(memoryview(data), extent.start, arrived, self._closed)
+                target = memoryview(data)[: extent.size]
+                extent.file.read_into(target, extent.start, arrived, self._closed)
                 piece.whole = True
                 if piece.check is not None:
                     added = piece.check.add_whole()
@@ -261,6 +271,10 @@ class Ahead:
                 with self._changed:
                     piece.error = error
                     self._changed.notify_all()
+
+    def _memory(self) -> bytearray:
+        with self._changed:
+            return self._spare.pop() if self._spare else bytearray(self._size)
 
     def _next(self) -> FetchedPiece | None:
         """The next piece to fetch, once there is room for it; None if there is none."""

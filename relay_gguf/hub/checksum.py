@@ -35,7 +35,7 @@ class Checksum:
         else:
             self._running = sha256()
 
-    def add(self, data: bytes | bytearray) -> None:
+    def add(self, data: bytes | memoryview) -> None:
         """Add the next bytes."""
         self._running.update(data)
 

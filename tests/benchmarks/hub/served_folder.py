@@ -18,6 +18,7 @@ import sys
 import threading
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -113,6 +114,10 @@ class Served(BaseHTTPRequestHandler):
             wait = cls.free_at - now
         if wait > 0.001:
             time.sleep(wait)
+
+    def handle(self) -> None:
+        with suppress(ConnectionError):  # who asked has enough, or was stopped
+            super().handle()
 
     def log_message(self, format: str, *args: object) -> None:
         pass
