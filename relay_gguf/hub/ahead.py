@@ -133,7 +133,9 @@ class Ahead:
         self._starts = {file: sorted(pieces) for file, pieces in self._pieces.items()}
         n_threads = min(n_connections, len(self._waiting))
         # Not waited for at the end: one may hang in a dead connection.
-        self._threads = [Thread(target=self._work, daemon=True) for _ in range(n_threads)]
+        self._threads = [
+            Thread(target=self._work, name="fetch", daemon=True) for _ in range(n_threads)
+        ]
         for thread in self._threads:
             thread.start()
 
