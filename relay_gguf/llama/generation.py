@@ -135,15 +135,10 @@ class Generation:
         return known
 
 
-_logits_ith = ctypes.CFUNCTYPE(ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int32)(
-    ctypes.cast(lib.llama_get_logits_ith, ctypes.c_void_p).value or 0
-)
-"""llama.cpp's function; a plain number costs a fifth of a pointer with a type."""
-
-
 def logits_of(model: Loaded) -> Logits:
     """The logits (n_vocab,) of the last token, in llama.cpp's own memory."""
-    return _array_at(_logits_ith(model.ctx, -1), model.n_vocab)  # waits for a GPU
+    row = lib.llama_get_logits_ith(model.ctx, -1)  # waits for a GPU
+    return _array_at(ctypes.addressof(row.contents), model.n_vocab)
 
 
 @lru_cache(maxsize=4)

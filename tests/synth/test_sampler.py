@@ -15,6 +15,7 @@ from relay_gguf import SamplingParams
 from relay_gguf.errors import SettingsError
 from relay_gguf.fit.plan import LoadOptions
 from relay_gguf.gguf_file.gguf_model import read_gguf
+from relay_gguf.llama.batch import slots
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
 from relay_gguf.synth.pace import Pace
@@ -100,7 +101,7 @@ def test_a_prompt_begins_with_the_bos_of_the_file(
 
 @pytest.mark.parametrize("n_at_once", [1, 4])  # rows are sampled alone, or together
 def test_who_looks_bars_tokens_and_is_told_the_models_own_likelihood(
-    engine: BatchEngine, n_at_once: int
+    engine: BatchEngine, n_at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     vocabulary = engine.pieces()
     assert vocabulary[:600] == [engine.piece(token) for token in range(600)]
@@ -110,7 +111,7 @@ def test_who_looks_bars_tokens_and_is_told_the_models_own_likelihood(
 
     told: list[float] = []
     rows: list[list[float]] = []
-    chooser, choose = engine._slots._sampler, engine._slots._sampler.choose
+    choose = slots.next_tokens
 
     def watched(logits, choosers):  # type: ignore[no-untyped-def]
         given = logits.astype(np.float64).copy()
@@ -121,14 +122,11 @@ def test_who_looks_bars_tokens_and_is_told_the_models_own_likelihood(
         return tokens
 
     params = SamplingParams(0.9, 0, 1.0, 0.05, 1.3, max_tokens=5, seed=3)
-    chooser.choose = watched  # type: ignore[method-assign]
-    try:
-        wish = Continuation((5, 6, 7), params, look=no_even_id, scored=told.append)
-        asked = [engine.ask(wish) for _ in range(n_at_once)]
-        for each in asked:
-            list(each.steps())
-    finally:
-        chooser.choose = choose  # type: ignore[method-assign]
+    monkeypatch.setattr(slots, "next_tokens", watched)
+    wish = Continuation((5, 6, 7), params, look=no_even_id, scored=told.append)
+    asked = [engine.ask(wish) for _ in range(n_at_once)]
+    for each in asked:
+        list(each.steps())
     assert len(told) == 5 * n_at_once
     assert np.allclose(sorted(told), sorted(logprob for row in rows for logprob in row), atol=1e-4)
 
