@@ -116,6 +116,7 @@ def test_ctrl_c_stops_the_reply_and_leaves_what_is_typed() -> None:
     gate = Gate(session, 21)
     with chatting(session, SMALL) as chat:
         chat.type("hello\rreal")
+        chat.waits_for("sailed the")  # before the first word nothing would be cut
         chat.waits_for("[#random] real")
         chat.type("\x03")
         gate.open_when_cancelled()
