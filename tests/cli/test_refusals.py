@@ -95,6 +95,7 @@ def test_a_config_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     assert str(tmp_path / "none.toml") in refused("nosuch.gguf", "--config", tmp_path / "none.toml")
 
 
+@pytest.mark.thorough
 def test_no_model_and_no_network() -> None:
     """The best file for this machine is to be downloaded, if any fits; the hub is not there."""
     done = relay("chat")
@@ -109,7 +110,9 @@ def test_no_model_and_no_network() -> None:
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (["--resume", "nosuch"], "There is no session 'nosuch'"),
+        pytest.param(
+            ["--resume", "nosuch"], "There is no session 'nosuch'", marks=pytest.mark.thorough
+        ),
         pytest.param(["--resume"], "No session is saved yet", marks=pytest.mark.thorough),
         (["--resume", "../etc/passwd"], "'../etc/passwd' is not a session name"),
     ],

@@ -46,6 +46,7 @@ def test_killed_and_resumed_by_another_process(
     ]
 
 
+@pytest.mark.thorough
 def test_two_processes_at_once(server: type[Handler], folder: Path) -> None:
     server.mood.delay = 0.03
     notes, paths = Notes(), list[Path]()

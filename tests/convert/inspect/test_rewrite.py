@@ -176,6 +176,7 @@ def test_the_copy_follows_no_link_that_stands_there(model: Path, tmp_path: Path)
     assert template_kind(template_of(model)) == "relay"
 
 
+@pytest.mark.thorough
 def test_two_may_write_the_template_at_once(model: Path) -> None:
     first, second = put_template(model), put_template(model)
     next(first)

@@ -50,7 +50,8 @@ def test_a_base_and_an_adapter_of_the_hub_are_merged(
     assert keys["general.base_model.0.repo_url"] == "https://huggingface.co/o/base"
 
 
-@pytest.mark.parametrize("options", [(), pytest.param(("--dry-run",), marks=pytest.mark.thorough)])
+@pytest.mark.thorough
+@pytest.mark.parametrize("options", [(), ("--dry-run",)])
 def test_a_folder_in_a_repository_and_a_revision(
     options: tuple[str, ...], repos: Repos, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
