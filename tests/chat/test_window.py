@@ -66,7 +66,13 @@ def test_a_paste_in_a_reply_is_one_message(
     assert [r["line"] for r in records if r.get("line")] == ["hello", PASTE]
 
 
-@pytest.mark.parametrize("size", [WIDE, (120, 40)], ids=["80x24", "120x40"])
+@pytest.mark.parametrize(
+    "size",
+    [
+        pytest.param(WIDE, id="80x24"),
+        pytest.param((120, 40), id="120x40", marks=pytest.mark.thorough),
+    ],
+)
 def test_ctrl_z_and_fg_in_a_reply(tmp_path: Path, size: tuple[int, int]) -> None:
     with opened(size, tmp_path) as window:
         begun(window)
@@ -102,7 +108,9 @@ def test_ctrl_z_and_fg_in_a_reply(tmp_path: Path, size: tuple[int, int]) -> None
         window.waits_for("anon  #random  182/1048576  8.0 t/s  fake")
 
 
-@pytest.mark.parametrize("number", [signal.SIGTSTP, signal.SIGSTOP], ids=["SIGTSTP", "SIGSTOP"])
+@pytest.mark.parametrize(
+    "number", cases([signal.SIGTSTP, signal.SIGSTOP], signal.SIGTSTP), ids=["SIGTSTP", "SIGSTOP"]
+)
 def test_another_process_stops_the_chat(tmp_path: Path, number: int) -> None:
     with opened(WIDE, tmp_path) as window:
         window.type("and th")

@@ -47,6 +47,7 @@ def test_a_file_that_is_no_model(
     assert said.startswith(says.format(path))
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
 @pytest.mark.parametrize("command", cases([["chat"], ["plan"], ["inspect"]], ["chat"]))
 def test_a_pipe_is_not_waited_for(command: list[str], tmp_path: Path) -> None:
@@ -91,6 +92,7 @@ def test_a_config_file_that_is_wrong(text: str, says: str, tmp_path: Path) -> No
     assert says in said
 
 
+@pytest.mark.thorough
 def test_a_config_file_that_was_named_must_be_there(tmp_path: Path) -> None:
     assert str(tmp_path / "none.toml") in refused("nosuch.gguf", "--config", tmp_path / "none.toml")
 

@@ -81,6 +81,7 @@ def test_a_report_names_neither_the_home_folder_nor_who_lives_there(
     assert "llama-cpp-python 0.3." in text
 
 
+@pytest.mark.thorough
 def test_the_command_prints_json() -> None:
     run = subprocess.run(
         [sys.executable, "-m", "relay_gguf", "doctor", "--json"],

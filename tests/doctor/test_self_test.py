@@ -91,7 +91,7 @@ def test_a_device_that_dies_is_not_used(tmp_path: Path, monkeypatch: pytest.Monk
     assert found.processor == PLAIN_CPU
 
 
-@pytest.mark.parametrize("how", ["wrong:extra", "nan:extra"])
+@pytest.mark.parametrize("how", cases(["wrong:extra", "nan:extra"], "wrong:extra"))
 def test_wrong_numbers_are_not_used(
     how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

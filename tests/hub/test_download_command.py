@@ -142,6 +142,7 @@ def test_no_is_an_answer(server: type[Handler], answer: str, said: str) -> None:
     assert server.asked == []
 
 
+@pytest.mark.thorough
 def test_nobody_is_asked_twice(server: type[Handler]) -> None:
     server.mood.card = {"license": "cc-by-nc-4.0"}
     child = on_terminal(80, "o/r", "-y")

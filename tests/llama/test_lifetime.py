@@ -106,6 +106,7 @@ def test_a_forked_child_that_wants_a_reply_is_told(pico: Path) -> None:
     assert parent.startswith("0 ")
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 def test_a_forked_child_leaves_the_engine_alone(pico: Path) -> None:
     code = (

@@ -69,7 +69,7 @@ def test_bos_where_the_file_says_so(
         assert ids.count(1) == 2
 
 
-@pytest.mark.parametrize("char", cases(["a", " ", "-", "漢", "a\u0301", "é7"], "a", "漢"))
+@pytest.mark.parametrize("char", cases(["a", " ", "-", "漢", "a\u0301", "é7"], "漢"))
 def test_long_runs_do_not_overflow_the_pre_tokenizer(
     smollm2: Path, tmp_path: Path, char: str
 ) -> None:

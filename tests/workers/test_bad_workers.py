@@ -178,6 +178,7 @@ def test_several_are_asked_at_once() -> None:
     assert met.is_set()
 
 
+@pytest.mark.thorough
 def test_one_under_two_names(worker: Lent, capsys: pytest.CaptureFixture[str]) -> None:
     other = worker.address.replace("127.0.0.1", "localhost")
     said = complaint(capsys, "devices", "--worker", worker.address, "--worker", other)

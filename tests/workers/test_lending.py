@@ -69,7 +69,10 @@ def test_what_is_taken_is_no_longer_offered(worker: Lent) -> None:
     assert 2.6 * GIB < free < 2.75 * GIB
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [pytest.param(signal.SIGTERM, 0, marks=pytest.mark.thorough), (signal.SIGINT, 130)],
+)
 def test_a_signal_ends_both_processes_at_once(number: int, code: int) -> None:
     with lend() as found:
         server = found.server
@@ -87,6 +90,7 @@ def test_the_server_ends_with_the_worker() -> None:
         server.wait(PATIENCE)
 
 
+@pytest.mark.thorough
 def test_a_server_that_dies_is_started_again() -> None:
     told: list[str] = []
     server = Lending(Terms(*lending.listening_place("127.0.0.1", 0)))
@@ -157,6 +161,7 @@ def test_a_port_that_is_taken(worker: Lent, capsys: pytest.CaptureFixture[str]) 
     )
 
 
+@pytest.mark.thorough
 def test_every_address_if_the_network_is_trusted() -> None:
     with lend("--host", "0.0.0.0", "--i-trust-this-network") as found:
         port = found.address.rpartition(":")[2]

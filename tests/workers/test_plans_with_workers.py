@@ -57,6 +57,7 @@ def test_the_plan_names_addresses() -> None:
     assert plan_json(plan, on)["workers"][0]["address"] == "attic:0"
 
 
+@pytest.mark.thorough
 def test_commands_that_plan(
     worker: Lent, smollm2: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

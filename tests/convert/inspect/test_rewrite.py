@@ -49,6 +49,7 @@ def test_tensors_stay_as_they_are_to_the_byte(model: Path) -> None:
     assert [path.name for path in model.parent.iterdir()] == ["pico.gguf"]
 
 
+@pytest.mark.thorough
 def test_a_second_time_changes_nothing(model: Path) -> None:
     list(put_template(model))
     once = model.read_bytes()
@@ -56,6 +57,7 @@ def test_a_second_time_changes_nothing(model: Path) -> None:
     assert model.read_bytes() == once
 
 
+@pytest.mark.thorough
 def test_templates_for_tools_would_come_before_ours(model: Path) -> None:
     head = read_header(model)
     text = module.Value("{{ messages }}", module.ValueType.STRING)
@@ -165,6 +167,7 @@ def test_files_that_cannot_take_the_template_are_refused(smollm2: Path, tmp_path
         template_of(tmp_path / "nothing.gguf")
 
 
+@pytest.mark.thorough
 def test_the_copy_follows_no_link_that_stands_there(model: Path, tmp_path: Path) -> None:
     other = tmp_path / "other"
     other.write_bytes(b"precious")

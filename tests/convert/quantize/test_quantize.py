@@ -91,7 +91,7 @@ def test_types_that_rows_do_not_divide_by_fall_back(files: Mapping[str, Files]) 
 # From a GGUF file
 
 
-@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("source", cases(SOURCES, "F32"))
 def test_a_gguf_file_can_be_the_source(
     files: Mapping[str, Files], source: str, tmp_path: Path
 ) -> None:

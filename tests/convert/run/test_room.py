@@ -79,6 +79,7 @@ def test_a_disk_that_fills_up_keeps_nothing_half_made(
     assert not out.exists()
 
 
+@pytest.mark.thorough
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no limits like these")
 @pytest.mark.parametrize("limit", cases([100, 6000, 300_000], 6000))
 def test_a_limit_on_the_size_of_files_is_told(

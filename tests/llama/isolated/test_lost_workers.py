@@ -22,6 +22,7 @@ from relay_gguf.llama.isolated.engine import IsolatedEngine
 from relay_gguf.sampling import SamplingParams
 
 
+@pytest.mark.thorough
 def test_a_worker_that_is_lost_in_mid_reply(deep: Path, reference: list[int]) -> None:
     """The error names it, what was said stays, and the next reply does without it."""
     with lend() as lost, lend() as left:

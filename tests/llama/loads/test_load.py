@@ -85,6 +85,7 @@ def test_the_machine_is_not_timed_for_a_load(
     assert asked == [False]
 
 
+@pytest.mark.thorough
 def test_a_shard_that_is_missing_is_named(smollm2: Path, tmp_path: Path, watched: Watched) -> None:
     first = write_hollow(
         tmp_path / "m.gguf", MINI | {"num_hidden_layers": 2}, "Q8_0", smollm2, 90 * MIB
