@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import zip_longest
-from typing import Annotated, NoReturn
+from typing import Annotated, Final, NoReturn
 
 import typer
 
@@ -40,14 +40,14 @@ from .sillytavern import koboldcpp, sillytavern
 from .synth.group import synth
 from .worker import worker
 
-app = typer.Typer(
-    name="relay-gguf",
-    help="Relay turns a base LLM into an IRC channel: talk to it on any machine.",
-    no_args_is_help=True,
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-    context_settings={"help_option_names": ["-h", "--help"]},
+COMMANDS: Final[tuple[Callable[..., None], ...]] = (
+    *(chat, devices, doctor, plan, models, download, irc, web, serve, worker, convert, imatrix),
+    *(presets, template, quality, demo, dataset, recipe, safety, inspect, card, upload),
+    *(sillytavern, koboldcpp, play),
 )
+GROUPS: Final = (synth, sessions, lmstudio, ollama)
+ROOT_ALONE: Final = ("", "-h", "--help", "--version")
+"""First arguments for which no command's options are needed."""
 
 
 def _print_version(wanted: bool) -> None:
@@ -58,7 +58,6 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
 def root(
     version: Annotated[
         bool,
@@ -70,41 +69,54 @@ def root(
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
 
 
-app.command()(chat)
-app.command()(devices)
-app.command()(doctor)
-app.command()(plan)
-app.command()(models)
-app.command()(download)
-app.command()(irc)
-app.command()(web)
-app.command()(serve)
-app.command()(worker)
-app.command()(convert)
-app.command()(imatrix)
-app.command()(presets)
-app.command()(template)
-app.command()(quality)
-app.command()(demo)
-app.command()(dataset)
-app.command()(recipe)
-app.command()(safety)
-app.command()(inspect)
-app.command()(card)
-app.command()(upload)
-app.command()(sillytavern)
-app.command()(koboldcpp)
-app.command()(play)
-app.add_typer(synth)
-app.add_typer(sessions)
-app.add_typer(lmstudio)
-app.add_typer(ollama)
+def _program(commands: Iterable[Callable[..., None]], groups: Iterable[typer.Typer]) -> typer.Typer:
+    program = typer.Typer(
+        name="relay-gguf",
+        help="Relay turns a base LLM into an IRC channel: talk to it on any machine.",
+        no_args_is_help=True,
+        rich_markup_mode=None,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    program.callback()(root)
+    for command in commands:
+        program.command()(command)
+    for group in groups:
+        program.add_typer(group)
+    return program
+
+
+app = _program(COMMANDS, GROUPS)
 
 
 @cache
-def _command() -> Callable[..., object]:
-    """Every command with its options: reading the signatures takes a tenth of a second."""
-    return typer.main.get_command(app)
+def _command(first: str) -> Callable[..., object]:
+    """What takes arguments that begin with `first`: that command alone, if it is one.
+
+    Reading the options of all of them takes a third of a second.
+    """
+    if first in ROOT_ALONE:
+        return typer.main.get_command(_program(map(_summary, COMMANDS), GROUPS))
+    commands = [command for command in COMMANDS if command.__name__ == first]
+    groups = [group for group in GROUPS if group.info.name == first]
+    found = _program(commands, groups) if commands or groups else app
+    return typer.main.get_command(found)
+
+
+def _summary(command: Callable[..., None]) -> Callable[[], None]:
+    """A command without its options, for the list of all commands."""
+
+    def shown() -> None:
+        raise NotImplementedError
+
+    shown.__name__, shown.__doc__ = command.__name__, command.__doc__
+    return shown
+
+
+def _first(arguments: list[str]) -> str:
+    """The first argument; a shell that completes a line has it in its own place."""
+    completes = any(name.endswith("_COMPLETE") for name in os.environ)
+    return "completion" if completes else next(iter(arguments), "")
 
 
 def bare_resume(arguments: list[str]) -> list[str]:
@@ -130,7 +142,7 @@ def main(arguments: list[str] | None = None) -> None:
         log_everything()
     try:
         try:
-            _command()(args=bare_resume(arguments))
+            _command(_first(arguments))(args=bare_resume(arguments))
         finally:
             _flush()
     except RelayError as error:

@@ -13,6 +13,7 @@ import pytest
 import typer
 from processes import COMMAND, relay
 from thorough import cases
+from typer.core import TyperGroup
 
 from relay_gguf.cli import app as cli
 from relay_gguf.cli.app import bare_resume
@@ -153,12 +154,27 @@ def test_an_error_of_the_machine_is_no_bug(
     def app(**_: object) -> None:
         raise error
 
-    monkeypatch.setattr(cli, "_command", lambda: app)
+    monkeypatch.setattr(cli, "_command", lambda first: app)
     with pytest.raises(SystemExit, match="1"):
         cli.main([])
     assert capsys.readouterr().err == f"relay-gguf: Cannot go on: {says}\n"
     with pytest.raises(type(error)):
         cli.main(["--debug"])
+
+
+@pytest.mark.parametrize("first", ["", "--help", "plan", "synth"])
+def test_what_is_not_asked_for_is_not_built(first: str) -> None:
+    """A command alone is the one of the whole program, and the list of all is the same."""
+    whole, part = typer.main.get_command(cli.app), cli._command(first)
+    assert isinstance(whole, TyperGroup)
+    assert isinstance(part, TyperGroup)
+    if first in part.commands:
+        assert list(part.commands) == [first]
+        shown = [program.commands[first] for program in (whole, part)]
+    else:
+        shown = [whole, part]
+    texts = [one.get_help(typer.Context(one, info_name="relay-gguf")) for one in shown]
+    assert texts[0] == texts[1]
 
 
 def test_ctrl_c_is_quiet_while_the_program_loads() -> None:
