@@ -103,7 +103,7 @@ def prepare(
         shapes = {tensor.name: tensor.shape for tensor in model.weights.tensors}
         imatrix = unmade(*without_imatrix, shapes)
     metadata = model.metadata if imatrix is None else _with_imatrix(model.metadata, imatrix)
-    pattern = request.name or f"{model.label.rpartition('/')[2]}-{TYPE}.gguf"
+    pattern = request.pattern(model.label)
     targets = []
     if request.ftypes:
         targets = plan_targets(

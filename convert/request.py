@@ -53,3 +53,12 @@ class Request:
     """Accept a quantized GGUF file as base."""
     keep_source: bool = False
     """Download a base of the hub into its cache first; else it is read where it is."""
+
+    def pattern(self, label: str) -> str:
+        """The pattern of file names, with `TYPE` in it.
+
+        Args:
+            label: of the model, `owner/name` or a folder's name, after which files are called if
+                nothing else is asked for.
+        """
+        return self.name or f"{label.rpartition('/')[2]}-{TYPE}.gguf"

@@ -107,7 +107,7 @@ def _summary(command: Callable[..., None]) -> Callable[[], None]:
     """A command without its options, for the list of all commands."""
 
     def shown() -> None:
-        raise NotImplementedError
+        """Stand in the list; arguments that begin with its name get the command itself."""
 
     shown.__name__, shown.__doc__ = command.__name__, command.__doc__
     return shown

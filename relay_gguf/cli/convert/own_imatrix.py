@@ -204,7 +204,7 @@ def own_imatrix(request: Request, out: Path) -> OwnImatrix:
     plain = replace(request, size_target=None)
     planned = replace(plain, ftypes=request.ftypes or READERS[:1])
     plan = prepare(planned, weights=False, without_imatrix=("imatrix", tuple(OURS.values())))
-    pattern = request.name or f"{plan.model.label.rpartition('/')[2]}-{TYPE}.gguf"
+    pattern = request.pattern(plan.model.label)
     matrix = out / pattern.replace(TYPE, "imatrix")
     work, first, first_out = out / WORK, None, out
     if asked:
