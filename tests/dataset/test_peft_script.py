@@ -139,7 +139,7 @@ def test_a_tiny_base_learns_and_its_adapter_is_converted(base: Path, tmp_path: P
     said = train(path, "--epochs", "3", "--eval-every", "10")
     assert losses(said)[-1] < losses(said)[0] - 0.5, said
     out = path.parent / "outputs" / "relay-Tiny-Base"
-    assert (out / "adapter_model.safetensors").is_file()
+    assert b'"F32"' in (out / "adapter_model.safetensors").read_bytes()
     done = subprocess.run(
         [
             *(sys.executable, "-m", "relay_gguf", "convert", base, "--adapter", out),
@@ -159,15 +159,18 @@ def test_a_stopped_training_goes_on_to_the_same_adapter(base: Path, tmp_path: Pa
     for name in ("whole", "stopped"):
         script(tmp_path / name, base, sharegpt=True)
     whole, stopped = tmp_path / "whole" / "train.py", tmp_path / "stopped" / "train.py"
-    train(whole, "--max-steps", "12")
+    train(whole, "--max-steps", "12", "--half")
     said = train(stopped, "--max-steps", "12", stop_at="step 5 ")
     assert "The same command goes on from there." in said
     said = train(stopped, "--max-steps", "13", status=1)
     assert "was made with other settings: steps was 12, and is 13. Name another --out" in said
-    said = train(stopped, "--max-steps", "12")
+    said = train(stopped, "--max-steps", "12", "--half")
     assert "Going on from" in said
     name = "outputs/relay-Tiny-Base/adapter_model.safetensors"
-    assert (whole.parent / name).read_bytes() == (stopped.parent / name).read_bytes()
+    stored = (whole.parent / name).read_bytes()
+    assert stored == (stopped.parent / name).read_bytes()
+    assert b'"F16"' in stored
+    assert b'"F32"' not in stored
 
 
 @pytest.mark.torch

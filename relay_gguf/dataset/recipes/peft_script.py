@@ -58,7 +58,7 @@ _HEAD: Final = '''\
 QLoRA as Relay was trained, with PEFT alone: pip install torch transformers peft bitsandbytes
 An NVIDIA card is used if there is one. A CPU trains small bases; these options suit it:
 
-    python FILE --sequence-len 512 --accumulation 1 --learning-rate 1e-3
+    python FILE --sequence-len 512 --accumulation 1 --learning-rate 1e-3 --dropout 0
 
 Held-out loss is printed now and then. Ctrl-C stops after a step; the same command goes on from the
 last checkpoint, also after a kill.
@@ -82,6 +82,7 @@ import bitsandbytes
 import bitsandbytes.functional as bnb
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken
 from torch.utils.checkpoint import checkpoint
 from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
