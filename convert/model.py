@@ -111,6 +111,7 @@ def _open_folder(request: Request, weights: bool, notice: Callable[[str], None])
     source = open_source(request.base, weights=weights, keep=keep, notice=notice)
     llama = read_llama(source.config)
     given = None if request.adapter is None else _open_adapter(request.adapter, llama)
+    sha256 = given.fingerprint() if given else None
     infos = source.checkpoint.infos.values()
     choice = _choice(request, given, in_nf4=any(info.dtype == "NF4" for info in infos))
     merged = Merged(source.checkpoint, given.adapter if given else None, choice.base)
@@ -144,7 +145,9 @@ def _open_folder(request: Request, weights: bool, notice: Callable[[str], None])
     )
     add_llama_metadata(writer, llama, request.context_length)
     add_tokenizer_metadata(writer, vocabulary)
-    origin = {"source": source.address} | (merge_origin(given, choice) if given else {})
+    origin = {"source": source.address}
+    if given and sha256:
+        origin |= merge_origin(given, choice, sha256.result())
     add_origin(writer, origin)
     return Model(
         label=label,
@@ -186,6 +189,7 @@ def _open_merged_gguf(request: Request) -> Model:
     base = GgufBase(path, allow_requantize=request.allow_requantize)
     _check_pre(request.pre, base.weights.metadata, path)
     given = _open_adapter(str(request.adapter), base.llama)
+    sha256 = given.fingerprint()
     choice = _choice(request, given, in_nf4=False)
     merged = Merged(base, given.adapter, choice.base)
     vocabulary = _same_vocabulary(given, base, merged)
@@ -203,7 +207,7 @@ def _open_merged_gguf(request: Request) -> Model:
         base=(label, of_file(label, base.weights.metadata, n_parameters)),
     )
     found = requantized(base.weights)
-    origin = {"source": path.name} | found | merge_origin(given, choice)
+    origin = {"source": path.name} | found | merge_origin(given, choice, sha256.result())
     general = metadata_of(writer)
     add_origin(writer, origin)
     noted = {key: value for key, value in metadata_of(writer).items() if key not in general}

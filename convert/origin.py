@@ -19,11 +19,14 @@ def base_label(label: str, given: AdapterSource) -> str:
     return known if is_repo and name == label else label
 
 
-def merge_origin(given: AdapterSource, choice: MergeChoice) -> dict[str, str]:
-    """The origin of a merge, for the file's metadata and the report."""
+def merge_origin(given: AdapterSource, choice: MergeChoice, sha256: str) -> dict[str, str]:
+    """The origin of a merge, for the file's metadata and the report.
+
+    `sha256` is the adapter's fingerprint.
+    """
     return {
         "adapter": given.address,
-        "adapter_sha256": given.fingerprint(),
+        "adapter_sha256": sha256,
         "merge_base": choice.base,
         "merge_reason": choice.reason,
     }
