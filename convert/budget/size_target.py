@@ -52,8 +52,22 @@ def size_target(size: str | None, bits: float | None) -> SizeTarget | None:
         if not (math.isfinite(bits) and 0 < bits <= _MOST_BITS):
             raise ConversionError(f"--target-bpw is {bits:g}; it should be like 4.5.")
         return SizeTarget(bits=bits)
-    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]I?|)B?", str(size).strip().upper(), re.ASCII)
+    return SizeTarget(n_bytes=parse_size(str(size), "--target-size", "7GB or 700MB"))
+
+
+def parse_size(text: str, option: str, like: str) -> int:
+    """Bytes of `7GB`, `6.5G` or `700M` in powers of 1000, of `6.5GiB` in powers of 1024.
+
+    Args:
+        text: what was given.
+        option: where it was given, for the error.
+        like: an example, for the error.
+
+    Raises:
+        ConversionError: the text is not a size.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?([KMG]I?|)B?", text.strip().upper(), re.ASCII)
     n_bytes = int(float(match[1]) * _UNITS[match[2]]) if match and len(match[1]) < 20 else 0
     if not n_bytes:
-        raise ConversionError(f"--target-size is {size!r}; it should be like 7GB or 700MB.")
-    return SizeTarget(n_bytes=n_bytes)
+        raise ConversionError(f"{option} is {text!r}; it should be like {like}.")
+    return n_bytes

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from relay_gguf.errors import ConversionError, SettingsError
+from relay_gguf.errors import SettingsError
 
 if TYPE_CHECKING:
     from relay_gguf.convert.budget.size_target import SizeTarget
     from relay_gguf.convert.quantize.overrides import TypeOverrides
     from relay_gguf.convert.request import Request
-
-_UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 
 
 def asked(
@@ -38,6 +35,7 @@ def asked(
     keep_source: bool,
 ) -> Request:
     """The request that the options make; they precede the values of a preset."""
+    from relay_gguf.convert.budget.size_target import parse_size
     from relay_gguf.convert.metadata import MetadataOverride
     from relay_gguf.convert.read.source import ASKED_BASES
     from relay_gguf.convert.request import TEMPLATES, Request
@@ -51,6 +49,9 @@ def asked(
     templates = [known for known in TEMPLATES if known == template]
     if not templates:
         raise SettingsError(f"--template is {template!r}; it may be {', '.join(TEMPLATES)}.")
+    max_bytes = None
+    if split_max_size is not None:
+        max_bytes = parse_size(split_max_size, "--split-max-size", "4G or 500M")
     return Request(
         base=base,
         ftypes=tuple(types),
@@ -63,22 +64,10 @@ def asked(
         imatrix=imatrix,
         overrides=overrides,
         size_target=target,
-        max_bytes=None if split_max_size is None else parse_size(split_max_size),
+        max_bytes=max_bytes,
         allow_nonfinite=allow_nonfinite,
         verify=verify,
         template=templates[0],
         allow_requantize=allow_requantize,
         keep_source=keep_source,
     )
-
-
-def parse_size(text: str) -> int:
-    """Bytes of `4G` or `500M`, in powers of 1000, as llama-gguf-split counts.
-
-    Raises:
-        ConversionError: the text is not a size.
-    """
-    match = re.fullmatch(r"(\d+)([KMG]?)B?", text.strip().upper())
-    if match is None or int(match[1]) == 0:
-        raise ConversionError(f"--split-max-size is {text!r}; it should be like 4G or 500M.")
-    return int(match[1]) * _UNITS[match[2]]

@@ -70,7 +70,7 @@ def _answer(request: Request, host: str, orders: Callable[[], bytes]) -> PageAns
         return plain(403, problem)
     if "Upgrade" in request.headers:
         return None
-    return answer_to(request.path, orders())
+    return answer_to(request.path, orders)
 
 
 def _header(request: Request, name: str) -> str | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Final
@@ -52,16 +53,16 @@ class PageAnswer:
     body: bytes
 
 
-def answer_to(path: str, orders: bytes) -> PageAnswer:
+def answer_to(path: str, orders: Callable[[], bytes]) -> PageAnswer:
     """The file of the page that a path names, without its query; 404 for any other.
 
     Args:
         path: as requested: `/style.css`, or `/` for the page itself.
-        orders: the answer for `ORDERS_PATH`, in JSON.
+        orders: makes the answer for `ORDERS_PATH`, in JSON.
     """
     name = path.partition("?")[0].removeprefix("/") or "index.html"
     if f"/{name}" == ORDERS_PATH:
-        return PageAnswer(200, _KINDS[".json"], orders)
+        return PageAnswer(200, _KINDS[".json"], orders())
     folder = files(__package__) / "page"
     found = {file.name: file for file in folder.iterdir()}.get(name)
     kind = _KINDS.get(f".{name.rpartition('.')[2]}")

@@ -35,7 +35,7 @@ OPTIONS: dict[str, tuple[Case, str]] = {
             options(f"--split-max-size={size}"),
             f"--split-max-size is {size!r}; it should be like 4G or 500M",
         )
-        for size in ("", "0", "0G", "4T", "4.5G", "-4G", "much", "G")
+        for size in ("", "0", "0G", "4T", "4.5.G", "-4G", "much", "G")
     },
     # presets
     "an unknown preset": (options("--preset", "mine"), "There is no preset 'mine'. There are: all"),
