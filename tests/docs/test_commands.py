@@ -63,6 +63,14 @@ def test_a_command_in_a_block_is_parsed_by_the_program(fence: Fence, words: list
     command.make_context(command.name, bare_resume(rest))  # raises a usage error; runs nothing
 
 
+def test_a_conversion_in_a_block_names_the_files_to_make() -> None:
+    """The program refuses one that does not, when it has parsed it."""
+    asked = {"-q", "--quant", "--preset", "--target-size", "--target-bpw"}
+    conversions = [(fence, words) for fence, words in OURS if words[1] == "convert"]
+    assert len(conversions) > 10
+    assert [f"{fence}" for fence, words in conversions if not asked & {*words}] == []
+
+
 def test_commands_in_the_prose_exist_and_have_the_options_that_are_named() -> None:
     wrong = []
     for page in PAGES:
