@@ -6,21 +6,26 @@ that the user has set. Its errors become errors of this package.
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from relay_gguf.errors import ModelError
 
+from .cache import FULL, repo_cache, unwritable
 from .environment import check_environment
 from .repo import RepoFolder, kind_of, parse_folder
 
 if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo, ModelInfo
+
+_UNWRITABLE: Final = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
+"""Errors of a disk, where no file is named."""
 
 
 class UnreachableError(ModelError):
@@ -225,6 +230,7 @@ def explained(what: str, repo: str) -> Iterator[None]:
         EntryNotFoundError,
         GatedRepoError,
         HfHubHTTPError,
+        HFValidationError,
         LocalEntryNotFoundError,
         OfflineModeIsEnabled,
         RepositoryNotFoundError,
@@ -239,6 +245,10 @@ def explained(what: str, repo: str) -> Iterator[None]:
             f"{repo} is gated: accept its terms on its page, then run `hf auth login`."
         ) from error
     except (OfflineModeIsEnabled, LocalEntryNotFoundError) as error:
+        why = error.__cause__  # the library itself only says that the cache has not got it
+        if isinstance(why, Exception) and not isinstance(why, OfflineModeIsEnabled):
+            with explained(what, repo):
+                raise why from why.__cause__
         raise UnreachableError(f"{what} is not in the cache, and the hub is offline.") from error
     except EntryNotFoundError as error:
         raise ModelError(f"{repo} has no such file as {what}. Check the name.") from error
@@ -252,9 +262,13 @@ def explained(what: str, repo: str) -> Iterator[None]:
             raise no_repository(what, repo) from error
         said = f"The hub answered {status} for {what}. Try again later."
         raise UnreachableError(said, _asked_wait(error.response.headers)) from error
+    except HFValidationError as error:
+        raise no_repository(what, repo) from error
     except Exception as error:  # the hub's library passes its transport's errors on as they are
-        why = str(error) or type(error).__name__
-        raise UnreachableError(f"Cannot reach the hub for {what}: {why}.") from error
+        if isinstance(error, OSError) and (error.filename or error.errno in _UNWRITABLE):
+            raise unwritable(repo_cache(repo), error) from error
+        said = str(error) or type(error).__name__
+        raise UnreachableError(f"Cannot reach the hub for {what}: {said}.") from error
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float:

@@ -11,17 +11,22 @@ the other's files. Files of this program have names of their own until they are 
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Collection
 from dataclasses import dataclass
 from glob import escape
 from pathlib import Path
+from typing import Final
 
 from relay_gguf import disk
 from relay_gguf.errors import ModelError
 
 from .environment import check_numbers
 from .repo import RepoFile, kind_of, pick_files
+
+FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+"""Errors of a disk that is full, or of which this user may take no more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +129,14 @@ def repo_cache(repo: str) -> RepoCache:
     from huggingface_hub.constants import HF_HUB_CACHE
 
     return RepoCache(Path(HF_HUB_CACHE), repo)
+
+
+def unwritable(cache: RepoCache, error: OSError) -> ModelError:
+    """The error for a cache that cannot be written."""
+    return ModelError(
+        f"Cannot write to the hub's cache in {cache.root}: {error.strerror or error}. HF_HOME "
+        "names another folder."
+    )
 
 
 def cached(wanted: RepoFile) -> Path | None:

@@ -7,7 +7,6 @@ the hub's before the file gets its name. One process at a time writes a file.
 
 from __future__ import annotations
 
-import errno
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -22,7 +21,7 @@ from relay_gguf.display import size
 from relay_gguf.errors import ModelError
 
 from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
-from .cache import RepoCache, repo_cache
+from .cache import FULL, RepoCache, repo_cache, unwritable
 from .checksum import Checksum
 from .dataset_file import pick_table
 from .file import look_up, stream
@@ -33,7 +32,6 @@ WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds to wait before each retry of a broken download; new bytes start the list again."""
 LOOK_AGAIN: Final = 0.5
 """Seconds between two checks whether another process is done."""
-_FULL: Final = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 
 
 def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
@@ -214,7 +212,7 @@ def _fetch_file(cache: RepoCache, found: Remote, file: RemoteFile, steps: _Steps
             _fill(cache, found.commit, growing=growing, file=file, steps=steps)
             growing.sync()
         except OSError as error:
-            if error.errno in _FULL:
+            if error.errno in FULL:
                 raise _no_room(cache, file.name, file.size - growing.size) from error
             raise
         finally:
@@ -309,7 +307,4 @@ def _writing(cache: RepoCache) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        raise ModelError(
-            f"Cannot write to the hub's cache in {cache.root}: {error.strerror or error}. HF_HOME "
-            "names another folder."
-        ) from error
+        raise unwritable(cache, error) from error

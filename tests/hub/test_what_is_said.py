@@ -1,0 +1,50 @@
+"""What is said when the hub, the way to it, or its cache's disk fails: the cause, in a line."""
+
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+from hub_server import Handler
+
+from relay_gguf.errors import ModelError
+from relay_gguf.hub import api as hub
+from relay_gguf.hub.api import UnreachableError
+from relay_gguf.hub.repo import RepoFolder
+
+
+def test_a_folder_that_is_not_in_the_cache_tells_why_it_cannot_be_fetched(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub's library says "not on the local disk" whatever the reason was."""
+    with pytest.raises(UnreachableError, match=r"^The hub answered 500 for o/broken\. Try"):
+        hub.snapshot(RepoFolder("o/broken"), ["*.json"])
+    monkeypatch.setattr("huggingface_hub.constants.ENDPOINT", "http://127.0.0.1:9")
+    with pytest.raises(UnreachableError, match=r"^Cannot reach the hub for o/r: .*refused"):
+        hub.snapshot(RepoFolder("o/r"), ["*.json"])
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(UnreachableError, match=r"^o/r is not in the cache, and the hub is offline"):
+        hub.snapshot(RepoFolder("o/r"), ["*.json"])
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.EROFS])
+def test_a_cache_that_cannot_be_written_is_not_a_hub_that_cannot_be_reached(
+    number: int, server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*args: object, **options: object) -> str:
+        raise OSError(number, os.strerror(number), "/cache/x" if number == errno.EACCES else None)
+
+    monkeypatch.setattr("huggingface_hub.snapshot_download", refuse)
+    said = rf"^Cannot write to the hub's cache in .*: {os.strerror(number)}\. HF_HOME names another"
+    with pytest.raises(ModelError, match=said) as failed:
+        hub.snapshot(RepoFolder("o/r"), ["*.json"])
+    assert not isinstance(failed.value, UnreachableError)
+
+
+def test_a_name_that_no_repository_can_have(server: type[Handler]) -> None:
+    for ask in (hub.remote, lambda name: hub.snapshot(RepoFolder(name), ["*.json"])):
+        with pytest.raises(ModelError, match=r"no repository o/a--b on the hub") as failed:
+            ask("o/a--b")
+        assert not isinstance(failed.value, UnreachableError)
+    assert server.requests == []
