@@ -215,6 +215,8 @@ def _symlink(blob: Path, path: Path) -> bool:
     try:
         path.unlink(missing_ok=True)
         path.symlink_to(os.path.relpath(blob, path.parent))
+    except FileExistsError:  # another process made it meanwhile
+        return True
     except OSError:
         return False
     return True

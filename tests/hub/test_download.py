@@ -139,3 +139,19 @@ def test_only_the_missing_part_comes(server: type[Handler], folder: Path) -> Non
     assert second.read_bytes() == CONTENT[2:]
     assert len(server.asked) == 1
     assert notes.asked[0].missing == len(CONTENT) - 2
+
+
+def test_a_link_that_another_process_makes_at_that_moment(
+    server: type[Handler], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bytes stay where that link leads to."""
+    make = Path.symlink_to
+
+    def overtaken(self: Path, target: str) -> None:
+        make(self, target)
+        make(self, target)
+
+    monkeypatch.setattr(Path, "symlink_to", overtaken)
+    path = locate("o/r")
+    assert path.is_symlink()
+    assert path.resolve().parent == (folder / "blobs").resolve()
