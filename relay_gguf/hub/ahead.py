@@ -263,8 +263,8 @@ class Ahead:
                 target = memoryview(data)[: extent.size]
                 extent.file.read_into(target, extent.start, arrived, self._closed)
                 piece.whole = True
-                if piece.check is not None:
-                    added = piece.check.add_whole()
+                if (check := piece.check) is not None:  # another thread may add it meanwhile
+                    added = check.add_whole()
                     with self._changed:
                         for other in added:
                             self._release(other)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from relay_gguf.errors import ConversionError
-from relay_gguf.hub.ahead import Ahead, Extent
+from relay_gguf.hub.ahead import Ahead, Check, Extent, FetchedPiece
 from relay_gguf.hub.intake import StoppedError
 
 CONTENT = random.Random(2).randbytes(5000)
@@ -166,3 +166,27 @@ def test_a_wrong_checksum() -> None:
     with pytest.raises(ConversionError, match=r"f came damaged from o/r.*run the same command"):
         ahead.check()
     ahead.close()
+
+
+def test_two_threads_that_end_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One adds to the checksum what the other has just fetched, and looks whether to add."""
+
+    class Overtaken(FetchedPiece):
+        @property
+        def check(self) -> Check | None:  # type: ignore[override]
+            found: Check | None = vars(self)["found"]
+            if found is not None and self.whole:
+                found.add_whole()  # by the other thread, just then
+            return found
+
+        @check.setter
+        def check(self, value: Check | None) -> None:
+            vars(self)["found"] = value
+
+    monkeypatch.setattr("relay_gguf.hub.ahead.FetchedPiece", Overtaken)
+    file = FakeFile(head=10)
+    ahead = Ahead([extent(file, 10, 5000)], n_connections=1, piece=500)
+    assert read(ahead, extent(file, 10, 5000)) == CONTENT[10:]
+    ahead.check()
+    ahead.close()
+    assert [piece.error for check in ahead._checks for piece in check.pieces] == [None] * 10
