@@ -24,7 +24,7 @@ from .api import Remote, RemoteFile, UnreachableError, no_repository, remote
 from .cache import FULL, RepoCache, repo_cache, unwritable
 from .checksum import Checksum
 from .dataset_file import pick_table
-from .file import look_up, stream
+from .file import look_up, other_bytes, stream
 from .repo import DATASETS, MAIN, RepoFile, pick_files
 from .watcher import DeclinedError, Download, Silent, Watcher
 
@@ -273,10 +273,7 @@ def _add(
         if at == 0 and growing.size:  # the server begins at 0, whatever it was asked for
             growing.restart()
         if at != growing.size or at + len(data) > file.size:
-            raise ModelError(
-                f"The hub sends other bytes of {file.name} than it was asked for. Try again "
-                "later; a proxy between here and the hub can be the reason."
-            )
+            raise other_bytes(file.name)
         growing.add(data)
         steps.progress(growing.size)
 

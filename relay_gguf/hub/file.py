@@ -53,7 +53,7 @@ def stream(
 
     Raises:
         UnreachableError: the connection broke, or the hub cannot answer now.
-        ModelError: the file is not there, or not open to this user.
+        ModelError: the file is not there, or not open to this user; or the server begins later.
     """
     from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -70,6 +70,8 @@ def stream(
         hf_raise_for_status(response)
         said = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         at = int(said[1]) if said else start if response.status_code == 206 else 0
+        if at > start:
+            raise other_bytes(name)
         for data in response.iter_bytes():
             yield at, data
             at += len(data)
@@ -133,7 +135,7 @@ def open_part(
                 "that it is asked for. --keep-source downloads whole files."
             )
         if int(said[1]) != start:
-            raise ModelError(f"The hub sends other bytes of {name} than it was asked for.")
+            raise other_bytes(name)
         linked = (first.headers.get("X-Linked-Etag", "") for first in response.history)
         yield Part(
             response.iter_bytes(),
@@ -142,6 +144,14 @@ def open_part(
             next(filter(None, linked), "").strip('"'),
             int(said[2]),
         )
+
+
+def other_bytes(name: str) -> ModelError:
+    """The error for a server that sends another part of a file than it was asked for."""
+    return ModelError(
+        f"The hub sends other bytes of {name} than it was asked for. Try again later; a proxy "
+        "between here and the hub can be the reason."
+    )
 
 
 def _origin(address: str) -> tuple[str, str | None, int | None]:

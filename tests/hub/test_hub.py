@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from hashlib import sha256
 from pathlib import Path
 
@@ -218,6 +218,23 @@ def test_a_file_without_a_gguf_header_is_refused(
     with pytest.raises(ModelError, match=message):
         hub_file.remote_header("o/r", file)
     assert server.asked in ([], ["0-262143"])
+
+
+def test_a_server_that_begins_later_than_it_was_asked_to(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Bytes that are missing between two parts of a header would shift what comes behind them."""
+    send = server.send_part
+
+    def skip(self: Handler, content: bytes, headers: Mapping[str, str]) -> None:
+        asked = self.headers["Range"].removeprefix("bytes=")
+        first, last = (int(number) for number in asked.split("-"))
+        self.headers.replace_header("Range", f"bytes={first and first + 1}-{last}")
+        send(self, content, headers)
+
+    monkeypatch.setattr(server, "send_part", skip)
+    with pytest.raises(ModelError, match=r"sends other bytes of r-Q4_K_M\.gguf than it was asked"):
+        hub_file.remote_header("o/r", "r-Q4_K_M.gguf")
 
 
 @pytest.mark.parametrize(
