@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from relay_gguf.errors import ModelError
 from relay_gguf.hub.ahead import Extent
-from relay_gguf.hub.api import CachedFolder, Remote, RemoteFile, remote
+from relay_gguf.hub.api import CachedFolder, Remote, RemoteFile, no_repository, remote
 from relay_gguf.hub.fetching import Fetching
 from relay_gguf.hub.file import look_up
 from relay_gguf.hub.intake import Intake
@@ -81,8 +81,10 @@ def open_hub_folder(
     """
     found = remote(wanted.repo, there.commit)
     within = f"{wanted.folder}/" if wanted.folder else ""
-    names = [] if found is None else _weights(found, within, there.folder)
-    if found is None or not names:
+    if found is None:
+        raise no_repository(str(wanted), wanted.repo)
+    names = _weights(found, within, there.folder)
+    if not names:
         raise ModelError(f"{wanted} has no model in safetensors.")
     intake = Intake(notice)
     missing = {
@@ -121,7 +123,9 @@ def _weights(found: Remote, within: str, folder: Path) -> list[str]:
         if missing:
             raise ModelError(f"{index.name} names {missing[0]}, which the hub does not have.")
         return shards
-    return sorted(name for name in found.files if fnmatchcase(name, f"{within}model*.safetensors"))
+    beside = [PurePosixPath(name) for name in found.files if name.startswith(within)]
+    beside = [path for path in beside if path.parent == PurePosixPath(within)]
+    return sorted(str(path) for path in beside if fnmatchcase(path.name, "model*.safetensors"))
 
 
 def _sized(wanted: RepoFolder, there: CachedFolder, found: Remote, name: str) -> RemoteFile:

@@ -153,7 +153,7 @@ class Ahead:
                 stop, first = min(stop, piece.extent.stop), piece.extent.start
                 data = self._await(piece, stop - first)
             if piece is None or data is None:
-                yield extent.file.read(at, stop)
+                yield extent.file.read(at, stop, self._closed)
             else:
                 yield data[at - first : stop - first]
                 self._read(piece, stop - at)

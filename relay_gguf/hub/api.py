@@ -7,11 +7,13 @@ that the user has set. Its errors become errors of this package.
 from __future__ import annotations
 
 import errno
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from glob import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -24,6 +26,8 @@ from .repo import RepoFolder, kind_of, parse_folder
 if TYPE_CHECKING:
     from huggingface_hub import DatasetInfo, ModelInfo
 
+LONGEST: Final = 600.0
+"""Seconds that a server may ask us to wait."""
 _UNWRITABLE: Final = (*FULL, errno.EACCES, errno.EPERM, errno.EROFS, errno.EIO)
 """Errors of a disk, where no file is named."""
 
@@ -78,7 +82,7 @@ def snapshot(wanted: RepoFolder, files: Sequence[str]) -> CachedFolder:
         found = snapshot_download(
             wanted.repo,
             revision=wanted.revision or None,
-            allow_patterns=[within + pattern for pattern in files],
+            allow_patterns=[escape(within) + pattern for pattern in files],
         )
     if not (folder := Path(found, wanted.folder)).is_dir():
         raise ModelError(f"{wanted.repo} has no folder {wanted.folder} with a model or an adapter.")
@@ -253,7 +257,13 @@ def explained(what: str, repo: str) -> Iterator[None]:
     except EntryNotFoundError as error:
         raise ModelError(f"{repo} has no such file as {what}. Check the name.") from error
     except HfHubHTTPError as error:
-        status = error.response.status_code
+        status, host = error.response.status_code, error.response.url.host
+        elsewhere = any(asked.url.host != host for asked in error.response.history)
+        if elsewhere and status in (401, 403, 404, 451):
+            raise ModelError(
+                f"{host}, where the hub keeps {what}, answered {status}. A proxy or firewall that "
+                "lets only the hub itself through can be the reason; else try again later."
+            ) from error
         if status == 401 and "Invalid" in error.response.headers.get("X-Error-Message", ""):
             raise ModelError(
                 "The hub does not know your token. Run `hf auth login`, or unset HF_TOKEN."
@@ -272,11 +282,18 @@ def explained(what: str, repo: str) -> Iterator[None]:
 
 
 def _asked_wait(headers: Mapping[str, str]) -> float:
-    """Seconds that a server asks to wait, by Retry-After: a number of them, or a date."""
-    said = headers.get("Retry-After", "").strip()
+    """Seconds that a server asks to wait, `LONGEST` at most.
+
+    By Retry-After, a number of them or a date; or by RateLimit, which tells when the limit begins
+    anew (draft-ietf-httpapi-ratelimit-headers): the hub has that.
+    """
+    if not (said := headers.get("Retry-After", "").strip()):
+        limit = re.search(r";\s*r\s*=\s*0\s*;\s*t\s*=\s*(\d+)", headers.get("RateLimit", ""))
+        said = limit[1] if limit else ""
     if said.isdecimal():
-        return float(said)
+        return min(float(said), LONGEST)
     try:
-        return max(0.0, (parsedate_to_datetime(said) - datetime.now(timezone.utc)).total_seconds())
+        seconds = (parsedate_to_datetime(said) - datetime.now(timezone.utc)).total_seconds()
     except (TypeError, ValueError):  # no date, or one without its zone
         return 0.0
+    return min(max(0.0, seconds), LONGEST)

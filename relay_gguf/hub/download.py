@@ -240,7 +240,7 @@ def _fill(
     """
     furthest, attempts = growing.size, iter(WAITS)
     while growing.size < file.size:
-        why = "The server stopped too early."
+        why, asked = "The server stopped too early.", 0.0
         try:
             _add(
                 growing,
@@ -249,11 +249,11 @@ def _fill(
                 steps,
             )
         except UnreachableError as error:
-            why = str(error)
+            why, asked = str(error), error.wait
         if growing.size > furthest:
             furthest, attempts = growing.size, iter(WAITS)
         elif (wait := next(attempts, None)) is not None:
-            time.sleep(wait)
+            time.sleep(max(wait, asked))
         else:
             raise ModelError(
                 f"The download of {file.name} broke at {size(growing.size)} of {size(file.size)}: "

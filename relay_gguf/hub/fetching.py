@@ -21,12 +21,14 @@ class Fetching:
         """The bytes of an extent.
 
         Raises:
+            StoppedError: what was fetched ahead ended with an error or was stopped.
             ModelError: as `RangedFile.read_into`.
         """
-        if self._ahead is None:
+        ahead = self._ahead
+        if ahead is None:
             return extent.file.read(extent.start, extent.stop)
         data, at = bytearray(extent.size), 0
-        for part in self._ahead.read(extent):
+        for part in ahead.read(extent):
             data[at : at + len(part)] = part
             at += len(part)
         return data
@@ -40,10 +42,10 @@ class Fetching:
                 hub told.
         """
         self.intake.begin(sum(extent.size for extent in extents))
-        self._ahead = Ahead(extents)
+        self._ahead = ahead = Ahead(extents)
         try:
             yield
-            self._ahead.check()
+            ahead.check()
         finally:
-            self._ahead.close()
-            self._ahead = None
+            ahead.close()
+        self._ahead = None  # but not after an error: threads that still read are to end too

@@ -141,7 +141,7 @@ def open_part(
             response.iter_bytes(),
             str(response.url),
             response.headers.get("ETag", ""),
-            next(filter(None, linked), "").strip('"'),
+            next(filter(None, linked), "").removeprefix("W/").strip('"'),
             int(said[2]),
         )
 

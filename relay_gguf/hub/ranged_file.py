@@ -16,8 +16,6 @@ from .intake import Intake, StoppedError
 
 WAITS: Final = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 60.0)
 """Seconds to wait before each retry, two minutes in all; new bytes start the list again."""
-LONGEST: Final = 600.0
-"""Seconds that a server may ask us to wait (Retry-After)."""
 
 
 class RangedFile:
@@ -38,14 +36,14 @@ class RangedFile:
         self._address = ""  # where the last part came from
         self._etags = {"": file.sha256} if file.sha256 else {}  # by address; the hub's own is ""
 
-    def read(self, start: int, stop: int) -> bytearray:
+    def read(self, start: int, stop: int, stopped: Event | None = None) -> bytearray:
         """Bytes [start, stop).
 
         Raises:
             ModelError: as `read_into`.
         """
         data = bytearray(stop - start)
-        self.read_into(memoryview(data), start)
+        self.read_into(memoryview(data), start, stopped=stopped)
         return data
 
     def read_into(
@@ -71,6 +69,8 @@ class RangedFile:
         stopped = stopped or Event()
         at, waits = 0, iter(WAITS)
         while at < len(target):
+            if stopped.is_set():
+                raise StoppedError
             before, asked, address = at, 0.0, self._address
             why = f"The hub stopped in the middle of {self.name}."
             try:
@@ -83,12 +83,12 @@ class RangedFile:
                         self.intake.add(len(data))
                         on_bytes(at)
                         if stopped.is_set():
-                            raise StoppedError
-            except StoppedError:
-                raise
+                            break
             except UnreachableError as error:
-                why, asked = str(error), min(error.wait, LONGEST)
+                why, asked = str(error), error.wait
                 self._forget(address)
+                if stopped.is_set():
+                    continue  # nobody is told that it will be tried again
             except ModelError:
                 if not address:
                     raise

@@ -46,9 +46,9 @@ class FakeFile:
             target[at : at + len(part)] = part
             on_bytes(at + len(part))
 
-    def read(self, start: int, stop: int) -> bytearray:
+    def read(self, start: int, stop: int, stopped: Event | None = None) -> bytearray:
         data = bytearray(stop - start)
-        self.read_into(memoryview(data), start)
+        self.read_into(memoryview(data), start, stopped=stopped)
         return data
 
 

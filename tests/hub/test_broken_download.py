@@ -44,6 +44,25 @@ def test_a_server_that_hiccups(server: type[Handler], status: int) -> None:
     assert locate("o/r").read_bytes() == CONTENT
 
 
+def test_a_server_that_says_when_to_come_back(
+    server: type[Handler], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A hub that asks for a minute is not asked five times in half a minute, and given up."""
+    waited: list[float] = []
+    monkeypatch.setattr(hub_download.time, "sleep", waited.append)
+    server.mood.statuses, server.mood.retry_after = [429, 503], "60"
+    assert locate("o/r").read_bytes() == CONTENT
+    assert list(filter(None, waited)) == [60.0, 60.0]
+
+
+def test_the_host_of_the_bytes_refuses(server: type[Handler]) -> None:
+    """It is not the user's token, nor the repository's name."""
+    server.mood.statuses = [403]
+    said = rf"^localhost, where the hub keeps o/r/{NAME}, answered 403\. A proxy or firewall"
+    with pytest.raises(ModelError, match=said):
+        locate("o/r")
+
+
 def test_a_connection_that_stays_broken(server: type[Handler], folder: Path) -> None:
     server.mood.cuts = [100_000, 0, 0, 0]
     said = rf"The download of {NAME} broke at 100 KB of 400 KB: Cannot reach .* goes on"

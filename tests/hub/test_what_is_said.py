@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
 
 import pytest
 from hub_server import Handler
 
 from relay_gguf.errors import ModelError
 from relay_gguf.hub import api as hub
-from relay_gguf.hub.api import UnreachableError
+from relay_gguf.hub.api import UnreachableError, _asked_wait
 from relay_gguf.hub.repo import RepoFolder
 
 
@@ -48,3 +50,22 @@ def test_a_name_that_no_repository_can_have(server: type[Handler]) -> None:
             ask("o/a--b")
         assert not isinstance(failed.value, UnreachableError)
     assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        *(("7", 7.0), ("99999", 600.0), ("", 0.0), ("soon", 0.0)),
+        *(("Wed, 21 Oct 2015 07:28:00 GMT", 0.0), ("Wed, 21 Oct 2099 07:28:00 GMT", 600.0)),
+    ],
+)
+def test_retry_after_may_be_seconds_or_a_date(said: str, seconds: float) -> None:
+    assert _asked_wait({"Retry-After": said}) == seconds
+    later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
+    assert 60 < _asked_wait({"Retry-After": later}) <= 90
+
+
+def test_the_hub_itself_tells_when_its_limit_begins_anew() -> None:
+    assert _asked_wait({"RateLimit": '"resolvers";r=0;t=55'}) == 55.0
+    assert _asked_wait({"RateLimit": '"resolvers";r=0;t=55', "Retry-After": "7"}) == 7.0
+    assert _asked_wait({"RateLimit": '"resolvers";r=4;t=55'}) == 0.0

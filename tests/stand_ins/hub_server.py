@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
+from urllib.parse import unquote
 
 import pytest
 
@@ -102,8 +103,9 @@ class Handler(BaseHTTPRequestHandler):
 
     def answer_for(self, repo: str, files: Mapping[str, bytes], path: str) -> None:
         file = re.match(r"/[^/]+/[^/]+/resolve/(?:main|c+|v\d+)/(.+)", path)
-        if file and file[1] in files and file[1] != "lost.gguf":
-            self.send_file(file[1], files[file[1]])
+        name = unquote(file[1]) if file else ""
+        if name in files and name != "lost.gguf":
+            self.send_file(name, files[name])
         elif file:
             self.send(404, b"{}", {"X-Error-Code": "EntryNotFound", "X-Repo-Commit": COMMIT})
         elif "/tree/" in path:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
-from datetime import datetime, timedelta, timezone
-from email.utils import format_datetime
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -19,7 +19,7 @@ from relay_gguf.convert.read.checkpoint import Checkpoint, open_folder
 from relay_gguf.convert.read.hub_folder import HubFolder, extents, open_hub_folder
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.hub import ahead, ranged_file
-from relay_gguf.hub.api import CachedFolder, _asked_wait
+from relay_gguf.hub.api import CachedFolder, UnreachableError, snapshot
 from relay_gguf.hub.intake import Fetched, Intake, StoppedError
 from relay_gguf.hub.repo import RepoFolder
 
@@ -134,7 +134,7 @@ FATAL = {
     other_etag: r'changed on the hub while it was read: it was "other", and.*--restart',
     shorter: r"changed on the hub while it was read: it was \d+ bytes, and is \d+ bytes",
     gone: r"Reading \S+ from the hub broke at .*: Cannot reach the hub .*same command again",
-    refused: r"o/base/model-0\S+",
+    refused: r"^localhost, where the hub keeps o/base/model-0\S+, answered 403\. A proxy",
 }
 
 
@@ -200,6 +200,45 @@ def test_who_waits_for_the_hub_can_be_stopped(
         assert not thread.is_alive()
 
 
+def test_a_thread_that_reads_what_nobody_foresaw_can_be_stopped(
+    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C waits for the threads that encode; one that reads on afterwards asks nobody."""
+    told, said = Event(), list[str]()
+    source = open_hub_folder(BASE, there, lambda text: (said.append(text), told.set()))
+    monkeypatch.setattr(ranged_file, "WAITS", (30.0,))
+    hub.mood.down = True
+    assert source.fetching
+    name = next(iter(source.checkpoint.infos))
+    with ThreadPoolExecutor(1) as pool:
+        with suppress(KeyboardInterrupt), source.fetching.ahead([]):
+            reading = pool.submit(source.checkpoint.rows, name)
+            assert told.wait(20)
+            raise KeyboardInterrupt
+        for rows in (reading, pool.submit(source.checkpoint.rows, name)):
+            with pytest.raises(StoppedError):
+                rows.result(20)
+    assert len(said) == 1
+
+
+def test_who_was_stopped_tells_of_no_further_tries(
+    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What hung in a connection when all was over ends in silence."""
+    said, stopped = list[str](), Event()
+    source = open_hub_folder(BASE, there, said.append)
+    assert source.fetching
+
+    def hang(*args: object) -> None:
+        stopped.set()
+        raise UnreachableError("It took too long.")
+
+    monkeypatch.setattr(ranged_file, "open_part", hang)
+    with pytest.raises(StoppedError):
+        source.fetching.files[0].read(100, 200, stopped)
+    assert said == []
+
+
 def test_a_file_that_is_read_in_its_own_order_is_checked(
     hub: type[Handler], there: CachedFolder
 ) -> None:
@@ -255,11 +294,24 @@ def test_the_rate_and_what_is_told_of_waits() -> None:
     assert said[1:] == ["The hub answers again."]
 
 
-@pytest.mark.parametrize(
-    ("said", "seconds"),
-    [("7", 7.0), ("", 0.0), ("soon", 0.0), ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0)],
-)
-def test_retry_after_may_be_seconds_or_a_date(said: str, seconds: float) -> None:
-    assert _asked_wait({"Retry-After": said}) == seconds
-    later = format_datetime(datetime.now(timezone.utc) + timedelta(seconds=90), usegmt=True)
-    assert 60 < _asked_wait({"Retry-After": later}) <= 90
+def test_files_of_other_folders_are_not_the_models(
+    hub: type[Handler], shards: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a model without an index, all shards; a folder's name may have brackets in it."""
+    (one, two, _), whole = sorted(shards.glob("*.safetensors")), b"not of it"
+    files = {"a[1]/model-1.safetensors": one.read_bytes(), "a[1]/config.json": b"{}"}
+    files |= {"a[1]/model_old/model.safetensors": whole, "a1/model-1.safetensors": whole}
+    files |= {"model-1.safetensors": two.read_bytes(), "model_old/x.safetensors": whole}
+    monkeypatch.setattr(hub, "repos", {"o/base": files})
+    for folder, path in (("a[1]", one), ("", two)):
+        opened = open_hub_folder(
+            RepoFolder("o/base", folder), CachedFolder(tmp_path, COMMIT), silent
+        )
+        assert opened.checkpoint.infos == Checkpoint([path]).infos
+    assert snapshot(RepoFolder("o/base", "a[1]"), ["*.json"]).folder.name == "a[1]"
+
+
+def test_a_repository_that_is_gone_is_named(hub: type[Handler], there: CachedFolder) -> None:
+    """What the cache has of it may be there still."""
+    with pytest.raises(ModelError, match="no repository o/gone on the hub that you may read"):
+        open_hub_folder(RepoFolder("o/gone"), there, silent)
