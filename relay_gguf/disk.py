@@ -128,7 +128,7 @@ def make_folders(folder: Path) -> list[Path]:
     """Make a folder and its missing parents; returns the new folders, the innermost first."""
     new = [path for path in [folder, *folder.parents] if not path.exists()]
     for path in reversed(new):
-        path.mkdir()
+        path.mkdir(exist_ok=True)  # another process may make it at the same moment
     return new
 
 

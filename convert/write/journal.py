@@ -33,11 +33,15 @@ class Journal:
         """
         self.folder = folder
         self.path = folder / NAME
+        open_file = _opened_to_read if read_only else _opened
         try:
-            self._file = _opened_to_read(self.path) if read_only else _opened(self.path)
+            self._file = open_file(self.path)
+            while (taken := lock(self._file)) and _is_gone(self._file, self.path):
+                self._file.close()
+                self._file = open_file(self.path)
         except OSError as error:
             raise ConversionError(f"Cannot write into {folder}: {error.strerror}.") from error
-        if not lock(self._file):
+        if not taken:
             self._file.close()
             raise ConversionError(
                 f"Another relay-gguf converts into {folder}. Let it finish, or give another --out."
@@ -75,11 +79,15 @@ class Journal:
     def begin(self, run: str, what: str, files: Sequence[str]) -> None:
         """Begin a conversion; the partial files of an earlier one are removed."""
         self.remove_partials()
-        self._rewrite([{"run": run, "what": what, "files": list(files)}])
+        self._cut(0)
+        self.add({"run": run, "what": what, "files": list(files)})
 
     def keep(self, count: int) -> None:
-        """Forget all but the first `count` tensors: the others have to be made again."""
-        self._rewrite([*self.entries[:1], *self.tensors[:count]])
+        """Forget all but the first `count` tensors: the others have to be made again.
+
+        Nothing is written anew: a kill or a full disk would lose what was done in hours.
+        """
+        self._cut(1 + count)
 
     def add(self, entry: Mapping[str, Any]) -> None:
         """Append an entry."""
@@ -121,12 +129,13 @@ class Journal:
         # A journal that somebody made up names no file of another folder.
         return [self.folder / name for name in names if Path(name).name == name]
 
-    def _rewrite(self, entries: Sequence[Mapping[str, Any]]) -> None:
+    def _cut(self, count: int) -> None:
+        """Keep the first `count` entries."""
         self._file.seek(0)
+        lines = self._file.read().splitlines(keepends=True)
+        self._file.seek(sum(map(len, lines[:count])))
         self._file.truncate()
-        self.entries = []
-        for entry in entries:
-            self.add(entry)
+        self.entries = self.entries[:count]
 
 
 def _partials(file: Path) -> tuple[Path, Path]:
@@ -147,6 +156,14 @@ def _opened_to_read(path: Path) -> BinaryIO:
         return path.open("rb")
     except FileNotFoundError:
         return BytesIO()
+
+
+def _is_gone(file: BinaryIO, path: Path) -> bool:
+    """Whether a file was removed after it was opened: the conversion that had it has ended."""
+    if isinstance(file, BytesIO):
+        return False
+    opened = os.fstat(file.fileno())
+    return not opened.st_nlink and not (path.exists() and os.path.samestat(opened, path.stat()))
 
 
 def _read(file: BinaryIO) -> tuple[list[dict[str, Any]], int]:
