@@ -225,8 +225,7 @@ class _Conversion:
             output.resume(sum(position[slot.tensor.name] < done for slot in slots))
         for line in lines[:done]:
             self.stats[line["tensor"]] = TensorStats.from_json(line["stats"])
-        if done:
-            check_room(self.out, sum(o.file.layout.size - o.position for o in self._unpublished()))
+        check_room(self.out, sum(o.file.layout.size - o.position for o in self._unpublished()))
         return done
 
     def _unpublished(self) -> list[Output]:

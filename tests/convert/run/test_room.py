@@ -49,6 +49,15 @@ def test_a_resumed_conversion_needs_room_for_the_rest_alone(
     assert digests(tmp_path) == digests(whole)
 
 
+def test_a_conversion_that_had_hardly_begun_needs_room_too(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped(wanted, tmp_path, 0)
+    free(monkeypatch, lambda: 1_000_000)
+    with pytest.raises(ConversionError, match=r"^The files take [\d,]+ bytes, .* are lacking"):
+        converted(wanted, tmp_path)
+
+
 def test_discarded_files_count_as_room(
     wanted: Request, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
