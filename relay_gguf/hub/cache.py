@@ -83,6 +83,17 @@ class RepoCache:
             blob.replace(path)
         return path
 
+    def snapshots(self, revision: str = "") -> list[Path]:
+        """The folders of commits that are here, the newest first.
+
+        Of a revision, only the commit that it was when it was last asked for.
+        """
+        ref = self.ref(revision)
+        commit = ref.read_text("utf-8").strip() if revision and ref.is_file() else revision
+        found = (self.folder / "snapshots").glob(escape(commit) or "*")
+        folders = [path for path in found if path.is_dir()]
+        return sorted(folders, key=lambda path: path.stat().st_mtime, reverse=True)
+
     def ref(self, revision: str) -> Path:
         """The path of the file that tells the commit of a branch or tag."""
         return self.folder / "refs" / revision
@@ -140,18 +151,8 @@ def unwritable(cache: RepoCache, error: OSError) -> ModelError:
 
 
 def cached(wanted: RepoFile) -> Path | None:
-    """The file in the cache, of the newest snapshot that has all its shards; None if none has.
-
-    Of a revision, only the commit that it was when it was last asked for.
-    """
-    cache = repo_cache(wanted.repo)
-    commit = "*"
-    if wanted.revision:
-        ref = cache.ref(wanted.revision)
-        commit = ref.read_text("utf-8").strip() if ref.is_file() else wanted.revision
-        commit = escape(commit)
-    snapshots = [path for path in (cache.folder / "snapshots").glob(commit) if path.is_dir()]
-    for snapshot in sorted(snapshots, key=lambda path: path.stat().st_mtime, reverse=True):
+    """The file in the cache, of the newest snapshot that has all its shards; None if none has."""
+    for snapshot in repo_cache(wanted.repo).snapshots(wanted.revision):
         paths = [path for path in snapshot.rglob("*.gguf") if path.is_file()]
         try:
             names = pick_files(wanted, [path.relative_to(snapshot).as_posix() for path in paths])

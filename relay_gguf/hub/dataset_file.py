@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -31,7 +32,7 @@ def parse_table(name: str) -> RepoFile | None:
     match = _DATASET.fullmatch(name)
     if match is None or ".." in name.split("/"):
         return None
-    revision = (match["revision"] or "").removeprefix(MAIN)
+    revision = "" if match["revision"] in (None, MAIN) else match["revision"]
     return RepoFile(DATASETS + match["repo"], file=match["file"] or "", revision=revision)
 
 
@@ -57,13 +58,9 @@ def pick_table(wanted: RepoFile, files: Iterable[str]) -> tuple[str, ...]:
 
 def cached_table(wanted: RepoFile) -> Path | None:
     """The file in the hub's cache, of the newest snapshot that has it; None if none has."""
-    folder = repo_cache(wanted.repo).folder / "snapshots"
-    found = []
-    for snapshot in folder.glob(wanted.revision or "*"):
+    for snapshot in repo_cache(wanted.repo).snapshots(wanted.revision):
         names = [path for path in snapshot.rglob("*") if path.is_file()]
-        try:
+        with suppress(ModelError):
             (name,) = pick_table(wanted, [p.relative_to(snapshot).as_posix() for p in names])
-        except ModelError:
-            continue
-        found.append(snapshot / name)
-    return max(found, key=lambda path: path.stat().st_mtime, default=None)
+            return snapshot / name
+    return None
