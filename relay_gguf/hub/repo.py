@@ -3,7 +3,7 @@
     owner/name                       the repository's only model, or its Q4_K_M
     owner/name:Q8_0                  its file of this type
     owner/name/file-Q8_0.gguf        its file of this name
-    owner/name@v1:Q8_0               as it was at this branch, tag or commit
+    owner/name@v1:Q8_0               as it was at this branch, tag or commit; its slashes are %2F
 
 `hf.co/` or `hf://` before it changes nothing, and links as a browser shows them name the same:
 `https://huggingface.co/owner/name/blob/main/file-Q8_0.gguf?download=true`.
@@ -20,7 +20,7 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
-from typing import Final
+from typing import Final, TypeVar
 from urllib.parse import unquote
 
 from relay_gguf.errors import ModelError
@@ -38,17 +38,18 @@ MAIN: Final = "main"
 """The branch of a repository that is meant where none is named."""
 
 _REPO = re.compile(
-    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.-]*))?"
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.%-]*))?"
     r"(?::(?P<ftype>[\w.-]+)|/(?P<file>.+\.gguf))?"
 )
 _FOLDER = re.compile(
-    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.-]*))?(?:/(?P<folder>[^:]+))?"
+    r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.%-]*))?(?:/(?P<folder>[^:]+))?"
 )
 _HOST = re.compile(r"hf://|(https?://)?(www\.)?(hf\.co|huggingface\.co)/", re.IGNORECASE)
 _PAGE = re.compile(
     r"(?P<repo>[^/]+/[^/]+)/(?P<kind>tree|blob|resolve|raw)/(?P<revision>refs/pr/\d+|[^/]+)"
     r"(?:/(?P<path>.+))?"
 )
+_PULL = re.compile(r"refs/pr/\d+")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -62,7 +63,7 @@ class RepoFile:
     revision: str = ""  # a branch, tag or commit; empty is the newest
 
     def __str__(self) -> str:
-        at = f"@{self.revision}" if self.revision else ""
+        at = _written(self.revision)
         end = f":{self.ftype}" if self.ftype else f"/{self.file}" if self.file else ""
         return self.repo + at + end
 
@@ -76,8 +77,17 @@ class RepoFolder:
     revision: str = ""  # a branch, tag or commit; empty is the newest
 
     def __str__(self) -> str:
-        at = f"@{self.revision}" if self.revision else ""
+        at = _written(self.revision)
         return self.repo + at + (f"/{self.folder}" if self.folder else "")
+
+
+_Wanted = TypeVar("_Wanted", RepoFile, RepoFolder)
+
+
+def _written(revision: str) -> str:
+    """A revision behind a repository's name, where a slash would begin a file or folder."""
+    written = revision if _PULL.fullmatch(revision) else revision.replace("/", "%2F")
+    return f"@{written}" if revision else ""
 
 
 def kind_of(repo: str) -> tuple[str, str]:
@@ -96,23 +106,19 @@ def parse_folder(model: str) -> RepoFolder | None:
     if host is None and model.startswith((".", "/", "~")):
         return None
     rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0] if host else model
-    rest = unquote(rest.strip("/") if host else rest.rstrip("/"))
+    rest = rest.strip("/") if host else rest.rstrip("/")
     if rest.endswith(ENDING):
         return None
     page = _PAGE.fullmatch(rest) if host else None
-    if page is not None:
-        folder = page["path"] or ""
-        if page["kind"] != "tree":
-            folder = PurePosixPath(folder).parent.as_posix().removeprefix(".")
-        named = RepoFolder(page["repo"], folder, page["revision"])
-    else:
-        match = _FOLDER.fullmatch(rest)
-        if match is None:
-            return None
-        named = RepoFolder(match["repo"], match["folder"] or "", match["revision"] or "")
-    if {"", ".", ".."} & set(named.folder.split("/")) and named.folder:
+    match = _FOLDER.fullmatch(rest) if page is None else page
+    if match is None:
         return None
-    return replace(named, revision="") if named.revision == MAIN else named
+    folder = unquote(match["folder" if page is None else "path"] or "")
+    if page is not None and page["kind"] != "tree":
+        folder = PurePosixPath(folder).parent.as_posix().removeprefix(".")
+    if {"", ".", ".."} & set(folder.split("/")) and folder:
+        return None
+    return _at(match["revision"], RepoFolder(match["repo"], folder))
 
 
 def parse_repo(model: str) -> RepoFile | None:
@@ -122,7 +128,10 @@ def parse_repo(model: str) -> RepoFile | None:
         return None if model.startswith((".", "/", "~")) else _parse_name(model)
     rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0].strip("/")
     page = _PAGE.fullmatch(rest)
-    return _parse_name(unquote(rest)) if page is None else _parse_page(page)
+    if page is not None:
+        return _parse_page(page)
+    named = _parse_name(rest)
+    return named and replace(named, file=unquote(named.file))
 
 
 def _parse_name(name: str) -> RepoFile | None:
@@ -139,12 +148,13 @@ def _parse_page(page: re.Match[str]) -> RepoFile | None:
     path = unquote(page["path"] or "")
     is_file = page["kind"] != "tree"
     shown = RepoFile(page["repo"], "" if is_file else PurePosixPath(path).name, path * is_file)
-    return _at(unquote(page["revision"]), shown)
+    return _at(page["revision"], shown)
 
 
-def _at(revision: str | None, wanted: RepoFile) -> RepoFile | None:
-    """A file at a revision; None if that cannot be one's name, which becomes a path."""
-    if revision is None or revision == MAIN:
+def _at(written: str | None, wanted: _Wanted) -> _Wanted | None:
+    """A file or folder at a revision; None if that cannot be one's name, which becomes a path."""
+    revision = unquote(written or MAIN)
+    if revision == MAIN:
         return wanted
     named = re.fullmatch(r"\w[\w./-]*", revision) and ".." not in revision
     return replace(wanted, revision=revision) if named else None

@@ -51,7 +51,11 @@ from relay_gguf.models.locate import locate
         ("o/n@v2", RepoFile("o/n", revision="v2")),
         ("o/n@main:Q8_0", RepoFile("o/n", "Q8_0")),
         ("o/n@refs/pr/3:Q8_0", RepoFile("o/n", "Q8_0", revision="refs/pr/3")),
+        ("o/n@my%2Fbranch:Q8_0", RepoFile("o/n", "Q8_0", revision="my/branch")),
+        ("hf.co/o/n/blob/my%2Fb/a/x.gguf", RepoFile("o/n", "", "a/x.gguf", "my/b")),
+        ("hf://o/n@my%2Fb/a%20b/x.gguf", RepoFile("o/n", "", "a b/x.gguf", "my/b")),
         ("o/n@..", None),
+        ("o/n@x%2F..:Q8_0", None),
         ("https://huggingface.co/o/n/tree/..%2F..%2Fx", None),
         ("https://huggingface.co/datasets/o/n", None),
         ("https://example.org/o/n", None),
@@ -67,6 +71,8 @@ from relay_gguf.models.locate import locate
 )
 def test_what_an_argument_asks(model: str, wanted: RepoFile | None) -> None:
     assert parse_repo(model) == wanted
+    if wanted is not None:
+        assert parse_repo(str(wanted)) == wanted
 
 
 @pytest.mark.parametrize(
@@ -82,6 +88,10 @@ def test_what_an_argument_asks(model: str, wanted: RepoFile | None) -> None:
         ("https://huggingface.co/o/n/tree/v1/a%20b", RepoFolder("o/n", "a b", "v1")),
         ("hf.co/o/n/blob/main/a/adapter_model.safetensors", RepoFolder("o/n", "a")),
         ("hf.co/o/n/blob/main/adapter_model.safetensors?x", RepoFolder("o/n")),
+        ("https://huggingface.co/o/n/tree/my%2Fbranch/a", RepoFolder("o/n", "a", "my/branch")),
+        ("https://huggingface.co/o/n/tree/refs%2Fpr%2F3", RepoFolder("o/n", "", "refs/pr/3")),
+        ("https://huggingface.co/o/n/tree/..%2F..%2Fx", None),
+        ("o/n@my%2Fbranch/a%20b", RepoFolder("o/n", "a b", "my/branch")),
         ("o/n/file.gguf", None),
         ("o/n:Q8_0", None),
         ("o/n/../x", None),
@@ -204,22 +214,6 @@ def test_the_header_of_a_file_on_the_hub(server: type[Handler], ranges: bool) ->
     assert server.asked == ["0-262143"]
 
 
-@pytest.mark.parametrize(
-    ("file", "message"),
-    [
-        ("r-Q2_K.gguf", "o/r/r-Q2_K.gguf is damaged: its head"),
-        ("r-Q3_K.gguf", "o/r/r-Q3_K.gguf is not a GGUF file."),
-        ("r-none.gguf", "o/r has no such file as o/r/r-none.gguf. Check the name."),
-    ],
-)
-def test_a_file_without_a_gguf_header_is_refused(
-    server: type[Handler], file: str, message: str
-) -> None:
-    with pytest.raises(ModelError, match=message):
-        hub_file.remote_header("o/r", file)
-    assert server.asked in ([], ["0-262143"])
-
-
 def test_a_server_that_begins_later_than_it_was_asked_to(
     server: type[Handler], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +229,22 @@ def test_a_server_that_begins_later_than_it_was_asked_to(
     monkeypatch.setattr(server, "send_part", skip)
     with pytest.raises(ModelError, match=r"sends other bytes of r-Q4_K_M\.gguf than it was asked"):
         hub_file.remote_header("o/r", "r-Q4_K_M.gguf")
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("r-Q2_K.gguf", "o/r/r-Q2_K.gguf is damaged: its head"),
+        ("r-Q3_K.gguf", "o/r/r-Q3_K.gguf is not a GGUF file."),
+        ("r-none.gguf", "o/r has no such file as o/r/r-none.gguf. Check the name."),
+    ],
+)
+def test_a_file_without_a_gguf_header_is_refused(
+    server: type[Handler], file: str, message: str
+) -> None:
+    with pytest.raises(ModelError, match=message):
+        hub_file.remote_header("o/r", file)
+    assert server.asked in ([], ["0-262143"])
 
 
 @pytest.mark.parametrize(
