@@ -124,10 +124,11 @@ class Output:
         return self._hash.hexdigest()
 
     def close(self) -> None:
-        """Close the file as it is."""
+        """Close the file as it is: on a full disk its last bytes, not done yet, are lost."""
         if self._open is not None:
             file, self._open = self._open, None
-            file.close()
+            with suppress(OSError):
+                file.close()
 
     def publish(self) -> None:
         """Give the file its final name."""
@@ -136,8 +137,7 @@ class Output:
 
     def discard(self) -> None:
         """Remove the partial file."""
-        with suppress(OSError):  # on a full disk the last bytes cannot be flushed
-            self.close()
+        self.close()
         self.partial.unlink(missing_ok=True)
 
 

@@ -7,17 +7,18 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from conversions import Pair, converted, digests
-from stopped_runs import PATIENCE, free, stopped
+from stopped_runs import PATIENCE, TYPES, free, stopped
 from thorough import cases
 
 from relay_gguf import disk
 from relay_gguf.convert.job import prepare
 from relay_gguf.convert.request import Request
-from relay_gguf.convert.run import run
+from relay_gguf.convert.run import Progress, run
 from relay_gguf.convert.write.output import Output
 from relay_gguf.disk import PARTIAL
 from relay_gguf.errors import ConversionError
@@ -86,6 +87,32 @@ def test_a_disk_that_fills_up_keeps_nothing_half_made(
     with pytest.raises(ConversionError, match=f"The disk of {out} is full"):
         converted(wanted, out)
     assert not out.exists()
+
+
+def test_a_stop_on_a_full_disk_is_a_stop(
+    wanted: Request, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is not on the disk yet counts as not done: that it cannot be written is no news."""
+    events: Any = run(prepare(wanted), tmp_path, n_threads=1)
+    begin, closed = Output.begin, list[Output]()
+
+    def begun(self: Output) -> None:
+        begin(self)
+        assert self._open is not None
+        self._open.close()
+
+        def full() -> None:
+            closed.append(self)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+        file: Any = SimpleNamespace(close=full, write=lambda data: None, flush=lambda: None)
+        self._open = file
+
+    monkeypatch.setattr(Output, "begin", begun)
+    while not isinstance(event := next(events), Progress) or event.stage != "convert":
+        pass
+    events.close()
+    assert len(closed) == len(TYPES), "all of them, whatever the first one said"
 
 
 @pytest.mark.thorough
