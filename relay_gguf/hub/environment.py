@@ -51,10 +51,9 @@ def check_environment() -> None:
 
 def _is_whole(value: str) -> bool:
     try:
-        int(value)
+        return int(value) >= 0
     except ValueError:
         return False
-    return True
 
 
 def _is_address(text: str) -> bool:

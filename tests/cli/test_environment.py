@@ -117,6 +117,7 @@ def test_a_pipe_gets_utf_8_whatever_the_code_page(monkeypatch: pytest.MonkeyPatc
     [
         ("HF_HUB_DOWNLOAD_TIMEOUT", "10s"),
         ("HF_HUB_ETAG_TIMEOUT", ""),
+        ("HF_HUB_ETAG_TIMEOUT", "-5"),
         ("HF_ENDPOINT", "http://127.0.0.1:port"),
         ("HF_ENDPOINT", "huggingface.co"),
         ("SSL_CERT_FILE", "/nosuch/certificates.pem"),
