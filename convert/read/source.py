@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from relay_gguf.disk import digest
-from relay_gguf.errors import ConversionError
+from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.gguf_file.header import Metadata
-from relay_gguf.hub.api import UnreachableError, locate_folder, snapshot
+from relay_gguf.hub.api import locate_folder, snapshot
 from relay_gguf.hub.download import fetch
 from relay_gguf.hub.fetching import Fetching
 from relay_gguf.hub.repo import parse_folder, parse_repo
@@ -140,10 +140,11 @@ def open_source(
     names, config = names_of(model, there.folder), read_config(there.folder)
     try:
         opened = open_hub_folder(wanted, there, notice)
-    except UnreachableError:
-        if not list(there.folder.glob("*.safetensors")):
-            raise
-        return Source(*names, there.folder, config, open_folder(there.folder))
+    except ModelError as error:
+        try:  # a model that is here as a whole needs no hub
+            return Source(*names, there.folder, config, open_folder(there.folder))
+        except ConversionError:
+            raise error from error.__cause__
     return Source(*names, there.folder, config, opened.checkpoint, opened.fetching)
 
 
