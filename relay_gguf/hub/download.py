@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 from typing import Final
 
 from relay_gguf import disk
@@ -49,13 +49,14 @@ def fetch(wanted: RepoFile, watcher: Watcher | None = None) -> Path:
     """
     watcher = watcher or Silent()
     found, names = asked(wanted)
-    files = [look_up(wanted.repo, found.commit, found.files[name]) for name in names]
     _refuse_outside(wanted.repo, names, found.commit)
+    files = [look_up(wanted.repo, found.commit, found.files[name]) for name in names]
     cache = repo_cache(wanted.repo)
     with _writing(cache):
         missing = [file for file in files if not _there(cache, found, file)]
         if missing:
-            _remove_outdated(cache, found, files)
+            if not wanted.revision:  # which may be an old one, and lack files of the newest
+                _remove_outdated(cache, found, files)
             download = _download(cache, found, files, missing)
             if not watcher.asks(download):
                 raise DeclinedError("Nothing was downloaded.")
@@ -90,10 +91,11 @@ def _refuse_outside(repo: str, names: Sequence[str], commit: str) -> None:
     """Refuse names of the hub that, as paths, would lead out of the cache.
 
     Raises:
-        ModelError: a name is absolute, has a `..` or a backslash in it, or is empty.
+        ModelError: a name is absolute or of a drive, has a `..` or a backslash in it, or is empty.
     """
     for name in (*names, commit):
-        if not name or Path(name).is_absolute() or ".." in Path(name).parts or "\\" in name:
+        path = PureWindowsPath(name)  # whose rules are the stricter ones
+        if not name or path.anchor or ".." in path.parts or "\\" in name:
             raise ModelError(
                 f"{repo} has a file named {name!r}, which cannot be a file's name here."
             )
@@ -242,12 +244,8 @@ def _fill(
     while growing.size < file.size:
         why, asked = "The server stopped too early.", 0.0
         try:
-            _add(
-                growing,
-                stream(cache.repo, commit, name=file.name, start=growing.size, stop=file.size),
-                file,
-                steps,
-            )
+            pieces = stream(cache.repo, commit, file.name, growing.size, file.size, file.size)
+            _add(growing, pieces, file, steps)
         except UnreachableError as error:
             why, asked = str(error), error.wait
         if growing.size > furthest:

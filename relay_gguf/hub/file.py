@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from typing import Final
@@ -45,15 +45,17 @@ def look_up(repo: str, commit: str, file: RemoteFile) -> RemoteFile:
 
 
 def stream(
-    repo: str, commit: str, name: str, start: int, stop: int
+    repo: str, commit: str, name: str, start: int, stop: int, size: int = 0
 ) -> Generator[tuple[int, bytes], None, None]:
     """A file's bytes from `start` to `stop` as they arrive: (offset in the file, bytes) pairs.
 
-    A server may begin at 0 whatever was asked, may send more, and may end before `stop`.
+    A server may begin at 0 whatever was asked, may send more, and may end before `stop`. `size` is
+    the file's where it is known: something of another size, as a proxy's page, is not the file.
 
     Raises:
         UnreachableError: the connection broke, or the hub cannot answer now.
-        ModelError: the file is not there, or not open to this user; or the server begins later.
+        ModelError: the file is not there, or not open to this user; or the server begins later,
+            or sends something else.
     """
     from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
     from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
@@ -70,11 +72,20 @@ def stream(
         hf_raise_for_status(response)
         said = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         at = int(said[1]) if said else start if response.status_code == 206 else 0
-        if at > start:
+        told = _told_size(response.status_code, response.headers)
+        if at > start or (size and told not in (0, size)):
             raise other_bytes(name)
         for data in response.iter_bytes():
             yield at, data
             at += len(data)
+
+
+def _told_size(status: int, headers: Mapping[str, str]) -> int:
+    """Bytes of the whole file, as a server tells them; 0 if it does not."""
+    if said := re.search(r"/(\d+)$", headers.get("Content-Range", "")):
+        return int(said[1])
+    is_whole = status == 200 and "Content-Encoding" not in headers
+    return int(headers.get("Content-Length", 0)) if is_whole else 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,6 +6,7 @@ import errno
 import os
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from threading import Event
 
 import pytest
 from hub_server import Handler
@@ -13,6 +14,7 @@ from hub_server import Handler
 from relay_gguf.errors import ModelError
 from relay_gguf.hub import api as hub
 from relay_gguf.hub.api import UnreachableError, _asked_wait
+from relay_gguf.hub.intake import Fetched, Intake, StoppedError
 from relay_gguf.hub.repo import RepoFolder
 
 
@@ -69,3 +71,23 @@ def test_the_hub_itself_tells_when_its_limit_begins_anew() -> None:
     assert _asked_wait({"RateLimit": '"resolvers";r=0;t=55'}) == 55.0
     assert _asked_wait({"RateLimit": '"resolvers";r=0;t=55', "Retry-After": "7"}) == 7.0
     assert _asked_wait({"RateLimit": '"resolvers";r=4;t=55'}) == 0.0
+
+
+def test_the_rate_and_what_is_told_of_waits() -> None:
+    now, said = [0.0], list[str]()
+    intake = Intake(said.append, clock=lambda: now[0])
+    intake.begin(4000)
+    stopped = Event()
+    stopped.set()
+    for second in range(1, 31):
+        now[0] = second
+        intake.add(100)
+    assert intake.fetched == Fetched(3000, 4000, 100.0)
+    for _ in range(8):  # as many connections
+        with pytest.raises(StoppedError):
+            intake.pause(4.0, "The hub answered 503 for x. Try again later.", stopped)
+    assert said == ["The hub answered 503 for x. Trying again in 4 s."]
+    now[0] += 4
+    intake.add(1)
+    intake.add(1)
+    assert said[1:] == ["The hub answers again."]

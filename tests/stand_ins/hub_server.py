@@ -47,6 +47,8 @@ class Mood:
     """What it asks for beside a status."""
     etags: list[str] = field(default_factory=list)
     """The ETags of the next answers; the last one stays."""
+    linked: str = '"{}"'
+    """How a redirect writes the checksum that it leads to."""
     good_for: int = 0
     """How many answers a redirect is good for; 0 for ever."""
     down: bool = False
@@ -122,7 +124,7 @@ class Handler(BaseHTTPRequestHandler):
             digest = _sha256(content)
             port = self.headers["Host"].partition(":")[2]
             headers = {
-                "X-Linked-Etag": f'"{digest}"',
+                "X-Linked-Etag": self.mood.linked.format(digest),
                 "X-Linked-Size": str(len(content)),
                 "X-Repo-Commit": COMMIT,
                 "Location": f"http://localhost:{port}/stored/{digest}?ticket={len(self.requests)}",

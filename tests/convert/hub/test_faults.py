@@ -20,7 +20,7 @@ from relay_gguf.convert.read.hub_folder import HubFolder, extents, open_hub_fold
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.hub import ahead, ranged_file
 from relay_gguf.hub.api import CachedFolder, UnreachableError, snapshot
-from relay_gguf.hub.intake import Fetched, Intake, StoppedError
+from relay_gguf.hub.intake import Intake, StoppedError
 from relay_gguf.hub.repo import RepoFolder
 
 Change = Callable[[Mood], None]
@@ -96,6 +96,15 @@ def test_what_is_overcome(hub: type[Handler], shards: Path, there: CachedFolder)
         hub.given.clear()
         assert read_all(opened) == expected, change
         assert sum(n_bytes for _, _, n_bytes in hub.given) < weights, change
+
+
+def test_a_mirror_that_marks_its_checksums_as_weak(hub: type[Handler], there: CachedFolder) -> None:
+    """As the hub's own library does, what stands in the quotes is compared."""
+    hub.mood.linked = 'W/"{}"'
+    opened = open_hub_folder(BASE, there, silent)
+    assert read_all(opened)
+    assert opened.fetching
+    assert all(file.checked for file in opened.fetching.files)
 
 
 def whole_files(mood: Mood) -> None:
@@ -272,26 +281,6 @@ def test_weights_with_scales_beside_them(
                 place = start, min(start + 7, info.shape[0])
                 assert np.array_equal(opened.checkpoint.rows(name, *place), here.rows(name, *place))
     assert sum(n_bytes for _, _, n_bytes in hub.given) <= path.stat().st_size
-
-
-def test_the_rate_and_what_is_told_of_waits() -> None:
-    now, said = [0.0], list[str]()
-    intake = Intake(said.append, clock=lambda: now[0])
-    intake.begin(4000)
-    stopped = Event()
-    stopped.set()
-    for second in range(1, 31):
-        now[0] = second
-        intake.add(100)
-    assert intake.fetched == Fetched(3000, 4000, 100.0)
-    for _ in range(8):  # as many connections
-        with pytest.raises(StoppedError):
-            intake.pause(4.0, "The hub answered 503 for x. Try again later.", stopped)
-    assert said == ["The hub answered 503 for x. Trying again in 4 s."]
-    now[0] += 4
-    intake.add(1)
-    intake.add(1)
-    assert said[1:] == ["The hub answers again."]
 
 
 def test_files_of_other_folders_are_not_the_models(
