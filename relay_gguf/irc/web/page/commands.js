@@ -4,7 +4,8 @@
 import { SERVER } from "./channels.js";
 import { pieces } from "./irc.js";
 
-const LINE_BYTES = 380; // of a message: the server adds who sent it, and to whom
+const LINE_BYTES = 510; // of IRC, with who sent it and to whom, but without its end
+const SOURCE_BYTES = 90; // of who sent it, while that is unknown
 
 /** The commands of this page: name, argument, help, and what they do to a client. */
 export const OWN = [
@@ -26,6 +27,8 @@ export const OWN = [
   ["quit", "", "Leave the network.", (client) => client.quit()],
 ].map(([name, argument, help, run]) => ({ name, argument, help, run }));
 
+/** Those that mean nothing without an argument. */
+const NEEDY = new Set(["join", "me", "msg", "nick", "invite", "kick", "raw"]);
 const ALIASES = { j: "join", leave: "part", close: "part", query: "msg", w: "whois" };
 /** Commands of IRC that are sent as they are. */
 const IRC = new Set(["names", "list", "who", "mode", "motd", "version", "time", "info", "lusers", "oper", "whowas", "setname", "notice"]);
@@ -46,32 +49,60 @@ export function perform(client, text) {
   const typed = word.toLowerCase();
   const name = ALIASES[typed] ?? typed;
   const own = OWN.find((command) => command.name === name);
-  if (own) own.run(client, rest);
+  if (own && !rest && NEEDY.has(name)) client.places.tell(`It takes more: /${name} ${own.argument}`);
+  else if (own) own.run(client, rest);
   else if (name === "help") client.help();
   else if (client.orders.some((order) => order.name === name)) client.order(name, rest);
   else if (IRC.has(name)) client.connection.sendText(`${name.toUpperCase()} ${rest}`.trim());
   else client.madeUp(place, word, rest);
 }
 
-/** Send a message to a place: of several lines, or in pieces where it is too long for one. */
+/**
+ * Send a message to a place, in pieces or as several where it is too long for one; the texts that
+ * come back.
+ */
 export function sendMessage(connection, target, text, { action = false } = {}) {
+  const frame = `: PRIVMSG ${target} :${connection.source || "x".repeat(SOURCE_BYTES)}`;
+  const room = LINE_BYTES - new TextEncoder().encode(frame).length;
   if (action) {
-    connection.send("PRIVMSG", [target, `\x01ACTION ${text.replace(/\n/g, " ")}\x01`]);
-    return;
+    const sent = pieces(text.replace(/\n/g, " "), room - "\x01ACTION \x01".length);
+    for (const piece of sent) connection.send("PRIVMSG", [target, `\x01ACTION ${piece}\x01`]);
+    return sent;
   }
-  const lines = text.split("\n").map((line) => pieces(line, LINE_BYTES));
-  if (lines.length === 1 && lines[0].length === 1) {
-    connection.send("PRIVMSG", [target, text]);
+  const fragments = text.split("\n").flatMap((line) =>
+    pieces(line, room).map((piece, n) => ({ piece, joins: n > 0 })));
+  const sent = groups(fragments, connection.lines);
+  for (const group of sent) sendTogether(connection, target, group);
+  return sent.map((group) => group.map(({ piece, joins }, n) => (joins || !n ? piece : `\n${piece}`)).join(""));
+}
+
+/** Fragments in as few messages as a network takes; none is of blank lines alone. */
+function groups(fragments, { most, bytes }) {
+  const found = [];
+  let size = Infinity;
+  for (const fragment of fragments) {
+    const more = new TextEncoder().encode(fragment.piece).length + 1;
+    if (size + more > bytes || found.at(-1).length === most) {
+      found.push([]);
+      size = 0;
+    }
+    found.at(-1).push(fragment);
+    size += more;
+  }
+  return found.filter((group) => group.some(({ piece }) => piece.trim()));
+}
+
+function sendTogether(connection, target, group) {
+  if (group.length === 1) {
+    connection.send("PRIVMSG", [target, group[0].piece]);
     return;
   }
   const batch = `m${Date.now().toString(36)}`;
   connection.send("BATCH", [`+${batch}`, "draft/multiline", target]);
-  for (const line of lines) {
-    line.forEach((piece, n) => {
-      const tags = n ? { batch, "draft/multiline-concat": "" } : { batch };
-      connection.send("PRIVMSG", [target, piece], tags);
-    });
-  }
+  group.forEach(({ piece, joins }, n) => {
+    const tags = joins && n ? { batch, "draft/multiline-concat": "" } : { batch };
+    connection.send("PRIVMSG", [target, piece], tags);
+  });
   connection.send("BATCH", [`-${batch}`]);
 }
 

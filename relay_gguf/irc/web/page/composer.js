@@ -4,6 +4,7 @@ import { Menu, isTalk } from "./commands.js";
 import { fold } from "./irc.js";
 import { byId } from "./view.js";
 
+const PAST = 200; // typed lines that can be brought back
 const TYPING_EVERY = 3000; // milliseconds between two signs that we type (IRCv3 typing)
 
 /** The input line of a client, which is told what was typed: `client.say(text)` says if it took it. */
@@ -35,10 +36,14 @@ export class Composer {
   submit() {
     const text = this.text.value.replace(/\s+$/, "");
     this.menu.hide();
-    if (!text || !this.client.say(text)) return;
-    this.past.push(text);
+    if (!text) return;
+    this.value = ""; // first: what is said may lead to another place, with a draft of its own
+    if (!this.client.say(text)) {
+      this.value = text;
+      return;
+    }
+    this.past = [...this.past, text].slice(-PAST);
     this.at = this.past.length;
-    this.value = "";
     this.saysTyping = 0;
   }
 
@@ -91,6 +96,7 @@ export class Composer {
 
   menuKey(event) {
     const { menu } = this;
+    if (event.shiftKey) return null; // back to what stands before, or another line
     return {
       ArrowDown: () => menu.move(1),
       ArrowUp: () => menu.move(-1),
