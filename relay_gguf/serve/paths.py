@@ -13,7 +13,7 @@ from typing import Any, Final, Literal
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
 
@@ -90,6 +90,8 @@ class Api:
                 response = await answer(request)
             except RefusalError as error:
                 response = JSONResponse(error.body, error.status)
+            except ClientDisconnect:  # within its body: nobody reads the answer
+                response = Response(status_code=CLOSED)
             except RelayError as error:
                 response = JSONResponse(RefusalError(str(error), status=500).body, 500)
             path = request.scope["path"] if "name" not in request.path_params else "/v1/models/"
@@ -230,6 +232,7 @@ async def _streamed(
             for index in range(len(written) if form.kind == "chat" else 0):
                 yield _sent(form.begin(index))
             async for index, event in events:
+                await asyncio.sleep(0)  # where much waits: the client may be gone, others wait too
                 if isinstance(event, Ended):
                     yield _sent(form.end(index, event))
                 elif event.text or event.logprob is not None:

@@ -13,7 +13,9 @@ from relay_gguf.sampling import SamplingParams
 from .refusal import RefusalError
 
 MOST_CHOICES: Final = 128
-"""Replies to one request."""
+"""Replies to one prompt."""
+MOST_REPLIES: Final = 1024
+"""Replies to one request: each has a thread, and some 100 KB."""
 MOST_STOPS: Final = 16
 MOST_LOGPROBS: Final = 20
 SAMPLED: Final = (
@@ -83,13 +85,21 @@ def read_request(
         raise RefusalError("response_format must be text.", param="response_format")
     options = _typed(body, "stream_options", dict, {})
     is_chat = kind == "chat"
+    prompts = () if is_chat else _prompts(body.get("prompt"), n_vocab)
+    n = _whole(body, "n", 1, 1, MOST_CHOICES)
+    if len(prompts) * n > MOST_REPLIES:
+        raise RefusalError(
+            f"{len(prompts)} prompts with n = {n} are {len(prompts) * n} replies; one request may "
+            f"have {MOST_REPLIES}: send several.",
+            param="prompt",
+        )
     return CompletionRequest(
         kind=kind,
         messages=_messages(body.get("messages")) if is_chat else (),
-        prompts=() if is_chat else _prompts(body.get("prompt"), n_vocab),
+        prompts=prompts,
         variables=_variables(_typed(body, "chat_template_kwargs", dict, {})),
         params=_params(body, defaults),
-        n=_whole(body, "n", 1, 1, MOST_CHOICES),
+        n=n,
         stop=_stops(body.get("stop")),
         bias=_bias(_typed(body, "logit_bias", dict, {}), n_vocab),
         top_logprobs=_chat_logprobs(body) if is_chat else _text_logprobs(body),

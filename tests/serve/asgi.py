@@ -109,11 +109,13 @@ def ask(
     *,
     headers: Sequence[tuple[str, str]] = (),
     leaves_after: int | None = None,
+    cut: bool = False,
     method: str | None = None,
 ) -> Answer:
     """Send a request; with `leaves_after` the client goes away after so many parts of the answer.
 
-    A body that is not bytes is sent as JSON; without one it is a GET.
+    A body that is not bytes is sent as JSON; without one it is a GET. With `cut` the client goes
+    away before all of its body was sent.
     """
     data = b"" if body is None else body if isinstance(body, bytes) else json.dumps(body).encode()
     given = dict([("host", "127.0.0.1:8080"), *headers])
@@ -135,9 +137,11 @@ def ask(
 
     async def main() -> None:
         gone = asyncio.Event()
+        if cut:
+            gone.set()
         if leaves_after == 0:
             asyncio.get_running_loop().call_later(0.05, gone.set)
-        sent = [{"type": "http.request", "body": data, "more_body": False}]
+        sent = [{"type": "http.request", "body": data, "more_body": cut}]
         n_parts = 0
 
         async def receive() -> dict[str, Any]:
