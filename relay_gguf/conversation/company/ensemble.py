@@ -139,7 +139,7 @@ class Ensemble(Dialogue):
             return
         self._left = self.chatter
         asked = self.asked(last.said.messages) if last is not None else [self.members[0]]
-        if len(asked) > 1 and self.at_once:
+        if len(asked) > 1 and self.at_once and not self.cancelled:
             yield from self._answer_at_once(asked)
         else:
             self.voices.speaker = asked[0]
@@ -235,10 +235,10 @@ class Ensemble(Dialogue):
 
     def _answer_at_once(self, asked: Sequence[str]) -> Iterator[Event]:
         """Let several people answer at the same time; who ends first is the first."""
-        lines, told = self.transcript.context, _Told()
+        lines, told, left = self.transcript.context, _Told(), threading.Event()
         self.voices.seat_all(asked)
         threads = [
-            threading.Thread(target=self._tell, args=(nick, lines, told), daemon=True)
+            threading.Thread(target=self._tell, args=(nick, lines, told, left), daemon=True)
             for nick in asked
         ]
         for thread in threads:
@@ -246,16 +246,21 @@ class Ensemble(Dialogue):
         try:
             yield from self._keep_told(told, len(asked))
         finally:
+            left.set()
             if any(thread.is_alive() for thread in threads):
                 self.voices.cancel()
             for thread in threads:
                 thread.join()
 
-    def _tell(self, nick: str, lines: Sequence[Message], told: _Told) -> None:
+    def _tell(
+        self, nick: str, lines: Sequence[Message], told: _Told, left: threading.Event
+    ) -> None:
         end: BaseException | None = None
         try:
             for event in self.voices.speak_as(nick, lines):
                 told.put(event)
+                if self.cancelled or left.is_set():  # perhaps before this voice could be stopped
+                    self.voices.cancel()
         except BaseException as error:  # raised in the thread of the conversation
             end = error
         told.put(end)

@@ -232,6 +232,33 @@ def test_a_full_context_keeps_the_join_and_each_ones_own_bio(make_people: MakePe
     assert "bob's bio" in text
 
 
+@pytest.mark.parametrize("when", [Said, Typing])
+def test_with_seats_a_cancel_is_never_too_early(
+    make_people: MakePeople, when: type[Event], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anybody was asked; and when one voice has begun, and the other has not."""
+    kate, bob = FakeEngine(["never whole"]), FakeEngine(["nor this"])
+    left, cancelled = iter([kate, bob]), threading.Event()
+    kate.on_token = lambda count: None if cancelled.wait(9) else pytest.fail("nobody cancels")
+    session, ensemble, _ = make_people(seat=lambda: next(left), chatter=0)
+    speak_as = ensemble.voices.speak_as
+
+    def late(nick: str, *rest: Any) -> Iterator[Event]:
+        if nick == "bob":
+            cancelled.wait(9)
+        yield from speak_as(nick, *rest)
+
+    monkeypatch.setattr(ensemble.voices, "speak_as", late)
+    found: list[Event] = []
+    for event in session.submit("all: hello"):
+        found.append(event)
+        if isinstance(event, when):
+            session.cancel()
+            cancelled.set()
+    assert told(iter(found)) == []
+    assert ("* No reply; /retry asks again." in str(found)) == (when is Said)
+
+
 def test_with_seats_they_answer_at_the_same_time(make_people: MakePeople) -> None:
     """Each waits in its first token until the other has begun: else this would never end."""
     both = threading.Barrier(2, timeout=10)
