@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 
 from .conversation.messages import Role
 from .engine import HasSeats
@@ -79,7 +79,9 @@ def _at_once(jobs: Sequence[Callable[[], str]], relays: Sequence[RelayLM]) -> li
             for future in running:
                 future.exception()
         except BaseException:
-            for relay in relays:
-                relay.cancel()
+            while wait(running, timeout=0).not_done:  # one that has not begun is not stopped yet
+                for relay in relays:
+                    relay.cancel()
+                wait(running, timeout=0.05)
             raise
     return [future.result() for future in running]

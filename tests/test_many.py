@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import pytest
@@ -69,6 +72,32 @@ def test_a_conversation_that_fails_lets_the_others_answer(engine: BatchEngine) -
         respond_many(relays)
 
     assert [relay.get_last()["role"] for relay in relays] == ["user", "anon", "user"]
+
+
+def test_ctrl_c_stops_replies_that_have_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Interrupted(ThreadPoolExecutor):
+        def submit(self, *args: Any, **named: Any) -> Any:
+            future: Any = super().submit(*args, **named)
+            future.exception = lambda: signal.default_int_handler(signal.SIGINT, None)
+            return future
+
+    engine, seat, cancelled = Seated(), FakeEngine(["never whole"]), Event()
+    stopped: list[bool] = []
+    seat.on_token = lambda count: stopped.append(until(lambda: seat.is_cancelled))
+    engine.seat = lambda: seat  # type: ignore[method-assign]
+    relay = RelayLM(engine=engine)
+    respond, cancel = relay.respond, relay.cancel
+    monkeypatch.setattr("relay_gguf.many.ThreadPoolExecutor", Interrupted)
+    monkeypatch.setattr(relay, "respond", lambda role: cancelled.wait(9) and respond(role))
+    monkeypatch.setattr(relay, "cancel", lambda: (cancel(), cancelled.set()))
+    with pytest.raises(KeyboardInterrupt):
+        respond_many([relay])
+    assert all(stopped)
+
+
+def until(is_so: Callable[[], bool]) -> bool:
+    """Wait for something, for a second at most."""
+    return any(is_so() or Event().wait(0.001) for _ in range(1000))
 
 
 def test_one_conversations_cancel_leaves_the_others_alone(engine: BatchEngine) -> None:
