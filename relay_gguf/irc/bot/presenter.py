@@ -23,7 +23,13 @@ from relay_gguf.conversation.messages import NICKS, SILENCE, is_notice
 from relay_gguf.conversation.wording import choice_notice, cut_mark
 from relay_gguf.irc.network.client import Client
 from relay_gguf.irc.network.hooks import ServerActions, Target
-from relay_gguf.irc.network.message import NO_TAGS, REPLY_TAG, SECONDS_TAG, TOKENS_TAG
+from relay_gguf.irc.network.message import (
+    CHOICE_TAG,
+    NO_TAGS,
+    REPLY_TAG,
+    SECONDS_TAG,
+    TOKENS_TAG,
+)
 
 from .channel_log import ChannelLog
 from .orders import ORDERS, PREFIX
@@ -97,7 +103,8 @@ class Presenter:
                 self._typing.add(self._called(nick))
                 self.still_typing()
             case Alternative(event=Said(message), number=number) if number:
-                self._inform(f"{number}: {message.content or SILENCE}")
+                choice = {CHOICE_TAG: str(number)}
+                self._inform(f"{number}: {message.content or SILENCE}", choice)
             case Offered():
                 self.end_typing()
                 self._inform(choice_notice(event))
@@ -174,7 +181,7 @@ class Presenter:
         elif not self._quiet:
             self._inform(text)
 
-    def _inform(self, text: str) -> None:
+    def _inform(self, text: str, tags: Mapping[str, str] = NO_TAGS) -> None:
         text = _COMMANDS.sub(PREFIX, text)
         for line in text.split("\n"):
-            self._server.inform(self._where, line.removeprefix("* "))
+            self._server.inform(self._where, line.removeprefix("* "), tags)

@@ -23,6 +23,8 @@ TOKENS_TAG: Final = "relay-gguf/tokens"
 """The tokens of a message that a model wrote."""
 SECONDS_TAG: Final = "relay-gguf/seconds"
 """How long that took."""
+CHOICE_TAG: Final = "relay-gguf/choice"
+"""The number of a reply in a notice of the server, where there are several to choose from."""
 WRITING: Final = "relay-gguf/writing"
 """The capability to see what is being written, and the tag of a TAGMSG with the text so far."""
 

@@ -52,9 +52,9 @@ class Speaker:
         """Send a notice, which no program answers; arguments and result are those of `say`."""
         return self._speak(target, text, sender, "notice")
 
-    def inform(self, target: Target, text: str) -> None:
-        """Send a notice of the server itself."""
-        self._speak(target, text, self.network.name, "notice")
+    def inform(self, target: Target, text: str, tags: Mapping[str, str] = NO_TAGS) -> None:
+        """Send a notice of the server itself; `tags` are those of `say`."""
+        self._speak(target, text, self.network.name, "notice", tags)
 
     def typing(
         self, target: Target, state: Literal["active", "paused", "done"], sender: str = ""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from wire import wait_for
+
+OpenPage = Callable[..., Any]
 
 
 def enter(page: Any, channel: str = "#sea", nick: str = "ann") -> None:

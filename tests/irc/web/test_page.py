@@ -7,16 +7,13 @@ the axe.min.js of npm's axe-core; without it, accessibility is not checked.
 from __future__ import annotations
 
 import os
-import re
-import shutil
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 from bots import Gate, MakeBot
 from fake import FakeEngine
-from page_acts import draw, enter, say, shows, which, writes
+from page_acts import OpenPage, draw, enter, say, shows, which, writes
 from wire import Connect, Running, Serve
 
 from relay_gguf.irc.bot import presenter
@@ -25,51 +22,6 @@ from relay_gguf.irc.server import Server
 pytestmark = [pytest.mark.browser, pytest.mark.usefixtures("make_bot")]
 PHONE = {"viewport": {"width": 336, "height": 640}, "has_touch": True, "is_mobile": True}
 """40 columns of 14 pixels' type."""
-OpenPage = Callable[..., Any]
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
-    found = shutil.which("chromium") or shutil.which("google-chrome")
-    if found is None:
-        pytest.skip("chromium is not installed")
-    with api.sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.fixture
-def open_page(chromium: Any) -> Iterator[OpenPage]:
-    """Open pages, in which nothing complains and no other host is asked."""
-    problems: list[str] = []
-    asked: list[str] = []
-    contexts: list[Any] = []
-
-    def opened(running: Running, **options: Any) -> Any:
-        allowed = options.pop("allowed", "nothing")
-        contexts.append(chromium.new_context(**options))
-        page = contexts[-1].new_page()
-
-        def heard(message: Any) -> None:
-            if message.type in ("error", "warning") and not re.search(allowed, message.text):
-                problems.append(message.text)
-
-        page.on("console", heard)
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        page.on("request", lambda request: asked.append(request.url))
-        page.on("websocket", lambda socket: asked.append(socket.url))
-        host, port = running.address
-        page.set_default_timeout(10_000)
-        page.goto(f"http://{host}:{port}/")
-        return page
-
-    yield opened
-    for context in contexts:
-        context.close()
-    assert problems == []
-    assert {re.sub(r":\d+/.*", "", url) for url in asked} <= {"http://127.0.0.1", "ws://127.0.0.1"}
 
 
 def test_a_talk_with_topic_bio_and_streaming(
@@ -141,12 +93,15 @@ def test_of_replies_that_are_drawn_at_once_any_can_be_taken(
     page.press("#text", "ArrowRight")
     shows(page, "second")
     assert which(page) == "2/3"
+    assert page.inner_text(".choice:has-text('third') .sign") == "3."
+    page.click("[aria-label='Take reply 3']")
+    page.wait_for_selector(".newest .which:text-is('3/3')")
     page.click(".order-cycle")
     shows(page, "The scene begins anew.")
-    assert page.locator(".swipe").count() == 0
+    assert page.locator(".swipe, .take").count() == 0
     say(page, "hi!")
     shows(page, "of a new scene")
-    assert page.locator(".row.said:has-text('second')").count() == 1
+    assert page.locator(".row.said:has-text('third')").count() == 1
     page.click(".order-edit")
     writes(page, "/edit hi!")
 

@@ -45,6 +45,19 @@ def test_replies_say_which_they_are_and_what_they_took(
     assert "reply" not in json.loads(kept[0])
 
 
+def test_replies_to_choose_from_have_their_numbers(
+    serve: Serve, connect: Connect, make_bot: MakeBot
+) -> None:
+    anon = connect(serve(make_bot("first", "second\nand more", "third")), "anon", caps=CAPS)["anon"]
+    anon.ask("JOIN #sea")
+    anon.send("PRIVMSG #sea :hello")
+    said(anon)
+    anon.send("RETRY #sea 2")
+    lines = anon.until(" stands; !next NUMBER")
+    found = [tags(line).get("relay-gguf/choice") for line in lines if " NOTICE " in line]
+    assert found == ["2", "2", "3", None]
+
+
 def test_a_client_that_asks_sees_what_is_being_written(
     serve: Serve, connect: Connect, make_bot: MakeBot, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,12 +43,14 @@ class Client {
     this.logs = new Logs(byId("logs"), {
       earlier: (place) => this.earlier(place),
       swipe: (way) => this.swipe(way),
+      take: (number) => this.order("next", String(number)),
     });
     this.orders = [];
     this.toJoin = []; // channels that are joined one after the other
     this.joining = null;
     this.asked = new Map(); // folded nick → where its whois belongs; null: the user wants to see it
-    this.pending = null; // said, and not yet come back
+    this.pending = []; // said, and not yet come back: { place, text, action }
+    this.returned = []; // of these, what was put back where it was written
     this.composer = new Composer(this);
     this.wire();
   }
@@ -59,7 +61,7 @@ class Client {
     const nick = byId("door-nick");
     const channel = byId("door-channel");
     nick.value = memory.get("nick", "anon");
-    channel.value = decodeURIComponent(location.hash) || memory.get("channels", ["#boston"])[0] || "#boston";
+    channel.value = named(location.hash) || memory.get("channels", ["#boston"])[0] || "#boston";
     byId("door-form").addEventListener("submit", (event) => {
       event.preventDefault();
       this.enter(nick.value.trim(), channel.value.trim(), byId("door-password").value);
@@ -90,8 +92,11 @@ class Client {
     document.addEventListener("visibilitychange", () => document.hidden || this.connection.wake());
     window.addEventListener("online", () => this.connection.wake());
     setInterval(() => this.showTyping(this.places.current), 1000);
+    setInterval(() => this.connection.watch(), 30000);
     nick.select();
-    if (tabMemory.get("inside", false)) this.enter(nick.value, memory.get("channels", [channel.value]).join(","), "");
+    // Of two windows, each comes back to its own channels, the one that was looked at first.
+    const left = tabMemory.get("channels", memory.get("channels", []));
+    if (tabMemory.get("inside", false)) this.enter(nick.value, [...new Set([channel.value, ...left])].join(","), "");
   }
 
   enter(nick, channels, password) {
@@ -118,6 +123,10 @@ class Client {
 
   line(line) {
     this.places.take(line);
+    if (line.verb === "NICK" && this.places.isOurs(line.params[0])) {
+      memory.set("nick", this.connection.nick);
+      byId("whoami").textContent = this.connection.nick;
+    }
     if (/^4\d\d$/.test(line.verb) && this.joining && fold(line.params[1] ?? "") === this.joining) this.joinNext();
   }
 
@@ -137,11 +146,42 @@ class Client {
     byId("state").textContent = text;
     document.body.classList.toggle("offline", !online);
     byId("whoami").textContent = online ? this.connection.nick : "";
+    if (this.connection.wanted && text !== "connecting") {
+      byId("door-problem").textContent = online ? "" : `The server does not answer: ${text}.`;
+    }
     if (online) return;
     this.places.lost();
     this.joining = null;
-    if (this.pending && !this.composer.value) this.prepare(this.pending.text); // it may not have arrived
-    this.pending = null;
+    for (const lost of this.pending.splice(0)) this.giveBack(lost);
+  }
+
+  /** Put what may not have arrived where it was written, unless something else is written there now. */
+  giveBack({ place, text, action }) {
+    const line = action ? `/me ${text}` : text;
+    const current = place === this.places.current;
+    if (!(current ? this.composer.value : place.draft)) {
+      this.write(place, line);
+      this.returned.push({ place, text, line });
+    } else {
+      this.places.tell(`This may not have arrived: ${line}`, place);
+    }
+  }
+
+  /** What we said has come back, now or by the history of a place where we were cut off. */
+  came(place, { text }) {
+    const is = (one) => one.place === place && one.text === text;
+    const at = this.pending.findIndex(is);
+    if (at >= 0) this.pending.splice(at, 1);
+    const twice = this.returned.find(is);
+    if (!twice) return;
+    this.returned = this.returned.filter((one) => one !== twice);
+    const written = place === this.places.current ? this.composer.value : place.draft;
+    if (written === twice.line) this.write(place, "");
+  }
+
+  write(place, text) {
+    if (place === this.places.current) this.composer.value = text;
+    else place.draft = text;
   }
 
   refused(why) {
@@ -161,7 +201,9 @@ class Client {
     if (what === "line") this.logs.add(place, detail);
     else if (what === "reply") this.logs.update(place, detail);
     else if (what === "history") this.logs.refill(place);
-    else if (what === "told") this.logs.showEarlier(place, place.told >= PAGE_OF_HISTORY);
+    else if (what === "told") this.gotHistory(place);
+    else if (what === "forgotten") this.logs.forget(place);
+    else if (what === "came") this.came(place, detail);
     else if (what === "joined") this.arrived(place);
     else if (what === "named") this.askBios(place);
     else if (what === "whois") this.gotWhois(detail);
@@ -172,7 +214,7 @@ class Client {
     else if (what === "members" && current) this.showPlace(place);
     else if (what === "topic" && current) this.showPlace(place);
     if (what === "line" || what === "reply") {
-      if (detail.own && this.pending?.text === detail.text) this.pending = null;
+      if (detail.own) this.came(place, detail);
       if (current && detail.cost) byId("speed").textContent = costOf(detail.cost);
       if (current) this.showOrders();
     }
@@ -207,8 +249,27 @@ class Client {
   arrived(place) {
     const wanted = this.wanted && fold(this.wanted) === place.key;
     if (wanted || !isTalk(this.places.current)) this.choose(place);
-    this.connection.send("CHATHISTORY", ["LATEST", place.name, "*", String(PAGE_OF_HISTORY)]);
+    if (place.newest) this.later(place);
+    else this.askHistory(place, "LATEST", "*");
     this.remember();
+  }
+
+  askHistory(place, which, point) {
+    place.asks.push(which);
+    this.connection.send("CHATHISTORY", [which, place.name, point, String(PAGE_OF_HISTORY)]);
+  }
+
+  /** What was said since the newest words that we know, and in the same millisecond. */
+  later(place) {
+    const point = new Date(place.newest.getTime() - 1).toISOString();
+    this.askHistory(place, "AFTER", `timestamp=${point}`);
+  }
+
+  gotHistory(place) {
+    const { asked, lines, fresh } = place.told;
+    const all = lines < PAGE_OF_HISTORY;
+    if (asked !== "AFTER") this.logs.showEarlier(place, !all);
+    else if (!all && fresh) this.later(place);
   }
 
   askBios(place) {
@@ -259,12 +320,13 @@ class Client {
 
   remember() {
     const names = [...this.places.all.values()].map((place) => place.name).filter(isChannel);
-    if (names.length) memory.set("channels", names);
+    if (names.length) for (const kept of [memory, tabMemory]) kept.set("channels", names);
   }
 
   choose(place) {
     const before = this.places.current;
     if (before) before.draft = this.composer.value;
+    if (before !== place && byId("people").classList.contains("open")) this.showPeople();
     this.places.current = place;
     place.unread = 0;
     place.named = false;
@@ -274,7 +336,7 @@ class Client {
     this.showTyping(place);
     this.showTabs();
     this.showOrders();
-    history.replaceState(null, "", isChannel(place.name) ? place.name : "#");
+    history.replaceState(null, "", isChannel(place.name) ? `#${encodeURIComponent(place.name.slice(1))}` : "#");
     if (before !== place && !matchMedia("(pointer: coarse)").matches) this.composer.focus();
   }
 
@@ -320,7 +382,9 @@ class Client {
   showTyping(place) {
     if (!place) return;
     for (const [nick, when] of place.typists) {
-      if (Date.now() - when > TYPING_LASTS) place.typists.delete(nick);
+      if (Date.now() - when <= TYPING_LASTS) continue;
+      place.typists.delete(nick);
+      if (place.preview?.nick === nick) place.preview = null;
     }
     const nicks = [...place.typists.keys()];
     const text = nicks.length ? `${nicks.join(" and ")} ${nicks.length > 1 ? "are" : "is"} typing` : "";
@@ -365,8 +429,8 @@ class Client {
       this.places.tell("Nobody hears you here: join a channel first, /join #boston.");
       return;
     }
-    this.pending = { place, text };
-    sendMessage(this.connection, place.name, text, options);
+    const sent = sendMessage(this.connection, place.name, text, options);
+    for (const one of sent) this.pending.push({ place, text: one, ...options });
   }
 
   talk(nick, text) {
@@ -379,7 +443,8 @@ class Client {
   }
 
   order(name, rest = "") {
-    if (isTalk(this.places.current)) this.connection.sendText(orderLine(name, this.places.current, rest));
+    if (!this.connection.registered) this.places.tell("There is no connection at the moment.");
+    else if (isTalk(this.places.current)) this.connection.sendText(orderLine(name, this.places.current, rest));
     else this.places.tell("Join a channel first, /join #boston.");
   }
 
@@ -398,6 +463,9 @@ class Client {
   quit() {
     tabMemory.set("inside", false);
     this.connection.leave("bye");
+    byId("door").hidden = false;
+    byId("client").hidden = true;
+    byId("door-nick").focus();
   }
 
   get commands() {
@@ -422,8 +490,16 @@ class Client {
   earlier(place) {
     const oldest = place.said.find((line) => line.kind !== "event");
     if (!oldest) return;
-    const point = `timestamp=${oldest.time.toISOString()}`;
-    this.connection.send("CHATHISTORY", ["BEFORE", place.name, point, String(PAGE_OF_HISTORY)]);
+    this.askHistory(place, "BEFORE", `timestamp=${oldest.time.toISOString()}`);
+  }
+}
+
+/** The channel that an address names behind its `#`, as somebody typed it or as we wrote it. */
+function named(hash) {
+  try {
+    return decodeURIComponent(hash);
+  } catch {
+    return hash;
   }
 }
 

@@ -6,6 +6,11 @@ import { fold, isChannel, plainText } from "./irc.js";
 const SEEN = /^\S+'s reply (is replaced \()?\d+\/\d+/;
 /** The talk with the server itself. */
 export const SERVER = "*";
+/** Lines of a place that are kept; of a longer one the oldest go, and can be asked for again. */
+const MOST = 3000;
+const LESS = 1000;
+/** Numerics that nobody asked for: how a list ends, or what comes with a join and each whois. */
+const QUIET = new Set("301 312 313 315 317 319 321 329 333 365 366 368 369 374 375 376".split(" "));
 
 /** A channel, a private talk or the talk with the server. */
 class Place {
@@ -18,21 +23,29 @@ class Place {
     this.preview = null; // { nick, text }: what is being written
     this.said = []; // every line, oldest first
     this.ids = new Set();
+    this.most = MOST;
     this.unread = 0;
     this.named = false; // among the unread, one that names us
     this.joined = false;
-    this.told = 0; // lines that were fetched by the last history
+    this.asks = []; // the histories that were asked for and have not come: LATEST, BEFORE, AFTER
+    this.told = null; // the last one that came: { asked, lines, fresh }
   }
 
   member(nick) {
     return this.members.get(fold(nick));
   }
 
+  /** When the newest words were said, as the server's clock has it; null while there are none. */
+  get newest() {
+    const line = this.said.findLast((one) => one.id || isWords(one));
+    return line?.changed ?? line?.time ?? null;
+  }
+
   /** The last reply, while nobody but the server has spoken since. */
   get lastReply() {
     for (let n = this.said.length - 1; n >= 0; n -= 1) {
       const line = this.said[n];
-      if (line.kind === "event" || line.kind === "notice" || line.undone) continue;
+      if (!isWords(line) || line.undone) continue;
       return line.reply ? line : null;
     }
     return null;
@@ -41,7 +54,8 @@ class Place {
 
 /**
  * All places, and which is looked at. `changed(place, what, detail)` is called for what changes:
- * "line", "reply", "members", "topic", "typing", "unread", "gone", "history"; `place` may be new.
+ * "line", "reply", "members", "topic", "typing", "unread", "gone", "history", "forgotten"; `place`
+ * may be new.
  */
 export class Places {
   constructor(connection, changed) {
@@ -77,6 +91,7 @@ export class Places {
     this.batches.clear();
     for (const place of this.all.values()) {
       place.joined = false;
+      place.asks = [];
       place.typists.clear();
       place.preview = null;
       this.changed(place, "typing");
@@ -94,7 +109,7 @@ export class Places {
       batch.lines.push(line);
       return;
     }
-    const act = this[line.verb] ?? (/^[45]\d\d$/.test(line.verb) ? this.refusal : null);
+    const act = this[line.verb] ?? { 2: this.answer, 3: this.answer, 4: this.refusal, 5: this.refusal }[line.verb[0]];
     act?.call(this, line);
   }
 
@@ -110,7 +125,8 @@ export class Places {
     const batch = this.batches.get(name);
     this.batches.delete(name);
     if (batch?.kind === "chathistory") {
-      this.history(this.get(batch.target), batch.lines);
+      const place = this.find(batch.target); // which may have been left meanwhile
+      if (place) this.history(place, batch.lines);
     } else if (batch?.kind === "draft/multiline") {
       this.take(joined(batch)); // which may be in another batch
     } else {
@@ -138,8 +154,23 @@ export class Places {
     const place = isChannel(target) ? this.get(target) : this.current ?? this.get(SERVER);
     const fromServer = !line.source.includes("!");
     if (fromServer && SEEN.test(text)) return;
-    this.learn(place, text);
-    this.add(place, { kind: fromServer ? "event" : "notice", nick: line.nick, text: plainText(text), time: timeOf(line) });
+    if (fromServer) this.learn(place, text);
+    const number = fromServer ? Number(line.tags["relay-gguf/choice"] ?? 0) : 0;
+    if (number) this.offered(place, line, number);
+    else if (fromServer) this.add(place, { kind: "event", text: plainText(text), time: timeOf(line) });
+    else this.add(place, this.spoken(line) ?? { kind: "notice", nick: line.nick, text: plainText(text), time: timeOf(line) });
+  }
+
+  /** One of several replies to choose from, line by line: `2: yes, but why?`. */
+  offered(place, line, number) {
+    const text = plainText(line.params[1]);
+    const before = place.said.at(-1);
+    if (before?.kind === "choice" && before.number === number) {
+      before.text += `\n${text}`;
+      this.changed(place, "reply", before);
+    } else {
+      this.add(place, { kind: "choice", number, text: text.replace(/^\d+: /, ""), time: timeOf(line) });
+    }
   }
 
   TAGMSG(line) {
@@ -179,8 +210,10 @@ export class Places {
       text: plainText(text),
       time: timeOf(line),
       id: line.tags.msgid,
+      ids: [line.tags.msgid],
+      changed: timeOf(line), // when it took the place of another
       own: this.isOurs(line.nick),
-      reply: count ? { place, count, texts: new Map([[place, plainText(text)]]) } : null,
+      reply: count ? { place, count } : null,
       cost: tokens && seconds ? { tokens, seconds } : null,
     };
   }
@@ -191,41 +224,62 @@ export class Places {
     if (line.id) place.ids.add(line.id);
     const before = line.reply && place.lastReply;
     if (before && isAnother(before, line)) {
-      before.text = line.text;
-      before.cost = line.cost;
-      before.reply.place = line.reply.place;
-      before.reply.count = line.reply.count;
-      before.reply.texts.set(line.reply.place, line.text);
+      replace(before, line);
       this.changed(place, "reply", before);
     } else {
       place.said.push(line);
       this.changed(place, "line", line);
+      if (place.said.length > place.most) this.forget(place);
     }
-    if (!old && !line.own && line.kind !== "event" && place !== this.current) {
+    if (!old && !line.own && line.kind !== "event" && line.kind !== "choice" && place !== this.current) {
       place.unread += 1;
       place.named ||= !isChannel(place.name) || mentions(line.text, this.connection.nick);
       this.changed(place, "unread");
     }
   }
 
-  /** Lines that were said before: those that are known already are left out. */
+  /** Let the oldest lines go. */
+  forget(place) {
+    for (const line of place.said.splice(0, LESS)) for (const id of line.ids ?? [line.id]) place.ids.delete(id);
+    this.changed(place, "forgotten");
+  }
+
+  /** Lines that were said before: those that are not known come where they were said. */
   history(place, lines) {
-    const messages = lines.map((line) => this.spoken(line));
-    const known = place.said.filter((line) => line.id || line.kind === "said");
-    const oldest = known[0]?.time;
-    const fresh = messages.filter((line) => line && !(line.id && place.ids.has(line.id)));
-    place.told = fresh.length;
-    const earlier = oldest ? fresh.filter((line) => line.time < oldest) : [];
-    const later = oldest ? fresh.filter((line) => line.time > known.at(-1).time) : fresh;
-    if (earlier.length) {
-      const after = place.said;
-      place.said = [];
-      for (const line of earlier) this.add(place, line, { old: true });
-      place.said.push(...after);
-      this.changed(place, "history");
+    const messages = lines.map((line) => this.spoken(line)).filter(Boolean);
+    const fresh = messages.filter((line) => !(line.id ? place.ids.has(line.id) : place.said.some((one) => isSame(one, line))));
+    const { newest } = place;
+    place.told = { asked: place.asks.shift(), lines: messages.length, fresh: fresh.length };
+    if (!newest || fresh.every((line) => line.time > newest)) {
+      for (const line of fresh) this.add(place, line, { old: true });
+    } else {
+      this.weave(place, fresh);
     }
-    for (const line of later) this.add(place, line, { old: true });
     this.changed(place, "told");
+  }
+
+  /** Put lines between those that are there, by their times. */
+  weave(place, fresh) {
+    const before = place.said;
+    place.said = [];
+    place.most += fresh.length;
+    while (before.length || fresh.length) {
+      if (!fresh.length || (before.length && before[0].time <= fresh[0].time)) {
+        place.said.push(before.shift());
+        continue;
+      }
+      const line = fresh.shift();
+      if (line.id) place.ids.add(line.id);
+      const reply = line.reply && place.lastReply;
+      if (reply && isAnother(reply, line)) {
+        if (line.time >= reply.changed) replace(reply, line);
+        this.changed(place, "reply", reply);
+      } else {
+        place.said.push(line);
+        if (line.own) this.changed(place, "came", line);
+      }
+    }
+    this.changed(place, "history");
   }
 
   // Who is where
@@ -235,6 +289,7 @@ export class Places {
     if (this.isOurs(line.nick)) {
       place.joined = true;
       place.members.clear();
+      place.topic = ""; // it is told, if there is one
       this.changed(place, "joined");
     } else {
       this.tell(`${line.nick} has joined`, place);
@@ -308,13 +363,21 @@ export class Places {
   // Numerics
 
   332(line) {
-    const place = this.get(line.params[1]);
+    const place = this.find(line.params[1]);
+    if (!place?.joined) {
+      this.answer(line);
+      return;
+    }
     place.topic = plainText(line.params[2]);
     this.changed(place, "topic");
   }
 
   353(line) {
-    const place = this.get(line.params[2]);
+    const place = this.find(line.params[2]);
+    if (!place?.joined) {
+      this.answer(line);
+      return;
+    }
     for (const word of line.params[3].split(" ").filter(Boolean)) {
       const [, sign, nick] = /^([@+]*)(.*)$/.exec(word);
       place.members.set(fold(nick), { bio: "", ...place.member(nick), nick, sign });
@@ -363,7 +426,14 @@ export class Places {
     if (line.params[0] !== "CHATHISTORY") this.tell(line.params.at(-1));
   }
 
+  /** What a command of IRC is answered with, which was typed: /time, /names #elsewhere. */
+  answer(line) {
+    if (!this.connection.welcomed || QUIET.has(line.verb) || !/^\d{3}$/.test(line.verb)) return;
+    this.tell(plainText(line.params.slice(1).join(" ")));
+  }
+
   refusal(line) {
+    if (!/^\d{3}$/.test(line.verb)) return;
     if (["422", "433", "464", "432"].includes(line.verb) && !this.connection.registered) return;
     this.tell(line.params.slice(1).join(" "));
   }
@@ -393,7 +463,7 @@ export class Places {
     const at = place.said.findLastIndex((line) => !line.undone && line.own && line.text === own);
     if (at < 0) return;
     for (const line of place.said.slice(at)) {
-      if (line.kind !== "said" && line.kind !== "action") continue;
+      if (!isWords(line)) continue;
       line.undone = true;
       this.changed(place, "reply", line);
     }
@@ -404,6 +474,25 @@ export class Places {
     if (isChannel(target)) return this.get(target);
     return this.get(this.isOurs(line.nick) ? target : line.nick);
   }
+}
+
+/** Whether somebody said or did a line: it is no notice, and nothing that the page tells. */
+export function isWords(line) {
+  return line.kind === "said" || line.kind === "action";
+}
+
+/** Put another reply, or one that went on, in the place of one. */
+function replace(reply, line) {
+  reply.text = line.text;
+  reply.cost = line.cost;
+  reply.reply = { ...line.reply };
+  reply.changed = line.time;
+  reply.ids.push(line.id);
+}
+
+/** Whether a line without an id is one that is there: a scene's clock is not quite the network's. */
+function isSame(one, line) {
+  return one.text === line.text && one.nick === line.nick && Math.abs(one.time - line.time) < 5000;
 }
 
 /** Whether a line is another reply to the same words as the one before, or that one gone on. */

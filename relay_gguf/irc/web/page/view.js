@@ -1,6 +1,6 @@
 // What is seen: rows of the log, tabs, people. It makes elements of texts, and never HTML of them.
 
-import { SERVER } from "./channels.js";
+import { SERVER, isWords } from "./channels.js";
 import { isChannel } from "./irc.js";
 
 const NEAR = 80; // pixels from the end within which the log follows what is new
@@ -45,11 +45,13 @@ function linked(text) {
 
 /** The logs, one for each place, of which one is seen. */
 export class Logs {
-  constructor(root, { earlier, swipe }) {
+  constructor(root, { earlier, swipe, take }) {
     this.root = root;
     this.earlier = earlier;
     this.swipe = swipe;
+    this.take = take;
     this.panels = new Map();
+    this.made = 0;
     this.rows = new WeakMap();
   }
 
@@ -66,11 +68,20 @@ export class Logs {
       "Nobody has spoken in ", element("strong", {}, shownName(place)),
       isChannel(place.name) ? " yet. Say hello, or set the scene first: a topic, and who is there." : " yet.",
     ]));
+    this.made += 1;
     const panel = element("div", {
-      class: "panel", role: "tabpanel", tabindex: "0", id: `panel-${this.panels.size}`, hidden: true,
+      class: "panel", role: "tabpanel", tabindex: "0", id: `panel-${this.made}`, hidden: true,
     }, more, log, hint);
     this.root.append(panel);
     return { panel, log, more, hint };
+  }
+
+  /** Leave out what stands above the oldest line of a place. */
+  forget(place) {
+    const { log, more } = this.panel(place);
+    const first = this.rows.get(place.said[0]);
+    while (log.firstChild && log.firstChild !== first) log.firstChild.remove();
+    more.hidden = !isChannel(place.name);
   }
 
   remove(place) {
@@ -89,6 +100,7 @@ export class Logs {
   add(place, line) {
     const { panel, log, hint } = this.panel(place);
     if (line.kind !== "event") hint.hidden = true;
+    if (isWords(line) && !line.reply) this.endChoice(place); // the talk goes on
     const follows = panel.scrollHeight - panel.scrollTop - panel.clientHeight < NEAR;
     const row = element("div", { class: "row" });
     this.rows.set(line, row);
@@ -102,6 +114,7 @@ export class Logs {
   update(place, line) {
     const { panel } = this.panel(place);
     const follows = panel.scrollHeight - panel.scrollTop - panel.clientHeight < NEAR;
+    if (isWords(line) && (!line.reply || line.undone)) this.endChoice(place);
     this.fill(place, line);
     this.markNewest(place);
     if (follows) panel.scrollTop = panel.scrollHeight;
@@ -143,6 +156,11 @@ export class Logs {
     row.className = ["row", line.kind, line.own && "own", line.undone && "undone"].filter(Boolean).join(" ");
     const words = element("div", { class: "words" }, element("span", { class: "text" }, ...linked(line.text)));
     if (line.undone) words.append(element("span", { class: "mark" }, " (taken back)"));
+    if (line.kind === "choice") {
+      words.append(" ", element("button", {
+        type: "button", class: "take", "aria-label": `Take reply ${line.number}`, onclick: () => this.take(line.number),
+      }, "Take"));
+    }
     if (line.reply && (line.reply.count > 1 || line.cost)) words.append(this.about(line));
     row.replaceChildren(
       element("time", { datetime: line.time.toISOString() }, clock(line.time)),
@@ -152,7 +170,13 @@ export class Logs {
     );
   }
 
+  /** Nothing can be chosen any more: the talk went on, or was begun anew. */
+  endChoice(place) {
+    for (const button of this.panel(place).log.querySelectorAll(".take")) button.remove();
+  }
+
   who(line) {
+    if (line.kind === "choice") return [element("span", { class: "nick sign" }, `${line.number}.`)];
     if (line.kind === "event") return [element("span", { class: "nick sign", "aria-hidden": "true" }, "-!-")];
     const nick = element("span", { class: colour(line.nick) }, line.nick);
     if (line.kind === "action") return [element("span", { class: "nick sign", "aria-hidden": "true" }, "*"), nick];
@@ -235,7 +259,7 @@ export function showTabs(root, places, { panelOf, choose, close }) {
     tab.addEventListener("keydown", (event) => event.key === "Delete" && close(place));
     return tab;
   }));
-  if (focused) byId(focused)?.focus();
+  if (focused) (byId(focused) ?? root.querySelector("[aria-selected=true]"))?.focus(); // it may be closed
   root.querySelector("[aria-selected=true]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 }
 
