@@ -46,7 +46,7 @@ _CardLoader: Any = type(
 def front_matter(folder: Path) -> dict[str, Any]:
     """The YAML at the beginning of the model card; empty where the card is missing or damaged."""
     try:
-        lines = (folder / "README.md").read_text("utf-8").splitlines()
+        lines = (folder / "README.md").read_text("utf-8-sig").splitlines()
         if lines[:1] != ["---"]:
             return {}
         end = lines.index("---", 1) if "---" in lines[1:] else len(lines)
@@ -60,7 +60,7 @@ def front_matter(folder: Path) -> dict[str, Any]:
 def json_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file that tells only extras; empty where there is none."""
     try:
-        found = json.loads(path.read_text("utf-8"))
+        found = json.loads(path.read_bytes())  # in UTF-16 too, and behind a byte order mark
     except (OSError, ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}

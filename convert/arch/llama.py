@@ -15,7 +15,9 @@ from gguf import MODEL_ARCH, GGUFWriter, RopeScalingType, get_tensor_name_map
 
 from relay_gguf.convert.read.arrays import Array
 from relay_gguf.convert.read.checkpoint import CheckpointTensor
+from relay_gguf.convert.read.config import is_number
 from relay_gguf.errors import ConversionError
+from relay_gguf.gguf_file.key_faults import MOST_BLOCKS
 
 ARCHITECTURES: Final = ("LlamaForCausalLM", "LLaMAForCausalLM", "MistralForCausalLM")
 LEFT_OUT: Final = {
@@ -25,6 +27,8 @@ LEFT_OUT: Final = {
 """The values that transformers takes for settings that a config leaves out."""
 MAX_CONTEXT: Final = 1 << 31
 """The bound of a context in tokens, and of any size in a config: GGUF has 32 bits for them."""
+FREQUENCIES: Final = (("low", 1.0), ("high", 4.0))
+"""The bounds of Llama 3.1's long and short waves, and the values that it has for them."""
 UNUSED: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of the names of buffers that old checkpoints have, and that no model needs."""
 
@@ -95,13 +99,18 @@ def read_llama(config: dict[str, Any]) -> Llama:
         )
     if (act := config.get("hidden_act", "silu")) != "silu":
         raise ConversionError(f"config.json: hidden_act is {act!r}; llama.cpp computes silu.")
+    tied = config.get("tie_word_embeddings")
+    if tied is not None and not isinstance(tied, bool):
+        raise ConversionError(
+            f"config.json: tie_word_embeddings is {tied!r}; it must be true or false."
+        )
     heads = config.get("num_attention_heads")
     left_out: dict[str, Any] = {"num_key_value_heads": heads}
     left_out |= LEFT_OUT.get(names[0], LEFT_OUT["LlamaForCausalLM"])
     config = left_out | {name: value for name, value in config.items() if value is not None}
     hidden, heads = _size(config, "hidden_size"), _size(config, "num_attention_heads")
     return Llama(
-        block_count=_size(config, "num_hidden_layers"),
+        block_count=_size(config, "num_hidden_layers", MOST_BLOCKS),
         context_length=_size(config, "max_position_embeddings"),
         embedding_length=hidden,
         feed_forward_length=_size(config, "intermediate_size"),
@@ -110,7 +119,7 @@ def read_llama(config: dict[str, Any]) -> Llama:
         head_dim=_size(config, "head_dim") if config.get("head_dim") else hidden // heads,
         vocab_size=_size(config, "vocab_size"),
         rms_norm_eps=_number(config, "rms_norm_eps", 1e-6),
-        tied=config.get("tie_word_embeddings"),
+        tied=tied,
         rope=_rope(config),
     )
 
@@ -207,7 +216,7 @@ def rope_factors(llama: Llama) -> Array:
     exponents = np.arange(0, llama.head_dim, 2, dtype=np.float32) / np.float32(llama.head_dim)
     frequencies = np.float32(1) / np.power(np.float32(base), exponents)
     factor = float(rope.get("factor", 8.0))
-    low, high = float(rope.get("low_freq_factor", 1.0)), float(rope.get("high_freq_factor", 4.0))
+    low, high = (float(rope.get(f"{end}_freq_factor", usual)) for end, usual in FREQUENCIES)
     trained = float(rope.get("original_max_position_embeddings", 8192))
     wavelengths = np.float32(2 * math.pi) / frequencies
     smooth = (np.float32(trained) / wavelengths - np.float32(low)) / np.float32(high - low)
@@ -239,18 +248,30 @@ def _expected(llama: Llama) -> Iterator[tuple[str, tuple[int, ...]]]:
 def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
     """The RoPE parameters of a config, read as transformers 5 reads them."""
     given = config.get("rope_scaling") or config.get("rope_parameters") or {}
-    if not isinstance(given, dict):
-        raise ConversionError(f"config.json: rope_scaling is {given!r}; it must be an object.")
-    rope = dict(given)
+    if not isinstance(given, dict) or any(isinstance(value, dict) for value in given.values()):
+        raise ConversionError(
+            f"config.json: rope_scaling is {given!r}; it must be an object, one for all layers."
+        )
+    rope = {name: value for name, value in given.items() if value is not None}
     if (kind := rope.get("rope_type", rope.get("type"))) is not None:
         rope["rope_type"] = kind
     theta = _number(rope, "rope_theta", 10000.0)
     rope["rope_theta"] = _number(config, "rope_theta", theta)
     trained = "original_max_position_embeddings"
     for name in ("factor", "low_freq_factor", "high_freq_factor", trained):
-        if rope.get(name) is not None:
+        if name in rope:
             _number(rope, name, 1.0)
     rope.setdefault(trained, config["max_position_embeddings"])
+    if not 1 <= rope[trained] < MAX_CONTEXT:
+        raise ConversionError(
+            f"config.json: {trained} is {rope[trained]!r}; it must be 1 to {MAX_CONTEXT - 1}."
+        )
+    low, high = (float(rope.get(f"{end}_freq_factor", usual)) for end, usual in FREQUENCIES)
+    if str(kind).lower() == "llama3" and low >= high:
+        raise ConversionError(
+            f"config.json: low_freq_factor is {low} and high_freq_factor {high}; the second must "
+            "be larger."
+        )
     return rope
 
 
@@ -283,15 +304,15 @@ def _add_rope_scaling(writer: GGUFWriter, rope: Mapping[str, Any]) -> None:
 
 def _number(config: Mapping[str, Any], name: str, default: float) -> float:
     value = config.get(name, default)
-    if not isinstance(value, int | float) or isinstance(value, bool) or not value > 0:
+    if not is_number(value) or value <= 0:
         raise ConversionError(f"config.json: {name} is {value!r}; it must be a positive number.")
     return float(value)
 
 
-def _size(config: Mapping[str, Any], name: str) -> int:
+def _size(config: Mapping[str, Any], name: str, most: int = MAX_CONTEXT - 1) -> int:
     value = config.get(name)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value < MAX_CONTEXT:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 < value <= most:
         raise ConversionError(
-            f"config.json: {name} is {value!r}; it must be a whole number, 1 to {MAX_CONTEXT - 1}."
+            f"config.json: {name} is {value!r}; it must be a whole number, 1 to {most}."
         )
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import re
 from pathlib import Path
@@ -9,6 +10,9 @@ from typing import Any, Final
 
 from relay_gguf.errors import ConversionError
 
+LARGEST: Final = 3.4e38
+"""The largest number of 32 bits, which GGUF has for fractions."""
+MARKS: Final = (codecs.BOM_UTF8, codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CHECKPOINT: Final = re.compile(r"checkpoint-(\d{1,18})")
 
 
@@ -44,6 +48,29 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
+def is_number(value: object) -> bool:
+    """Whether a value of JSON is a number, and neither NaN nor too large for GGUF."""
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return False
+    return -LARGEST <= value <= LARGEST
+
+
+def refuse_mark(path: Path) -> None:
+    """Refuse a text that begins with a byte order mark, as UTF-16 does, and "UTF-8 with BOM".
+
+    Neither transformers nor the gguf package reads such a file.
+
+    Raises:
+        ConversionError: it does.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        if file.read(3).startswith(MARKS):
+            raise ConversionError(
+                f"{path} begins with a byte order mark. Save it as UTF-8 without one."
+            )
+
+
 def read_object(path: Path) -> dict[str, Any]:
     """The object in a JSON file.
 
@@ -51,6 +78,7 @@ def read_object(path: Path) -> dict[str, Any]:
         ConversionError: the file cannot be read, or is not a JSON object.
     """
     try:
+        refuse_mark(path)
         found = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise ConversionError(f"Cannot read {path}: {error.strerror}.") from error

@@ -6,7 +6,6 @@ is the factor itself (mlx_lm, tuner/lora.py and tuner/dora.py).
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +14,7 @@ from relay_gguf.errors import ConversionError
 
 from .adapter import Adapter, Delta, TensorChange
 from .checkpoint import Checkpoint
-from .config import read_object
+from .config import is_number, read_object
 from .transposed import Transposed
 
 FILE: Final = "adapters.safetensors"
@@ -90,7 +89,7 @@ def _scale(path: Path, config: Mapping[str, Any], rank: int) -> float:
     parameters = config.get("lora_parameters")
     parameters = parameters if isinstance(parameters, dict) else {}
     scale, alpha = parameters.get("scale"), parameters.get("alpha", rank)
-    if not isinstance(scale, int | float) or isinstance(scale, bool) or not math.isfinite(scale):
+    if not is_number(scale):
         raise ConversionError(f"{path}: the scale in lora_parameters is {scale!r}; not a number.")
     if alpha != rank:
         raise ConversionError(

@@ -17,6 +17,7 @@ from gguf import GGUFWriter, SpecialVocab
 from tokenizers import Tokenizer
 
 from relay_gguf.chatml import IM_END, IM_START
+from relay_gguf.convert.read.config import refuse_mark
 from relay_gguf.errors import ConversionError
 
 from .bpe import find_pre, is_byte_level, read_bpe
@@ -177,7 +178,10 @@ def _open(folder: Path) -> Tokenizer | None:
     if not path.exists():
         return None
     try:
+        refuse_mark(path)
         tokenizer = Tokenizer.from_file(str(path))
+    except ConversionError:
+        raise
     except Exception as error:  # the library raises bare Exception
         raise ConversionError(f"{path} is not a tokenizer: {error}.") from error
     # transformers saves those of its last call, and sets them anew for each call.
@@ -301,6 +305,7 @@ def _notes(tokens: Tokens, eos: int | None, without_row: Sequence[str]) -> Itera
 def _json(path: Path) -> dict[str, Any]:
     """The JSON object in a file; an empty one where there is no file."""
     try:
+        refuse_mark(path)
         found = json.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         return {}

@@ -165,6 +165,8 @@ MODELS: dict[str, tuple[Case, str]] = {
     "a tensor that is a number": (header('{"x": 1}'), "is not a safetensors file"),
     # config.json
     "a config nested deeply": (file("config.json", DEEP), "is nested too deeply"),
+    "a config behind a mark": (raw("config.json", b"\xef\xbb\xbf{}"), "Save it as UTF-8 without"),
+    "a config in UTF-16": (raw("config.json", b"\xff\xfe{\0}\0"), "Save it as UTF-8 without"),
     "a config in Latin-1": (raw("config.json", b'{"a": "\xe9"}'), "config.json is not JSON"),
     "Mistral's own format": (of_mistral, "It is in Mistral's own format (params.json)"),
     "a folder above checkpoints": (base_above_checkpoints, "the newest is "),
@@ -212,6 +214,7 @@ MODELS: dict[str, tuple[Case, str]] = {
     "another pre-tokenizer": (options("--pre", "falcon"), "into other tokens than the tokenizer"),
     "no pre-tokenizer": (options("--pre", "nonsense"), "nonsense"),
     "a tokenizer that has grown": (tokenizer_of_the_adapter, "has a tokenizer of 321 tokens"),
+    "a tokenizer behind a mark": (raw("tokenizer.json", b"\xef\xbb\xbf{}"), "Save it as UTF-8"),
     "a tokenizer in Latin-1": (raw("tokenizer.json", b"\xe9"), "is not a tokenizer"),
     "tokenizer settings in Latin-1": (raw("tokenizer_config.json", b"\xe9"), "Cannot read"),
     "tokenizer settings nested deeply": (file("tokenizer_config.json", DEEP), "Cannot read"),
