@@ -29,11 +29,11 @@ from .metadata import (
     overrides_alone,
 )
 from .origin import add_origin, base_label, merge_origin, requantized, requantizing
+from .read.adapter_notes import adapter_notes
 from .read.merge import EMBEDDING, Merged
 from .read.source import (
     AdapterSource,
     MergeChoice,
-    adapter_notes,
     choose_base,
     locate_file,
     open_adapter_source,

@@ -14,4 +14,5 @@ lora         the product of its two matrices, added to rows
 merge        base and adapter → rows
 four_bits    signs of training in 4 bits
 source       which model and which adapter, and what to merge into
+adapter_notes  what a user should know of an adapter
 """

@@ -21,10 +21,13 @@ from relay_gguf.errors import ConversionError
 
 from .arrays import Array
 from .checkpoint import Checkpoint, Tensors
-from .config import read_object
+from .config import is_number, read_object
 
 PREFIX: Final = "base_model.model."
-REFUSED: Final = ("layer_replication", "target_parameters", "alora_invocation_tokens")
+REFUSED: Final = (
+    *("layer_replication", "target_parameters", "alora_invocation_tokens"),
+    *("use_qalora", "use_bdlora"),
+)
 """Settings that change a model in ways that its tensors do not show."""
 WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
 """Initializations that change the base itself (PEFT, tuners/lora/layer.py)."""
@@ -145,10 +148,14 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     config = read_object(path)
     if config.get("peft_type") != "LORA":
         kind = config.get("peft_type")
-        raise ConversionError(f"{path} is a {kind} adapter; only LORA can be merged.")
+        said = f"is a {kind} adapter" if kind else "does not say what it is (peft_type)"
+        raise ConversionError(f"{path} {said}; only LORA can be merged.")
     for name in ("lora_alpha", "r"):
-        if not _is_number(config.get(name)):
+        if not is_number(config.get(name)):
             raise ConversionError(f"{path}: {name} is {config.get(name)!r}; it must be a number.")
+    for name in ("use_rslora", "use_dora", "fan_in_fan_out"):
+        if config.get(name) not in (None, False, True):
+            raise ConversionError(f"{path}: {name} is {config[name]!r}; it must be true or false.")
     for name in ("alpha_pattern", "rank_pattern"):
         _check_patterns(path, name, config.get(name) or {})
     for name in REFUSED:
@@ -163,10 +170,6 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
     return config
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
 def _check_patterns(path: Path, name: str, patterns: object) -> None:
     """Refuse what is not an object of regular expressions and numbers.
 
@@ -176,7 +179,7 @@ def _check_patterns(path: Path, name: str, patterns: object) -> None:
     if not isinstance(patterns, dict):
         raise ConversionError(f"{path}: {name} is {patterns!r}; it must be an object.")
     for pattern, value in patterns.items():
-        if not _is_number(value):
+        if not is_number(value):
             raise ConversionError(f"{path}: {name} of {pattern} is {value!r}; not a number.")
         try:
             re.compile(rf"(.*\.)?({pattern})$")
@@ -248,6 +251,11 @@ def _read_module(
         if rank != expected:
             raise ConversionError(
                 f"{module}: the adapter's tensors have rank {rank}, its config says {expected}."
+            )
+        if magnitude is None and config.get("use_dora"):
+            raise ConversionError(
+                f"{module}: the adapter is a DoRA (use_dora), and has no lora_magnitude_vector of "
+                "this module: the file is incomplete. Save the adapter again."
             )
         scale = scale_of(config, module, rank)
         transposed = embeds or bool(config.get("fan_in_fan_out"))

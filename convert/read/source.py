@@ -19,7 +19,7 @@ from relay_gguf.hub.download import fetch
 from relay_gguf.hub.fetching import Fetching
 from relay_gguf.hub.repo import parse_folder, parse_repo
 
-from .adapter import Adapter, changes_nothing, open_adapter
+from .adapter import Adapter, open_adapter
 from .checkpoint import Checkpoint, open_folder
 from .config import newest_checkpoint, read_config, read_object
 from .four_bits import FourBits, find_four_bits
@@ -185,31 +185,6 @@ def _refuse_adapter_file(path: Path) -> None:
         f"{path} is a file. Give an adapter's folder: it has adapter_config.json and "
         "adapter_model.safetensors."
     )
-
-
-def adapter_notes(given: AdapterSource, base: str) -> Iterator[str]:
-    """What a user should know of an adapter before it is merged into a base of this label."""
-    told = str(given.adapter.config.get("base_model_name_or_path") or "")
-    named = repository_of(Path(told)) or told
-    if named.count("/") == 1 and not named.startswith(("/", ".", "~")):
-        ours, theirs = (_plain(name.rpartition("/")[2]) for name in (base, named))
-        if ours not in theirs and theirs not in ours:
-            yield f"The adapter was trained on {named}, by its own words, not on {base}."
-    if changes_nothing(given.adapter):
-        yield (
-            "The adapter changes nothing: every lora_A or lora_B is zero, as before training. The "
-            "files will be the base's."
-        )
-    if (given.folder / "new_embeddings.safetensors").exists():
-        yield (
-            "new_embeddings.safetensors beside the adapter is not read, nor does PEFT read it: "
-            "tokens that it has rows for keep those of the base."
-        )
-
-
-def _plain(name: str) -> str:
-    """A model's name without what the same model may have in other places."""
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"-(?:unsloth-)?bnb-4bit$", "", name.lower()))
 
 
 def repository_of(folder: Path) -> str | None:

@@ -86,6 +86,12 @@ ADAPTERS: dict[str, tuple[Case, str]] = {
     "a rank in words": (adapter_config(rank_pattern={"q": "8"}), "not a number"),
     "an alpha of infinity": (adapter_config(lora_alpha=float("inf")), "it must be a number"),
     "a broken pattern": (adapter_config(alpha_pattern={"(": 8}), "not a regular expression"),
+    "an alpha of 400 digits": (adapter_config(lora_alpha=10**400), "it must be a number"),
+    "a rank of 400 digits": (adapter_config(rank_pattern={"q": 10**400}), "not a number"),
+    "a DoRA without magnitudes": (adapter_config(use_dora=True), "has no lora_magnitude_vector"),
+    "a switch in words": (adapter_config(use_rslora="false"), "it must be true or false"),
+    "a QALoRA": (adapter_config(use_qalora=True), "use_qalora is set, and cannot be merged"),
+    "an adapter of no kind": (adapter_config(peft_type=None), "does not say what it is"),
     "an adapter without tensors": (only_in_adapter({}), "the adapter was saved empty"),
     "trained tokens beyond the base": (
         only_in_adapter({TOKENS: ones(2, 64)}, trainable_token_indices=[319, 320]),

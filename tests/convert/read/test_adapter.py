@@ -55,6 +55,13 @@ def test_another_base_than_the_adapter_names_is_told(
     assert any("The adapter was trained on" in note for note in notes) == told, notes
 
 
+def test_what_was_trained_and_not_saved_is_told(folder: Path, adapter: Path) -> None:
+    saved = {"modules_to_save": ["lm_head", "q_proj", 5], "trainable_token_indices": [1]}
+    edit(adapter / "adapter_config.json", **saved)
+    (note,) = [n for n in planned(folder, adapter).model.notes if "training changed" in n]
+    assert "changed lm_head, single tokens (trainable_token_indices), and" in note
+
+
 def test_new_embeddings_that_are_not_read_are_told(folder: Path, adapter: Path) -> None:
     save_file(
         {"input_embeddings": np.ones((1, 64), np.float32)}, adapter / "new_embeddings.safetensors"
