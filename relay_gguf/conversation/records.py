@@ -9,6 +9,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import time
 from collections.abc import Mapping
@@ -47,7 +48,7 @@ class SavedSession:
     `header` is the newest one. `entries` are the records, each with the vocabulary of its ids, and
     `transcript` is the conversation that they make.
     `good` is the length in bytes of the lines that could be read, and `torn` whether there is an
-    unfinished line after them.
+    unfinished line after them. The last of them may lack its newline, which some editors take away.
     """
 
     header: SessionHeader
@@ -58,18 +59,25 @@ class SavedSession:
 
 
 def decode(data: bytes, path: Path) -> SavedSession:
-    """Read the bytes of a session file; errors name `path`.
+    """Read the bytes of a session file; errors name `path`. Empty lines are passed over.
 
     Raises:
         StoreError: a whole line is not a record, or does not fit to those before; the file does
-            not begin with its header; a newer version wrote it.
+            not begin with its header, or is not in UTF-8; a newer version wrote it.
     """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise StoreError(f"{path} is in UTF-16. Save it as UTF-8.")
     header: SessionHeader | None = None
     entries: list[tuple[Record, str]] = []
     good = 0
     transcript = Transcript()
     *lines, rest = data.split(b"\n")
+    if whole := _is_object(rest):
+        lines.append(rest)
     for number, line in enumerate(lines, 1):
+        good = min(good + len(line) + 1, len(data))
+        if not line.strip():
+            continue
         try:
             fields = json.loads(line)
             if fields["event"] == "session":
@@ -90,12 +98,19 @@ def decode(data: bytes, path: Path) -> SavedSession:
                 f"{path} is damaged at line {number} ({error}). Remove that line and those after "
                 "it to use the rest."
             ) from error
-        good += len(line) + 1
     if header is None:
         raise StoreError(
             f"{path} is not a session of relay-gguf: it does not begin with its header."
         )
-    return SavedSession(header, tuple(entries), transcript, good, torn=bool(rest))
+    return SavedSession(header, tuple(entries), transcript, good, bool(rest.strip()) and not whole)
+
+
+def _is_object(line: bytes) -> bool:
+    """Whether a line is a JSON object to its end: no beginning of one is."""
+    try:
+        return isinstance(json.loads(line), dict)
+    except (ValueError, RecursionError):
+        return False
 
 
 def to_json(record: Record) -> dict[str, Any]:

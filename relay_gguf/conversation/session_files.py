@@ -175,7 +175,7 @@ class _Turn:
 def _title(name: str, changed: float, lines: Iterable[bytes]) -> Title:
     turns: list[_Turn] = []
     piped = False
-    for line in lines:
+    for line in filter(bytes.strip, lines):
         fields: dict[str, Any] = json.loads(line)
         match fields["event"]:
             case "session":

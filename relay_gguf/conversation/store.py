@@ -83,8 +83,10 @@ class Store:
         self._wanted = True
         # A script's session that a person goes on with is a person's.
         self.header = replace(self.header, piped=self.header.piped and saved.header.piped)
+        if not self._content.endswith(b"\n"):
+            self._unsaved = b"\n"
         if saved.header != self.header:
-            self._unsaved = encode(header_json(self.header))
+            self._unsaved += encode(header_json(self.header))
         return saved
 
     def append(self, record: Record) -> str | None:

@@ -13,6 +13,7 @@ from saved import chat, only_file
 from told import notices
 
 from relay_gguf.conversation.records import decode
+from relay_gguf.conversation.session_files import read_title
 
 
 def test_a_torn_last_line_is_dropped_with_a_notice(tmp_path: Path) -> None:
@@ -22,7 +23,7 @@ def test_a_torn_last_line_is_dropped_with_a_notice(tmp_path: Path) -> None:
     path = only_file(tmp_path)
     whole = path.read_bytes()
     last = whole.rstrip(b"\n").rindex(b"\n") + 1
-    for length in (last + 1, len(whole) - 2, len(whole) - 1):
+    for length in (last + 1, len(whole) - 2):
         path.write_bytes(whole[:length])
         with chat(tmp_path, "fresh") as session:
             events = run(session, "/load x")
@@ -32,11 +33,35 @@ def test_a_torn_last_line_is_dropped_with_a_notice(tmp_path: Path) -> None:
         assert decode(path.read_bytes(), path).transcript.context[-1].content == "fresh"
 
 
+def test_what_an_editor_does_to_lines_loses_nothing(tmp_path: Path) -> None:
+    with chat(tmp_path, "ok") as session:
+        run(session, "hi", "/save x", "second")
+        transcript = session.transcript
+    path = only_file(tmp_path)
+    whole = path.read_bytes()
+    lines = whole.splitlines()
+    for edited in (
+        whole[:-1],
+        b"\xef\xbb\xbf" + whole,
+        b"\r\n".join(lines),
+        b"\n\n".join([b"", *lines, b"  ", b""]),
+    ):
+        path.write_bytes(edited)
+        assert read_title(path).n_messages == len(transcript.context) - (not edited.endswith(b"\n"))
+        with chat(tmp_path, "fresh") as session:
+            assert "cut off" not in notices(run(session, "/load x"))[-1]
+            assert session.transcript == transcript
+            run(session, "more")
+            grown = session.transcript
+        assert decode(path.read_bytes(), path).transcript == grown
+
+
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (b"", "does not begin with its header"),
         (b"hello\n", "damaged at line 1"),
+        ("{}\n".encode("utf-16"), "is in UTF-16. Save it as UTF-8"),
         (b"\x00" * 100 + b"\n", "damaged at line 1"),
         (b"[]\n", "damaged at line 1"),
         (b'{"event": "undo"}\n', "damaged at line 1"),
