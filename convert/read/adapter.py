@@ -158,6 +158,9 @@ def _read_config(folder: Path) -> Mapping[str, Any]:
             raise ConversionError(f"{path}: {name} is {config[name]!r}; it must be true or false.")
     for name in ("alpha_pattern", "rank_pattern"):
         _check_patterns(path, name, config.get(name) or {})
+    indices = config.get("trainable_token_indices")
+    for pattern in indices if isinstance(indices, dict) else ():
+        _check_pattern(path, "trainable_token_indices", pattern)
     for name in REFUSED:
         if config.get(name):
             raise ConversionError(f"{path}: {name} is set, and cannot be merged.")
@@ -181,12 +184,16 @@ def _check_patterns(path: Path, name: str, patterns: object) -> None:
     for pattern, value in patterns.items():
         if not is_number(value):
             raise ConversionError(f"{path}: {name} of {pattern} is {value!r}; not a number.")
-        try:
-            re.compile(rf"(.*\.)?({pattern})$")
-        except (re.error, RecursionError, OverflowError) as error:
-            raise ConversionError(
-                f"{path}: {name} has {pattern!r}, which is not a regular expression: {error}."
-            ) from error
+        _check_pattern(path, name, pattern)
+
+
+def _check_pattern(path: Path, name: str, pattern: str) -> None:
+    try:
+        re.compile(rf"(.*\.)?({pattern})$")
+    except (re.error, RecursionError, OverflowError) as error:
+        raise ConversionError(
+            f"{path}: {name} has {pattern!r}, which is not a regular expression: {error}."
+        ) from error
 
 
 def _sort_parts(checkpoint: Checkpoint) -> dict[str, dict[tuple[str, str], str]]:

@@ -94,11 +94,14 @@ class Checkpoint:
         """Rows [start, stop) of a tensor in float32, (rows, columns); of a vector, (rows,).
 
         Raises:
-            ConversionError: the checkpoint has no tensor of that name, or its type cannot be read.
+            ConversionError: the checkpoint has no tensor of that name, it is a single number, or its
+                type cannot be read.
         """
         if name not in self.infos:
             raise ConversionError(f"The checkpoint has no tensor {name}.")
         shape = self.infos[name].shape
+        if not shape:
+            raise ConversionError(f"{name} is a single number, where a row or a matrix belongs.")
         stop = shape[0] if stop is None else stop
         if name in self._states:
             return self._nf4_rows(name, start, stop)

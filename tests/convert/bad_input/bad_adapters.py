@@ -105,6 +105,14 @@ ADAPTERS: dict[str, tuple[Case, str]] = {
         only_in_adapter({TOKENS: ones(1, 64)}, trainable_token_indices=["a"]),
         "it must be a list of token ids",
     ),
+    "trained tokens by a broken pattern": (
+        adapter_config(trainable_token_indices={"(": [1]}),
+        "trainable_token_indices has '(', which is not a regular expression",
+    ),
+    "a bias that is one number": (
+        tensors({f"base_model.model.{Q}.lora_B.bias": np.array(1, np.float32)}, adapter=True),
+        "lora_B.bias is a single number, where a row or a matrix belongs",
+    ),
     "a bias of another length": (
         tensors({f"base_model.model.{Q}.lora_B.bias": ones(7)}, adapter=True),
         "q_proj.bias, which the base does not have",
