@@ -26,7 +26,7 @@ def first_lines(channel: str | None, topic: str | None, cast: str | None) -> lis
 
 def saved_session(resume: str | None) -> Path | None:
     """The file of the session that --resume means; None for a new session."""
-    from relay_gguf.conversation.session_files import session_path, titles
+    from relay_gguf.conversation.session_files import check_readable, session_path, titles
     from relay_gguf.errors import StoreError
     from relay_gguf.folders import sessions_folder
 
@@ -35,6 +35,7 @@ def saved_session(resume: str | None) -> Path | None:
     if resume != NEWEST:
         return meant(resume)
     folder = sessions_folder()
+    check_readable(folder)
     newest = None
     for title in titles(folder):
         newest = newest or title

@@ -77,11 +77,12 @@ def list_(as_json: AsJson = False, debug: Debug = False) -> None:
     """List the sessions, newest first: channel, age, messages, first line."""
     from dataclasses import asdict
 
-    from relay_gguf.conversation.session_files import title_rows, titles
+    from relay_gguf.conversation.session_files import check_readable, title_rows, titles
     from relay_gguf.display import one_line
     from relay_gguf.folders import sessions_folder
 
     folder = sessions_folder()
+    check_readable(folder)
     found = list(titles(folder))
     if as_json:
         typer.echo(json.dumps([asdict(title) for title in found]))
@@ -113,11 +114,13 @@ def search(
     debug: Debug = False,
 ) -> None:
     """Find a text in all sessions; each line that has it is printed after its session's name."""
+    from relay_gguf.conversation.session_files import check_readable
     from relay_gguf.conversation.session_files import sessions as files
     from relay_gguf.display import one_line
     from relay_gguf.errors import StoreError
     from relay_gguf.folders import sessions_folder
 
+    check_readable(sessions_folder())
     wanted = text.casefold()
     hits = 0
     for path in files(sessions_folder()):
@@ -130,7 +133,9 @@ def search(
             if wanted in line.casefold():
                 hits += 1
                 stamp = time.strftime("%Y-%m-%d %H:%M", time.localtime(when))
-                typer.echo(f"{path.stem}  #{one_line(channel)}  {stamp}  {one_line(line)}")
+                typer.echo(
+                    f"{one_line(path.stem)}  #{one_line(channel)}  {stamp}  {one_line(line)}"
+                )
     if not hits:
         raise StoreError(f"No session has the text {text!r}.")
 
@@ -174,7 +179,7 @@ def remove(
     """
     from relay_gguf.conversation import session_files
     from relay_gguf.conversation.session_files import read_title, title_rows
-    from relay_gguf.display import visible
+    from relay_gguf.display import one_line, visible
     from relay_gguf.folders import contexts_folder
     from relay_gguf.llama.contexts.context_folder import remove_contexts
 
@@ -189,7 +194,7 @@ def remove(
         remove_contexts(contexts)
     for path in paths:
         session_files.remove(path.parent, path.stem)
-        typer.echo(f"Removed {path.stem}.")
+        typer.echo(f"Removed {one_line(path.stem)}.")
 
 
 def play(
@@ -242,11 +247,12 @@ def meant(name: str) -> Path:
     Raises:
         StoreError: there is none, or there are several.
     """
-    from relay_gguf.conversation.session_files import named, session_path
+    from relay_gguf.conversation.session_files import check_readable, named, session_path
     from relay_gguf.conversation.session_files import sessions as files
     from relay_gguf.folders import sessions_folder
 
     folder = sessions_folder()
+    check_readable(folder)
     path = session_path(folder, name)
     if path.exists():
         return path

@@ -31,6 +31,20 @@ UNITS: Final = (("min", 60), ("h", 3600), ("d", 86_400), ("w", 7 * 86_400), ("y"
 """Units of an age and their seconds."""
 
 
+def check_readable(folder: Path) -> None:
+    """Refuse a folder that is there and cannot be read, whose sessions are not listed.
+
+    Raises:
+        StoreError: it is such a folder.
+    """
+    try:
+        next(folder.iterdir(), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return
+    except OSError as error:
+        raise StoreError(f"Cannot read {folder}: {error.strerror}.") from error
+
+
 def sessions(folder: Path) -> list[Path]:
     """The session files of a folder, the newest first; none if it cannot be read."""
     found = []
@@ -45,16 +59,31 @@ def sessions(folder: Path) -> list[Path]:
 def session_path(folder: Path, name: str) -> Path:
     """The path of a session's file, whether there is one or not.
 
+    A file of any other name is one too where it is there, such as `tale (1)` of a copy.
+
     Raises:
         StoreError: a session cannot have this name.
     """
-    named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
-    if not named or len(name.encode("utf-8", "replace")) > MAX_NAME_BYTES:
+    if not _is_name(name) and not _is_there(folder, name):
         raise StoreError(
             f"{name!r} is not a session name. Use up to 80 letters, digits, spaces and . + # - _ "
             "and begin with a letter or digit."
         )
     return folder / f"{name}{ENDING}"
+
+
+def _is_name(name: str) -> bool:
+    named = re.fullmatch(r"\w[\w .+#-]{0,79}", name) and name == name.strip(" .")
+    return bool(named) and len(name.encode("utf-8", "replace")) <= MAX_NAME_BYTES
+
+
+def _is_there(folder: Path, name: str) -> bool:
+    """Whether a folder itself has a session file of a name that we would not give."""
+    if not name or re.search(r"[/\\:\0]", name):
+        return False
+    with suppress(OSError):  # a name that is too long
+        return (folder / f"{name}{ENDING}").is_file()
+    return False
 
 
 def is_stamp(name: str) -> bool:
@@ -63,8 +92,8 @@ def is_stamp(name: str) -> bool:
 
 
 def without_number(name: str) -> str:
-    """A name without the number that tells it from others; empty if it has no room for one."""
-    if len(name) > 70 or len(name.encode()) > MAX_NAME_BYTES - 10:
+    """A name without the number that tells it from others; empty if it can have no number."""
+    if not _is_name(name) or len(name) > 70 or len(name.encode()) > MAX_NAME_BYTES - 10:
         return ""
     stamp = re.fullmatch(r"(\d{8}-\d{6})(-\d+)?", name)
     return stamp[1] if stamp else re.sub(r"(?<=[^-])-\d{1,2}$", "", name)

@@ -19,7 +19,7 @@ from relay_gguf.disk import append
 from relay_gguf.errors import StoreError
 
 from .records import SavedSession, SessionHeader, decode, encode, header_json, to_json
-from .session_files import STAMP, is_stamp, open_locked, session_path, without_number
+from .session_files import ENDING, STAMP, is_stamp, open_locked, session_path, without_number
 from .transcript import Record, Turned
 
 
@@ -168,7 +168,7 @@ class Store:
         if self._file is None or self.name is None:
             return False
         try:
-            there = session_path(self.folder, self.name).stat()
+            there = (self.folder / f"{self.name}{ENDING}").stat()  # its name may not be one of ours
         except (FileNotFoundError, NotADirectoryError):
             return False
         here = os.fstat(self._file.fileno())

@@ -12,9 +12,11 @@ from relay_gguf.conversation.events import Notice
 from relay_gguf.conversation.session_files import (
     Title,
     age,
+    is_stamp,
     named,
     read_title,
     remove,
+    session_path,
     sessions,
     title_rows,
     titles,
@@ -52,6 +54,24 @@ def test_a_title_tells_what_a_session_is(tmp_path: Path) -> None:
 
 def test_a_session_of_commands_alone_shows_the_first(tmp_path: Path) -> None:
     assert read_title(made(tmp_path, "x", "/topic the sea", "/slap")).first_line == "/topic the sea"
+
+
+@pytest.mark.parametrize("name", ["tale (1)", "a@b", "-x", "new\nline", "[x]"])
+def test_a_copy_of_any_name_goes_on_and_what_follows_it_has_a_name_of_ours(
+    name: str, tmp_path: Path
+) -> None:
+    made(tmp_path, "tale", "hi").rename(tmp_path / f"{name}.jsonl")
+    session = fake_session(folder=tmp_path)
+    run(session, "/load 1", "on")
+    assert session.dialogue.name == name
+    (tmp_path / f"{name}.jsonl").unlink()
+    run(session, "further")
+    session.close()
+    (path,) = sessions(tmp_path)
+    assert is_stamp(path.stem)
+    assert read_title(path).n_messages == 3 + 3 * 2
+    with pytest.raises(StoreError, match="is not a session name"):
+        session_path(tmp_path, f"../{tmp_path.name}/{path.stem}")
 
 
 def test_a_session_that_nobody_can_read_is_listed_all_the_same(tmp_path: Path) -> None:
