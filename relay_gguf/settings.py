@@ -137,8 +137,8 @@ def read_config(path: Path, *, named: bool = False) -> dict[str, Any]:
     try:
         table = read_toml(path)
     except SettingsError as error:
-        if not isinstance(error.__cause__, FileNotFoundError):
-            raise
+        if not isinstance(error.__cause__, FileNotFoundError | NotADirectoryError):
+            raise  # HOME is /dev/null for many services, and no file is below it
         if named:
             raise SettingsError(f"There is no config file {path}.") from None
         return {}

@@ -16,7 +16,7 @@ from relay_gguf.cli.app import main
 from relay_gguf.errors import SettingsError
 from relay_gguf.folders import UserFolders, cache_file
 from relay_gguf.hub.environment import check_environment
-from relay_gguf.settings import usual_settings
+from relay_gguf.settings import read_config, usual_settings
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]
 HOMELESS = """
@@ -35,6 +35,12 @@ def _no_homes() -> dict[str, str]:
         for name, value in os.environ.items()
         if not name.startswith(("XDG_", "HF_HOME")) and name not in ("HOME", "USERPROFILE")
     }
+
+
+def test_a_home_that_is_a_file_has_no_settings(tmp_path: Path) -> None:
+    """HOME is /dev/null for many services."""
+    (tmp_path / "file").touch()
+    assert read_config(tmp_path / "file" / "relay-gguf" / "config.toml") == {}
 
 
 @pytest.mark.thorough
