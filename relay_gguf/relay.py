@@ -75,7 +75,15 @@ class RelayLM(SpeakingScene):
             split = None if tensor_split is None else tuple(tensor_split)
             others = (workers,) if isinstance(workers, str) else tuple(workers)
             options = LoadOptions(
-                n_ctx, n_gpu_layers, kv_type, main_gpu, split, no_gpu, others, n_slots
+                n_ctx,
+                n_gpu_layers,
+                kv_type,
+                main_gpu,
+                split,
+                no_gpu,
+                others,
+                n_slots,
+                kv_unified=False,
             )
             engine = load_named(model_name_or_path, options, n_threads=n_threads)
         self.engine = engine

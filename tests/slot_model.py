@@ -16,11 +16,11 @@ import numpy as np
 
 from relay_gguf.llama.batch.context import DONE, NO_ROOM
 from relay_gguf.llama.batch.continuation import Continuation, SlotStep
+from relay_gguf.llama.contexts.snapshots import Snapshot, common_prefix
 from relay_gguf.sampling import Seen, distribution, pick
 
 if TYPE_CHECKING:
     from relay_gguf.llama.batch.slots import Slots
-    from relay_gguf.llama.contexts.snapshots import Snapshot
     from relay_gguf.sampling import Logits
 
 END = 0
@@ -29,24 +29,37 @@ _TABLE = np.random.default_rng(3).normal(0, 2, (4093, N_VOCAB)).astype(np.float3
 
 
 class SlotModel:
-    """An `Evaluator` of `n_cells` cells; token 0 ends a reply."""
+    """An `Evaluator` of `n_cells` cells; token 0 ends a reply.
+
+    One pool if `unified`; else each sequence has its own, and `room` conversations wait in RAM.
+    """
 
     can_cut = True
     n_batch = 64
 
     def __init__(
-        self, n_slots: int, n_cells: int, n_ctx: int = 0, *, endless: bool = False
+        self,
+        n_slots: int,
+        n_cells: int,
+        n_ctx: int = 0,
+        *,
+        endless: bool = False,
+        unified: bool = True,
+        room: int = 0,
     ) -> None:
         self.n_slots = n_slots
-        self.n_cells = n_cells
         self.n_ctx = n_ctx or n_cells
+        self.n_cells = n_cells if unified else n_slots * self.n_ctx
+        self.unified = unified
+        self.put: list[tuple[int, ...]] = []  # the last at the end
+        self._room = room
         self._endless = endless
         self.seqs: list[list[tuple[int, int]]] = [[] for _ in range(n_slots)]  # (cell, token)
         self.evaluated: list[tuple[int, int]] = []  # of each evaluation: rows, and tokens read
         self.n_refused = 0
         self.now = 0.0
         self._cells = count()
-        self._n_free = n_cells  # or more
+        self._n_free = self.n_cells  # or more
         self._logits: Logits = np.empty((0, N_VOCAB), np.float32)
 
     @property
@@ -65,9 +78,12 @@ class SlotModel:
         assert len(set(seqs[:n_rows])) == n_rows
         if self._n_free < len(ids):
             self._n_free = self.n_cells - self.n_used
-        if self._n_free < len(ids):
+        lengths = Counter(seqs)
+        full = not self.unified and any(len(self.seqs[s]) + lengths[s] > self.n_ctx for s in lengths)
+        if self._n_free < len(ids) or full:
             self.n_refused += 1
             return NO_ROOM
+        assert self.unified or list(seqs[:n_rows]) == sorted(seqs[:n_rows])
         for token, position, seq in zip(ids, positions, seqs, strict=True):
             assert position == len(self.seqs[seq]) < self.n_ctx
             self.seqs[seq].append((next(self._cells), token))
@@ -91,16 +107,29 @@ class SlotModel:
         assert not any(cell in moved for cells in others for cell, _ in cells)
         del self.seqs[seq][start:stop]
 
-    def share(self, source: int, target: int, n_tokens: int) -> None:
+    def share(self, source: int, target: int, n_tokens: int) -> bool:
         assert not self.seqs[target]
         assert n_tokens <= len(self.seqs[source])
-        self.seqs[target] = self.seqs[source][:n_tokens]
+        shared = self.seqs[source][:n_tokens]
+        own = [(next(self._cells), token) for _, token in shared]
+        self.seqs[target] = shared if self.unified else own
+        return True
 
-    def find(self, prompt: Sequence[int], has: int) -> None:
-        return None
+    def put_by(self, seq: int, ids: Sequence[int]) -> None:
+        assert ids == [token for _, token in self.seqs[seq]]
+        self.put = [*self.put, tuple(ids)][-self._room :] if self._room else []
+
+    def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
+        best = max(self.put, key=lambda ids: common_prefix(ids, prompt), default=())
+        if common_prefix(best, prompt) <= has:
+            return None
+        self.put.remove(best)
+        return Snapshot(best, None, 0)
 
     def fill(self, seq: int, snapshot: Snapshot) -> bool:
-        raise AssertionError
+        assert not self.seqs[seq]
+        self.seqs[seq] = [(next(self._cells), token) for token in snapshot.ids]
+        return True
 
     def ends(self, token: int) -> bool:
         return token == END and not self._endless

@@ -99,7 +99,7 @@ def plan(
     from relay_gguf.models.listing import plan_json, plan_lines
 
     settings = given_settings(context)
-    options = replace(settings.load, n_slots=slots)
+    options = replace(settings.load, n_slots=slots, kv_unified=False)
     named = model or settings.model or None
     if named is None:
         from relay_gguf.models.suggest import suggest

@@ -34,8 +34,8 @@ class LoadSettings:
     """Settings for llama.cpp. `gpu` None uses all GPUs, -1 no GPU, else the GPU of this index.
 
     Of `n_slots` replies at once, each may have `n_ctx` tokens; together they have `n_cells`, 0 for
-    one conversation's. `n_outputs` is how many rows of logits an evaluation gives, 0 for
-    one a reply.
+    one conversation's: in one pool if `kv_unified`, else each has its own `n_ctx`. `n_outputs` is
+    how many rows of logits an evaluation gives, 0 for one a reply.
     """
 
     n_gpu_layers: int
@@ -47,6 +47,7 @@ class LoadSettings:
     n_slots: int = 1
     n_cells: int = 0
     n_outputs: int = 0
+    kv_unified: bool = True
 
     @property
     def rows(self) -> int:
@@ -57,6 +58,11 @@ class LoadSettings:
     def pool(self) -> int:
         """Tokens that the KV cache holds, all slots together."""
         return max(self.n_ctx, self.n_cells)
+
+    @property
+    def n_kv(self) -> int:
+        """Tokens among which an evaluation looks for those of a sequence."""
+        return self.pool if self.kv_unified else self.n_ctx
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +222,7 @@ def _ram(
     need = model.process + (
         buffers.by_device.get(RAM, 0)
         if buffers and buffers.n_ubatch == settings.n_ubatch
-        else model.compute_buffer(settings.pool, settings.n_ubatch if blocks else CPU_UBATCH)
+        else model.compute_buffer(settings.n_kv, settings.n_ubatch if blocks else CPU_UBATCH)
         + model.more_rows(settings.rows)
     )
     free = max(0, machine.available - unified)
@@ -246,7 +252,7 @@ def _gpu_compute(
     # another machine's.
     lacking = settings.n_gpu_layers < model.n_layers and gpu.backend != "RPC"
     borrowed = max(model.blocks) // 3 if lacking else 0
-    compute = model.compute_buffer(settings.pool, settings.n_ubatch)
+    compute = model.compute_buffer(settings.n_kv, settings.n_ubatch)
     return compute + model.more_rows(settings.rows) + borrowed + GPU_EXTRA
 
 

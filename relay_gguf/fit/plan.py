@@ -33,7 +33,10 @@ class LoadOptions:
 
     `n_slots` is how many replies are generated at once by a `BatchEngine`; each may have `n_ctx`
     tokens, and all together `n_cells`: as many as all of them can use, or less where memory is
-    short. `n_outputs` is how many rows of logits an evaluation gives; 0 is one a reply.
+    short. With `kv_unified` these are one pool, in which replies share what they begin with; without
+    it each reply has a cache of its own, which is quicker where each has a conversation of its own,
+    but only where memory has room for `n_slots` whole contexts: else it is a pool all the same.
+    `n_outputs` is how many rows of logits an evaluation gives; 0 is one a reply.
     """
 
     n_ctx: int | None = None
@@ -46,6 +49,7 @@ class LoadOptions:
     n_slots: int = 1
     n_cells: int | None = None
     n_outputs: int = 0
+    kv_unified: bool = True
 
     def __post_init__(self) -> None:
         if not 1 <= self.n_slots <= MAX_SLOTS:
@@ -126,6 +130,7 @@ def ladder(model: ModelSizes, machine: Machine, options: LoadOptions) -> Iterato
                 n_slots=options.n_slots,
                 n_cells=n_cells,
                 n_outputs=options.n_outputs,
+                kv_unified=_is_unified(options, n_ctx, n_cells),
             )
 
 
@@ -147,10 +152,18 @@ def _pools(n_ctx: int, options: LoadOptions) -> Iterator[int]:
         yield options.n_cells or 0
         return
     n_full = options.n_slots
+    if not options.kv_unified:
+        yield n_full * padded(n_ctx)
     while n_full > 1:
         yield padded(n_full * n_ctx)
         n_full //= 2
     yield 0
+
+
+def _is_unified(options: LoadOptions, n_ctx: int, n_cells: int) -> bool:
+    """Whether the cache is one pool: also where it is too small for a context of each slot."""
+    apart = options.n_slots > 1 and n_cells >= options.n_slots * padded(n_ctx)
+    return options.kv_unified or not apart
 
 
 def _settings(
@@ -167,6 +180,7 @@ def _settings(
         n_slots=options.n_slots,
         n_cells=n_cells,
         n_outputs=options.n_outputs,
+        kv_unified=_is_unified(options, n_ctx, n_cells),
     )
 
 

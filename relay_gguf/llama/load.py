@@ -307,11 +307,11 @@ def model_params(settings: LoadSettings) -> Any:
 
 
 def context_params(settings: LoadSettings) -> Any:
-    """A context for one conversation, or for many; texts that are only read share no cells."""
+    """A context for one conversation, or for many."""
     params = lib.llama_context_default_params()
     params.n_ctx = padded(settings.pool)
     params.n_seq_max = settings.n_slots
-    params.kv_unified = settings.n_slots > 1 and not settings.n_outputs
+    params.kv_unified = settings.n_slots > 1 and settings.kv_unified
     params.n_batch, params.n_ubatch = N_BATCH, settings.n_ubatch
     params.type_k = params.type_v = GGML_TYPES[settings.kv_type]
     params.n_outputs_max = settings.rows  # a row each; more would treble the compute buffer

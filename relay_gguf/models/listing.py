@@ -57,10 +57,11 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     """A plan as text: each device's part, what stays free, and what the next better file needs."""
     at, model = plan.settings, plan.model
     speed = tokens_per_second(plan, machine)
-    pool = f" for each of {at.n_slots} replies, {padded(at.pool)} for all" if at.n_slots > 1 else ""
+    pool = " in one pool" if at.kv_unified else ""
+    each = f" for each of {at.n_slots} replies, {padded(at.pool)} for all{pool}"
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
     yield (
-        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}{pool}, "
+        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}{each if at.n_slots > 1 else ''}, "
         f"about {rate(speed)} tokens a second"
     )
     yield ""

@@ -98,7 +98,7 @@ def load(
 ) -> LlamaEngine | IsolatedEngine | BatchEngine:
     """An engine for a file; with workers, in a process of its own, which they may end.
 
-    With more than one slot it is a `BatchEngine`, which has no room for scenes beside its cache.
+    With more than one slot it is a `BatchEngine`.
 
     Args:
         path: a GGUF file.
@@ -114,7 +114,12 @@ def load(
         from relay_gguf.llama.batch.batch_engine import BatchEngine
 
         return BatchEngine(
-            path, options, n_threads=n_threads, contexts=contexts, on_progress=on_progress
+            path,
+            options,
+            n_threads=n_threads,
+            scene_room=scene_room,
+            contexts=contexts,
+            on_progress=on_progress,
         )
     if options.workers:
         from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
@@ -184,18 +189,24 @@ def waiting_bytes() -> int:
 
 
 def open_slots(
-    path: Path, settings: ChatSettings, options: LoadOptions, *, contexts: Path | None = None
+    path: Path,
+    settings: ChatSettings,
+    options: LoadOptions,
+    *,
+    scene_room: int = 0,
+    contexts: Path | None = None,
 ) -> BatchEngine:
     """Load a model for many replies at once, even if one slot is all that fits.
 
     Args:
-        path, settings, contexts: as for `open_engine`.
+        path, settings, scene_room, contexts: as for `open_engine`.
         options: to load with.
 
     Raises:
         ModelError, SettingsError: as for `load`.
     """
-    return _open_batch(path, options, n_threads=settings.threads, contexts=contexts)
+    how = {"n_threads": settings.threads, "scene_room": scene_room, "contexts": contexts}
+    return _open_batch(path, options, **how)
 
 
 def open_base(path: Path, options: LoadOptions, n_threads: int | None) -> BatchEngine:

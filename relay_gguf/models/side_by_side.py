@@ -1,7 +1,8 @@
 """How many conversations one model answers at once: as many as memory has room for.
 
-Each has the context that it would have alone. Those that wait stay in the cache beside the others,
-until their cells are needed.
+Each has the context that it would have alone, and a cache of its own; those that wait stay in RAM.
+Where they must share fewer contexts than they are, these are one pool, and those that wait stay in
+it until their cells are needed.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from relay_gguf.errors import MemoryShortError, SettingsError
+from relay_gguf.fit.memory import padded
 from relay_gguf.fit.placement import Plan
 from relay_gguf.fit.plan import LoadOptions
 
@@ -65,8 +67,8 @@ def fitting(
         wanted: by the user, who has so many even if they must share fewer contexts; None for
             `USUAL` at most, and fewer where that many would cost a conversation some of its
             context, its precision or its layers on a GPU.
-        n_kept: conversations that may be in the cache at once; together they have as many tokens
-            as those that are answered at once.
+        n_kept: conversations that may be in a pool at once; together they have as many tokens as
+            those that are answered at once.
 
     Raises:
         MemoryShortError: not even one fits into memory.
@@ -76,9 +78,12 @@ def fitting(
     most, n_ctx = wanted or USUAL, alone.settings.n_ctx
     fewer = range(most, 1, -1) if wanted is None else [most >> n for n in range(most.bit_length())]
     for n_contexts in fewer:
-        several = replace(
-            options, n_ctx=n_ctx, n_slots=max(most, n_kept), n_cells=n_contexts * n_ctx
-        )
+        if wanted in (None, n_contexts):  # a context for each
+            n_cells = n_contexts * padded(n_ctx)
+            shape = {"n_slots": n_contexts, "n_cells": n_cells, "kv_unified": False}
+        else:
+            shape = {"n_slots": max(most, n_kept), "n_cells": n_contexts * n_ctx}
+        several = replace(options, n_ctx=n_ctx, **shape)
         with suppress(MemoryShortError):
             found = plan(several)
             if wanted is not None:

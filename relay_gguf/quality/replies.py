@@ -82,7 +82,13 @@ def _answers(
     """Each reply as its tokens, with their bytes."""
     computing.watch(file.name, 0, len(prompts))
     n_ctx = min(N_CTX, file.model.context_length or N_CTX)
-    options = replace(computing.options, n_slots=max(1, len(prompts)), n_ctx=n_ctx, kv_type="f16")
+    options = replace(
+        computing.options,
+        n_slots=max(1, len(prompts)),
+        n_ctx=n_ctx,
+        kv_type="f16",
+        kv_unified=False,
+    )
     with BatchEngine(file.path, options, n_threads=computing.n_threads) as engine:
         encoder = Encoder(engine)
         room = n_ctx - GREEDY.max_tokens

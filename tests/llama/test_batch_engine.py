@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,9 +30,15 @@ GREEDY = SamplingParams(temperature=0.0, max_tokens=16)
 PROMPTS = [[1, *range(40, 40 + 9 * n, 1 + n)] for n in range(1, 8)]
 
 
-@pytest.fixture(scope="module")
-def batch_engine(pico: Path) -> Iterator[BatchEngine]:
-    with BatchEngine(pico, LoadOptions(n_ctx=256, n_slots=4), n_threads=1) as engine:
+LAYOUTS = pytest.mark.parametrize("unified", [True, False], ids=["pool", "apart"])
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["pool", "apart"])
+def batch_engine(pico: Path, request: pytest.FixtureRequest) -> Iterator[BatchEngine]:
+    """An engine of each layout of the cache."""
+    options = LoadOptions(n_ctx=256, n_slots=4, kv_unified=request.param)
+    with BatchEngine(pico, options, n_threads=1) as engine:
+        assert engine.plan.settings.kv_unified == request.param
         yield engine
 
 
@@ -96,12 +103,14 @@ def divergence(logits: NDArray[np.float32], others: NDArray[np.float32]) -> floa
 
 
 @pytest.mark.thorough
-def test_greedy_in_f16_is_the_text_of_a_single_engine(smollm2_f16: Path) -> None:
+@LAYOUTS
+def test_greedy_in_f16_is_the_text_of_a_single_engine(smollm2_f16: Path, *, unified: bool) -> None:
     said, greedy = ["The sea is", "Once upon a time", "Cats are"], replace(GREEDY, max_tokens=8)
     with LlamaEngine(smollm2_f16, LoadOptions(n_ctx=256)) as single:
         prompts = [single.tokenize(text) for text in said]
         alone = [tokens(list(single.generate(prompt, greedy))) for prompt in prompts]
-    with BatchEngine(smollm2_f16, LoadOptions(n_ctx=256, n_slots=3)) as engine:
+    options = LoadOptions(n_ctx=256, n_slots=3, kv_unified=unified)
+    with BatchEngine(smollm2_f16, options) as engine:
         assert [tokens(steps) for steps in at_once(engine, prompts, greedy)] == alone
 
 
@@ -197,19 +206,29 @@ def test_a_small_pool_of_cells_is_enough(pico: Path) -> None:
     assert {reason(steps) for steps in found} <= {"length", "stop"}
 
 
-def test_a_shared_beginning_is_evaluated_once(pico: Path) -> None:
-    with BatchEngine(pico, LoadOptions(n_ctx=512, n_slots=4), n_threads=1) as engine:
+@LAYOUTS
+def test_a_shared_beginning_is_evaluated_once(pico: Path, *, unified: bool) -> None:
+    """Apart it is copied; each says what it would say alone."""
+    options = LoadOptions(n_ctx=512, n_slots=4, kv_unified=unified)
+    with BatchEngine(pico, options, n_threads=1) as engine:
         prefix = list(range(1000, 1200))
         slots = engine._slots
-        for own in range(4):
-            slots.submit(Continuation((*prefix, 50 + own), GREEDY))
+        prompts = [[*prefix, 50 + own] for own in range(4)]
+        for prompt in prompts:
+            slots.submit(Continuation(tuple(prompt), GREEDY))
+        said: dict[int, list[Step]] = defaultdict(list)
         while slots.n_live:
-            slots.step()
+            for event in slots.step():
+                said[event.handle].append(event.step)
         positions = [int(lib.llama_memory_seq_pos_max(engine._model.memory, n)) for n in range(4)]
         used = engine._slots.cells.n_cells - engine._slots.cells.free
 
+        alone = [tokens(list(engine.generate(prompt, GREEDY))) for prompt in prompts]
+
+    assert [read.evaluated for steps in said.values() for read in _prefilled(steps)] == [201, 1, 1, 1]
+    assert [tokens(steps) for steps in said.values()] == alone
     assert min(positions) >= 200
-    assert used <= 200 + 4 * 17
+    assert used <= (200 if unified else 800) + 4 * 17
 
 
 def test_closing_the_engine_ends_its_replies(pico: Path) -> None:
@@ -258,22 +277,29 @@ def _prefilled(steps: Sequence[Step]) -> list[Prefilled]:
     return [step for step in steps if isinstance(step, Prefilled)]
 
 
+@LAYOUTS
 def test_conversations_go_on_from_the_disk(
-    pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unified: bool
 ) -> None:
-    """Of each only what is new is read, and it says what it would have said; by either engine."""
+    """Of each only what is new is read, and it says what it would have said; by any engine.
+
+    Apart two have a slot and the third waits in RAM; the files are those of any other layout.
+    """
     monkeypatch.setattr(ReadingShare, "best_rate", 10.0)  # slower than any disk
-    options = LoadOptions(n_ctx=512, n_slots=4, n_cells=1024)
+    pool = LoadOptions(n_ctx=512, n_slots=4, n_cells=1024)
+    options = pool if unified else LoadOptions(n_ctx=512, n_slots=2, kv_unified=False)
     prompts = [list(range(first, first + 300)) for first in (500, 900, 1300)]
     longer = [[*prompt, 7, 8] for prompt in prompts]
-    with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
+    room = 1 << 26
+    with BatchEngine(pico, options, n_threads=1, scene_room=room, contexts=tmp_path) as engine:
         for prompt in prompts:
             list(engine.generate(prompt, SamplingParams(max_tokens=1)))
         expected = [tokens(list(engine.generate(prompt, GREEDY))) for prompt in longer]
     assert len(list(tmp_path.iterdir())) == 3
-    with BatchEngine(pico, options, n_threads=1, contexts=tmp_path) as engine:
-        found = [list(engine.generate(prompt, GREEDY)) for prompt in longer]
-    assert [tokens(steps) for steps in found] == expected
-    assert [p.evaluated for steps in found for p in _prefilled(steps)] == [1, 1, 1]
+    for other in (options, pool if not unified else replace(options, n_slots=3, n_cells=None)):
+        with BatchEngine(pico, other, n_threads=1, contexts=tmp_path) as engine:
+            found = [list(engine.generate(prompt, GREEDY)) for prompt in longer]
+        assert [tokens(steps) for steps in found] == expected
+        assert [p.evaluated for steps in found for p in _prefilled(steps)] == [1, 1, 1]
     with LlamaEngine(pico, LoadOptions(n_ctx=512), n_threads=1, contexts=tmp_path) as single:
         assert tokens(list(single.generate(longer[0], GREEDY))) == expected[0]

@@ -17,9 +17,9 @@ from relay_gguf.sampling import SamplingParams
 
 
 def made(
-    n_slots: int, n_cells: int, n_ctx: int = 0, *, endless: bool = False
+    n_slots: int, n_cells: int, n_ctx: int = 0, **how: bool | int
 ) -> tuple[Slots, SlotModel]:
-    model = SlotModel(n_slots, n_cells, n_ctx, endless=endless)
+    model = SlotModel(n_slots, n_cells, n_ctx, **how)  # type: ignore[arg-type]
     return Slots(model, clock=model.clock), model
 
 
@@ -65,9 +65,12 @@ def drawn(rng: random.Random) -> Continuation:
     return Continuation((*shared, *own), params, ends=frozenset([rng.randrange(1, 50)]))
 
 
-def test_a_thousand_replies_in_16_slots_with_joins_cancels_and_leaves() -> None:
+@pytest.mark.parametrize(
+    "unified", [True, pytest.param(False, marks=pytest.mark.thorough)], ids=["pool", "apart"]
+)
+def test_a_thousand_replies_in_16_slots_with_joins_cancels_and_leaves(*, unified: bool) -> None:
     """Each reply is that of a single engine, whatever its neighbours do, and no cell leaks."""
-    slots, model = made(16, 700, n_ctx=200)
+    slots, model = made(16, 700, n_ctx=200, unified=unified, room=20)
     rng = random.Random(5)
     asked: dict[int, Continuation] = {}
     got: dict[int, list[Step]] = defaultdict(list)
@@ -99,8 +102,9 @@ def test_a_thousand_replies_in_16_slots_with_joins_cancels_and_leaves() -> None:
     assert model.n_refused == 0
 
 
-def test_a_shared_beginning_is_read_once() -> None:
-    slots, model = made(8, 4096)
+@pytest.mark.parametrize("unified", [True, False], ids=["pool", "apart"])
+def test_a_shared_beginning_is_read_once(*, unified: bool) -> None:
+    slots, model = made(8, 4096, unified=unified)
     prefix = tuple(1 + i % 40 for i in range(500))
     asked = [slots.submit(request(*prefix, 41, own, seed=own)) for own in range(1, 9)]
 
@@ -113,8 +117,9 @@ def test_a_shared_beginning_is_read_once() -> None:
     assert [read(steps[handle]) for handle in asked] == [(502, 0), *[(1, 501)] * 7]
 
 
-def test_alternatives_share_all_of_their_prompt() -> None:
-    slots, model = made(4, 4096)
+@pytest.mark.parametrize("unified", [True, False], ids=["pool", "apart"])
+def test_alternatives_share_all_of_their_prompt(*, unified: bool) -> None:
+    slots, model = made(4, 4096, unified=unified)
     for seed in range(4):
         slots.submit(request(*range(1, 40), *range(1, 40), seed=seed, temperature=2.0))
 
@@ -150,6 +155,44 @@ def test_another_conversation_leaves_the_first_ones_cells() -> None:
         told(slots)
 
     assert tally(model.evaluated[before:])["read"] == 0
+
+
+def test_apart_each_reply_has_a_whole_context() -> None:
+    """Nobody waits for another one's cells, nor is read again; even if all contexts are full."""
+    slots, model = made(4, 0, n_ctx=64, unified=False, endless=True)
+    asked = [slots.submit(request(*[own] * 40, n=90, temperature=2.0)) for own in range(1, 5)]
+
+    steps = told(slots)
+
+    assert [reason(steps[handle]) for handle in asked] == ["context"] * 4
+    assert [len(tokens(steps[handle])) for handle in asked] == [25] * 4
+    assert tally(model.evaluated)["read"] == 4 * 39
+    assert model.n_refused == 0
+
+
+def test_apart_what_has_no_slot_any_more_waits_in_ram() -> None:
+    """Three conversations in turns in two slots: only what is new is read."""
+    slots, model = made(2, 0, n_ctx=640, unified=False, room=9)
+    prompts = [[own, *range(1, 49)] * 2 for own in (7, 8, 9)]
+    for prompt in prompts:
+        slots.submit(request(*prompt, n=1))
+        told(slots)
+    before = len(model.evaluated)
+
+    for prompt in prompts * 2:
+        handle = slots.submit(request(*prompt, 3, 3, n=3))
+        assert tokens(told(slots)[handle]) == expected(request(*prompt, 3, 3, n=3), model.n_ctx)
+
+    assert tally(model.evaluated[before:])["read"] <= 6 * 2
+
+
+def test_apart_little_is_read_again_sooner_than_copied() -> None:
+    slots, model = made(2, 0, n_ctx=640, unified=False)
+    for own in (7, 8):
+        slots.submit(request(*range(1, 20), *[own] * 30, n=1))
+        told(slots)
+
+    assert tally(model.evaluated)["read"] == 2 * 48
 
 
 def test_out_of_cells_the_youngest_waits_and_all_end() -> None:
@@ -290,10 +333,12 @@ def test_what_is_forgotten_moves_up_what_follows() -> None:
 
 
 def test_what_another_sequence_has_too_is_not_moved() -> None:
-    slots, _ = made(2, 640)
-    for own in (40, 41):
-        slots.submit(request(*[*range(1, 40), *range(1, 10)], own, 5, n=1))
-    told(slots)
+    """In a pool; apart each has its own."""
+    for unified in (True, False):
+        slots, _ = made(2, 640, unified=unified)
+        for own in (40, 41):
+            slots.submit(request(*[*range(1, 40), *range(1, 10)], own, 5, n=1))
+        told(slots)
 
-    assert not slots.forget(list(range(1, 10)), 3)
-    assert not slots.forget([9, 9], 1), "nobody has that"
+        assert slots.forget(list(range(1, 10)), 3) == (not unified)
+        assert not slots.forget([9, 9], 1), "nobody has that"

@@ -24,10 +24,10 @@ def planned(ram: float, vram: float, options: LoadOptions, wanted: int | None) -
     machine = Machine(int(ram * GIB), int(ram * GIB), 50e9, gpus, "")
     n_slots, found = fitting(partial(fit, Q4_K_M, machine), options, wanted, n_kept=32)
     assert (n_slots == 1) == (found == options), "alone the user's options are taken as they are"
-    if n_slots > 1:
-        assert found.n_slots == 32
-        assert fit(Q4_K_M, machine, found).fits
-    return f"{n_slots} of {found.n_cells or 'one context'}"
+    at = fit(Q4_K_M, machine, found).settings
+    pool = n_slots > 1 and at.kv_unified
+    assert at.n_slots == (32 if pool else n_slots)
+    return f"{n_slots} of {found.n_cells or 'one context'}{' in a pool' * pool}"
 
 
 CASES = [
@@ -37,7 +37,7 @@ CASES = [
     (64, 0, LoadOptions(), 12, "12 of 49152"),
     (9.9, 0, LoadOptions(), None, "3 of 12288"),
     (8.5, 0, LoadOptions(), None, "1 of one context"),
-    (8.5, 0, LoadOptions(), 4, "4 of 8192"),
+    (8.5, 0, LoadOptions(), 4, "4 of 8192 in a pool"),
     (64, 12, LoadOptions(), None, "4 of 16384"),
     (64, 9.5, LoadOptions(), None, "3 of 12288"),
     (64, 8.2, LoadOptions(), None, "1 of one context"),

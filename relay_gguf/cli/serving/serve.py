@@ -100,7 +100,7 @@ def serve(
     from relay_gguf.folders import contexts_folder
     from relay_gguf.hub.progress import watching
     from relay_gguf.machine.listen_address import check_reach
-    from relay_gguf.models.opening import close_engine, find_model, open_slots
+    from relay_gguf.models.opening import close_engine, find_model, open_slots, waiting_bytes
     from relay_gguf.models.side_by_side import side_by_side
     from relay_gguf.serve.listening import bound, run_app
     from relay_gguf.serve.paths import Api
@@ -112,8 +112,9 @@ def serve(
         choose = choosing(yes=yes)
         path = demo_file() if demo else find_model(model, settings, screen, choose=choose)
     contexts = contexts_folder() if settings.cache_file else None
+    room = waiting_bytes()
     n_slots, options = side_by_side(path, settings.load, settings.slots, 0)
-    with open_slots(path, settings, options, contexts=contexts) as engine:
+    with open_slots(path, settings, options, scene_room=room, contexts=contexts) as engine:
         api = Api(engine, relay_template(), settings.sampling)
         shown = f"[{host}]" if ":" in host else host
         typer.echo(

@@ -8,6 +8,7 @@ reply         a reply in progress
 seating       who gets a slot, and which sequence
 slots         `Slots`: step by step, on whatever evaluates
 context       llama.cpp as what evaluates
+streams       the same with a cache of its own for each sequence
 inbox         between the thread that steps and those that ask
 batch_engine  `BatchEngine`: a loaded model with a thread that steps, for callers on any thread
 widening      several replies at a second context of an engine's model, for a while

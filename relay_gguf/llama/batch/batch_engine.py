@@ -23,6 +23,7 @@ from .context import LlamaSlots
 from .continuation import Continuation
 from .inbox import Asked, Inbox, serve
 from .slots import Slots
+from .streams import StreamSlots
 
 T = TypeVar("T")
 
@@ -43,6 +44,7 @@ class BatchEngine(LoadedEngine):
         options: LoadOptions | None = None,
         *,
         n_threads: int | None = None,
+        scene_room: int = 0,
         contexts: Path | None = None,
         on_progress: Callable[[float], None] | None = None,
         any_chat: bool = False,
@@ -53,6 +55,8 @@ class BatchEngine(LoadedEngine):
             path: a GGUF file.
             options: slots, context and the like; None for `N_SLOTS` slots.
             n_threads: threads of the CPU; None for one for each physical core.
+            scene_room: bytes of RAM for snapshots of conversations that have no slot any more, if
+                each slot has a cache of its own; a pool keeps them itself.
             contexts: a folder where `close` leaves the conversations, as for `LlamaEngine`.
             on_progress: called from another thread with the share that is loaded, 0 to 1.
             any_chat: whether a model of another chat format than ChatML will do: prompts are then
@@ -72,7 +76,12 @@ class BatchEngine(LoadedEngine):
             any_chat=any_chat,
         )
         self._folder = self._context_folder(contexts)
-        self._context = LlamaSlots(self._model, self._flag, self._folder)
+        model, flag, folder = self._model, self._flag, self._folder
+        self._context = (
+            LlamaSlots(model, flag, folder)
+            if model.plan.settings.kv_unified
+            else StreamSlots(model, flag, folder, scene_room)
+        )
         self._slots = Slots(self._context)
 
     @property

@@ -1,8 +1,10 @@
 """Which tokens are in the cache for which sequence.
 
-llama.cpp's unified cache has one pool of cells. A cell holds the key and value of one evaluated
-token, and belongs to every sequence that begins alike: it is free when the last of these lets go of
-it. This is the same count, kept here, so that it is known before an evaluation whether it fits.
+A cell holds the key and value of one evaluated token. llama.cpp's unified cache has one pool of
+cells: a cell belongs to every sequence that begins alike, and is free when the last of these lets go
+of it. Without that each sequence has cells of its own, for a whole context: what two begin with
+alike is there twice, and nobody's cells run out. This is the same count, kept here, so that it is
+known before an evaluation whether it fits.
 """
 
 from __future__ import annotations
@@ -20,9 +22,10 @@ BLOCK: Final = 64
 class Cells:
     """`n_cells` cells, and what `n_seqs` sequences hold of them."""
 
-    def __init__(self, n_cells: int, n_seqs: int) -> None:
-        """Begin with an empty cache."""
+    def __init__(self, n_cells: int, n_seqs: int, *, unified: bool = True) -> None:
+        """Begin with an empty cache; `unified` is one pool for all sequences."""
         self.n_cells = n_cells
+        self.unified = unified
         self._ids: list[list[int]] = [[] for _ in range(n_seqs)]
         self._cells: list[list[int]] = [[] for _ in range(n_seqs)]
         self._users: Counter[int] = Counter()  # of each cell that more than one sequence has
@@ -57,6 +60,9 @@ class Cells:
 
     def share(self, source: int, target: int, n_tokens: int) -> None:
         """Take in that an empty sequence was given the first tokens of another."""
+        if not self.unified:
+            self.fill(target, self._ids[source][:n_tokens])
+            return
         self._ids[target] = self._ids[source][:n_tokens]
         self._cells[target] = self._cells[source][:n_tokens]
         users = self._users

@@ -80,6 +80,7 @@ class ChunkLogits(LoadedEngine):
             n_slots=self.n_at_once,
             n_cells=self.n_at_once * padded(room),
             n_outputs=self.n_at_once * n_wanted if n_ctx <= N_BATCH else N_BATCH,
+            kv_unified=False,  # they have nothing in common
         )
         super().__init__(
             path, options, n_threads=n_threads, on_progress=on_progress, thread="relay-chunks"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
@@ -24,6 +24,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from relay_gguf.sampling import Logits
+
+Kept = tuple[Sequence[int], Callable[[], Snapshot | None]]
+"""The token ids of a conversation, and what copies its cache."""
 
 DONE: Final = 0
 NO_ROOM: Final = 1
@@ -55,6 +58,10 @@ class Evaluator(Protocol):
     def can_cut(self) -> bool:
         """Whether a sequence can be cut down to its first tokens, and these be shared."""
 
+    @property
+    def unified(self) -> bool:
+        """Whether all sequences have one pool of cells, or each has `n_ctx` of its own."""
+
     def evaluate(
         self,
         ids: Sequence[int],
@@ -80,11 +87,14 @@ class Evaluator(Protocol):
     def remove(self, seq: int, start: int, stop: int) -> None:
         """Remove tokens of a sequence, and move up those that follow, which no other one has."""
 
-    def share(self, source: int, target: int, n_tokens: int) -> None:
-        """Give the first tokens of a sequence to another, which is empty."""
+    def share(self, source: int, target: int, n_tokens: int) -> bool:
+        """Give the first tokens of a sequence to another, which is empty; False, and it stays so."""
+
+    def put_by(self, seq: int, ids: Sequence[int]) -> None:
+        """Keep what a sequence has, the evaluated `ids`, for `find`, if there is a place for it."""
 
     def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
-        """A conversation of the disk that has much more of a prompt than `has` tokens."""
+        """A conversation that was put by, and has much more of a prompt than `has` tokens."""
 
     def fill(self, seq: int, snapshot: Snapshot) -> bool:
         """Fill an empty sequence with a snapshot; False, and it stays empty, if that fails."""
@@ -98,6 +108,8 @@ class Evaluator(Protocol):
 
 class LlamaSlots:
     """One context of llama.cpp with a unified cache. For the engine's thread only."""
+
+    unified = True
 
     def __init__(
         self,
@@ -152,11 +164,7 @@ class LlamaSlots:
         if self._flag[0] != b"\0":
             return ABORTED
         count = len(ids)
-        self._ids[:count] = ids
-        self._positions[:count] = positions
-        self._seqs[:count] = seqs
-        self._wanted[:n_rows] = 1
-        self._wanted[n_rows:count] = 0
+        self._lay_out(ids, positions, seqs, n_rows)
         self._batch.n_tokens = count
         status = int(lib.llama_decode(self._model.ctx, self._batch))
         if not n_rows:
@@ -168,6 +176,17 @@ class LlamaSlots:
             f"llama.cpp could not evaluate {count} tokens of {len(set(seqs))} replies "
             f"(llama_decode returned {status}). --debug shows its log."
         )
+
+    def _lay_out(
+        self, ids: Sequence[int], positions: Sequence[int], seqs: Sequence[int], n_rows: int
+    ) -> None:
+        """Fill the columns of the batch."""
+        count = len(ids)
+        self._ids[:count] = ids
+        self._positions[:count] = positions
+        self._seqs[:count] = seqs
+        self._wanted[:n_rows] = 1
+        self._wanted[n_rows:count] = 0
 
     def rows(self, n_rows: int) -> Logits:
         """The logits (n_rows, n_vocab), in llama.cpp's own memory."""
@@ -192,9 +211,13 @@ class LlamaSlots:
         lib.llama_memory_seq_add(self._model.memory, seq, stop, -1, start - stop)
         self._moving = True
 
-    def share(self, source: int, target: int, n_tokens: int) -> None:
+    def share(self, source: int, target: int, n_tokens: int) -> bool:
         """Let a sequence begin with the cells of another."""
         lib.llama_memory_seq_cp(self._model.memory, source, target, 0, n_tokens)
+        return True
+
+    def put_by(self, seq: int, ids: Sequence[int]) -> None:
+        """Nothing: a pool keeps a conversation until its cells are needed."""
 
     def find(self, prompt: Sequence[int], has: int) -> Snapshot | None:
         """A conversation of the folder with `WORTH_KEEPING` tokens of a prompt more than `has`."""
@@ -226,12 +249,20 @@ class LlamaSlots:
         Returns:
             The number of conversations that have a file now.
         """
-        if self._folder is None or self._moving:
+        if self._folder is None:
             return 0
-        most = (available_memory() or 0) // 2
-        ctx = self._model.ctx
-        found = ((ids, partial(copied, ctx, seq, ids, most)) for seq, ids in conversations)
-        return self._folder.keep_all(found, rate, wanted)
+        return self._folder.keep_all(self._kept(conversations), rate, wanted)
+
+    def _kept(self, conversations: Iterable[tuple[int, Sequence[int]]]) -> Iterator[Kept]:
+        """Conversations of the cache, each with what copies it."""
+        for seq, ids in conversations:
+            yield ids, partial(self._copy, seq, ids)
+
+    def _copy(self, seq: int, ids: Sequence[int]) -> Snapshot | None:
+        """A copy of a sequence; None where memory is short, or its positions are not yet right."""
+        if self._moving:
+            return None
+        return copied(self._model.ctx, seq, ids, (available_memory() or 0) // 2)
 
     def ends(self, token: int) -> bool:
         """Whether a token is one that frames a turn, or ends a text."""

@@ -10,6 +10,8 @@ from .reply import Leader, Reply
 
 WORTH_WAITING: Final = 32
 """Tokens that a prompt must have in common with one that is being read, to wait for it."""
+WORTH_COPYING: Final = 32
+"""Tokens that are read again sooner than a sequence is copied, where they cannot be shared."""
 HEADROOM: Final = 16
 """Cells that must be free for each reply before another one joins, so that none must leave soon."""
 
@@ -47,7 +49,7 @@ def has_room(
         idle: the sequences of no reply, whose cells can be freed.
         shared: tokens that each sequence has of the prompt.
     """
-    if not seated:
+    if not seated or not cells.unified:
         return True
     unread = sum(other.left for other in seated)
     has = max(shared[other.seq] for other in seated if other.seq is not None)
@@ -68,4 +70,5 @@ def place(cells: Cells, idle: Sequence[int], shared: Sequence[int]) -> tuple[int
         # Another conversation's: the one that was idle longest makes room, an empty one first.
         best = next((seq for seq in idle if not cells.length(seq)), idle[0])
     source = shared.index(max(shared))
-    return best, source if shared[source] > shared[best] else best
+    least = 1 if cells.unified else WORTH_COPYING
+    return best, source if shared[source] >= shared[best] + least else best

@@ -4,10 +4,9 @@ A step evaluates the last token of every running reply and pieces of the prompts
 read, and draws a token for each running reply. Whoever steps is the only one who may touch this:
 see `batch_engine` for callers on other threads.
 
-The cache is one pool of cells. What a prompt has in common with any sequence is shared, not
-evaluated again; a prompt whose beginning is just being read by another waits for that. A reply that
-ended leaves its cells to the next prompt that begins alike, until somebody needs them. When cells
-run out, first those are freed, then the youngest reply waits, and is read again later.
+What a prompt has in common with any sequence is shared, not evaluated again, nor is what another one
+is just reading. A reply that ended leaves its cells to the next prompt that begins alike. When a
+pool's cells run out, first those are freed, then the youngest reply waits, and is read again later.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Slots:
             evaluator: the model, which nobody else may use meanwhile.
             clock: seconds; how long a step was decides how much of a prompt the next one reads.
         """
-        self.cells = Cells(evaluator.n_cells, evaluator.n_slots)
+        self.cells = Cells(evaluator.n_cells, evaluator.n_slots, unified=evaluator.unified)
         self._evaluator = evaluator
         self._clock = clock
         self.reading = ReadingShare()
@@ -149,6 +148,8 @@ class Slots:
         seq, source = seating.place(self.cells, self._idle, shared)
         self._idle.remove(seq)
         found = self._evaluator.find(reply.ids[:-1], max(shared))
+        if 2 * shared[seq] < self.cells.length(seq):  # another conversation makes room
+            self._evaluator.put_by(seq, self.cells.ids(seq))
         if found is not None:
             self._cut(seq, 0)
             self._free_idle(len(found.ids))
@@ -157,8 +158,8 @@ class Slots:
                 self._cut(seq, self._shared(seq, reply.ids[:-1]))
         elif self._evaluator.can_cut and source != seq:
             self._cut(seq, 0)
-            self._evaluator.share(source, seq, shared[source])
-            self.cells.share(source, seq, shared[source])
+            if self._evaluator.share(source, seq, shared[source]):
+                self.cells.share(source, seq, shared[source])
         else:
             self._cut(seq, shared[seq])
         reply.seq, reply.n_past = seq, self.cells.length(seq)
@@ -207,7 +208,7 @@ class Slots:
         There are cells for all of it: whoever has the least claim to them is put off.
         """
         while True:
-            seated = self._seated.values()
+            seated = [self._seated[seq] for seq in sorted(self._seated)]
             running = [reply for reply in seated if not reply.left]
             reading = sorted((reply for reply in seated if reply.left), key=lambda r: r.due)
             lefts = [reply.left for reply in reading]

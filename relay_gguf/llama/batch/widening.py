@@ -128,12 +128,16 @@ def _open(
     longest = min(len(prompt) + n_tokens + 1, model.n_ctx)
     n_cells = max(len(cache.past), len(prompt)) + n_replies * (longest - len(prompt))
     settings = replace(
-        model.plan.settings, n_ctx=longest, n_slots=n_replies, n_cells=padded(n_cells)
+        model.plan.settings,
+        n_ctx=longest,
+        n_slots=n_replies,
+        n_cells=padded(n_cells),
+        kv_unified=True,  # all of them begin with the whole prompt
     )
     sizes = model.plan.model
     copy = sizes.kv(len(sizes.blocks), len(cache.past), settings.kv_type)
     needed = copy + sizes.kv(len(sizes.blocks), settings.pool, settings.kv_type)
-    needed += sizes.compute_buffer(settings.pool, settings.n_ubatch) + sizes.more_rows(n_replies)
+    needed += sizes.compute_buffer(settings.n_kv, settings.n_ubatch) + sizes.more_rows(n_replies)
     if needed > (available_memory() or 0):
         return None
     snapshot = cache.snapshot(copy * 2)
