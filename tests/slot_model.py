@@ -79,7 +79,8 @@ class SlotModel:
         if self._n_free < len(ids):
             self._n_free = self.n_cells - self.n_used
         lengths = Counter(seqs)
-        full = not self.unified and any(len(self.seqs[s]) + lengths[s] > self.n_ctx for s in lengths)
+        most = max(len(self.seqs[seq]) + count for seq, count in lengths.items())
+        full = not self.unified and most > self.n_ctx
         if self._n_free < len(ids) or full:
             self.n_refused += 1
             return NO_ROOM

@@ -33,9 +33,9 @@ class LoadOptions:
 
     `n_slots` is how many replies are generated at once by a `BatchEngine`; each may have `n_ctx`
     tokens, and all together `n_cells`: as many as all of them can use, or less where memory is
-    short. With `kv_unified` these are one pool, in which replies share what they begin with; without
-    it each reply has a cache of its own, which is quicker where each has a conversation of its own,
-    but only where memory has room for `n_slots` whole contexts: else it is a pool all the same.
+    short. With `kv_unified` these are one pool, in which replies share what they begin with.
+    Without it each has a cache of its own, which is quicker where each is of another conversation;
+    but only where memory has room for `n_slots` whole contexts, else it is a pool all the same.
     `n_outputs` is how many rows of logits an evaluation gives; 0 is one a reply.
     """
 

@@ -59,11 +59,9 @@ def plan_lines(plan: Plan, machine: Machine, better: Candidate | None = None) ->
     speed = tokens_per_second(plan, machine)
     pool = " in one pool" if at.kv_unified else ""
     each = f" for each of {at.n_slots} replies, {padded(at.pool)} for all{pool}"
+    tokens = f"{at.n_ctx} tokens of context in {at.kv_type}{each if at.n_slots > 1 else ''}"
     yield f"{one_line(Path(model.name).name)}, {size(model.weights)} of weights"
-    yield (
-        f"{plan.where}, {at.n_ctx} tokens of context in {at.kv_type}{each if at.n_slots > 1 else ''}, "
-        f"about {rate(speed)} tokens a second"
-    )
+    yield f"{plan.where}, {tokens}, about {rate(speed)} tokens a second"
     yield ""
     yield f"{'device':8}  {'weights':>9}  {'context':>9}  {'compute':>9}  {'left':>9}  holds"
     for share in plan.shares:

@@ -3,11 +3,12 @@
     python tests/benchmarks/batch.py [MODEL.gguf] [--threads N] [--rounds N] [--slots 1,2,4,8,16]
 
 Without a model SmolLM2 is taken. Each number of slots has a prompt of 64 random tokens and a reply
-of 64 in each slot; counted are the tokens a second of all slots while all of them are running.
-Beside it stand llama-batched-bench, if it is on PATH, which samples nothing, and llama-server, if
-xllamacpp is installed. llama-batched-bench runs twice: with a cache of its own for each sequence,
-as it does by itself, and with one pool for all (-kvu), as relay-gguf and llama-server have it: in a
-pool sequences share what they begin with, and each token passes over the cells of all others. Each
+of 64 in each slot, which begin together when all prompts have been read; counted are the tokens a
+second of all slots. Beside it stand llama-batched-bench, if it is on PATH, which samples nothing,
+and llama-server, if xllamacpp is installed. Slots have a cache each, as llama-batched-bench has by
+itself, or with --kv-unified one pool for all, as it runs beside it with -kvu and as llama-server
+has it: in a pool sequences share what they begin with, and each token passes over the cells of all
+others. Each
 is a fresh process with OpenMP's short spin, and the rounds are interleaved. "of bare" is the most
 exact: after each of our steps comes one that evaluates as many random tokens at the same places and
 does nothing else, as llama-batched-bench does it; the ratio is that of the medians. The last
@@ -42,8 +43,6 @@ if TYPE_CHECKING:
     from relay_gguf.llama.batch.slots import Slots
 
 N_PROMPT, N_REPLY = 64, 64
-N_ROOM = 400
-"""Tokens that a reply may have: the first are ahead of the last prompt that is read."""
 SHORT_SPIN = {"GOMP_SPINCOUNT": "1000"}
 SERVER = """
 import json, sys, urllib.request, xllamacpp
@@ -75,12 +74,12 @@ PARTS = ("evaluation", "sampling", "Python")
 # The child: a model in memory, and how its steps spend their time
 
 
-def measured(path: Path, threads: int, n_slots: int) -> dict[str, float]:
+def measured(path: Path, threads: int, n_slots: int, *, unified: bool) -> dict[str, float]:
     """Tokens a second while all slots run, and seconds of a step by what they are spent on."""
     from relay_gguf.fit.plan import LoadOptions
     from relay_gguf.llama.batch.batch_engine import BatchEngine
 
-    options = LoadOptions(n_ctx=512, n_slots=n_slots)
+    options = LoadOptions(n_ctx=512, n_slots=n_slots, kv_unified=unified)
     with BatchEngine(path, options, n_threads=threads) as engine:
         slots = engine._slots  # its own thread rests meanwhile
         slots._evaluator.ends = lambda token: False  # type: ignore[method-assign]
@@ -109,9 +108,13 @@ def take(slots: Slots, n_slots: int, n_reply: int) -> dict[str, float]:
 
         return run
 
-    for _ in range(n_slots):
-        params = SamplingParams(max_tokens=N_ROOM, seed=rng.getrandbits(32))
-        slots.submit(Continuation(tuple(random_ids(rng, N_PROMPT)), params))
+    prompts = [tuple(random_ids(rng, N_PROMPT)) for _ in range(n_slots)]
+    for n_tokens in (1, n_reply + 1):  # what was read stays, so that the replies begin together
+        while slots.n_live:
+            slots.step()
+        for prompt in prompts:
+            params = SamplingParams(max_tokens=n_tokens, seed=rng.getrandbits(32))
+            slots.submit(Continuation(prompt, params))
     evaluator: Any = slots._evaluator
     evaluator.evaluate, evaluator.rows = timed(PARTS[0], evaluate), timed(PARTS[0], rows)
     slots_module.next_tokens = timed(PARTS[1], choose)
@@ -152,9 +155,10 @@ def bare_step(slots: Slots, rng: random.Random, evaluate: Any) -> float:
 # The parent
 
 
-def ours(job: Job, n_slots: int, parts: list[dict[str, float]]) -> float:
+def ours(job: Job, n_slots: int, parts: list[dict[str, float]], *, unified: bool) -> float:
     """Tokens a second; the parts of a step are added to `parts`."""
     command = [sys.executable, __file__, "--child", str(n_slots), str(job.path)]
+    command += ["--kv-unified"] * unified
     found = json.loads(_output([*command, "--threads", str(job.threads)]))
     parts.append(found)
     return float(found["speed"])
@@ -183,7 +187,7 @@ def _output(command: Sequence[str]) -> str:
     return run.stdout
 
 
-def row(job: Job, n_slots: int, *, alone: bool) -> list[str]:
+def row(job: Job, n_slots: int, *, alone: bool, unified: bool) -> list[str]:
     """A line of the table."""
     parts: list[dict[str, float]] = []
     bench = not alone and shutil.which("llama-batched-bench")
@@ -193,7 +197,8 @@ def row(job: Job, n_slots: int, *, alone: bool) -> list[str]:
         (server, not alone and find_spec("xllamacpp")),
     ]
     peers = [partial(measure, job, n_slots) for measure, found in there if found]
-    own, *others = interleaved(job.rounds, partial(ours, job, n_slots, parts), *peers)
+    mine = partial(ours, job, n_slots, parts, unified=unified)
+    own, *others = interleaved(job.rounds, mine, *peers)
     cells = [str(n_slots), spread(own, ".1f"), spread([one["of bare"] for one in parts], ".3f")]
     has = iter(others)
     for _, found in there:
@@ -212,11 +217,13 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slots", default="1,2,4,8,16")
     parser.add_argument("--alone", action="store_true", help="leave the other programs out")
+    parser.add_argument("--kv-unified", action="store_true", help="one pool for all slots")
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     path = arguments.model or demo_model()
     if arguments.child:
-        print(json.dumps(measured(path, arguments.threads, arguments.child)))
+        unified = arguments.kv_unified
+        print(json.dumps(measured(path, arguments.threads, arguments.child, unified=unified)))
         return
     job = Job(path, arguments.threads, arguments.rounds)
     print(f"{machine(job)}\n")
@@ -224,7 +231,7 @@ def main() -> None:
     print(f"| {' | '.join((*HEAD, *(f'{part}, ms' for part in PARTS)))} |")
     print("|" + " ---: |" * (len(HEAD) + len(PARTS)))
     for n_slots in map(int, arguments.slots.split(",")):
-        cells = row(job, n_slots, alone=arguments.alone)
+        cells = row(job, n_slots, alone=arguments.alone, unified=arguments.kv_unified)
         print(f"| {' | '.join(cells)} |", flush=True)
     print(f"\n{others}")
 

@@ -225,7 +225,8 @@ def test_a_shared_beginning_is_evaluated_once(pico: Path, *, unified: bool) -> N
 
         alone = [tokens(list(engine.generate(prompt, GREEDY))) for prompt in prompts]
 
-    assert [read.evaluated for steps in said.values() for read in _prefilled(steps)] == [201, 1, 1, 1]
+    found = [read.evaluated for steps in said.values() for read in _prefilled(steps)]
+    assert found == [201, 1, 1, 1]
     assert [tokens(steps) for steps in said.values()] == alone
     assert min(positions) >= 200
     assert used <= (200 if unified else 800) + 4 * 17

@@ -16,9 +16,7 @@ from relay_gguf.llama.batch.slots import Slots
 from relay_gguf.sampling import SamplingParams
 
 
-def made(
-    n_slots: int, n_cells: int, n_ctx: int = 0, **how: bool | int
-) -> tuple[Slots, SlotModel]:
+def made(n_slots: int, n_cells: int, n_ctx: int = 0, **how: bool | int) -> tuple[Slots, SlotModel]:
     model = SlotModel(n_slots, n_cells, n_ctx, **how)  # type: ignore[arg-type]
     return Slots(model, clock=model.clock), model
 

@@ -1,8 +1,8 @@
 """Which tokens are in the cache for which sequence.
 
 A cell holds the key and value of one evaluated token. llama.cpp's unified cache has one pool of
-cells: a cell belongs to every sequence that begins alike, and is free when the last of these lets go
-of it. Without that each sequence has cells of its own, for a whole context: what two begin with
+cells: a cell belongs to every sequence that begins alike, and is free when the last of these lets
+go of it. Otherwise each sequence has cells of its own, for a whole context: what two begin with
 alike is there twice, and nobody's cells run out. This is the same count, kept here, so that it is
 known before an evaluation whether it fits.
 """

@@ -88,7 +88,7 @@ class Evaluator(Protocol):
         """Remove tokens of a sequence, and move up those that follow, which no other one has."""
 
     def share(self, source: int, target: int, n_tokens: int) -> bool:
-        """Give the first tokens of a sequence to another, which is empty; False, and it stays so."""
+        """Give the first tokens of a sequence to another, which is empty; False if that fails."""
 
     def put_by(self, seq: int, ids: Sequence[int]) -> None:
         """Keep what a sequence has, the evaluated `ids`, for `find`, if there is a place for it."""

@@ -4,7 +4,7 @@ A step evaluates the last token of every running reply and pieces of the prompts
 read, and draws a token for each running reply. Whoever steps is the only one who may touch this:
 see `batch_engine` for callers on other threads.
 
-What a prompt has in common with any sequence is shared, not evaluated again, nor is what another one
+What a prompt has in common with any sequence is shared, not evaluated again, nor what another one
 is just reading. A reply that ended leaves its cells to the next prompt that begins alike. When a
 pool's cells run out, first those are freed, then the youngest reply waits, and is read again later.
 """

@@ -14,6 +14,7 @@ import ctypes
 import struct
 from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -30,7 +31,8 @@ FILLED: Final = 3
 """Streams without a reply, between two that have one, that get a token, at most."""
 STATE: Final = struct.Struct("=III")
 """What a state of llama.cpp begins with: a magic number, its sequence, the number of streams. For
-each of these follow a number of cells, 4 bytes, and what these hold: 0 for all but the sequence's."""
+each stream follow its number of cells, 4 bytes, and what these hold: 0 for all but this sequence's.
+"""
 
 
 class StreamSlots(LlamaSlots):
@@ -120,7 +122,7 @@ class StreamSlots(LlamaSlots):
     def _gaps(self, seqs: Sequence[int]) -> Iterator[int]:
         """The streams without a token in short gaps between those that have one."""
         used = sorted(set(seqs)) if self.can_cut else []
-        for left, right in zip(used, used[1:], strict=False):
+        for left, right in pairwise(used):
             gap = range(left + 1, right)
             if len(gap) <= FILLED and all(self._length(seq) < self.n_ctx for seq in gap):
                 yield from gap
