@@ -87,7 +87,8 @@ def reference() -> str:
 
 def _commands(group: Any, before: str = "relay-gguf") -> Iterator[tuple[str, Any]]:
     """Each command with its whole name, in the order of --help; a group before its commands."""
-    for name, command in group.commands.items():
+    for name in group.list_commands(None):
+        command = group.commands[name]
         # the usual command of a group needs no name
         whole = before if name == getattr(group, "usual", None) else f"{before} {name}"
         if not hasattr(command, "usual"):

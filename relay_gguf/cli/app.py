@@ -11,9 +11,10 @@ import sys
 from collections.abc import Callable, Iterable
 from functools import cache
 from itertools import zip_longest
-from typing import Annotated, Final, NoReturn
+from typing import Annotated, Any, Final, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from relay_gguf.debug import log_everything
 from relay_gguf.errors import RelayError
@@ -46,6 +47,24 @@ COMMANDS: Final[tuple[Callable[..., None], ...]] = (
     *(sillytavern, koboldcpp, play),
 )
 GROUPS: Final = (synth, sessions, lmstudio, ollama)
+LISTED: Final = (
+    *("chat", "sessions", "play", "web", "irc", "serve", "worker"),
+    *("models", "plan", "download", "devices", "doctor", "demo"),
+    *("convert", "presets", "imatrix", "quality", "inspect", "template", "card", "upload"),
+    *("dataset", "synth", "recipe", "safety"),
+    *("lmstudio", "ollama", "sillytavern", "koboldcpp"),
+)
+"""The order of --help: to talk, to know the machine, to make files, to train, other programs."""
+HELP: Final = """Relay turns a base LLM into an IRC channel: talk to it on any machine.
+
+Each command tells its options, most with examples: relay-gguf COMMAND --help
+
+\b
+Begin with one of these:
+  relay-gguf chat --demo     a small model that comes with the extra `demo`
+  relay-gguf models          what this machine can run
+  relay-gguf chat            the best of that; it asks before it downloads
+"""
 ROOT_ALONE: Final = ("", "-h", "--help", "--version")
 """First arguments for which no command's options are needed."""
 
@@ -69,10 +88,19 @@ def root(
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
 
 
+class ListedGroup(TyperGroup):
+    """The group of all commands, which lists those for one purpose beside each other."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names of the commands, in the order of --help."""
+        return sorted(self.commands, key=LISTED.index)
+
+
 def _program(commands: Iterable[Callable[..., None]], groups: Iterable[typer.Typer]) -> typer.Typer:
     program = typer.Typer(
         name="relay-gguf",
-        help="Relay turns a base LLM into an IRC channel: talk to it on any machine.",
+        cls=ListedGroup,
+        help=HELP,
         no_args_is_help=True,
         rich_markup_mode=None,
         pretty_exceptions_enable=False,

@@ -123,7 +123,7 @@ def uninstall(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Remove files that `install` put there, unless they were changed since."""
+    """Remove files that `install` put there, unless changed since."""
     from relay_gguf.apps import installed
     from relay_gguf.apps import lmstudio as studio
     from relay_gguf.apps.manifest import InstallState
@@ -169,7 +169,7 @@ def _as_installed(name: str) -> str:
 
 @lmstudio.command()
 def status(home: Home = None, models: Models = None, debug: Debug = False) -> None:
-    """Show LM Studio's folders, and the files that `install` put there."""
+    """Show LM Studio's folders, and what `install` put there."""
     from relay_gguf.apps import lmstudio as studio
     from relay_gguf.apps import manifest
     from relay_gguf.errors import SettingsError
@@ -206,7 +206,9 @@ def modelfile(
     name: Annotated[str | None, typer.Option(help="Name in Ollama. [by the file's name]")] = None,
     debug: Debug = False,
 ) -> None:
-    """Write a Modelfile for a GGUF file, with its own chat template and its sampling defaults.
+    """Write a Modelfile for a GGUF file.
+
+    It has the file's own chat template and its sampling defaults.
 
     \b
     Examples:

@@ -128,7 +128,7 @@ def dataset(
     \b
     Examples:
       relay-gguf dataset ~/irclogs
-      relay-gguf dataset ~/irclogs --as ann --out train.jsonl --split 0.05
+      relay-gguf dataset ~/irclogs --as ann --out chats.jsonl --split 0.05
     """
     from relay_gguf.dataset.build import Options
     from relay_gguf.dataset.drafts import ConversationLimits
@@ -214,12 +214,14 @@ def recipe(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a recipe that trains a base as Relay was trained: for axolotl, or a script.
+    """Print a recipe that trains a base as Relay was trained.
+
+    A configuration for axolotl, or a script that does without it.
 
     \b
     Examples:
-      relay-gguf recipe mistralai/Mistral-Nemo-Base-2407 --data train.jsonl > relay.yaml
-      relay-gguf recipe ./SmolLM2-135M --data train.jsonl --trainer peft > train.py
+      relay-gguf recipe mistralai/Mistral-Nemo-Base-2407 --data chats.jsonl > relay.yml
+      relay-gguf recipe ./SmolLM2-135M --data chats.jsonl --trainer peft > train.py
     """
     from relay_gguf.dataset.recipes.trainers import recipe_for
 

@@ -42,7 +42,10 @@ STEPS: Final = {
 
 
 def demo(debug: Debug = False) -> None:
-    """Show how the demo model is made, and its report; make it if it does not exist."""
+    """Show how the demo model is made, and its report.
+
+    It is made first, if it does not exist.
+    """
     from relay_gguf.models.demo import find_demo
 
     found = find_demo()

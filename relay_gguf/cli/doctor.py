@@ -27,7 +27,9 @@ def doctor(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Test again every device that llama.cpp finds; broken ones are not used from then on.
+    """Test every device again, with advice where one fails.
+
+    Broken devices are not used from then on.
 
     Exits with 1 if no model can run.
     """

@@ -31,7 +31,7 @@ def download(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Download a model, or check a file on this disk, and print its path.
+    """Download a model, or check one, and print its path.
 
     An interrupted download goes on where it ended. Files on this disk are not downloaded again.
     """

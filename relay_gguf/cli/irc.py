@@ -24,10 +24,10 @@ def irc(
     ] = None,
     **options: Any,
 ) -> None:
-    """Run an IRC server with the model in every channel; connect with any IRC client.
+    """Run an IRC server with the model in every channel.
 
-    Each channel is a conversation of its own, and is saved. The message of the day lists the
-    orders that the bot takes, such as retry.
+    Connect with any IRC client. Each channel is a conversation of its own, and is saved. The
+    message of the day lists the orders that the bot takes, such as retry.
 
     \b
     Examples:

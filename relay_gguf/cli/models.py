@@ -45,7 +45,10 @@ def devices(
     measure: Measure = False,
     debug: Debug = False,
 ) -> None:
-    """Show the devices that a model can run on, with free memory and bandwidth."""
+    """Show the devices that a model can run on.
+
+    Each is shown with its memory, how much of that is free, and its bandwidth.
+    """
     from relay_gguf.doctor.advice import amx_advice, notices
     from relay_gguf.doctor.verdict import verdict
     from relay_gguf.llama.backends import build, cpu
@@ -90,9 +93,10 @@ def plan(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Show how a model would be loaded: its parts on each device, free memory, speed.
+    """Show how a model would be loaded, and how fast it would be.
 
-    Nothing is loaded. Of a model on the hub only the header is downloaded.
+    The plan has its parts on each device, and what is left free there. Nothing is loaded. Of a
+    model on the hub only the header is downloaded.
     """
     from dataclasses import replace
 
@@ -138,7 +142,10 @@ def models(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """List Relay's published files: size, speed here, and which one suits this machine."""
+    """List Relay's published files, and which suits this machine.
+
+    Each is shown with its size, the memory that it needs, and its speed here.
+    """
     if remove is not None:
         _remove(remove, yes=yes)
         return

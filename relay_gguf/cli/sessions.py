@@ -26,7 +26,6 @@ LISTS: Final = "`relay-gguf sessions` lists them"
 
 sessions = typer.Typer(
     name="sessions",
-    help="Find saved chats again: list, show, search, export and remove them.",
     add_completion=False,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
@@ -60,7 +59,7 @@ Scene = Annotated[
 
 @sessions.callback(invoke_without_command=True)
 def saved(context: typer.Context, as_json: AsJson = False, debug: Debug = False) -> None:
-    """Find saved chats again: list, show, search, export and remove them.
+    """Find, show, export and remove saved chats.
 
     \b
     Examples:
@@ -74,7 +73,10 @@ def saved(context: typer.Context, as_json: AsJson = False, debug: Debug = False)
 
 @sessions.command("list")
 def list_(as_json: AsJson = False, debug: Debug = False) -> None:
-    """List the sessions, newest first: channel, age, messages, first line."""
+    """List the sessions, newest first.
+
+    Each is shown with its channel, its age, the number of messages and the first line.
+    """
     from dataclasses import asdict
 
     from relay_gguf.conversation.session_files import check_readable, title_rows, titles
@@ -113,7 +115,10 @@ def search(
     text: Annotated[str, typer.Argument(help="Words to look for; case does not matter.")],
     debug: Debug = False,
 ) -> None:
-    """Find a text in all sessions; each line that has it is printed after its session's name."""
+    """Find a text in all sessions.
+
+    Each line that has it is printed after its session's name.
+    """
     from relay_gguf.conversation.session_files import check_readable
     from relay_gguf.conversation.session_files import sessions as files
     from relay_gguf.display import one_line
@@ -150,7 +155,10 @@ def export(
     ] = Path(),
     debug: Debug = False,
 ) -> None:
-    """Write a session to a file, all of its scenes or one, and print the file's path."""
+    """Write a session to a file, and print the file's path.
+
+    All of its scenes or one.
+    """
     from relay_gguf.conversation.export import write_scenes
 
     found = _read(name)
@@ -173,9 +181,10 @@ def remove(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Remove without asking.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Remove sessions for good, and what models have read of any session.
+    """Remove sessions for good.
 
-    Which of those files is whose is not known: the others' text is read again when they go on.
+    What models have read of any session is removed too, since nobody knows which of those files is
+    whose: the text of the others is read again when they go on.
     """
     from relay_gguf.conversation import session_files
     from relay_gguf.conversation.session_files import read_title, title_rows
@@ -214,7 +223,9 @@ def play(
     ] = None,
     debug: Debug = False,
 ) -> None:
-    """Play a saved chat: its lines are typed and answered again, as in a recording.
+    """Play a saved chat, as in a recording.
+
+    Its lines are typed and answered again.
 
     \b
     Examples:

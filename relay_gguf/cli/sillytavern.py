@@ -21,9 +21,10 @@ def sillytavern(
     channel: Annotated[str, typer.Option(help="Channel of all scenes.")] = "random",
     debug: Debug = False,
 ) -> None:
-    """Write Relay's templates and sampling for SillyTavern, as its Master Import takes them.
+    """Write Relay's templates and sampling for SillyTavern.
 
-    A card's character becomes the model's bio, its scenario the topic, your persona your bio.
+    The file is for its Master Import. A card's character becomes the model's bio, its scenario the
+    topic, your persona your bio.
 
     \b
     Examples:
@@ -35,7 +36,10 @@ def sillytavern(
 
 
 def koboldcpp(file: NewFile = None, debug: Debug = False) -> None:
-    """Write Relay's roles for KoboldCpp, as its --chatcompletionsadapter takes them."""
+    """Write Relay's roles for KoboldCpp.
+
+    The file is for its option --chatcompletionsadapter.
+    """
     from relay_gguf.conversation.cards.sillytavern import koboldcpp_adapter
 
     _write_json(koboldcpp_adapter(), file)

@@ -48,7 +48,10 @@ def worker(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Lend this machine's GPUs, or its CPU, to `chat`, `irc` and RelayLM on another one."""
+    """Lend this machine's GPUs or CPU to another machine.
+
+    `chat`, `irc`, `web` and RelayLM there name it by --worker.
+    """
     from relay_gguf.errors import WorkerError
     from relay_gguf.fit.memory import n_bytes
     from relay_gguf.workers.address import reach

@@ -37,6 +37,19 @@ def test_help_is_printed(arguments: list[str]) -> None:
     assert done.stdout.startswith("Usage: ")
 
 
+def test_the_list_of_commands_has_a_whole_sentence_for_each() -> None:
+    """A long one would be cut: `Show the devices that a model can run on, with free memory...`."""
+    whole = typer.main.get_command(cli.app)
+    assert isinstance(whole, TyperGroup)
+    assert sorted(cli.LISTED) == sorted(whole.commands)
+    groups = {"": whole} | {name: c for name, c in whole.commands.items() if hasattr(c, "commands")}
+    for name, group in groups.items():
+        text = group.get_help(typer.Context(group, info_name=name, terminal_width=80))
+        listed = text.partition("\nCommands:\n")[2].splitlines()
+        assert len(listed) == len(group.commands)
+        assert [line for line in listed if not line.endswith(".") or line.endswith("...")] == []
+
+
 def test_no_argument_at_all_shows_the_help() -> None:
     done = relay()
     assert "Usage: " in done.stdout + done.stderr

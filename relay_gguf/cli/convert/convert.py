@@ -148,7 +148,7 @@ def convert(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON objects.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Make GGUF files of a model, or of a base and its LoRA adapter.
+    """Make GGUF files of a model, or of a base and an adapter.
 
     One pass over the weights for any number of types, without PyTorch and in little memory. A
     conversion that was interrupted is resumed by the same command. A base on the hub is read where

@@ -82,7 +82,7 @@ def imatrix(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Make an importance matrix, with which `relay-gguf convert` makes better small files.
+    """Make an importance matrix, for better small files.
 
     In llama.cpp's own form, for llama-quantize too. It counts how large the values are that go into
     each column of the weights. A run that was stopped goes on with the same command.

@@ -38,7 +38,7 @@ def presets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """List the presets of `relay-gguf convert`, and how large their files would be.
+    """List the presets of `convert`, with the sizes of their files.
 
     \b
     Examples:

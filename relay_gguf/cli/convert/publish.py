@@ -31,9 +31,10 @@ def inspect(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Show what a GGUF file is, and what is wrong with it for Relay.
+    """Show what a GGUF file is, and what is wrong with it.
 
-    Only the header is read, so large files take no longer than small ones.
+    Wrong is what would spoil a chat with it as Relay. Only the header is read, so large files take
+    no longer than small ones.
 
     \b
     Examples:
@@ -67,10 +68,11 @@ def card(
     ] = "",
     debug: Debug = False,
 ) -> None:
-    """Write README.md, SHA256SUMS and lm_studio_preset.json of a folder anew.
+    """Write the model card and checksums of a folder anew.
 
-    `convert` writes them by itself; use this after a change of the files. A README.md of your own
-    stays as it is. A safety.md that `relay-gguf safety` wrote becomes a section of README.md.
+    The files are README.md, SHA256SUMS and lm_studio_preset.json. `convert` writes them by itself;
+    use this after a change of the files. A README.md of your own stays as it is. A safety.md that
+    `relay-gguf safety` wrote becomes a section of README.md.
     """
     from relay_gguf.convert.publish.folder import write_folder, written_lines
 
@@ -92,9 +94,9 @@ def upload(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Send without asking.")] = False,
     debug: Debug = False,
 ) -> None:
-    """Send a folder of GGUF files to the hub, but for files that it has already.
+    """Send a folder of GGUF files to the hub.
 
-    Each file is checked against SHA256SUMS first.
+    Files that it has already are not sent. Each file is checked against SHA256SUMS first.
 
     \b
     Examples:

@@ -24,7 +24,9 @@ def template(
     ] = False,
     debug: Debug = False,
 ) -> None:
-    """Print a file's chat template, or put Relay's into it, for commands in any app.
+    """Print a file's chat template, or put Relay's into it.
+
+    With Relay's template its commands work in any app.
 
     \b
     Examples:

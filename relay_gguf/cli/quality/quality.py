@@ -107,7 +107,7 @@ def quality(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Measure how far quantized files are from their base: which one is worth its size?
+    """Measure which quantized file is worth its size.
 
     KL divergence, same top token, change of the right token's probability and perplexity, each with
     its error, as llama.cpp's perplexity tool has them. One model is in memory at a time.

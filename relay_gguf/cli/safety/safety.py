@@ -128,11 +128,12 @@ def safety(
     yes: Yes = False,
     debug: Debug = False,
 ) -> None:
-    """Measure what models answer and what they refuse, with a guard model as the judge.
+    """Measure what models answer and what they refuse.
 
-    Harmful compliance, refusal and over-refusal are three different numbers; each is reported with
-    its interval, by category and file, and files are compared on the same questions. No question
-    is printed without --show. docs/safety.md says what each number is, and is not.
+    Guard models judge the answers. Harmful compliance, refusal and over-refusal are three different
+    numbers; each is reported with its interval, by category and file, and files are compared on the
+    same questions. No question is printed without --show. docs/safety.md says what each number is,
+    and is not.
 
     \b
     Examples:

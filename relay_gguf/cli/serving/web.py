@@ -24,10 +24,10 @@ def web(
     ] = False,
     **options: Any,
 ) -> None:
-    """Talk to the model in your browser: a page with the channels of `relay-gguf irc`.
+    """Talk to the model in your browser.
 
-    IRC clients connect to the same port, and web clients to a WebSocket there. It needs websockets:
-    pip install 'relay-gguf[web]'.
+    The page has the channels of `relay-gguf irc`. IRC clients connect to the same port, and web
+    clients to a WebSocket there. It needs websockets: pip install 'relay-gguf[web]'.
 
     \b
     Examples:

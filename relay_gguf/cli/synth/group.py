@@ -14,7 +14,7 @@ USUAL: Final = "run"
 """The command that `relay-gguf synth MODEL` means."""
 
 
-HELP: Final = """Let a base model write conversations, and make a data set of them.
+HELP: Final = """Let a base model write conversations for a data set.
 
 relay-gguf synth MODEL is short for relay-gguf synth run MODEL, whose --help lists the options.
 

@@ -152,7 +152,7 @@ def sample(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Let a base model write conversations, and make a data set of them.
+    """Let a base model write conversations for a data set.
 
     The model goes on with the raw text of an IRC channel. Each finished scene is kept at once in
     NAME-raw.jsonl; the same command again goes on where it was. At the end the scenes are filtered

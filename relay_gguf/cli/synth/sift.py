@@ -96,10 +96,10 @@ def sift(
     as_json: AsJson = False,
     debug: Debug = False,
 ) -> None:
-    """Filter sampled scenes into a data set, with a card and a report; no model is needed.
+    """Filter sampled scenes into a data set, with a card and a report.
 
-    NAME-card.md says what it was made of, NAME-report.md what each filter dropped, how varied the
-    rest is, and shows 20 scenes.
+    No model is needed. NAME-card.md says what it was made of, NAME-report.md what each filter
+    dropped, how varied the rest is, and shows 20 scenes.
 
     \b
     Examples:
