@@ -211,6 +211,6 @@ def test_the_table_of_machines_is_what_is_chosen(page: str) -> None:
     for row in (
         f"| Mac with 8, 16, 24, 64 GB | {files(macs)} | all layers |",
         f"| card with 6, 8, 12, 16, 24 GB | {files(cards)} | {on_gpu} of 41 layers |",
-        f"| no GPU, 8 GB; 16 GB of DDR4; of DDR5 | {files(bare)} | |",
+        f"| no GPU, with 8 GB, 16 GB of DDR4, 16 GB of DDR5 | {files(bare)} | |",
     ):
         assert row in text
