@@ -34,6 +34,11 @@ def download(
     """Download a model, or check one, and print its path.
 
     An interrupted download goes on where it ended. Files on this disk are not downloaded again.
+
+    \b
+    Examples:
+      relay-gguf download
+      relay-gguf download danlou/relay-v0.1-Mistral-Nemo-2407-GGUF:Q8_0 --yes
     """
     from relay_gguf.display import size
     from relay_gguf.gguf_file.name import shard_paths

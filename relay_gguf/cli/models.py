@@ -97,6 +97,12 @@ def plan(
 
     The plan has its parts on each device, and what is left free there. Nothing is loaded. Of a
     model on the hub only the header is downloaded.
+
+    \b
+    Examples:
+      relay-gguf plan
+      relay-gguf plan model.gguf --n-ctx 8192 --kv-type q8_0
+      relay-gguf plan OWNER/NAME:Q4_K_M --slots 8
     """
     from dataclasses import replace
 
@@ -145,6 +151,12 @@ def models(
     """List Relay's published files, and which suits this machine.
 
     Each is shown with its size, the memory that it needs, and its speed here.
+
+    \b
+    Examples:
+      relay-gguf models
+      relay-gguf models --here
+      relay-gguf models --remove danlou/relay-v0.1-Mistral-Nemo-2407-GGUF:Q2_K
     """
     if remove is not None:
         _remove(remove, yes=yes)

@@ -51,6 +51,11 @@ def worker(
     """Lend this machine's GPUs or CPU to another machine.
 
     `chat`, `irc`, `web` and RelayLM there name it by --worker.
+
+    \b
+    Examples:
+      relay-gguf worker
+      relay-gguf worker --host 192.168.1.7 --memory 4G --cache
     """
     from relay_gguf.errors import WorkerError
     from relay_gguf.fit.memory import n_bytes
