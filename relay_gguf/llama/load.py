@@ -235,7 +235,7 @@ def _warm_up(path: Path, loaded: Loaded) -> None:
     Raises:
         MemoryShortError: there was not enough memory; the model is freed.
     """
-    n_tokens = min(loaded.plan.settings.n_ubatch, loaded.n_ctx)
+    n_tokens = min(loaded.plan.settings.n_ubatch, int(lib.llama_n_ctx_seq(loaded.ctx)))
     if any(share.device.startswith("RPC") for share in loaded.plan.shares):
         n_tokens = WORKER_WARM_UP
     tokens = (lib.llama_token * n_tokens)(*[max(0, loaded.control.im_start)] * n_tokens)

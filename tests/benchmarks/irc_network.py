@@ -162,7 +162,7 @@ def beside(engine: BatchEngine, rng: random.Random, paste: int) -> float:
 def company(path: Path) -> None:
     """Print what conversations cost one another."""
     rng = random.Random(1)
-    options = LoadOptions(n_ctx=4096, n_slots=32, n_cells=4 * 4096)
+    options = LoadOptions(n_ctx=4096, n_slots=4, kv_unified=False)
     with LlamaEngine(path) as single, BatchEngine(path, options) as many:
         turns, together = interleaved(
             ROUNDS, lambda: last_word(single, rng), lambda: last_word(many, rng)

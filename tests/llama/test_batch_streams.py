@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,11 +11,12 @@ import pytest
 
 from relay_gguf import LlamaEngine, SamplingParams
 from relay_gguf.engine import Prefilled, Token
-from relay_gguf.fit.plan import LoadOptions
+from relay_gguf.fit.plan import GPU_UBATCH, LoadOptions
 from relay_gguf.llama.batch.batch_engine import BatchEngine
 from relay_gguf.llama.batch.continuation import Continuation
 from relay_gguf.llama.batch.streams import FILLED, StreamSlots
 from relay_gguf.llama.contexts.snapshots import Snapshot
+from relay_gguf.llama.load import _warm_up
 from relay_gguf.llama.native import lib
 
 if TYPE_CHECKING:
@@ -122,7 +124,11 @@ def test_a_state_of_another_number_of_streams_is_refused(apart: BatchEngine) -> 
     evaluator.cut(empty, 0)
 
 
-def test_a_cache_for_each_only_where_memory_has_room(apart: BatchEngine) -> None:
-    assert not apart.plan.settings.kv_unified
-    assert apart.n_ctx == 512
-    assert int(lib.llama_n_ctx_seq(apart._model.ctx)) == 512
+def test_a_gpus_first_batch_is_no_longer_than_a_stream(pico: Path) -> None:
+    """All of it is in one stream, which may have fewer cells than a GPU evaluates at once."""
+    options = LoadOptions(n_ctx=256, n_slots=2, kv_unified=False)
+    with BatchEngine(pico, options, n_threads=1) as engine:
+        model = engine._model
+        settings = replace(model.plan.settings, n_ubatch=GPU_UBATCH)
+        _warm_up(pico, replace(model, plan=replace(model.plan, settings=settings)))
+        assert int(lib.llama_n_ctx_seq(model.ctx)) == engine.n_ctx == 256
