@@ -7,20 +7,21 @@ token of another one ever came into its sequence.
 from __future__ import annotations
 
 import random
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from relay_gguf.engine import Finished, Prefilled, Step, Token
 from relay_gguf.llama.batch.context import DONE, NO_ROOM
 from relay_gguf.llama.batch.continuation import Continuation, SlotStep
+from relay_gguf.llama.batch.slots import Slots
 from relay_gguf.llama.contexts.snapshots import Snapshot, common_prefix
-from relay_gguf.sampling import Seen, distribution, pick
+from relay_gguf.sampling import SamplingParams, Seen, distribution, pick
 
 if TYPE_CHECKING:
-    from relay_gguf.llama.batch.slots import Slots
     from relay_gguf.sampling import Logits
 
 END = 0
@@ -175,3 +176,35 @@ def run(slots: Slots) -> Iterator[SlotStep]:
     """Step until every reply has ended; what each step tells."""
     while slots.n_live:
         yield from slots.step()
+
+
+def made(n_slots: int, n_cells: int, n_ctx: int = 0, **how: bool | int) -> tuple[Slots, SlotModel]:
+    model = SlotModel(n_slots, n_cells, n_ctx, **how)  # type: ignore[arg-type]
+    return Slots(model, clock=model.clock), model
+
+
+def request(*prompt: int, seed: int = 1, n: int = 12, **params: float) -> Continuation:
+    return Continuation(prompt, SamplingParams(seed=seed, max_tokens=n, **params))  # type: ignore[arg-type]
+
+
+def told(slots: Slots) -> dict[int, list[Step]]:
+    """All steps of each reply, until all have ended."""
+    steps = defaultdict(list)
+    for event in run(slots):
+        steps[event.handle].append(event.step)
+    return steps
+
+
+def tokens(steps: list[Step]) -> list[int]:
+    return [step.id for step in steps if isinstance(step, Token)]
+
+
+def reason(steps: list[Step]) -> str:
+    (end,) = [step for step in steps if isinstance(step, Finished)]
+    assert steps[-1] is end
+    return end.reason
+
+
+def read(steps: list[Step]) -> tuple[int, int]:
+    (prompt,) = [step for step in steps if isinstance(step, Prefilled)]
+    return prompt.evaluated, prompt.reused

@@ -78,12 +78,14 @@ def fitting(
     most, n_ctx = wanted or USUAL, alone.settings.n_ctx
     fewer = range(most, 1, -1) if wanted is None else [most >> n for n in range(most.bit_length())]
     for n_contexts in fewer:
-        if wanted in (None, n_contexts):  # a context for each
-            n_cells = n_contexts * padded(n_ctx)
-            shape = {"n_slots": n_contexts, "n_cells": n_cells, "kv_unified": False}
-        else:
-            shape = {"n_slots": max(most, n_kept), "n_cells": n_contexts * n_ctx}
-        several = replace(options, n_ctx=n_ctx, **shape)
+        apart = wanted in (None, n_contexts)  # a context for each
+        several = replace(
+            options,
+            n_ctx=n_ctx,
+            n_slots=n_contexts if apart else max(most, n_kept),
+            n_cells=n_contexts * (padded(n_ctx) if apart else n_ctx),
+            kv_unified=not apart,
+        )
         with suppress(MemoryShortError):
             found = plan(several)
             if wanted is not None:

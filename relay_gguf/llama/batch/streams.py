@@ -73,7 +73,7 @@ class StreamSlots(LlamaSlots):
             return super().evaluate(ids, positions, seqs, n_rows)
         try:
             return super().evaluate(
-                [*ids, *ids[:1] * len(filled)],
+                [*ids, *(ids[0] for _ in filled)],
                 [*positions, *(length for _, length in filled)],
                 [*seqs, *(seq for seq, _ in filled)],
                 n_rows,

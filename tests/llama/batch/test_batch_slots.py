@@ -7,45 +7,12 @@ from collections import defaultdict
 from itertools import pairwise
 
 import pytest
-from slot_model import SlotModel, expected, run, tally
+from slot_model import expected, made, read, reason, request, run, tally, tokens, told
 
-from relay_gguf.engine import Finished, Prefilled, Step, Token
+from relay_gguf.engine import Finished, Step, Token
 from relay_gguf.errors import EngineError
 from relay_gguf.llama.batch.continuation import Continuation
-from relay_gguf.llama.batch.slots import Slots
 from relay_gguf.sampling import SamplingParams
-
-
-def made(n_slots: int, n_cells: int, n_ctx: int = 0, **how: bool | int) -> tuple[Slots, SlotModel]:
-    model = SlotModel(n_slots, n_cells, n_ctx, **how)  # type: ignore[arg-type]
-    return Slots(model, clock=model.clock), model
-
-
-def request(*prompt: int, seed: int = 1, n: int = 12, **params: float) -> Continuation:
-    return Continuation(prompt, SamplingParams(seed=seed, max_tokens=n, **params))  # type: ignore[arg-type]
-
-
-def told(slots: Slots) -> dict[int, list[Step]]:
-    """All steps of each reply, until all have ended."""
-    steps = defaultdict(list)
-    for event in run(slots):
-        steps[event.handle].append(event.step)
-    return steps
-
-
-def tokens(steps: list[Step]) -> list[int]:
-    return [step.id for step in steps if isinstance(step, Token)]
-
-
-def reason(steps: list[Step]) -> str:
-    (end,) = [step for step in steps if isinstance(step, Finished)]
-    assert steps[-1] is end
-    return end.reason
-
-
-def read(steps: list[Step]) -> tuple[int, int]:
-    (prompt,) = [step for step in steps if isinstance(step, Prefilled)]
-    return prompt.evaluated, prompt.reused
 
 
 def drawn(rng: random.Random) -> Continuation:
@@ -153,44 +120,6 @@ def test_another_conversation_leaves_the_first_ones_cells() -> None:
         told(slots)
 
     assert tally(model.evaluated[before:])["read"] == 0
-
-
-def test_apart_each_reply_has_a_whole_context() -> None:
-    """Nobody waits for another one's cells, nor is read again; even if all contexts are full."""
-    slots, model = made(4, 0, n_ctx=64, unified=False, endless=True)
-    asked = [slots.submit(request(*[own] * 40, n=90, temperature=2.0)) for own in range(1, 5)]
-
-    steps = told(slots)
-
-    assert [reason(steps[handle]) for handle in asked] == ["context"] * 4
-    assert [len(tokens(steps[handle])) for handle in asked] == [25] * 4
-    assert tally(model.evaluated)["read"] == 4 * 39
-    assert model.n_refused == 0
-
-
-def test_apart_what_has_no_slot_any_more_waits_in_ram() -> None:
-    """Three conversations in turns in two slots: only what is new is read."""
-    slots, model = made(2, 0, n_ctx=640, unified=False, room=9)
-    prompts = [[own, *range(1, 49)] * 2 for own in (7, 8, 9)]
-    for prompt in prompts:
-        slots.submit(request(*prompt, n=1))
-        told(slots)
-    before = len(model.evaluated)
-
-    for prompt in prompts * 2:
-        handle = slots.submit(request(*prompt, 3, 3, n=3))
-        assert tokens(told(slots)[handle]) == expected(request(*prompt, 3, 3, n=3), model.n_ctx)
-
-    assert tally(model.evaluated[before:])["read"] <= 6 * 2
-
-
-def test_apart_little_is_read_again_sooner_than_copied() -> None:
-    slots, model = made(2, 0, n_ctx=640, unified=False)
-    for own in (7, 8):
-        slots.submit(request(*range(1, 20), *[own] * 30, n=1))
-        told(slots)
-
-    assert tally(model.evaluated)["read"] == 2 * 48
 
 
 def test_out_of_cells_the_youngest_waits_and_all_end() -> None:
