@@ -30,10 +30,14 @@ GREEDY = SamplingParams(temperature=0.0, max_tokens=16)
 PROMPTS = [[1, *range(40, 40 + 9 * n, 1 + n)] for n in range(1, 8)]
 
 
-LAYOUTS = pytest.mark.parametrize("unified", [True, False], ids=["pool", "apart"])
+POOL, APART = pytest.param(True, id="pool"), pytest.param(False, id="apart")
+LONG_POOL, LONG_APART = (
+    pytest.param(True, id="pool", marks=pytest.mark.thorough),
+    pytest.param(False, id="apart", marks=pytest.mark.thorough),
+)
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["pool", "apart"])
+@pytest.fixture(scope="module", params=[POOL, LONG_APART])
 def batch_engine(pico: Path, request: pytest.FixtureRequest) -> Iterator[BatchEngine]:
     """An engine of each layout of the cache."""
     options = LoadOptions(n_ctx=256, n_slots=4, kv_unified=request.param)
@@ -103,7 +107,7 @@ def divergence(logits: NDArray[np.float32], others: NDArray[np.float32]) -> floa
 
 
 @pytest.mark.thorough
-@LAYOUTS
+@pytest.mark.parametrize("unified", [POOL, APART])
 def test_greedy_in_f16_is_the_text_of_a_single_engine(smollm2_f16: Path, *, unified: bool) -> None:
     said, greedy = ["The sea is", "Once upon a time", "Cats are"], replace(GREEDY, max_tokens=8)
     with LlamaEngine(smollm2_f16, LoadOptions(n_ctx=256)) as single:
@@ -206,7 +210,7 @@ def test_a_small_pool_of_cells_is_enough(pico: Path) -> None:
     assert {reason(steps) for steps in found} <= {"length", "stop"}
 
 
-@LAYOUTS
+@pytest.mark.parametrize("unified", [POOL, LONG_APART])
 def test_a_shared_beginning_is_evaluated_once(pico: Path, *, unified: bool) -> None:
     """Apart it is copied; each says what it would say alone."""
     options = LoadOptions(n_ctx=512, n_slots=4, kv_unified=unified)
@@ -278,7 +282,7 @@ def _prefilled(steps: Sequence[Step]) -> list[Prefilled]:
     return [step for step in steps if isinstance(step, Prefilled)]
 
 
-@LAYOUTS
+@pytest.mark.parametrize("unified", [LONG_POOL, APART])
 def test_conversations_go_on_from_the_disk(
     pico: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, unified: bool
 ) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from relay_gguf import LlamaEngine, SamplingParams
+from relay_gguf import SamplingParams
 from relay_gguf.engine import Prefilled, Token
 from relay_gguf.fit.plan import GPU_UBATCH, LoadOptions
 from relay_gguf.llama.batch.batch_engine import BatchEngine
@@ -34,6 +34,13 @@ def apart(pico: Path) -> Iterator[BatchEngine]:
         yield engine
 
 
+@pytest.fixture(scope="module")
+def two(pico: Path) -> Iterator[BatchEngine]:
+    options = LoadOptions(n_ctx=256, n_slots=2, kv_unified=False)
+    with BatchEngine(pico, options, n_threads=1, scene_room=1 << 26) as engine:
+        yield engine
+
+
 def tokens(steps: Sequence[Step]) -> list[int]:
     return [step.id for step in steps if isinstance(step, Token)]
 
@@ -43,13 +50,15 @@ def read(steps: Sequence[Step]) -> int:
 
 
 def test_a_gap_between_streams_is_filled_and_forgotten(
-    apart: BatchEngine, pico_engine: LlamaEngine, monkeypatch: pytest.MonkeyPatch
+    apart: BatchEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Replies in streams 0 and 2, later in 0 and 5: nothing stays of what is between them."""
     slots = apart._slots
     evaluator: Any = slots._evaluator
     prompts = [[1, *range(40 + 20 * n, 60 + 20 * n)] for n in range(6)]
-    alone = [tokens(list(pico_engine.generate(prompt, GREEDY))) for prompt in prompts]
+    alone = [tokens(list(apart.generate(prompt, GREEDY))) for prompt in prompts]
+    slots._clear()  # the replies leave their streams to the next six in order
+    slots._idle.sort()
     for prompt in prompts:
         slots.submit(Continuation(tuple(prompt), SamplingParams(max_tokens=1)))
     while slots.n_live:
@@ -89,17 +98,29 @@ def test_a_batch_is_in_the_order_of_its_streams(apart: BatchEngine) -> None:
     assert evaluator._wanted[:4].tolist() == [1, 0, 0, 1]
 
 
-def test_a_conversation_without_a_slot_waits_in_ram(pico: Path, pico_engine: LlamaEngine) -> None:
+def test_a_shared_beginning_is_read_once_and_copied(apart: BatchEngine) -> None:
+    prompts = [(*range(1000, 1200), 50 + own) for own in range(3)]
+    slots = apart._slots
+    handles = [slots.submit(Continuation(prompt, GREEDY)) for prompt in prompts]
+    said: dict[int, list[Step]] = {}
+    while slots.n_live:
+        for event in slots.step():
+            said.setdefault(event.handle, []).append(event.step)
+    assert [read(said[handle]) for handle in handles] == [201, 1, 1]
+    slots._clear()
+    for handle, prompt in zip(handles, prompts, strict=True):
+        assert tokens(list(apart.generate(prompt, GREEDY))) == tokens(said[handle])
+
+
+def test_a_conversation_without_a_slot_waits_in_ram(two: BatchEngine, apart: BatchEngine) -> None:
     """Three in turns in two slots, whose caches hold two: each goes on without being read again."""
-    options = LoadOptions(n_ctx=512, n_slots=2, kv_unified=False)
     prompts = [[own, *range(500 + 200 * own, 660 + 200 * own)] for own in (1, 2, 3)]
-    with BatchEngine(pico, options, n_threads=1, scene_room=1 << 26) as engine:
-        for prompt in prompts:
-            list(engine.generate(prompt, SamplingParams(max_tokens=1)))
-        for prompt in prompts:
-            steps = list(engine.generate([*prompt, 7, 8], GREEDY))
-            assert read(steps) <= 3
-            assert tokens(steps) == tokens(list(pico_engine.generate([*prompt, 7, 8], GREEDY)))
+    for prompt in prompts:
+        list(two.generate(prompt, SamplingParams(max_tokens=1)))
+    for prompt in prompts:
+        steps = list(two.generate([*prompt, 7, 8], GREEDY))
+        assert read(steps) <= 3
+        assert tokens(steps) == tokens(list(apart.generate([*prompt, 7, 8], GREEDY)))
 
 
 def test_a_state_of_another_number_of_streams_is_refused(apart: BatchEngine) -> None:
@@ -124,11 +145,10 @@ def test_a_state_of_another_number_of_streams_is_refused(apart: BatchEngine) -> 
     evaluator.cut(empty, 0)
 
 
-def test_a_gpus_first_batch_is_no_longer_than_a_stream(pico: Path) -> None:
+def test_a_gpus_first_batch_is_no_longer_than_a_stream(pico: Path, two: BatchEngine) -> None:
     """All of it is in one stream, which may have fewer cells than a GPU evaluates at once."""
-    options = LoadOptions(n_ctx=256, n_slots=2, kv_unified=False)
-    with BatchEngine(pico, options, n_threads=1) as engine:
-        model = engine._model
-        settings = replace(model.plan.settings, n_ubatch=GPU_UBATCH)
-        _warm_up(pico, replace(model, plan=replace(model.plan, settings=settings)))
-        assert int(lib.llama_n_ctx_seq(model.ctx)) == engine.n_ctx == 256
+    model = two._model
+    settings = replace(model.plan.settings, n_ubatch=GPU_UBATCH)
+    two._slots._clear()
+    _warm_up(pico, replace(model, plan=replace(model.plan, settings=settings)))
+    assert int(lib.llama_n_ctx_seq(model.ctx)) == two.n_ctx == 256
