@@ -101,6 +101,23 @@ const CASES = {
     assert.deepEqual(texts(), ["third"]);
     assert.deepEqual(sea.lastReply.reply, { place: 3, count: 3 });
   },
+  "words that were missed are unread where nobody looks": () => {
+    const { all, sea, say, past } = places();
+    all.current = null;
+    past(say("a", 1, "one"));
+    assert.equal(sea.unread, 0);
+    sea.asks.push("AFTER");
+    past(say("a", 1, "one"), say("b", 2, "ann?"));
+    assert.deepEqual([sea.unread, sea.named], [1, true]);
+  },
+  "nobody types for ever, and old words do not come back": () => {
+    const { sea, hear } = places();
+    hear("@+typing=active;relay-gguf/writing=once :bob!b@h TAGMSG #sea");
+    assert.deepEqual(sea.typing(Date.now()), ["bob"]);
+    assert.deepEqual(sea.typing(Date.now() + 6100), []);
+    hear("@+typing=active :bob!b@h TAGMSG #sea");
+    assert.equal(sea.preview, null);
+  },
   "a line without an id is not told twice": () => {
     const { say, past, texts } = places();
     const bare = (second, text) => say("x", second, text).replace("msgid=x;", "");

@@ -113,6 +113,7 @@ def test_the_door_says_why_it_stays_shut(
     again = Running(lambda: running.server.__class__(make_bot()), port)
     try:
         page.wait_for_selector("#place:text-is('#boston')")
+        page.wait_for_selector(".order-retry")
         say(page, "/quit")
         page.wait_for_selector("#door:not([hidden])")
         page.press("#door-channel", "Enter")

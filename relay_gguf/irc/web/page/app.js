@@ -11,7 +11,6 @@ const BUTTONS = {
   retry: "Retry", undo: "Undo", edit: "Edit", "lazy?": "Write for me", continue: "Go on", slap: "Slap",
   cycle: "Begin anew", cancel: "Stop",
 };
-const TYPING_LASTS = 6000; // milliseconds after its last sign (IRCv3 typing)
 const PAGE_OF_HISTORY = 50;
 
 /** What this browser remembers, for good or for this tab, where it lets us at all. */
@@ -105,10 +104,10 @@ class Client {
     this.toJoin = channels.split(/[\s,]+/).filter(Boolean).map(hashed);
     this.wanted = this.toJoin[0];
     this.connection.enter(nick, password);
-    fetch("/orders.json").then((answer) => answer.json()).then((orders) => this.learnOrders(orders), () => {});
   }
 
   learnOrders(orders) {
+    if (JSON.stringify(orders) === JSON.stringify(this.orders)) return; // the focus stays on a button
     this.orders = orders;
     const known = Object.entries(BUTTONS).filter(([name]) => orders.some((order) => order.name === name));
     byId("orders").replaceChildren(...known.map(([name, label], n) => element("button", {
@@ -117,6 +116,7 @@ class Client {
       onclick: () => this.press(name),
     }, label)));
     this.showOrders();
+    if (this.places.current) this.showPlace(this.places.current);
   }
 
   // What the connection tells
@@ -136,6 +136,7 @@ class Client {
     byId("client").hidden = false;
     const left = [...this.places.all.values()].filter((place) => isChannel(place.name)).map((place) => place.name);
     this.toJoin = [...new Set([...this.toJoin, ...left])];
+    fetch("/orders.json").then((answer) => answer.json()).then((orders) => this.learnOrders(orders), () => {});
     this.connection.send("LIST");
     this.joinNext();
     if (!this.places.current) this.choose(this.places.get(SERVER));
@@ -381,12 +382,7 @@ class Client {
 
   showTyping(place) {
     if (!place) return;
-    for (const [nick, when] of place.typists) {
-      if (Date.now() - when <= TYPING_LASTS) continue;
-      place.typists.delete(nick);
-      if (place.preview?.nick === nick) place.preview = null;
-    }
-    const nicks = [...place.typists.keys()];
+    const nicks = place.typing(Date.now());
     const text = nicks.length ? `${nicks.join(" and ")} ${nicks.length > 1 ? "are" : "is"} typing` : "";
     if (byId("typing").textContent !== text) byId("typing").textContent = text;
     const preview = nicks.length ? place.preview : null;

@@ -9,6 +9,7 @@ export const SERVER = "*";
 /** Lines of a place that are kept; of a longer one the oldest go, and can be asked for again. */
 const MOST = 3000;
 const LESS = 1000;
+const TYPING_LASTS = 6000; // milliseconds after its last sign (IRCv3 typing)
 /** Numerics that nobody asked for: how a list ends, or what comes with a join and each whois. */
 const QUIET = new Set("301 312 313 315 317 319 321 329 333 365 366 368 369 374 375 376".split(" "));
 
@@ -33,6 +34,16 @@ class Place {
 
   member(nick) {
     return this.members.get(fold(nick));
+  }
+
+  /** Who types at a time; what somebody has written so far goes with the last sign of it. */
+  typing(now) {
+    for (const [nick, when] of this.typists) {
+      if (now - when <= TYPING_LASTS) continue;
+      this.typists.delete(nick);
+      if (this.preview?.nick === nick) this.preview = null;
+    }
+    return [...this.typists.keys()];
   }
 
   /** When the newest words were said, as the server's clock has it; null while there are none. */
@@ -231,11 +242,15 @@ export class Places {
       this.changed(place, "line", line);
       if (place.said.length > place.most) this.forget(place);
     }
-    if (!old && !line.own && line.kind !== "event" && line.kind !== "choice" && place !== this.current) {
-      place.unread += 1;
-      place.named ||= !isChannel(place.name) || mentions(line.text, this.connection.nick);
-      this.changed(place, "unread");
-    }
+    if (!old) this.countUnread(place, line);
+  }
+
+  /** Mark a place for a line that was said where nobody looks. */
+  countUnread(place, line) {
+    if (line.own || line.kind === "event" || line.kind === "choice" || place === this.current) return;
+    place.unread += 1;
+    place.named ||= !isChannel(place.name) || mentions(line.text, this.connection.nick);
+    this.changed(place, "unread");
   }
 
   /** Let the oldest lines go. */
@@ -253,8 +268,10 @@ export class Places {
     if (!newest || fresh.every((line) => line.time > newest)) {
       for (const line of fresh) this.add(place, line, { old: true });
     } else {
-      this.weave(place, fresh);
+      this.weave(place, [...fresh]);
     }
+    // What was said while we were cut off is as new as what is said now.
+    if (place.told.asked === "AFTER") for (const line of fresh) this.countUnread(place, line);
     this.changed(place, "told");
   }
 
