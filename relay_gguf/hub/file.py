@@ -6,7 +6,7 @@ import re
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from relay_gguf.errors import ModelError
@@ -57,18 +57,9 @@ def stream(
         ModelError: the file is not there, or not open to this user; or the server begins later,
             or sends something else.
     """
-    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import hf_raise_for_status
 
-    headers = {**build_hf_headers(), "Accept-Encoding": "identity"}
-    headers["Range"] = f"bytes={start}-{min(start + AT_ONCE, stop) - 1}"
-    owned, kind = kind_of(repo)
-    url = hf_hub_url(owned, name, repo_type=kind, revision=commit or None)
-    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
-    with (
-        explained(f"{repo}/{name}", repo),
-        get_session().stream("GET", url, headers=headers, timeout=timeout) as response,
-    ):
+    with _answer(repo, commit, name, start, min(start + AT_ONCE, stop)) as response:
         hf_raise_for_status(response)
         said = re.match(r"bytes (\d+)-", response.headers.get("Content-Range", ""))
         at = int(said[1]) if said else start if response.status_code == 206 else 0
@@ -123,19 +114,10 @@ def open_part(
         ModelError: the server has no parts, or no such part; the file is not there, or not open to
             this user.
     """
-    from huggingface_hub import constants, get_session, hf_hub_url, hf_raise_for_status
-    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+    from huggingface_hub import hf_raise_for_status
 
-    hub = hf_hub_url(repo, name, revision=commit)
-    token = None if _origin(address or hub) == _origin(hub) else False
-    headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
-    headers["Range"] = f"bytes={start}-{stop - 1}"
-    timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
     what = f"{repo}/{name}"
-    with (
-        explained(what, repo),
-        get_session().stream("GET", address or hub, headers=headers, timeout=timeout) as response,
-    ):
+    with _answer(repo, commit, name, start, stop, address) as response:
         if response.status_code == 416:
             raise ModelError(f"{what} is shorter than it was.")
         hf_raise_for_status(response)
@@ -155,6 +137,27 @@ def open_part(
             next(filter(None, linked), "").removeprefix("W/").strip('"'),
             int(said[2]),
         )
+
+
+@contextmanager
+def _answer(
+    repo: str, commit: str, name: str, start: int, stop: int, address: str = ""
+) -> Iterator[Any]:
+    """The answer, of the hub's own client, to a request for bytes [start, stop) of a file."""
+    from huggingface_hub import constants, get_session, hf_hub_url
+    from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+
+    owned, kind = kind_of(repo)
+    with explained(f"{repo}/{name}", repo):
+        hub = hf_hub_url(owned, name, repo_type=kind, revision=commit or None)
+        token = None if _origin(address or hub) == _origin(hub) else False
+        headers = {**build_hf_headers(token=token), "Accept-Encoding": "identity"}
+        headers["Range"] = f"bytes={start}-{stop - 1}"
+        timeout = constants.HF_HUB_DOWNLOAD_TIMEOUT
+        with get_session().stream(
+            "GET", address or hub, headers=headers, timeout=timeout
+        ) as response:
+            yield response
 
 
 def other_bytes(name: str) -> ModelError:
