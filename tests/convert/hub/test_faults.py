@@ -19,8 +19,9 @@ from relay_gguf.convert.read.checkpoint import Checkpoint, open_folder
 from relay_gguf.convert.read.hub_folder import HubFolder, extents, open_hub_folder
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.hub import ahead, ranged_file
-from relay_gguf.hub.api import CachedFolder, UnreachableError, snapshot
+from relay_gguf.hub.api import CachedFolder, RemoteFile, UnreachableError, snapshot
 from relay_gguf.hub.intake import Intake, StoppedError
+from relay_gguf.hub.ranged_file import RangedFile
 from relay_gguf.hub.repo import RepoFolder
 
 Change = Callable[[Mood], None]
@@ -96,15 +97,6 @@ def test_what_is_overcome(hub: type[Handler], shards: Path, there: CachedFolder)
         hub.given.clear()
         assert read_all(opened) == expected, change
         assert sum(n_bytes for _, _, n_bytes in hub.given) < weights, change
-
-
-def test_a_mirror_that_marks_its_checksums_as_weak(hub: type[Handler], there: CachedFolder) -> None:
-    """As the hub's own library does, what stands in the quotes is compared."""
-    hub.mood.linked = 'W/"{}"'
-    opened = open_hub_folder(BASE, there, silent)
-    assert read_all(opened)
-    assert opened.fetching
-    assert all(file.checked for file in opened.fetching.files)
 
 
 def whole_files(mood: Mood) -> None:
@@ -230,13 +222,10 @@ def test_a_thread_that_reads_what_nobody_foresaw_can_be_stopped(
     assert len(said) == 1
 
 
-def test_who_was_stopped_tells_of_no_further_tries(
-    hub: type[Handler], there: CachedFolder, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_was_stopped_tells_of_no_further_tries(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hung in a connection when all was over ends in silence."""
     said, stopped = list[str](), Event()
-    source = open_hub_folder(BASE, there, said.append)
-    assert source.fetching
+    file = RangedFile("o/base", COMMIT, RemoteFile("x", 1000), Intake(said.append))
 
     def hang(*args: object) -> None:
         stopped.set()
@@ -244,13 +233,15 @@ def test_who_was_stopped_tells_of_no_further_tries(
 
     monkeypatch.setattr(ranged_file, "open_part", hang)
     with pytest.raises(StoppedError):
-        source.fetching.files[0].read(100, 200, stopped)
+        file.read(100, 200, stopped)
     assert said == []
 
 
 def test_a_file_that_is_read_in_its_own_order_is_checked(
     hub: type[Handler], there: CachedFolder
 ) -> None:
+    """Also where a mirror marks the checksum as weak, as the hub's own library does it."""
+    hub.mood.linked = 'W/"{}"'
     opened = open_hub_folder(BASE, there, silent)
     read_all(opened)
     assert opened.fetching
