@@ -17,6 +17,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from relay_gguf.display import listed
 from relay_gguf.errors import ConversionError
 
 from .arrays import Array
@@ -29,6 +30,7 @@ REFUSED: Final = (
     *("use_qalora", "use_bdlora"),
 )
 """Settings that change a model in ways that its tensors do not show."""
+PICKLES: Final = (".bin", ".pt", ".pth", ".ckpt")
 WEIGHT_CHANGING_INITS: Final = ("pissa", "olora", "corda", "lora_ga", "loftq", "eva_pissa")
 """Initializations that change the base itself (PEFT, tuners/lora/layer.py)."""
 
@@ -93,12 +95,18 @@ def open_adapter(folder: Path) -> Adapter:
     config = _read_config(folder)
     file = folder / "adapter_model.safetensors"
     if not file.exists():
-        if (folder / "adapter_model.bin").exists():
+        pickles = [path.name for ending in PICKLES for path in folder.glob(f"adapter*{ending}")]
+        if pickles:
             raise ConversionError(
-                f"{folder} has adapter_model.bin only: a pickle, which can run code when it is "
+                f"{folder} has {listed(pickles)} only: a pickle, which can run code when it is "
                 "read. Save the adapter as safetensors."
             )
-        raise ConversionError(f"{folder} has no adapter_model.safetensors.")
+        others = sorted(path.name for path in folder.glob("*.safetensors"))
+        hint = (
+            f" It has {listed(others)}; PEFT reads no other name either. Rename the file, or load "
+            "the adapter where it was trained and save it again."
+        )
+        raise ConversionError(f"{folder} has no {file.name}.{hint if others else ''}")
     checkpoint = Checkpoint([file])
     parts = _sort_parts(checkpoint)
     changes: dict[str, TensorChange] = {}

@@ -94,8 +94,8 @@ class Checkpoint:
         """Rows [start, stop) of a tensor in float32, (rows, columns); of a vector, (rows,).
 
         Raises:
-            ConversionError: the checkpoint has no tensor of that name, it is a single number, or its
-                type cannot be read.
+            ConversionError: the checkpoint has no tensor of that name, it is a single number, or
+                its type cannot be read.
         """
         if name not in self.infos:
             raise ConversionError(f"The checkpoint has no tensor {name}.")

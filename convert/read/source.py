@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from relay_gguf.disk import digest
+from relay_gguf.display import listed
 from relay_gguf.errors import ConversionError, ModelError
 from relay_gguf.gguf_file.header import Metadata
 from relay_gguf.hub.api import locate_folder, snapshot
@@ -163,6 +164,8 @@ def open_adapter_source(adapter: str) -> AdapterSource:
             hint = " It is a whole model: give it as BASE."
         elif (newest := newest_checkpoint(folder)) is not None:
             hint = f" It holds checkpoints; the newest is {newest}. Give that folder."
+        elif inner := sorted(path.parent.name for path in folder.glob("*/adapter_config.json")):
+            hint = f" It holds adapters in folders of their own: give one, {listed(inner)}."
         elif (lora := next(folder.glob("*.gguf"), None)) is not None:
             hint = f" It has a GGUF file; if that is a LoRA, give the file: {lora}."
         raise ConversionError(f"{folder} has no adapter_config.json.{hint}")

@@ -63,6 +63,14 @@ def mlx(adapter: Path) -> Path:
     return adapter
 
 
+def one_below(adapter: Path) -> Path:
+    """The folder of an adapter, which is now a folder in it."""
+    below = adapter.rename(adapter.with_name("aside"))
+    adapter.mkdir()
+    below.rename(adapter / "default")
+    return adapter
+
+
 def shrunk(scene: Scene) -> list[str]:
     """An adapter whose embedding has fewer rows than the base's."""
     key = "base_model.model.model.embed_tokens.weight"
@@ -139,6 +147,15 @@ ADAPTERS: dict[str, tuple[Case, str]] = {
     ),
     "an adapter as the base": (adapter_given_as("adapter", None), "give it as --adapter"),
     "a model as the adapter": (adapter_given_as("base", "base"), "give it as BASE"),
+    "an adapter's other pickle": (pickle("adapter", "adapter_model.pt"), "adapter_model.pt only"),
+    "an adapter of another name": (
+        pickle("adapter", "model.safetensors"),
+        "has no adapter_model.safetensors. It has model.safetensors; PEFT reads no other name",
+    ),
+    "an adapter in a folder": (
+        adapter_at(one_below),
+        "It holds adapters in folders of their own: give one, default.",
+    ),
     "an adapter's pickle": (pickle("adapter", "adapter_model.bin"), "a pickle, which can run code"),
     "no adapter": (options("--adapter", "./nowhere"), "There is no folder nowhere"),
     "an adapter of another model": (
