@@ -44,12 +44,23 @@ _REPO = re.compile(
 _FOLDER = re.compile(
     r"(?P<repo>[\w.-]+/[\w.-]+)(?:@(?P<revision>refs/pr/\d+|\w[\w.%-]*))?(?:/(?P<folder>[^:]+))?"
 )
-_HOST = re.compile(r"hf://|(https?://)?(www\.)?(hf\.co|huggingface\.co)/", re.IGNORECASE)
-_PAGE = re.compile(
-    r"(?P<repo>[^/]+/[^/]+)/(?P<kind>tree|blob|resolve|raw)/(?P<revision>refs/pr/\d+|[^/]+)"
-    r"(?:/(?P<path>.+))?"
+_HOST = re.compile(
+    r"[\s<\"']*(?:hf://|(?:(?:https?|ssh)://)?(?:[^/@\s]+@)?(?:www\.)?(?:hf\.co|huggingface\.co)"
+    r"(?::\d+)?[/:])",
+    re.IGNORECASE,
 )
 _PULL = re.compile(r"refs/pr/\d+")
+_PAGE = re.compile(
+    r"(?P<repo>[^/]+/[^/]+)/(?P<kind>tree|commits?|blob|resolve|raw|blame|edit)/"
+    r"(?P<revision>refs/pr/\d+|[^/]+)(?:/(?P<path>.+))?"
+)
+_BESIDE_FILES = re.compile(r"([^/]+/[^/]+)/(?:discussions|settings|activity)(?:/.*)?")
+"""Pages of a repository that show none of its files."""
+_VIEWED = re.compile(r"[?&]show_file_info=([^&#]+)")
+"""What the hub adds to an address while it shows what is in a file."""
+_OTHERS = ("api/", "collections/", "datasets/", "docs/", "models/", "papers/", "spaces/")
+"""What the hub has beside models: no owner has such a name."""
+_FOLDERS = ("tree", "commit", "commits")
 _SHARD = re.compile(r"-\d{5}-of-\d{5}$")
 
 
@@ -105,16 +116,15 @@ def parse_folder(model: str) -> RepoFolder | None:
     host = _HOST.match(model)
     if host is None and model.startswith((".", "/", "~")):
         return None
-    rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0] if host else model
-    rest = rest.strip("/") if host else rest.rstrip("/")
-    if rest.endswith(ENDING):
+    rest = _address(model[host.end() :]) if host else model.rstrip("/")
+    if rest.endswith(ENDING) or (host and rest.startswith(_OTHERS)):
         return None
     page = _PAGE.fullmatch(rest) if host else None
     match = _FOLDER.fullmatch(rest) if page is None else page
     if match is None:
         return None
     folder = unquote(match["folder" if page is None else "path"] or "")
-    if page is not None and page["kind"] != "tree":
+    if page is not None and page["kind"] not in _FOLDERS:
         folder = PurePosixPath(folder).parent.as_posix().removeprefix(".")
     if {"", ".", ".."} & set(folder.split("/")) and folder:
         return None
@@ -126,12 +136,24 @@ def parse_repo(model: str) -> RepoFile | None:
     host = _HOST.match(model)
     if host is None:
         return None if model.startswith((".", "/", "~")) else _parse_name(model)
-    rest = re.split(r"[?#]", model[host.end() :], maxsplit=1)[0].strip("/")
+    rest = _address(model[host.end() :])
+    if rest.startswith(_OTHERS):
+        return None
     page = _PAGE.fullmatch(rest)
     if page is not None:
         return _parse_page(page)
     named = _parse_name(rest)
     return named and replace(named, file=unquote(named.file))
+
+
+def _address(link: str) -> str:
+    """The repository in a link behind the host, and the file or page of it that the link shows."""
+    whole = link.rstrip(" \t\r\n>\"'")
+    rest = re.split(r"[?#]", whole, maxsplit=1)[0].strip("/").removesuffix(".git")
+    beside = _BESIDE_FILES.fullmatch(rest)
+    rest = beside[1] if beside else rest
+    viewed = _VIEWED.search(whole)
+    return rest if viewed is None else f"{rest.replace('/tree/', '/blob/', 1)}/{viewed[1]}"
 
 
 def _parse_name(name: str) -> RepoFile | None:
@@ -146,7 +168,7 @@ def _parse_name(name: str) -> RepoFile | None:
 def _parse_page(page: re.Match[str]) -> RepoFile | None:
     """What a page shows: a file, or a folder, whose name is a type's."""
     path = unquote(page["path"] or "")
-    is_file = page["kind"] != "tree"
+    is_file = page["kind"] not in _FOLDERS
     shown = RepoFile(page["repo"], "" if is_file else PurePosixPath(path).name, path * is_file)
     return _at(page["revision"], shown)
 
