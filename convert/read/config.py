@@ -35,7 +35,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         elif (newest := newest_checkpoint(folder)) is not None:
             hint = f" It holds checkpoints; the newest is {newest}. Give that folder."
         raise ConversionError(f"{folder} has no config.json.{hint}")
+    refuse_pipes(folder)
     return read_object(path)
+
+
+def refuse_pipes(folder: Path) -> None:
+    """Refuse a folder with a pipe or a device among its files: reading one may wait for ever.
+
+    Raises:
+        ConversionError: it has one.
+    """
+    for path in folder.iterdir():
+        if path.exists() and not (path.is_file() or path.is_dir()):
+            raise ConversionError(f"{path} is a pipe or a device. Put a file in its place.")
 
 
 def newest_checkpoint(folder: Path) -> Path | None:

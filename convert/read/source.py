@@ -22,7 +22,7 @@ from relay_gguf.hub.repo import parse_folder, parse_repo
 
 from .adapter import Adapter, open_adapter
 from .checkpoint import Checkpoint, open_folder
-from .config import newest_checkpoint, read_config, read_object
+from .config import newest_checkpoint, read_config, read_object, refuse_pipes
 from .four_bits import FourBits, find_four_bits
 from .hub_folder import open_hub_folder
 from .merge import MERGE_BASES, MergeBase
@@ -97,7 +97,7 @@ class AdapterSource:
 
     def _texts(self) -> Iterator[tuple[str, str]]:
         for pattern in TELLING:
-            for path in sorted(self.folder.glob(pattern)):
+            for path in filter(Path.is_file, sorted(self.folder.glob(pattern))):
                 yield path.name, path.read_text("utf-8", "replace")
 
     def fingerprint(self) -> Future[str]:
@@ -169,6 +169,7 @@ def open_adapter_source(adapter: str) -> AdapterSource:
         elif (lora := next(folder.glob("*.gguf"), None)) is not None:
             hint = f" It has a GGUF file; if that is a LoRA, give the file: {lora}."
         raise ConversionError(f"{folder} has no adapter_config.json.{hint}")
+    refuse_pipes(folder)
     of_mlx = is_of_mlx(read_object(folder / "adapter_config.json"))
     opened = open_mlx_adapter(folder) if of_mlx else open_adapter(folder)
     return AdapterSource(*names_of(adapter, folder), folder, opened)
@@ -249,6 +250,11 @@ def identity(*folders_or_files: Path) -> str:
 
 def _folder(name: str, files: Sequence[str]) -> Path:
     folder = locate_folder(name, files)
+    if not folder.exists() and "://" in name:
+        raise ConversionError(
+            f"{name} is not the address of a model on the hub. Give its page's, as "
+            "https://huggingface.co/OWNER/NAME, or OWNER/NAME alone."
+        )
     if not folder.exists():
         raise ConversionError(f"There is no folder {folder}. Check the path.")
     if not folder.is_dir():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -97,6 +98,24 @@ def test_a_gguf_file_keeps_its_own_pre_tokenizer(
     with pytest.raises(SystemExit) as exit_:
         main(["convert", *map(str, given), "--pre", str(found), "--quiet"])
     assert exit_.value.code == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with names are of Unix")
+@pytest.mark.parametrize("name", ["base/README.md", "base/model.safetensors", "adapter/x.yml"])
+def test_a_pipe_in_a_folder_is_not_waited_for(
+    name: str, scene: Scene, capfd: pytest.CaptureFixture[str]
+) -> None:
+    path = scene.root / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    given = (scene.base, "--adapter", scene.adapter, "--quant", "Q8_0", "--out", scene.out)
+    assert refused(capfd, *given) == f"{path} is a pipe or a device. Put a file in its place."
+
+
+def test_a_page_of_another_kind_is_not_a_folder(capfd: pytest.CaptureFixture[str]) -> None:
+    page = "https://huggingface.co/datasets/o/n"
+    said = refused(capfd, page, "--quant", "Q8_0", "--out", "nowhere")
+    assert said.startswith(f"{page} is not the address of a model on the hub. Give its page's")
 
 
 def test_a_conversion_needs_a_type(scene: Scene, capfd: pytest.CaptureFixture[str]) -> None:
