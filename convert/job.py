@@ -7,9 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+from typing import Final
 
 from relay_gguf.errors import ConversionError
 from relay_gguf.gguf_file.header import Metadata, Value, ValueType
+from relay_gguf.gguf_file.name import shard_paths
 
 from .arch.llama import MAX_CONTEXT
 from .arch.weights import Tensor
@@ -23,6 +25,9 @@ from .request import TYPE, Request
 from .write.importance import notes_on
 from .write.targets import QuantTarget, plan_chosen, plan_standards, plan_targets, sizing
 from .write.verify import check_vocabulary
+
+LONGEST_NAME: Final = 200
+"""Bytes of a file's name: file systems take 255, and it is longer while the file is written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,8 +216,15 @@ def _check(request: Request) -> None:
     if request.pre == "":
         raise ConversionError("--pre is empty. Leave it out, or give llama.cpp's name.")
     if (pattern := request.name) is not None:
-        if Path(pattern).name != pattern or not pattern.endswith(".gguf"):
+        named = Path(pattern).name == pattern and pattern.isprintable()
+        if not named or not pattern.endswith(".gguf"):
             raise ConversionError(f"{pattern!r} is not a file name that ends in .gguf.")
+        if len(pattern.encode()) > LONGEST_NAME:
+            raise ConversionError(f"--name is too long: it may have {LONGEST_NAME} bytes.")
+        if len(shard_paths(Path(pattern))) > 1:
+            raise ConversionError(
+                f"{pattern!r} is the name of a part of a split model; --split-max-size makes these."
+            )
         if TYPE not in pattern and len(request.ftypes) + (request.size_target is not None) > 1:
             raise ConversionError(f"{pattern!r} has no {TYPE}, and there are several types.")
 

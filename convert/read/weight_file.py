@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -117,9 +118,26 @@ def read_tensors(file: WeightFile) -> dict[str, StoredTensor]:
             for name, entry in header.items()
             if name != "__metadata__"
         }
-        return {name: _placed(file, name, begin, *place) for name, place in places.items()}
+        tensors = {name: _placed(file, name, begin, *place) for name, place in places.items()}
     except (MemoryError, *DAMAGED) as error:
         raise ConversionError(f"{file.name} is not a safetensors file: {error}.") from error
+    _refuse_shared_bytes(file, tensors)
+    return tensors
+
+
+def _refuse_shared_bytes(file: WeightFile, tensors: Mapping[str, StoredTensor]) -> None:
+    """Refuse tensors that lie upon each other, as safetensors itself does.
+
+    Raises:
+        ConversionError: two of them share bytes.
+    """
+    in_order = sorted(tensors, key=lambda name: (tensors[name].start, tensors[name].stop))
+    for before, name in pairwise(in_order):
+        if tensors[name].start < tensors[before].stop:
+            raise ConversionError(
+                f"{file.name} is damaged: {before} and {name} have the same bytes. Download it "
+                "again."
+            )
 
 
 def _placed(

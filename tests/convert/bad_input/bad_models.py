@@ -161,6 +161,13 @@ MODELS: dict[str, tuple[Case, str]] = {
     "an offset below zero": (entry(data_offsets=[-900, 16]), "is not a safetensors file"),
     "an end before its beginning": (entry(data_offsets=[16, 0]), "is not a safetensors file"),
     "an offset in words": (entry(data_offsets=["0", "16"]), "is not a safetensors file"),
+    "bytes of two tensors": (
+        header(
+            '{"a": {"dtype": "F32", "shape": [4], "data_offsets": [0, 16]}, "b": {"dtype": '
+            '"F32", "shape": [4], "data_offsets": [12, 28]}}'
+        ),
+        "model.safetensors is damaged: a and b have the same bytes",
+    ),
     "a header that is a list": (header("[1]"), "is not a safetensors file"),
     "a tensor that is a number": (header('{"x": 1}'), "is not a safetensors file"),
     # config.json

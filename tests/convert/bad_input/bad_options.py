@@ -25,6 +25,12 @@ OPTIONS: dict[str, tuple[Case, str]] = {
         "'m.gguf' has no {type}",
     ),
     "a name with a folder": (options("--name", "../m.gguf"), "is not a file name"),
+    "a name of two lines": (options("--name", "a\nb.gguf"), "is not a file name"),
+    "a name without end": (options("--name", "x" * 300 + ".gguf"), "it may have 200 bytes"),
+    "a name of a part": (
+        options("--name", "m-00001-of-00002.gguf"),
+        "is the name of a part of a split model",
+    ),
     "a name of no GGUF file": (options("--name", "m.bin"), "is not a file name"),
     "a context longer than a file can say": (
         options("--context-length", str(2**32)),
