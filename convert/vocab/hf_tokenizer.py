@@ -21,6 +21,7 @@ from relay_gguf.convert.read.config import refuse_mark
 from relay_gguf.errors import ConversionError
 
 from .bpe import find_pre, is_byte_level, read_bpe
+from .chat_templates import sort_names, sound_templates
 from .probes import PROBES, find_matched, unlike
 from .sentencepiece import read_json, read_model
 from .tokens import PAD, Tokens, refuse_duplicates
@@ -171,6 +172,7 @@ def add_tokenizer_metadata(writer: GGUFWriter, vocabulary: HfVocabulary) -> None
     if len(tokens.texts) == SMALL_GRANITE:
         special.add_special_token["bos"] = False
     special.add_to_gguf(writer, quiet=True)
+    sort_names(writer)
 
 
 def _open(folder: Path) -> Tokenizer | None:
@@ -180,9 +182,9 @@ def _open(folder: Path) -> Tokenizer | None:
     try:
         refuse_mark(path)
         tokenizer = Tokenizer.from_file(str(path))
-    except ConversionError:
+    except (ConversionError, KeyboardInterrupt):
         raise
-    except Exception as error:  # the library raises bare Exception
+    except BaseException as error:  # bare Exception, and Rust's panics, which are not even that
         raise ConversionError(f"{path} is not a tokenizer: {error}.") from error
     # transformers saves those of its last call, and sets them anew for each call.
     tokenizer.no_truncation()
@@ -256,6 +258,7 @@ def _special(
         if kind not in ids and isinstance(token, int) and 0 <= token < n_vocab:
             ids[kind] = token
     special.add_special_token = special.add_special_token | added.add_special_token
+    special.chat_template = sound_templates(special.chat_template)
     return special
 
 

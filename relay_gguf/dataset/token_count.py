@@ -36,7 +36,9 @@ def counter(path: Path) -> Count:
     file = path / "tokenizer.json" if path.is_dir() else path
     try:
         tokenizer = Tokenizer.from_file(str(file))
-    except Exception as error:  # tokenizers raises bare Exceptions
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # bare Exception, and Rust's panics, which are not even that
         raise SettingsError(f"Cannot read the tokenizer {file}: {error}.") from error
 
     def count(message: Message) -> int:

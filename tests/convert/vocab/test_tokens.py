@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from conversions import request
+from gguf import GGUFWriter
 from hf_models import TINY, write_mistral
 from hf_tokenizers import dump_json, load_json
 from planned_files import edit, planned
@@ -18,7 +19,7 @@ from tokenizers.pre_tokenizers import Metaspace
 
 from relay_gguf.chatml import IM_END, IM_START
 from relay_gguf.convert.job import prepare
-from relay_gguf.convert.vocab.hf_tokenizer import read_vocabulary
+from relay_gguf.convert.vocab.hf_tokenizer import add_tokenizer_metadata, read_vocabulary
 from relay_gguf.errors import ConversionError
 
 
@@ -29,6 +30,33 @@ def test_a_negative_id_is_none(folder: Path) -> None:
         folder / "tokenizer_config.json", {k: v for k, v in settings.items() if k != "pad_token"}
     )
     assert "tokenizer.ggml.padding_token_id" not in planned(folder).model.metadata
+
+
+def test_chat_templates_are_texts_with_names_of_their_own(folder: Path) -> None:
+    named = [{"name": name, "template": name} for name in ("default", *"hgfedcba", "a b", "a-b")]
+    wanted = ["a", "a_b", *"bcdefgh"]
+    for given, text, names in (
+        (named, "default", wanted),
+        ("x", "x", None),
+        ([{"name": 5, "template": "x"}, "x", {"name": "default"}], None, None),
+        (5, None, None),
+    ):
+        edit(folder / "tokenizer_config.json", chat_template=given)
+        writer = GGUFWriter(None, "llama")
+        vocabulary = read_vocabulary(folder, 320, base=folder, config={}, pre="smollm")
+        add_tokenizer_metadata(writer, vocabulary)
+        (found,) = writer.kv_data
+        key = "tokenizer.chat_template"
+        assert (found[key].value if key in found else None) == text
+        assert (found[f"{key}s"].value if f"{key}s" in found else None) == names
+
+
+def test_a_tokenizer_that_ends_the_library_is_refused(folder: Path) -> None:
+    """A panic of Rust is not even an Exception."""
+    model = load_json(folder / "tokenizer.json")["model"] | {"continuing_subword_prefix": "##"}
+    edit(folder / "tokenizer.json", model=model)
+    with pytest.raises(ConversionError, match=r"tokenizer.json is not a tokenizer: "):
+        planned(folder)
 
 
 def test_truncation_and_padding_of_the_last_call_do_not_count(folder: Path) -> None:
