@@ -29,6 +29,8 @@ SEED_BITS = 32
 """Bits of a seed."""
 WHOLE = frozenset(("top_k", "max_tokens", "seed", "dry_allowed_length", "dry_last_n", "loop_guard"))
 """The parameters that are whole numbers."""
+LARGEST = 2**31 - 1
+"""The largest whole number that a setting may be, but for a seed: arrays count no further."""
 LEAST_TEMPERATURE = 1e-30
 """What is less would divide to infinity."""
 
@@ -66,19 +68,19 @@ class SamplingParams:
     def __post_init__(self) -> None:
         for name, low, high in (
             ("temperature", 0.0, 100.0),
-            ("top_k", 0, math.inf),
+            ("top_k", 0, LARGEST),
             ("top_p", 0.0, 1.0),
             ("min_p", 0.0, 1.0),
             ("repeat_penalty", 0.01, 100.0),
-            ("max_tokens", 1, math.inf),
+            ("max_tokens", 1, LARGEST),
             ("seed", 0, 2**SEED_BITS - 1),
             ("dry_multiplier", 0.0, 100.0),
             ("dry_base", 1.0, 100.0),
-            ("dry_allowed_length", 0, math.inf),
-            ("dry_last_n", 0, math.inf),
+            ("dry_allowed_length", 0, LARGEST),
+            ("dry_last_n", 0, LARGEST),
             ("xtc_probability", 0.0, 1.0),
             ("xtc_threshold", 0.0, 1.0),
-            ("loop_guard", 0, math.inf),
+            ("loop_guard", 0, LARGEST),
         ):
             value = getattr(self, name)
             if name == "seed" and value is None:
@@ -87,7 +89,7 @@ class SamplingParams:
             if not isinstance(value, int if whole else (int, float)):
                 raise SettingsError(f"{name} is {value!r}; it must be a {'whole ' * whole}number.")
             if not low <= value <= high:
-                upper = f"to {high:g}" if high < math.inf else "or more"
+                upper = "or more" if value < low and high == LARGEST else f"to {high:.10g}"
                 raise SettingsError(f"{name} is {value}; it must be {low:g} {upper}.")
 
 

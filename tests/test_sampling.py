@@ -176,6 +176,8 @@ def test_a_seed_gives_the_same_draws_on_every_machine() -> None:
         ({"temperature": -1}, "temperature is -1; it must be 0 to 100."),
         ({"top_p": 1.5}, "top_p is 1.5; it must be 0 to 1."),
         ({"top_k": -1}, "top_k is -1; it must be 0 or more."),
+        ({"top_k": 2**31}, "top_k is 2147483648; it must be 0 to 2147483647."),
+        ({"seed": 2**32}, "seed is 4294967296; it must be 0 to 4294967295."),
         ({"max_tokens": 0}, "max_tokens is 0; it must be 1 or more."),
         ({"repeat_penalty": 0}, "repeat_penalty is 0; it must be 0.01 to 100."),
         ({"temperature": None}, "temperature is None; it must be a number."),

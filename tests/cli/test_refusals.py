@@ -82,6 +82,7 @@ def test_a_value_outside_its_range(option: str, value: str, says: str) -> None:
         ("colour = true", "unknown key 'colour'. Known keys: model, channel,"),
         ('temperature = "hot"', "temperature = 'hot' must be a number"),
         ("temperature = ", " is not a TOML file: "),
+        ("topic = " + "[" * 5000, " is not a TOML file: it is nested too deeply."),
     ],
 )
 def test_a_config_file_that_is_wrong(text: str, says: str, tmp_path: Path) -> None:
