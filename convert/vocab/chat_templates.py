@@ -17,9 +17,9 @@ def sound_templates(given: object) -> Any:
         return given
     kept: dict[str, dict[str, str]] = {}
     for entry in given if isinstance(given, list) else ():
-        named = isinstance(entry, dict) and (entry.get("name"), entry.get("template"))
-        if named and all(isinstance(text, str) for text in named):
-            name, template = named
+        found = entry if isinstance(entry, dict) else {}
+        name, template = found.get("name"), found.get("template")
+        if isinstance(name, str) and isinstance(template, str):
             kept.setdefault(re.sub("[^a-zA-Z0-9]", "_", name), {"name": name, "template": template})
     return list(kept.values()) or None
 

@@ -1,4 +1,4 @@
-"""The program as a process."""
+"""The program as a process, and its commands within the tests' own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,10 @@ from pathlib import Path
 from threading import Timer
 from typing import Any
 
+import pytest
+
+from relay_gguf.cli import app as cli
+
 
 def refused(*arguments: str | Path) -> str:
     """What a chat that cannot begin says."""
@@ -19,6 +23,17 @@ def refused(*arguments: str | Path) -> str:
     assert line.startswith("relay-gguf: ")
     assert "This is a bug" not in line
     return line.removeprefix("relay-gguf: ")
+
+
+def done(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
+    """The exit code of a command, its stdout and stderr."""
+    code = 0
+    try:
+        cli.main(list(arguments))
+    except SystemExit as end:
+        code = int(end.code or 0)
+    printed = capsys.readouterr()
+    return code, printed.out, printed.err
 
 
 COMMAND = [sys.executable, "-m", "relay_gguf"]

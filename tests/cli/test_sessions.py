@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fake import FakeEngine, fake_session, run
+from fake import FakeEngine, run
+from processes import done
 
-from relay_gguf.cli import app as cli
 from relay_gguf.cli import chat as cli_chat
 from relay_gguf.conversation.events import Event, Notice, Said
 from relay_gguf.conversation.records import SessionHeader
@@ -21,26 +21,6 @@ from relay_gguf.conversation.session import Session
 from relay_gguf.conversation.session_files import titles
 from relay_gguf.conversation.store import Store, read_session
 from relay_gguf.folders import contexts_folder, history_path, sessions_folder
-
-
-@pytest.fixture
-def tale() -> Path:
-    """A saved session of two scenes."""
-    session = fake_session(["hello \x1b[31myou", "trout?"], sessions_folder())
-    run(session, "hi", "/join #boston", "and now?", "/save tale")
-    session.close()
-    return sessions_folder() / "tale.jsonl"
-
-
-def done(capsys: pytest.CaptureFixture[str], *arguments: str) -> tuple[int, str, str]:
-    """The exit code of a command, its stdout and stderr."""
-    code = 0
-    try:
-        cli.main(list(arguments))
-    except SystemExit as end:
-        code = int(end.code or 0)
-    printed = capsys.readouterr()
-    return code, printed.out, printed.err
 
 
 def test_sessions_are_listed(tale: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -54,33 +34,6 @@ def test_sessions_are_listed(tale: Path, capsys: pytest.CaptureFixture[str]) -> 
 def test_no_sessions_are_told(capsys: pytest.CaptureFixture[str]) -> None:
     code, out, _ = done(capsys, "sessions")
     assert (code, out) == (0, f"No session is saved yet in {sessions_folder()}.\n")
-
-
-@pytest.mark.parametrize(
-    "given", [["list"], ["search", "hi"], ["show", "1"], ["export", "1"], ["rm", "1", "--yes"]]
-)
-def test_a_folder_that_cannot_be_read_is_not_empty(
-    given: list[str],
-    tale: Path,
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def refuse(folder: Path) -> Iterator[Path]:
-        raise PermissionError(13, "Permission denied", str(folder))
-
-    monkeypatch.setattr(Path, "iterdir", refuse)
-    said = f"relay-gguf: Cannot read {sessions_folder()}: Permission denied.\n"
-    assert done(capsys, "sessions", *given) == (1, "", said)
-
-
-def test_a_name_that_a_terminal_would_obey_is_made_visible(
-    tale: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    tale.rename(tale.with_name("a\x1b[2J\nb.jsonl"))
-    for given in (["list"], ["search", "and now"], ["rm", "1", "--yes"]):
-        code, out, _ = done(capsys, "sessions", *given)
-        assert (code, len(out.splitlines())) == (0, 1)
-        assert "a^[[2J" in out
 
 
 def test_a_session_is_shown(tale: Path, capsys: pytest.CaptureFixture[str]) -> None:
