@@ -6,7 +6,7 @@ import codecs
 import json
 import re
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeGuard
 
 from relay_gguf.errors import ConversionError
 
@@ -60,7 +60,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     return max(found)[1] if found else None
 
 
-def is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     """Whether a value of JSON is a number, and neither NaN nor too large for GGUF."""
     if not isinstance(value, int | float) or isinstance(value, bool):
         return False
