@@ -12,7 +12,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from complaints import PATIENCE, complaint
+from complaints import complaint
 from lent import Lent, lend
 
 from relay_gguf.errors import WorkerError
@@ -23,6 +23,9 @@ from relay_gguf.workers.gpus import worker_gpus
 from relay_gguf.workers.lending import Lending, Terms
 from relay_gguf.workers.protocol import ask
 from relay_gguf.workers.tensor_cache import DOUBTFUL, drop_doubtful
+
+BUSY = 60.0
+"""Seconds that a busy machine may take for what is over in one, such as to fill 300 MiB."""
 
 
 def test_a_worker_says_what_it_lends_and_how_to_use_it(worker: Lent) -> None:
@@ -53,7 +56,7 @@ def test_what_is_taken_is_no_longer_offered(worker: Lent) -> None:
     """ggml says that a CPU's memory is all free, always."""
     host, _, port = worker.address.partition(":")
     with (
-        closing(socket.create_connection((host, int(port)), PATIENCE)) as sock,
+        closing(socket.create_connection((host, int(port)), BUSY)) as sock,
         sock.makefile("rb") as replies,
     ):
 
@@ -87,7 +90,7 @@ def test_the_server_ends_with_the_worker() -> None:
     with lend() as found:
         server = found.server
         found.process.kill()
-        server.wait(PATIENCE)
+        server.wait(BUSY)
 
 
 @pytest.mark.thorough
@@ -111,7 +114,7 @@ def test_a_server_that_dies_is_started_again() -> None:
         server._starts.extend([time.monotonic()] * lending.STARTS)
         assert server._process is not None
         server._process.kill()
-        watching.join(PATIENCE)
+        watching.join(BUSY)
         assert told[-1] == (
             f"The server died {lending.STARTS + 1} times within a minute, of SIGKILL at last. "
             "--debug shows its log."
