@@ -41,18 +41,14 @@ from .sillytavern import koboldcpp, sillytavern
 from .synth.group import synth
 from .worker import worker
 
-COMMANDS: Final[tuple[Callable[..., None], ...]] = (
-    *(chat, devices, doctor, plan, models, download, irc, web, serve, worker, convert, imatrix),
-    *(presets, template, quality, demo, dataset, recipe, safety, inspect, card, upload),
-    *(sillytavern, koboldcpp, play),
-)
-GROUPS: Final = (synth, sessions, lmstudio, ollama)
-LISTED: Final = (
-    *("chat", "sessions", "play", "web", "irc", "serve", "worker"),
-    *("models", "plan", "download", "devices", "doctor", "demo"),
-    *("convert", "presets", "imatrix", "quality", "inspect", "template", "card", "upload"),
-    *("dataset", "synth", "recipe", "safety"),
-    *("lmstudio", "ollama", "sillytavern", "koboldcpp"),
+Entry = Callable[..., None] | typer.Typer
+"""A command, or a group of commands."""
+ENTRIES: Final[tuple[Entry, ...]] = (
+    *(chat, sessions, play, web, irc, serve, worker),
+    *(models, plan, download, devices, doctor, demo),
+    *(convert, presets, imatrix, quality, inspect, template, card, upload),
+    *(dataset, synth, recipe, safety),
+    *(lmstudio, ollama, sillytavern, koboldcpp),
 )
 """The order of --help: to talk, to know the machine, to make files, to train, other programs."""
 HELP: Final = """Relay turns a base LLM into an IRC channel: talk to it on any machine.
@@ -88,6 +84,13 @@ def root(
     """Relay turns a base LLM into an IRC channel: talk to it on any machine."""
 
 
+def _name(entry: Entry) -> str:
+    return str(entry.info.name) if isinstance(entry, typer.Typer) else entry.__name__
+
+
+LISTED: Final = tuple(map(_name, ENTRIES))
+
+
 class ListedGroup(TyperGroup):
     """The group of all commands, which lists those for one purpose beside each other."""
 
@@ -96,7 +99,7 @@ class ListedGroup(TyperGroup):
         return sorted(self.commands, key=LISTED.index)
 
 
-def _program(commands: Iterable[Callable[..., None]], groups: Iterable[typer.Typer]) -> typer.Typer:
+def _program(entries: Iterable[Entry]) -> typer.Typer:
     program = typer.Typer(
         name="relay-gguf",
         cls=ListedGroup,
@@ -107,14 +110,15 @@ def _program(commands: Iterable[Callable[..., None]], groups: Iterable[typer.Typ
         context_settings={"help_option_names": ["-h", "--help"]},
     )
     program.callback()(root)
-    for command in commands:
-        program.command()(command)
-    for group in groups:
-        program.add_typer(group)
+    for entry in entries:
+        if isinstance(entry, typer.Typer):
+            program.add_typer(entry)
+        else:
+            program.command()(entry)
     return program
 
 
-app = _program(COMMANDS, GROUPS)
+app = _program(ENTRIES)
 
 
 @cache
@@ -124,20 +128,20 @@ def _command(first: str) -> Callable[..., object]:
     Reading the options of all of them takes a third of a second.
     """
     if first in ROOT_ALONE:
-        return typer.main.get_command(_program(map(_summary, COMMANDS), GROUPS))
-    commands = [command for command in COMMANDS if command.__name__ == first]
-    groups = [group for group in GROUPS if group.info.name == first]
-    found = _program(commands, groups) if commands or groups else app
-    return typer.main.get_command(found)
+        return typer.main.get_command(_program(map(_summary, ENTRIES)))
+    found = [entry for entry in ENTRIES if _name(entry) == first]
+    return typer.main.get_command(_program(found) if found else app)
 
 
-def _summary(command: Callable[..., None]) -> Callable[[], None]:
-    """A command without its options, for the list of all commands."""
+def _summary(entry: Entry) -> Entry:
+    """A command without its options, for the list of all commands; a group as it is."""
+    if isinstance(entry, typer.Typer):
+        return entry
 
     def shown() -> None:
         """Stand in the list; arguments that begin with its name get the command itself."""
 
-    shown.__name__, shown.__doc__ = command.__name__, command.__doc__
+    shown.__name__, shown.__doc__ = entry.__name__, entry.__doc__
     return shown
 
 
