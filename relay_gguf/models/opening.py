@@ -111,18 +111,9 @@ def load(
     if options.n_slots > 1:
         if options.workers:
             raise SettingsError("n_slots above 1 cannot use workers yet: leave one of both out.")
-        from relay_gguf.llama.batch.batch_engine import BatchEngine
-
-        return BatchEngine(
-            path,
-            options,
-            n_threads=n_threads,
-            scene_room=scene_room,
-            contexts=contexts,
-            on_progress=on_progress,
-        )
-    if options.workers:
-        from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind
+        from relay_gguf.llama.batch.batch_engine import BatchEngine as Kind
+    elif options.workers:
+        from relay_gguf.llama.isolated.engine import IsolatedEngine as Kind  # type: ignore[assignment]
     else:
         from relay_gguf.llama.engine import LlamaEngine as Kind  # type: ignore[assignment]
 
