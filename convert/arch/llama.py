@@ -27,8 +27,6 @@ LEFT_OUT: Final = {
 """The values that transformers takes for settings that a config leaves out."""
 MAX_CONTEXT: Final = 1 << 31
 """The bound of a context in tokens, and of any size in a config: GGUF has 32 bits for them."""
-FREQUENCIES: Final = (("low", 1.0), ("high", 4.0))
-"""The bounds of Llama 3.1's long and short waves, and the values that it has for them."""
 UNUSED: Final = (".attention.masked_bias", ".attention.bias", ".rotary_emb.inv_freq")
 """Endings of the names of buffers that old checkpoints have, and that no model needs."""
 
@@ -212,11 +210,10 @@ def rope_factors(llama: Llama) -> Array:
     1 for short waves, `factor` for long ones, as "llama3" in transformers' modeling_rope_utils.py.
     """
     rope = llama.rope
-    base = float(rope["rope_theta"])
     exponents = np.arange(0, llama.head_dim, 2, dtype=np.float32) / np.float32(llama.head_dim)
-    frequencies = np.float32(1) / np.power(np.float32(base), exponents)
+    frequencies = np.float32(1) / np.power(np.float32(rope["rope_theta"]), exponents)
     factor = float(rope.get("factor", 8.0))
-    low, high = (float(rope.get(f"{end}_freq_factor", usual)) for end, usual in FREQUENCIES)
+    low, high = _bounds(rope)
     trained = float(rope.get("original_max_position_embeddings", 8192))
     wavelengths = np.float32(2 * math.pi) / frequencies
     smooth = (np.float32(trained) / wavelengths - np.float32(low)) / np.float32(high - low)
@@ -266,13 +263,18 @@ def _rope(config: Mapping[str, Any]) -> dict[str, Any]:
         raise ConversionError(
             f"config.json: {trained} is {rope[trained]!r}; it must be 1 to {MAX_CONTEXT - 1}."
         )
-    low, high = (float(rope.get(f"{end}_freq_factor", usual)) for end, usual in FREQUENCIES)
+    low, high = _bounds(rope)
     if str(kind).lower() == "llama3" and low >= high:
         raise ConversionError(
             f"config.json: low_freq_factor is {low} and high_freq_factor {high}; the second must "
             "be larger."
         )
     return rope
+
+
+def _bounds(rope: Mapping[str, Any]) -> tuple[float, float]:
+    """The factors that bound Llama 3.1's long and short waves, or the usual ones."""
+    return float(rope.get("low_freq_factor", 1.0)), float(rope.get("high_freq_factor", 4.0))
 
 
 def _add_rope_scaling(writer: GGUFWriter, rope: Mapping[str, Any]) -> None:
