@@ -11,18 +11,21 @@ from __future__ import annotations
 import argparse
 import json
 import random
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from relay_gguf.conversation import messages as rules
 from relay_gguf.conversation.messages import NICKS, Message
+from relay_gguf.dataset.jsonl import chat_form
 from relay_gguf.toml import read_toml
 
 WORDS: Final = read_toml(Path(__file__).with_name("words.toml"))
 N_PARTS: Final = 8
 """Exchanges of a conversation, at most."""
 
+Entry = object
+"""A line of a data set: `messages` of `role` and `content`."""
 Rng = random.Random
 Lines = Iterator[Message]
 Person = Mapping[str, str]
@@ -248,9 +251,11 @@ def exchanges(
     return found
 
 
-def entry(said: Sequence[Message]) -> dict[str, Any]:
-    """A conversation as a line of a data set: `messages` of `role` and `content`."""
-    return {"messages": [{"role": line.nick, "content": line.content} for line in said]}
+def write_lines(path: Path, entries: Iterable[Entry]) -> None:
+    """Write a data set as JSON lines."""
+    with path.open("w", encoding="utf-8") as file:
+        for entry in entries:
+            file.write(json.dumps(entry, ensure_ascii=False) + "\n")
 
 
 def main() -> None:
@@ -261,9 +266,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     arguments = parser.parse_args()
     rng = Rng(arguments.seed)
-    with arguments.out.open("w", encoding="utf-8") as file:
-        for _ in range(arguments.count):
-            file.write(json.dumps(entry(conversation(rng)), ensure_ascii=False) + "\n")
+    chats = (conversation(rng) for _ in range(arguments.count))
+    write_lines(arguments.out, (chat_form(tuple(chat)) for chat in chats))
 
 
 if __name__ == "__main__":

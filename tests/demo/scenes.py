@@ -18,15 +18,15 @@ import json
 import re
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 sys.path.insert(0, str(Path(__file__).parents[1]))  # as pytest does
-from demo.chats import WORDS, Rng, conversation, entry
+from demo.chats import WORDS, Entry, Rng, chat_form, conversation, write_lines
 
 from relay_gguf.conversation import messages as rules
+from relay_gguf.conversation.commands import Call, Say, Wildcard, parse
 from relay_gguf.conversation.messages import DEFAULT_CHANNEL, NICKS, Message, Role
 
-Entry = dict[str, Any]
 WRITTEN: Final = Path(__file__).with_name("scenes")
 ROLES: Final[dict[str, Role]] = {"anon": "input", "user": "model"}
 HELD_OUT: Final = 48
@@ -64,16 +64,18 @@ def _channel(rng: Rng) -> str:
 
 def _typed(role: Role, text: str, channel: str) -> tuple[Message, ...]:
     """The lines that one typed line brings about."""
-    command, _, rest = text.partition(" ")
-    if not text.startswith("/"):
-        return (Message(NICKS[role], text),)
-    if command == "/topic":
-        return rules.topic(NICKS, role, channel, rest)
-    if command == "/cast":
-        return rules.cast(NICKS, role, rest)
-    if command == "/slap":
-        return rules.slap(NICKS, role)
-    return rules.wildcard(NICKS, role, command, rest)
+    match parse(text):
+        case Say(content):
+            return (Message(NICKS[role], content),)
+        case Wildcard(name, argument):
+            return rules.wildcard(NICKS, role, name, argument)
+        case Call("topic", argument):
+            return rules.topic(NICKS, role, channel, argument)
+        case Call("cast", argument):
+            return rules.cast(NICKS, role, argument)
+        case Call("slap"):
+            return rules.slap(NICKS, role)
+    raise ValueError(f"The model never reads this command: {text!r}")
 
 
 def lessons(n_composed: int, synth: list[Entry], seed: int) -> tuple[list[Entry], list[Entry]]:
@@ -81,18 +83,12 @@ def lessons(n_composed: int, synth: list[Entry], seed: int) -> tuple[list[Entry]
     rng = Rng(seed)
     scenes = written()
     rng.shuffle(scenes)
-    found = [entry(scene(lines, rng)) for lines in scenes]
+    found = [chat_form(tuple(scene(lines, rng))) for lines in scenes]
     held_out, found = found[:HELD_OUT], found[HELD_OUT:]
-    found += [entry(conversation(rng)) for _ in range(n_composed)]
+    found += [chat_form(tuple(conversation(rng))) for _ in range(n_composed)]
     found += synth
     rng.shuffle(found)
     return found, held_out
-
-
-def write(path: Path, entries: list[Entry]) -> None:
-    """Write JSON lines."""
-    lines = (json.dumps(one, ensure_ascii=False) + "\n" for one in entries)
-    path.write_text("".join(lines), "utf-8")
 
 
 def main() -> None:
@@ -106,8 +102,8 @@ def main() -> None:
     synth = arguments.synth.read_text("utf-8").splitlines() if arguments.synth else []
     rows = [json.loads(line) for line in synth]
     found, held_out = lessons(arguments.composed, rows, arguments.seed)
-    write(arguments.out, found)
-    write(arguments.out.with_name(f"{arguments.out.stem}-held-out.jsonl"), held_out)
+    write_lines(arguments.out, found)
+    write_lines(arguments.out.with_name(f"{arguments.out.stem}-held-out.jsonl"), held_out)
 
 
 if __name__ == "__main__":
