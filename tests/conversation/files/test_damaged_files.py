@@ -14,13 +14,18 @@ from told import notices
 
 from relay_gguf.conversation.records import decode
 from relay_gguf.conversation.session_files import read_title
+from relay_gguf.conversation.transcript import Transcript
+
+
+def saved_twice(folder: Path) -> tuple[Path, Transcript]:
+    """The file of a session of two lines, named x, and what was said."""
+    with chat(folder, "ok") as session:
+        run(session, "hi", "/save x", "second")
+    return only_file(folder), session.transcript
 
 
 def test_a_torn_last_line_is_dropped_with_a_notice(tmp_path: Path) -> None:
-    with chat(tmp_path, "ok") as session:
-        run(session, "hi", "/save x", "second")
-        transcript = session.transcript
-    path = only_file(tmp_path)
+    path, transcript = saved_twice(tmp_path)
     whole = path.read_bytes()
     last = whole.rstrip(b"\n").rindex(b"\n") + 1
     for length in (last + 1, len(whole) - 2):
@@ -34,10 +39,7 @@ def test_a_torn_last_line_is_dropped_with_a_notice(tmp_path: Path) -> None:
 
 
 def test_what_an_editor_does_to_lines_loses_nothing(tmp_path: Path) -> None:
-    with chat(tmp_path, "ok") as session:
-        run(session, "hi", "/save x", "second")
-        transcript = session.transcript
-    path = only_file(tmp_path)
+    path, transcript = saved_twice(tmp_path)
     whole = path.read_bytes()
     lines = whole.splitlines()
     for edited in (
