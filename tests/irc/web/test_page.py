@@ -14,7 +14,7 @@ import pytest
 from bots import Gate, MakeBot
 from fake import FakeEngine
 from page_acts import OpenPage, draw, enter, say, shows, which, writes
-from wire import Connect, Running, Serve
+from wire import Connect, Running, Serve, wait_for
 
 from relay_gguf.irc.bot import presenter
 from relay_gguf.irc.server import Server
@@ -211,9 +211,7 @@ def test_lines_of_all_lengths_arrive(
     page.press("#text", "Enter")
     got = [line for line in bob.until("BATCH :?-") if " PRIVMSG " in line]
     assert [line.split(" :")[-1] for line in got] == ["one", "two"]
-    page.wait_for_function(
-        "[...document.querySelectorAll('.text')].at(-1).innerText === 'one\\ntwo'"
-    )
+    wait_for(lambda: page.locator(".text").last.inner_text() == "one\ntwo")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
